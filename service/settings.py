@@ -1,0 +1,120 @@
+"""The server's settings: the only reader of its environment. Secrets never appear in a repr."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class BadSetting(ValueError):
+    """A setting that cannot be used; the text names the variable and what to write instead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything the processes need to know, read once at their start."""
+
+    data: Path
+    port: int = 5080
+    public_url: str = ""
+    apps_domain: str = "localhost"
+    review_domain: str = "localhost"
+    database_url: str = field(default="", repr=False)
+    redis_url: str = field(default="", repr=False)
+    platform: str = "process"
+    github_url: str = "https://github.com"
+    github_api_url: str = "https://api.github.com"
+    github_app_id: str = ""
+    github_private_key_file: Path | None = None
+    github_webhook_secret: str = field(default="", repr=False)
+    secret_key_file: Path | None = None
+    lease_seconds: float = 20.0
+    settle_seconds: float = 30.0
+    due_seconds: float = 2.0
+    observe_seconds: float = 30.0
+    audit_seconds: float = 300.0
+    allow_weak_isolation: bool = False
+    log_format: str = "console"
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets and pid files; short, because a unix socket path holds 108 bytes."""
+        return self.data / "run"
+
+    @property
+    def web_socket(self) -> Path:
+        """Where the router finds the web process."""
+        return self.run_dir / "web.sock"
+
+    @property
+    def runner_socket(self) -> Path:
+        """Where the runner takes commands."""
+        return self.run_dir / "runner.sock"
+
+    @property
+    def redis_socket(self) -> Path:
+        """The embedded Redis."""
+        return self.run_dir / "redis.sock"
+
+    @property
+    def url(self) -> str:
+        """Where people reach Towpath itself, without a trailing slash."""
+        return (self.public_url or f"http://localhost:{self.port}").rstrip("/")
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database, embedded SQLite unless one is given."""
+        return self.database_url or f"sqlite:///{self.data / 'towpath.db'}"
+
+    @property
+    def redis(self) -> str:
+        """The Redis to ring, the embedded one unless one is given."""
+        return self.redis_url or f"unix://{self.redis_socket}"
+
+    @property
+    def keys_file(self) -> Path:
+        """The keys that encrypt secrets in the database."""
+        return self.secret_key_file or self.data / "secret.keys"
+
+
+def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read `TOWPATH_*`; raises `BadSetting` naming the variable that cannot be used."""
+    env = os.environ if environ is None else environ
+
+    def number(name: str, default: float) -> float:
+        text = env.get(name, "")
+        try:
+            return float(text) if text else default
+        except ValueError:
+            raise BadSetting(f"{name}={text!r} is not a number of seconds") from None
+
+    def path(name: str) -> Path | None:
+        return Path(env[name]).expanduser().absolute() if env.get(name) else None
+
+    home = Path(env.get("HOME") or "/")
+    port = env.get("TOWPATH_PORT", "") or "5080"
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        raise BadSetting(f"TOWPATH_PORT={port!r} is not a port between 1 and 65535")
+    return Settings(
+        data=path("TOWPATH_DATA") or home / ".local/share/towpath",
+        port=int(port),
+        public_url=env.get("TOWPATH_PUBLIC_URL", ""),
+        apps_domain=env.get("TOWPATH_APPS_DOMAIN", "") or "localhost",
+        review_domain=env.get("TOWPATH_REVIEW_DOMAIN", "") or "localhost",
+        database_url=env.get("TOWPATH_DATABASE_URL", ""),
+        redis_url=env.get("TOWPATH_REDIS_URL", ""),
+        platform=env.get("TOWPATH_PLATFORM", "") or "process",
+        github_url=(env.get("TOWPATH_GITHUB_URL", "") or "https://github.com").rstrip("/"),
+        github_api_url=(env.get("TOWPATH_GITHUB_API_URL", "") or "https://api.github.com").rstrip("/"),
+        github_app_id=env.get("TOWPATH_GITHUB_APP_ID", ""),
+        github_private_key_file=path("TOWPATH_GITHUB_PRIVATE_KEY_FILE"),
+        github_webhook_secret=env.get("TOWPATH_GITHUB_WEBHOOK_SECRET", ""),
+        secret_key_file=path("TOWPATH_SECRET_KEY_FILE"),
+        lease_seconds=number("TOWPATH_LEASE_SECONDS", 20.0),
+        settle_seconds=number("TOWPATH_SETTLE_SECONDS", 30.0),
+        due_seconds=number("TOWPATH_DUE_SECONDS", 2.0),
+        observe_seconds=number("TOWPATH_OBSERVE_SECONDS", 30.0),
+        audit_seconds=number("TOWPATH_AUDIT_SECONDS", 300.0),
+        allow_weak_isolation=env.get("TOWPATH_ALLOW_WEAK_ISOLATION", "") == "1",
+        log_format=env.get("TOWPATH_LOG_FORMAT", "") or "console",
+    )

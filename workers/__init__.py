@@ -1,0 +1,1 @@
+"""What does the work: jobs, builds, platforms and add-ons."""

@@ -1,0 +1,185 @@
+"""The door to an engine that runs apps. Read this file to write a driver.
+
+A driver makes its engine look like what it is told and says what it sees; it decides nothing. The database says what
+is wanted, `observe` only what is. Every call that changes the engine carries a `Fence`; a driver remembers, inside the
+engine, the highest one it has seen per app and refuses a lower one with `Fenced`, so that a worker that lost its lease
+can do no harm.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum, unique
+from pathlib import Path
+from typing import Protocol
+
+
+class Log(Protocol):
+    """Where output of a build, a release command or an app's start goes."""
+
+    async def write(self, text: str) -> None:
+        """Append text, whole lines or parts of them. Redaction happens on the other side."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Fence:
+    """Who may change an app in the engine: compared as a pair, higher wins."""
+
+    generation: int
+    token: int
+
+
+class Fenced(Exception):
+    """A newer worker has taken over this app; the caller must stop at once and leave everything as it is."""
+
+
+class Unhealthy(Exception):
+    """The new release did not come up. Its text names the cause for the user; the old release still serves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one process of an app may use."""
+
+    memory_mb: int = 512
+    cpus: float = 1.0
+    pids: int = 256
+    disk_mb: int = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSpec:
+    """One line of the Procfile with how many of it are wanted."""
+
+    type: str
+    command: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppSpec:
+    """Everything an engine needs to run one release of one app.
+
+    `slug_dir` is the unpacked slug, read-only for the app; `config` its whole environment except what the engine adds
+    (PORT, DYNO, HOME, PATH).
+    """
+
+    app_id: str
+    app_name: str
+    release_id: str
+    version: int
+    slug_dir: Path
+    config: Mapping[str, str] = field(repr=False)
+    processes: tuple[ProcessSpec, ...]
+    limits: Limits = Limits()
+    health_path: str | None = None
+    boot_seconds: float = 60.0
+    stop_seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where the router reaches one healthy `web` process.
+
+    `address` is `unix:PATH` of a hand-over socket that answers every connection with one connected TCP descriptor, or
+    `tcp:HOST:PORT`.
+    """
+
+    process: str
+    address: str
+
+
+GoLive = Callable[[Sequence[Endpoint]], Awaitable[None]]
+"""Writes routes and current release in one transaction that checks the fence; raises `Fenced` if it is not ours."""
+
+
+@unique
+class InstanceState(StrEnum):
+    """What the engine says of one instance."""
+
+    STARTING = "starting"
+    UP = "up"
+    CRASHED = "crashed"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One running (or crashed) process of an app, as seen in the engine."""
+
+    app_id: str
+    release_id: str
+    process: str
+    state: InstanceState
+    since: datetime
+    endpoint: Endpoint | None = None
+    exit_code: int | None = None
+    restarts: int = 0
+
+
+@unique
+class Network(StrEnum):
+    """What a sandboxed run may reach."""
+
+    NONE = "none"
+    INDEXES = "indexes"
+    PUBLIC = "public"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bind:
+    """A host path seen inside the sandbox."""
+
+    host: Path
+    inside: str
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxRun:
+    """A command in a sandbox without a release: a build step."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(repr=False)
+    binds: tuple[Bind, ...]
+    cwd: str
+    network: Network
+    limits: Limits = Limits(memory_mb=2048, cpus=2.0, pids=1024, disk_mb=4096)
+    seconds: float = 900.0
+
+
+class Platform(Protocol):
+    """Five verbs. `apply` and `run` return when done; both may be repeated after a crash of the caller."""
+
+    async def apply(self, spec: AppSpec, *, fence: Fence, log: Log, go_live: GoLive) -> None:
+        """Bring up `spec` beside what runs, call `go_live` with its healthy endpoints, then drain the old release.
+
+        An empty formation (every quantity 0) stops all processes after `go_live(())`. Instances of the same release
+        that already run in the wanted number are kept. Raises `Unhealthy` (nothing has changed), `Fenced`.
+        """
+
+    async def remove(self, app_id: str, *, fence: Fence) -> None:
+        """Stop and delete everything of the app and return when it is verified gone; gone already is fine."""
+
+    async def run(self, name: str, spec: AppSpec, command: str, *, fence: Fence, log: Log, seconds: float) -> int:
+        """Run a one-off command of the release and return its exit code (124 when `seconds` passed).
+
+        Runs detached from the caller under `name` (unique per app). Calling again with the same name re-attaches to
+        the run, replaying nothing that was already read, or returns the recorded exit code.
+        """
+
+    async def observe(self) -> Sequence[Instance]:
+        """Every instance the engine holds with our label, of all apps."""
+
+    def logs(self, app_id: str, *, follow: bool, lines: int) -> AsyncIterator[str]:
+        """The app's output, oldest first, each line as `TIMESTAMP app[web.1]: text`; goes on for ever with `follow`."""
+
+
+class SandboxRunner(Protocol):
+    """The ability to run build steps inside the engine's sandbox."""
+
+    async def sandboxed(self, name: str, run: SandboxRun, *, log: Log) -> int:
+        """Run to the end and return the exit code (124 on time-out); re-attaches by name like `Platform.run`."""
+
+    async def forget(self, name: str) -> None:
+        """End the run of that name if it still goes and delete its traces; unknown names are fine."""
