@@ -1,8 +1,8 @@
 """The two errors that mean something; anything else is a bug and is logged with its traceback.
 
-    Exception
-    ├── Refused     will not work however often it is tried; the text is shown to the user
-    └── Transient   may pass; tried again with back-off
+Exception
+├── Refused     will not work however often it is tried; the text is shown to the user
+└── Transient   may pass; tried again with back-off
 """
 
 

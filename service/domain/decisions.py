@@ -1,0 +1,170 @@
+"""What a plan may answer, and the subjects it answers for.
+
+A plan never acts: `service/enact.py` turns a decision into rows. Several decisions may be returned, in order.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum, unique
+from typing import NamedTuple
+
+from service.domain.facts import FactKey
+from service.domain.model import (
+    AppId,
+    PipelineId,
+    ReleaseId,
+    RepositoryId,
+    ReviewState,
+    Sha,
+    SlugId,
+    Trust,
+)
+
+
+@unique
+class SubjectKind(StrEnum):
+    """What can be reconciled; the key's meaning stands beside it."""
+
+    REVIEW_APP = "review_app"  # "PIPELINE/pr:N" or "PIPELINE/branch:REF"
+    AUTO_DEPLOY = "auto_deploy"  # app id
+    PROMOTION = "promotion"  # promotion id
+    REPOSITORY = "repository"  # repository id: ring what an installation or repository event touches
+    CHECK = "check"  # "PIPELINE/SHA": the check run of a commit
+    GITHUB_DEPLOYMENT = "github_deployment"  # release id
+
+
+class Subject(NamedTuple):
+    """Something that is reconciled: rung by many, worked by one at a time."""
+
+    kind: SubjectKind
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deploy:
+    """Build a commit and release it. `pull_request` is the number whose state and head are read again before go-live."""
+
+    repository_id: RepositoryId
+    sha: Sha
+    trust: Trust
+    branch: str
+    pull_request: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseSlug:
+    """Release a slug that exists: a promotion's target."""
+
+    slug_id: SlugId
+    commit: Sha | None
+    repository_id: RepositoryId | None
+    description: str
+    promotion_target_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeConfig:
+    """Set (text) or unset (None) config vars; the values travel encrypted, this names the keys only."""
+
+    set_keys: tuple[str, ...]
+    unset_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollback:
+    """Release a former release's slug and config again."""
+
+    release_id: ReleaseId
+    version: int
+    keep_config: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """Set how many of each process type run."""
+
+    formation: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """Start the current release's processes anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspend:
+    """Stop all processes and keep everything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destroy:
+    """Take the app away. Ordered by a person or a signed close, or inferred (then it draws on the bucket)."""
+
+    ordered: bool
+    reason: str
+
+
+Work = Deploy | ReleaseSlug | ChangeConfig | Rollback | Scale | Restart | Suspend | Destroy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Add work to an app's queue. What a person asked for is served in order and never superseded."""
+
+    app_id: AppId
+    work: Work
+    reason: str
+    by_person: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateReviewApp:
+    """Make the review app's row and app (name reserved) and queue its first deploy, in one transaction."""
+
+    pipeline_id: PipelineId
+    repository_id: RepositoryId
+    ref: str
+    name: str
+    deploy: Deploy
+    reason: str
+    by_person: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetReview:
+    """Bring the review app's row to a state with a visible reason; makes the row when there is none yet."""
+
+    pipeline_id: PipelineId
+    repository_id: RepositoryId
+    ref: str
+    state: ReviewState
+    sha: Sha
+    branch: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """Fetch a fact, then reconcile again."""
+
+    fact: FactKey
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Nothing to do until something rings, or `until` at the latest."""
+
+    reason: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nothing:
+    """All is as it should be, or nothing may be done; the reason is recorded."""
+
+    reason: str
+
+
+Decision = Request | CreateReviewApp | SetReview | Look | Wait | Nothing

@@ -1,0 +1,134 @@
+"""What is known of GitHub, each fact with how it was learned and whether it is still believed.
+
+A fact is addressed by (kind, repository, key) and only ever replaced by a later answer: `asked_at` is taken from a
+counter *before* the request, so that a slow answer never overwrites a later one. Facts keyed by a commit never expire.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum, unique
+from typing import Generic, NamedTuple, TypeVar
+
+from service.domain.model import RepositoryId, Sha
+
+Value = TypeVar("Value")
+
+
+@unique
+class FactKind(StrEnum):
+    """What can be looked up; the key's meaning stands beside it."""
+
+    PULL_REQUEST = "pull_request"  # the number
+    OPEN_PULL_REQUESTS = "open_pull_requests"  # ""
+    HEAD = "head"  # the branch name
+    CI = "ci"  # the commit
+    MANIFEST = "manifest"  # the commit: app.json and Procfile
+
+
+class FactKey(NamedTuple):
+    """A fact's address."""
+
+    kind: FactKind
+    repository_id: RepositoryId
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact(Generic[Value]):
+    """A value or the error that stood in its way. `looked_at` is when the answer came, `stale` that newer is out."""
+
+    key: FactKey
+    value: Value | None
+    error: str
+    stale: bool
+    looked_at: datetime | None
+
+    def fresh(self, *, since: datetime) -> bool:
+        """Whether it may be acted on: not known to be outdated, and read at or after `since`."""
+        return not self.stale and self.looked_at is not None and self.looked_at >= since
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullRequest:
+    """A pull request as GitHub told it. `head_repository_id` is None when the fork was deleted."""
+
+    number: int
+    state: str
+    merged: bool
+    draft: bool
+    title: str
+    author: str
+    author_is_bot: bool
+    head_sha: Sha
+    head_ref: str
+    head_repository_id: RepositoryId | None
+    base_ref: str
+    base_sha: Sha
+    base_repository_id: RepositoryId
+    labels: tuple[str, ...]
+    updated_at: datetime
+
+    @property
+    def is_fork(self) -> bool:
+        """A head outside the base repository. `head.repo.fork` says something else and is not used."""
+        return self.head_repository_id != self.base_repository_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """Where a branch points; `sha` is None when there is no such branch."""
+
+    branch: str
+    sha: Sha | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitStatus:
+    """The latest status of one context."""
+
+    context: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckRun:
+    """The latest run of one name of one GitHub App."""
+
+    name: str
+    app_id: int
+    app_name: str
+    suite_id: int
+    status: str
+    conclusion: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckSuite:
+    """A suite and how many runs it has; one with none may be inert for ever."""
+
+    id: int
+    app_id: int
+    app_name: str
+    status: str
+    conclusion: str | None
+    runs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CiSignals:
+    """Everything GitHub says about a commit, ours left out by the reader. `first_seen` is when we learned of the commit."""
+
+    sha: Sha
+    statuses: tuple[CommitStatus, ...]
+    runs: tuple[CheckRun, ...]
+    suites: tuple[CheckSuite, ...]
+    first_seen: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestFiles:
+    """The two files as text, None where the repository has none; refused ones are the fact's error."""
+
+    sha: Sha
+    app_json: str | None
+    procfile: str | None

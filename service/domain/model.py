@@ -1,0 +1,328 @@
+"""The things Towpath keeps: plain frozen records, without behavior.
+
+Ids are UUIDs in text form, repositories are GitHub's numeric ids, times are aware and in UTC.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum, unique
+from typing import NewType
+
+PipelineId = NewType("PipelineId", str)
+AppId = NewType("AppId", str)
+SpaceId = NewType("SpaceId", str)
+CouplingId = NewType("CouplingId", str)
+SlugId = NewType("SlugId", str)
+BuildId = NewType("BuildId", str)
+ReleaseId = NewType("ReleaseId", str)
+RequestId = NewType("RequestId", str)
+PromotionId = NewType("PromotionId", str)
+TargetId = NewType("TargetId", str)
+ReviewAppId = NewType("ReviewAppId", str)
+UserId = NewType("UserId", str)
+RepositoryId = NewType("RepositoryId", int)
+Sha = NewType("Sha", str)
+
+NO_SHA = Sha("0" * 40)
+"""What GitHub writes for "there is no commit": a branch before its creation or after its deletion."""
+
+
+@unique
+class Stage(StrEnum):
+    """Where in a pipeline an app stands. `test` holds CI configuration only."""
+
+    TEST = "test"
+    REVIEW = "review"
+    DEVELOPMENT = "development"
+    STAGING = "staging"
+    PRODUCTION = "production"
+
+
+@unique
+class Trust(StrEnum):
+    """Whose code it is: `own` is reachable from a branch of the base repository, anything else is `fork`."""
+
+    OWN = "own"
+    FORK = "fork"
+
+
+@unique
+class AppState(StrEnum):
+    """An app's life."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    DESTROYING = "destroying"
+    GONE = "gone"
+
+
+@unique
+class ReviewState(StrEnum):
+    """A review app's life. `waiting` has a reason; the last two are final."""
+
+    WAITING = "waiting"
+    CREATING = "creating"
+    LIVE = "live"
+    FAILED = "failed"
+    SUSPENDED = "suspended"
+    DESTROYING = "destroying"
+    DESTROYED = "destroyed"
+    SKIPPED = "skipped"
+
+
+@unique
+class RequestState(StrEnum):
+    """An entry of an app's queue; the last four are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
+    CANCELLED = "cancelled"
+
+
+@unique
+class BuildState(StrEnum):
+    """A build's life; the last three are final."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@unique
+class ReleaseState(StrEnum):
+    """A release's life; the last three are final."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+@unique
+class TargetState(StrEnum):
+    """A promotion target's life."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Space:
+    """A named place to run apps: a driver with its settings."""
+
+    id: SpaceId
+    name: str
+    driver: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository:
+    """A repository as last seen. `installation_id` is 0 without a GitHub App."""
+
+    id: RepositoryId
+    full_name: str
+    default_branch: str
+    installation_id: int = 0
+    archived: bool = False
+    accessible: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toggles:
+    """A pipeline's switches with Heroku's defaults (`domain/toggles.py` checks and explains them)."""
+
+    review_apps: bool = False
+    automatic_review_apps: bool = False
+    wait_for_ci: bool = False
+    destroy_stale: bool = False
+    stale_days: int = 5
+    base_name: str = ""
+    max_review_apps: int = 0
+    drafts: bool = True
+    required_contexts: tuple[str, ...] = ()
+    ignored_contexts: tuple[str, ...] = ()
+    deploy_without_ci: bool = False
+    settle_seconds: float = 30.0
+    gate_seconds: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """Apps that share one source."""
+
+    id: PipelineId
+    name: str
+    owner_id: UserId | None
+    owner_type: str | None
+    repository_id: RepositoryId | None
+    root_directory: str
+    toggles: Toggles
+    created_at: datetime
+    updated_at: datetime
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coupling:
+    """An app in one stage of one pipeline."""
+
+    id: CouplingId
+    app_id: AppId
+    pipeline_id: PipelineId
+    stage: Stage
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """The unit of exclusion: one queue, one lease, one generation."""
+
+    id: AppId
+    name: str
+    space_id: SpaceId
+    owner_id: UserId | None
+    state: AppState
+    is_review: bool
+    generation: int
+    current_release_id: ReleaseId | None
+    repository_id: RepositoryId | None
+    auto_deploy: bool
+    auto_deploy_branch: str
+    wait_for_ci: bool
+    maintenance: bool
+    formation: Mapping[str, int]
+    created_at: datetime
+    updated_at: datetime
+    released_at: datetime | None
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slug:
+    """Immutable built code. `sha256` names the tar.zst."""
+
+    id: SlugId
+    trust: Trust
+    build_key: str
+    sha256: str
+    size: int
+    process_types: Mapping[str, str]
+    stack: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """A build key on its way to a slug."""
+
+    id: BuildId
+    app_id: AppId
+    request_id: RequestId
+    repository_id: RepositoryId | None
+    sha: Sha
+    state: BuildState
+    slug_id: SlugId | None
+    error: str
+    log_id: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """An app's slug and config under a number that is never used again."""
+
+    id: ReleaseId
+    app_id: AppId
+    version: int
+    state: ReleaseState
+    request_id: RequestId
+    slug_id: SlugId | None
+    commit: Sha | None
+    repository_id: RepositoryId | None
+    description: str
+    actor: str
+    error: str
+    log_id: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """One source release on its way to its targets."""
+
+    id: PromotionId
+    pipeline_id: PipelineId
+    source_app_id: AppId
+    source_release_id: ReleaseId
+    slug_id: SlugId
+    actor: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromotionTarget:
+    """One app that a promotion goes to; independent of the others."""
+
+    id: TargetId
+    promotion_id: PromotionId
+    app_id: AppId
+    request_id: RequestId
+    release_id: ReleaseId | None
+    state: TargetState
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewApp:
+    """(pipeline, repository, ref, generation). `ref` is `pr:N` or `branch:REF`; `sha` the newest wanted commit."""
+
+    id: ReviewAppId
+    pipeline_id: PipelineId
+    repository_id: RepositoryId
+    ref: str
+    generation: int
+    app_id: AppId | None
+    state: ReviewState
+    reason: str
+    sha: Sha
+    branch: str
+    pinned: bool
+    by_person: bool
+    created_at: datetime
+    updated_at: datetime
+    deployed_at: datetime | None
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuedRequest:
+    """One entry of an app's queue as the plans see it; `sha` is set for deploys."""
+
+    id: RequestId
+    app_id: AppId
+    seq: int
+    kind: str
+    state: RequestState
+    by_person: bool
+    sha: Sha | None
+    reason: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who caused something: `user:EMAIL`, `github:LOGIN` or `towpath`."""
+
+    name: str
+    user_id: UserId | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
