@@ -1,0 +1,71 @@
+"""What every handler may use, and the key it is found under.
+
+`WebContext` is built once by whoever starts the web process; handlers reach it by `request.app[CONTEXT]`. Nothing else
+is shared between requests.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from aiohttp import web
+
+from service.domain.model import Actor, Repository, Sha, UserId
+from service.settings import Settings
+from service.store.database import Database
+from service.store.secrets import Vault
+
+if TYPE_CHECKING:
+    from service.enact import Enactor
+    from service.queue import Queue
+    from service.store.deliveries import Inbox
+
+
+class RepositoryLookup(Protocol):
+    """What the API asks GitHub for. Both raise `Refused` in the user's words, or `Transient` when GitHub is away."""
+
+    async def repository(self, full_name: str) -> Repository:
+        """The repository of that name; `Refused` when it is not there or not ours to read."""
+
+    async def resolve(self, repository: Repository, ref: str) -> Sha:
+        """The commit a branch or a (short) sha names now."""
+
+
+AppLogs = Callable[[str, int, bool], AsyncIterator[str]]
+"""Lines an app has written: (app id, how many of the last lines, whether to go on with new ones)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebContext:
+    """What the web process works with."""
+
+    settings: Settings
+    db: Database
+    vault: Vault
+    enactor: "Enactor"
+    lookup: RepositoryLookup
+    inbox: "Inbox"
+    queue: "Queue"
+    app_logs: AppLogs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who sent a request, by their token."""
+
+    user_id: UserId
+    email: str
+    name: str
+
+    @property
+    def actor(self) -> Actor:
+        """The caller as the activity log names them."""
+        return Actor(name=f"user:{self.email}", user_id=self.user_id)
+
+
+CONTEXT: web.AppKey[WebContext] = web.AppKey("context", WebContext)
+CLOSING: web.AppKey[asyncio.Event] = web.AppKey("closing", asyncio.Event)
+"""Set when the server stops, so that streams that would follow for ever end."""
+
+CALLER: web.RequestKey[Caller] = web.RequestKey("caller", Caller)
