@@ -1,0 +1,213 @@
+"""Whether CI has passed for a commit, from everything GitHub says about it.
+
+Two modes: *required* looks only at the named contexts, *all* at every status, check run and unfinished suite. Events
+never decide: this is asked again with the current signals, so a re-run turns a pass back into waiting.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from typing import Final
+
+from service.domain.facts import CheckRun, CheckSuite, CiSignals, CommitStatus
+
+OUR_PREFIX: Final = "towpath/"
+_GOOD_ENOUGH: Final = frozenset({"neutral", "skipped"})
+_BAD: Final = frozenset({"failure", "cancelled", "timed_out", "action_required", "startup_failure"})
+_NOT_STARTED: Final = frozenset({"queued", "requested", "pending"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Required:
+    """A context that must succeed; with `app_id` only a check run of that GitHub App counts."""
+
+    context: str
+    app_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passed:
+    """Deploy."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """Do not deploy, unless a re-run turns it."""
+
+    text: str
+    failed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """Not yet known. At `until` time alone may change the verdict."""
+
+    text: str
+    waiting_for: tuple[str, ...]
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """Time is up without a verdict. A late success still passes."""
+
+    text: str
+    waiting_for: tuple[str, ...]
+
+
+Verdict = Passed | Failed | Pending | Missing
+
+
+class _Mark(Enum):
+    SUCCESS = auto()
+    NEUTRAL = auto()
+    BAD = auto()
+    WAITING = auto()
+    SETTLING = auto()
+
+
+_Item = tuple[str, _Mark]
+
+
+def evaluate(
+    *,
+    signals: CiSignals | None,
+    required: tuple[Required, ...],
+    ignored: tuple[str, ...],
+    our_app_id: int,
+    now: datetime,
+    settle_seconds: float,
+    gate_seconds: float,
+    deploy_without_ci: bool,
+) -> Verdict:
+    """The verdict on the signals as they are now."""
+    if signals is None:
+        return Pending(text="waiting for: what GitHub says about the commit", waiting_for=(), until=None)
+    settled_at = signals.first_seen + timedelta(seconds=settle_seconds)
+    closes_at = signals.first_seen + timedelta(seconds=gate_seconds)
+    signals = _without_ours(signals, our_app_id)
+    settling = now < settled_at
+    if required:
+        items = [item for each in required for item in _required_items(signals, each)]
+    else:
+        items = _all_items(signals, frozenset(name.casefold() for name in ignored), settling=settling)
+    if not items and deploy_without_ci:
+        if not settling:
+            return Passed(text=f"no CI appeared within {settle_seconds:g} s")
+        return Pending(text="waiting for: a first status or check", waiting_for=(), until=settled_at)
+    return _verdict(items, now=now, settled_at=settled_at, closes_at=closes_at)
+
+
+def required_contexts(names: tuple[str, ...]) -> tuple[Required, ...]:
+    """The contexts a pipeline's settings name, of whichever app."""
+    return tuple(Required(context=name) for name in names)
+
+
+def _verdict(items: list[_Item], *, now: datetime, settled_at: datetime, closes_at: datetime) -> Verdict:
+    bad = _labels(items, _Mark.BAD)
+    if bad:
+        return Failed(text=f"failed: {', '.join(bad)}", failed=bad)
+    waiting = _labels(items, _Mark.WAITING, _Mark.SETTLING)
+    good = _labels(items, _Mark.SUCCESS)
+    if good and not waiting:
+        return Passed(text=f"passed: {', '.join(good)}")
+    if now >= closes_at:
+        return Missing(text=_missing_text(items, waiting), waiting_for=waiting)
+    until = min(settled_at, closes_at) if _labels(items, _Mark.SETTLING) else closes_at
+    return Pending(text=_pending_text(items, waiting), waiting_for=waiting, until=until)
+
+
+def _pending_text(items: list[_Item], waiting: tuple[str, ...]) -> str:
+    if waiting:
+        return f"waiting for: {', '.join(waiting)}"
+    if items:
+        return "waiting for: a success; everything so far was skipped or neutral"
+    return "waiting for: a first status or check"
+
+
+def _missing_text(items: list[_Item], waiting: tuple[str, ...]) -> str:
+    if waiting:
+        return f"CI timed out, still waiting for: {', '.join(waiting)}"
+    if items:
+        return "CI timed out: everything was skipped or neutral, nothing succeeded"
+    return "no CI found"
+
+
+def _labels(items: list[_Item], *marks: _Mark) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(label for label, mark in items if mark in marks))
+
+
+def _without_ours(signals: CiSignals, our_app_id: int) -> CiSignals:
+    """Ours would wait for themselves."""
+    return CiSignals(
+        sha=signals.sha,
+        statuses=tuple(s for s in signals.statuses if not s.context.casefold().startswith(OUR_PREFIX)),
+        runs=tuple(r for r in signals.runs if not our_app_id or r.app_id != our_app_id),
+        suites=tuple(s for s in signals.suites if not our_app_id or s.app_id != our_app_id),
+        first_seen=signals.first_seen,
+    )
+
+
+def _required_items(signals: CiSignals, required: Required) -> list[_Item]:
+    """A status and a check run of one name are both needed."""
+    name = required.context.casefold()
+    items: list[_Item] = []
+    if required.app_id is None:
+        items = [_of_status(s) for s in signals.statuses if s.context.casefold() == name]
+    items += [
+        _of_run(run) for run in signals.runs if run.name.casefold() == name and required.app_id in {None, run.app_id}
+    ]
+    return items or [(required.context, _Mark.WAITING)]
+
+
+def _all_items(signals: CiSignals, ignored: frozenset[str], *, settling: bool) -> list[_Item]:
+    runs = [run for run in signals.runs if not ignored & {run.name.casefold(), run.app_name.casefold()}]
+    counted = {run.suite_id for run in runs}
+    left_out = {run.suite_id for run in signals.runs} - counted
+    items = [_of_status(s) for s in signals.statuses if s.context.casefold() not in ignored]
+    items += [_of_run(run) for run in runs]
+    for suite in signals.suites:
+        if suite.id in left_out or suite.app_name.casefold() in ignored:
+            continue
+        mark = _of_suite(suite, settling=settling)
+        if mark is not None:
+            items.append((f"{suite.app_name} (further jobs)" if suite.runs else suite.app_name, mark))
+    return items
+
+
+def _of_status(status: CommitStatus) -> _Item:
+    match status.state:
+        case "success":
+            return status.context, _Mark.SUCCESS
+        case "error" | "failure":
+            return status.context, _Mark.BAD
+        case _:
+            return status.context, _Mark.WAITING
+
+
+def _of_run(run: CheckRun) -> _Item:
+    label = f"{run.name} ({run.app_name})" if run.app_name else run.name
+    return label, _of_conclusion(run.conclusion) if run.status == "completed" else _Mark.WAITING
+
+
+def _of_suite(suite: CheckSuite, *, settling: bool) -> _Mark | None:
+    """What a suite adds to its runs: jobs still to come, or that it fell over before it had any."""
+    if suite.status == "completed":
+        bad = not suite.runs and suite.conclusion in _BAD
+        return _Mark.BAD if bad else None  # with runs, those are the newer truth: re-runs, ignored ones
+    if suite.runs or suite.status not in _NOT_STARTED:
+        return _Mark.WAITING
+    # Many GitHub Apps get a suite for every push and never put a run into it.
+    return _Mark.SETTLING if settling else None
+
+
+def _of_conclusion(conclusion: str | None) -> _Mark:
+    if conclusion == "success":
+        return _Mark.SUCCESS
+    if conclusion in _GOOD_ENOUGH:
+        return _Mark.NEUTRAL
+    if conclusion in _BAD:
+        return _Mark.BAD
+    return _Mark.WAITING  # `stale`, and words GitHub has yet to invent
