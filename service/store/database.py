@@ -1,0 +1,103 @@
+"""The database under one API: `read` is one snapshot, `write` one transaction, on SQLite and on PostgreSQL alike.
+
+Writers take turns on both engines (SQLite's `BEGIN IMMEDIATE`, PostgreSQL's advisory lock), so a function given to
+`write` may read, decide and write in the plain way: nothing it has read can change before it commits. It must have no
+effect but on its connection, because a transaction that the engine gives up is run again.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Protocol, Self, TypeVar
+
+from sqlalchemy import Connection, make_url
+from sqlalchemy.exc import ArgumentError
+
+from service.domain.errors import Refused
+from service.store import schema
+from service.store.postgresql import PostgreSQL
+from service.store.sqlite import SQLite
+
+Result = TypeVar("Result")
+
+
+class Conflict(Exception):
+    """Somebody else changed the row since it was read: load it again and decide again."""
+
+
+class Engine(Protocol):
+    """What the two engines have in common."""
+
+    async def read(self, fn: Callable[[Connection], Result]) -> Result:
+        """Run `fn` on one snapshot."""
+
+    async def write(self, fn: Callable[[Connection], Result]) -> Result:
+        """Run `fn` in one transaction; rolled back when it raises."""
+
+    async def close(self) -> None:
+        """Let what runs finish, then disconnect."""
+
+
+def new_id() -> str:
+    """A fresh id."""
+    return str(uuid.uuid4())
+
+
+def utc_now() -> datetime:
+    """The machine's time."""
+    return datetime.now(UTC)
+
+
+class Database:
+    """An open database. A caller that is cancelled leaves its transaction to finish by itself."""
+
+    def __init__(self, engine: Engine, *, url: str, dialect: str, clock: Callable[[], datetime]) -> None:
+        self._engine = engine
+        self._clock = clock
+        self.url = url
+        self.dialect = dialect
+
+    @classmethod
+    async def open(cls, url: str, *, clock: Callable[[], datetime] = utc_now) -> Self:
+        """Connect to `sqlite:///PATH` or `postgresql://...`; refuses what is shut or newer than this code."""
+        try:
+            parsed = make_url(url)
+        except ArgumentError:
+            raise Refused("TOWPATH_DATABASE_URL is not a URL such as postgresql://user:password@host/name") from None
+        dialect = parsed.get_backend_name()
+        engine: Engine
+        match dialect:
+            case "sqlite":
+                engine = await asyncio.to_thread(SQLite, parsed)
+            case "postgresql" | "postgres":
+                dialect, engine = "postgresql", await PostgreSQL.connect(parsed)
+            case _:
+                raise Refused(f"TOWPATH_DATABASE_URL names {dialect}; Towpath works with sqlite and postgresql")
+        database = cls(engine, url=url, dialect=dialect, clock=clock)
+        try:
+            await database.read(schema.check)
+        except BaseException:
+            await database.close()
+            raise
+        return database
+
+    async def read(self, fn: Callable[[Connection], Result]) -> Result:
+        """Run `fn` on one snapshot of the database; writing there is an error."""
+        return await self._engine.read(fn)
+
+    async def write(self, fn: Callable[[Connection], Result]) -> Result:
+        """Run `fn` in one transaction, committed when it returns and rolled back when it raises."""
+        return await self._engine.write(fn)
+
+    async def migrate(self) -> None:
+        """Bring the tables to what this code needs; others that start at the same moment wait their turn."""
+        await self._engine.write(schema.upgrade)
+
+    def now(self) -> datetime:
+        """The time by this database's clock."""
+        return self._clock()
+
+    async def close(self) -> None:
+        """Let what runs finish, then disconnect."""
+        await self._engine.close()

@@ -1,0 +1,130 @@
+"""The database of larger installations: PostgreSQL through asyncpg, with writers taking turns as on SQLite.
+
+Every writing transaction first takes one advisory lock and then runs at READ COMMITTED: each of its statements sees all
+that was committed before, and nobody else commits until it does. Reads are REPEATABLE READ and wait for nobody.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Self, TypeVar
+
+import asyncpg
+from sqlalchemy import URL, Connection, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from service.domain.errors import Refused, Transient
+
+Result = TypeVar("Result")
+
+WRITERS_TURN: Final = 0x746F77706174680A
+"""The advisory lock's number, "towpath" in ASCII; also held while migrating."""
+
+POOL = 8
+ATTEMPTS = 5
+# Serialization failure, deadlock: the statement was given up for another's sake. Foreign writers can cause them.
+_GIVEN_UP = frozenset({"40001", "40P01"})
+# A writer whose machine froze must not keep everyone waiting: the server ends its transaction.
+_SERVER_SETTINGS = {
+    "application_name": "towpath",
+    "idle_in_transaction_session_timeout": "20000",
+    "tcp_keepalives_idle": "10",
+    "timezone": "UTC",
+}
+
+
+class PostgreSQL:
+    """One PostgreSQL database."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._writer = engine.execution_options(isolation_level="READ COMMITTED")
+        self._engine = engine
+        # One connection at a time waits for its turn, so that waiting writers leave the pool to readers.
+        self._turn = asyncio.Lock()
+        self._running: set[asyncio.Task[Any]] = set()
+
+    @classmethod
+    async def connect(cls, url: URL) -> Self:
+        """Connect and try one statement."""
+        engine = create_async_engine(
+            asyncpg_url(url),
+            pool_size=POOL,
+            max_overflow=0,
+            pool_pre_ping=True,
+            connect_args={"server_settings": _SERVER_SETTINGS, "timeout": 15},
+        )
+        try:
+            async with engine.connect() as conn:
+                await conn.execute(text("SELECT 1"))
+        except (OSError, TimeoutError, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            await engine.dispose()
+            shown = url.render_as_string(hide_password=True)
+            raise Refused(f"The database {shown} cannot be opened: {getattr(error, 'orig', error)}") from error
+        return cls(engine)
+
+    async def read(self, fn: Callable[[Connection], Result]) -> Result:
+        """Run `fn` on one snapshot."""
+        return await self._finish(self._read(fn))
+
+    async def write(self, fn: Callable[[Connection], Result]) -> Result:
+        """Run `fn` in one transaction when it is this process's turn and then this transaction's."""
+        return await self._finish(self._write(fn))
+
+    async def close(self) -> None:
+        """Let what runs finish, then disconnect."""
+        if self._running:
+            await asyncio.wait(self._running)
+        await self._engine.dispose()
+
+    async def _finish(self, transaction: Coroutine[Any, Any, Result]) -> Result:
+        # Cancelling asyncpg in the middle of a statement costs the connection; the transaction runs on by itself.
+        task = asyncio.create_task(transaction)
+        self._running.add(task)
+        task.add_done_callback(self._forget)
+        return await asyncio.shield(task)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # an abandoned caller's error is nobody's news
+
+    async def _read(self, fn: Callable[[Connection], Result]) -> Result:
+        try:
+            async with self._reader.begin() as conn:
+                return await conn.run_sync(fn)
+        except (DBAPIError, OSError) as error:
+            raise _explained(error) from error
+
+    async def _write(self, fn: Callable[[Connection], Result]) -> Result:
+        attempt = 1
+        while True:
+            try:
+                async with self._turn, self._writer.begin() as conn:
+                    await conn.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": WRITERS_TURN})
+                    return await conn.run_sync(fn)
+            except (DBAPIError, OSError) as error:
+                if _sqlstate(error) not in _GIVEN_UP or attempt == ATTEMPTS:
+                    raise _explained(error) from error
+            await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311
+            attempt += 1
+
+
+def asyncpg_url(url: URL) -> URL:
+    """The URL in asyncpg's words: it says `ssl` where libpq says `sslmode`."""
+    url = url.set(drivername="postgresql+asyncpg")
+    if "sslmode" in url.query:
+        url = url.difference_update_query(["sslmode"]).update_query_dict({"ssl": url.query["sslmode"]})
+    return url
+
+
+def _sqlstate(error: Exception) -> str | None:
+    return getattr(getattr(error, "orig", None), "sqlstate", None)
+
+
+def _explained(error: Exception) -> Exception:
+    lost = isinstance(error, OSError) or (isinstance(error, DBAPIError) and error.connection_invalidated)
+    if lost or _sqlstate(error) in _GIVEN_UP:
+        return Transient(f"The database did not answer: {getattr(error, 'orig', error)}")
+    return error

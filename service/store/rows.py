@@ -1,0 +1,43 @@
+"""What all aggregates do with rows: read one, change one if nobody else has, and keep structures as JSON text."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import Connection, RowMapping, Select, Table, update
+
+from service.store.database import Conflict
+
+Structure = TypeVar("Structure")
+
+
+def one(conn: Connection, query: Select[Any]) -> RowMapping | None:
+    """The first row, if any."""
+    return conn.execute(query).mappings().first()
+
+
+def compare_and_set(
+    conn: Connection, table: Table, *, key: str, version: int, now: datetime, values: Mapping[str, object]
+) -> RowMapping:
+    """Change the row of `key` if it still has `version`; raises `Conflict` otherwise."""
+    change = (
+        update(table)
+        .where(table.c.id == key, table.c.row_version == version)
+        .values(**values, updated_at=now, row_version=version + 1)
+        .returning(table)
+    )
+    row = conn.execute(change).mappings().first()
+    if row is None:
+        raise Conflict(f"{table.name} {key} is no longer at version {version}")
+    return row
+
+
+def to_json(value: object) -> str:
+    """A structure as JSON text, keys in order so that equal structures are equal texts."""
+    return msgspec.json.encode(value, order="sorted").decode()
+
+
+def from_json(text: str, form: type[Structure]) -> Structure:
+    """JSON text as the structure it was made from."""
+    return msgspec.json.decode(text, type=form)

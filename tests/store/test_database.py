@@ -1,0 +1,106 @@
+"""Both engines keep the same promises."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import Connection, insert, select, text, update
+
+from service.domain.errors import Refused
+from service.store.database import Database
+from service.store.tables import counters
+
+
+def _add(conn: Connection) -> int:
+    value: int = conn.execute(select(counters.c.value).where(counters.c.name == "n")).scalar_one()
+    conn.execute(update(counters).where(counters.c.name == "n").values(value=value + 1))
+    return value + 1
+
+
+def _value(conn: Connection) -> int | None:
+    return conn.execute(select(counters.c.value).where(counters.c.name == "n")).scalar()
+
+
+@pytest.fixture
+async def counting(database: Database) -> Database:
+    await database.write(lambda conn: conn.execute(insert(counters).values(name="n", value=0)))
+    return database
+
+
+async def test_what_a_write_did_is_there_for_the_next_read(counting: Database) -> None:
+    assert await counting.write(_add) == 1
+    assert await counting.read(_value) == 1
+
+
+async def test_a_write_that_raises_leaves_nothing_behind(counting: Database) -> None:
+    def fails(conn: Connection) -> None:
+        _add(conn)
+        raise Refused("no")
+
+    with pytest.raises(Refused):
+        await counting.write(fails)
+    assert await counting.read(_value) == 0
+
+
+async def test_read_then_write_of_many_callers_loses_no_update(counting: Database) -> None:
+    await asyncio.gather(*(counting.write(_add) for _ in range(40)))
+    assert await counting.read(_value) == 40
+
+
+async def test_a_read_cannot_write(counting: Database) -> None:
+    with pytest.raises(Exception, match=r"read-?only"):
+        await counting.read(_add)
+    assert await counting.write(_add) == 1
+
+
+async def test_a_cancelled_caller_leaves_the_connection_usable_and_its_transaction_whole(counting: Database) -> None:
+    for _ in range(5):
+        task = asyncio.create_task(counting.write(_add))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        reading = asyncio.create_task(counting.read(_value))
+        await asyncio.sleep(0)
+        reading.cancel()
+    before = await counting.read(_value)
+    assert await counting.write(_add) in range(1, 7)
+    assert before is not None
+
+
+async def test_close_waits_for_what_a_cancelled_caller_left(counting: Database) -> None:
+    task = asyncio.create_task(counting.write(_add))
+    await asyncio.sleep(0)
+    task.cancel()
+    await counting.close()
+    again = await Database.open(counting.url)
+    assert await again.read(_value) in {0, 1}
+    await again.close()
+
+
+@pytest.fixture
+async def other(database: Database) -> AsyncIterator[Database]:
+    """The same database as another process has it."""
+    opened = await Database.open(database.url)
+    yield opened
+    await opened.close()
+
+
+async def test_a_read_does_not_see_what_is_committed_while_it_runs(counting: Database, other: Database) -> None:
+    loop = asyncio.get_running_loop()
+    begun = asyncio.Event()
+    slow = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT max(i) FROM n"
+
+    def twice(conn: Connection) -> tuple[int | None, int | None]:
+        before = _value(conn)
+        loop.call_soon_threadsafe(begun.set)
+        for _ in range(30):
+            conn.execute(text(slow))
+        return before, _value(conn)
+
+    reading = asyncio.create_task(counting.read(twice))
+    await begun.wait()
+    await other.write(_add)
+    assert not reading.done()
+    assert await reading == (0, 0)
+    assert await counting.read(_value) == 1
