@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
-from service.domain.model import Actor, Repository, Sha, UserId
+from service.domain.model import Repository, Sha, UserId
 from service.settings import Settings
 from service.store.database import Database
 from service.store.secrets import Vault
 
 if TYPE_CHECKING:
-    from service.enact import Enactor
+    from service.enactor import Enactor
     from service.queue import Queue
     from service.store.deliveries import Inbox
 
@@ -59,9 +59,9 @@ class Caller:
     name: str
 
     @property
-    def actor(self) -> Actor:
+    def actor(self) -> str:
         """The caller as the activity log names them."""
-        return Actor(name=f"user:{self.email}", user_id=self.user_id)
+        return f"user:{self.email}"
 
 
 CONTEXT: web.AppKey[WebContext] = web.AppKey("context", WebContext)

@@ -1,0 +1,47 @@
+"""The Platform API: Heroku's v3 on the wire, and Towpath's own resources in the same manner.
+
+One module per resource, each with its `ROUTES`; `shapes` says how a thing looks in JSON, `finding` how it is named in
+a path, `answers` and `ranges` how it is sent, `bodies` what is accepted.
+"""
+
+from aiohttp import web
+
+from service.web.api import (
+    account,
+    apps,
+    builds,
+    config_vars,
+    couplings,
+    formation,
+    insight,
+    logs,
+    pipelines,
+    promotions,
+    releases,
+    repositories,
+    review_app_config,
+    review_apps,
+)
+
+_PARTS = (
+    account,
+    apps,
+    builds,
+    config_vars,
+    couplings,
+    formation,
+    insight,
+    logs,
+    pipelines,
+    promotions,
+    releases,
+    repositories,
+    review_app_config,
+    review_apps,
+)
+
+
+def add_routes(app: web.Application) -> None:
+    """Add every resource of the API."""
+    for part in _PARTS:
+        app.add_routes(part.ROUTES)

@@ -1,0 +1,57 @@
+"""Who I am: the account and the few things Heroku's clients ask about it before anything else."""
+
+from aiohttp import web
+
+from service.web.api import answers
+from service.web.api.shapes import Json
+from service.web.errors import not_found
+from service.web.keys import CALLER, Caller
+
+
+def shape(caller: Caller) -> Json:
+    """Show the caller's account."""
+    return {
+        "id": caller.user_id,
+        "email": caller.email,
+        "name": caller.name or None,
+        "verified": True,
+        "beta": False,
+        "federated": False,
+        "suspended_at": None,
+        "two_factor_authentication": False,
+    }
+
+
+async def account(request: web.Request) -> web.Response:
+    """GET /account and /users/USER: oneself, by id, address or `~`."""
+    caller = request[CALLER]
+    if request.match_info.get("user", "~") not in {"~", caller.user_id, caller.email}:
+        raise not_found("account")
+    return answers.answer(request, shape(caller))
+
+
+async def feature(request: web.Request) -> web.Response:
+    """GET /account/features/FEATURE: repositories are answered here, so that clients need not ask another host."""
+    name = request.match_info["feature"]
+    if name != "dashboard-repositories-api":
+        raise not_found("feature")
+    return answers.answer(request, {"name": name, "enabled": True, "state": "general"})
+
+
+async def rate_limits(request: web.Request) -> web.Response:
+    """GET /account/rate-limits: there are none."""
+    return answers.answer(request, {"remaining": 4500})
+
+
+async def no_teams(request: web.Request) -> web.Response:
+    """GET /teams: nobody is in one."""
+    return answers.answer(request, [])
+
+
+ROUTES = [
+    web.get("/account", account),
+    web.get("/users/{user}", account),
+    web.get("/account/features/{feature}", feature),
+    web.get("/account/rate-limits", rate_limits),
+    web.get("/teams", no_teams),
+]

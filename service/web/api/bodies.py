@@ -1,0 +1,294 @@
+"""What the API accepts, checked by pydantic: the only place that uses it.
+
+Fields that Heroku's clients send and that mean nothing here are named and ignored; any other unknown field is refused,
+because a misspelt switch that silently does nothing is worse than an error.
+"""
+
+import json
+from typing import Annotated, Any, Literal, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, RootModel, StrictBool, StrictInt, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
+
+from service.domain.errors import Refused
+from service.domain.model import Stage
+
+AppName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,28}[a-z0-9]$")]
+PipelineName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{2,29}$")]
+ConfigName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=256)]
+ConfigValue = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=65536)]
+Words = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+Quantity = Annotated[StrictInt, Field(ge=0, le=100)]
+ProcessType = Annotated[str, StringConstraints(pattern=r"^[-\w]{1,128}$")]
+
+
+class Body(BaseModel):
+    """A request body: an object with known fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Reference(Body):
+    """Something named by its id or name, as `{"id": ...}` or `{"name": ...}`."""
+
+    id: Words | None = None
+    name: Words | None = None
+
+
+Identity = Words | Reference
+"""Heroku's clients write a reference as a plain text or as an object with its id."""
+
+
+class CreateApp(Body):
+    """POST /apps."""
+
+    name: AppName | None = None
+    space: Identity | None = None
+    region: Identity | None = None
+    stack: Identity | None = None
+    team: Identity | None = None
+    locked: bool | None = None
+    personal: bool | None = None
+    feature_flags: list[str] | None = None
+
+
+class ChangeApp(Body):
+    """PATCH /apps/APP."""
+
+    name: AppName | None = None
+    maintenance: StrictBool | None = None
+    build_stack: Identity | None = None
+
+
+class Filter(Body):
+    """The ids a filter asks for."""
+
+    id: list[str] = Field(max_length=1000)
+
+
+class FilterApps(Body):
+    """POST /filters/apps."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    wanted: Filter = Field(alias="in")
+
+
+class Owner(Body):
+    """Who owns a pipeline."""
+
+    id: Words
+    type: Literal["user", "team"]
+
+
+class CreatePipeline(Body):
+    """POST /pipelines."""
+
+    name: PipelineName
+    owner: Owner | None = None
+    generation: Identity | None = None
+
+
+class ChangePipeline(Body):
+    """PATCH /pipelines/PIPELINE."""
+
+    name: PipelineName
+
+
+class Couple(Body):
+    """POST /pipeline-couplings."""
+
+    app: Identity
+    pipeline: Identity
+    stage: Stage
+
+
+class Move(Body):
+    """PATCH /pipeline-couplings/COUPLING."""
+
+    stage: Stage
+
+
+class PromotionSource(Body):
+    """The app whose code is promoted, and which of its releases when not the current one."""
+
+    app: Identity
+    release: Identity | None = None
+
+
+class PromotionTarget(Body):
+    """An app to promote to."""
+
+    app: Identity
+
+
+class Promote(Body):
+    """POST /pipeline-promotions. Without targets: every app of the next stage."""
+
+    pipeline: Identity
+    source: PromotionSource
+    targets: list[PromotionTarget] | None = Field(default=None, min_length=1, max_length=100)
+
+
+class Rollback(Body):
+    """POST /apps/APP/releases: Heroku's rollback. `keep_config` is Towpath's own."""
+
+    release: str | StrictInt
+    keep_config: StrictBool = False
+    description: str | None = None
+
+
+class SourceBlob(Body):
+    """What to build: a branch or commit of the connected repository."""
+
+    version: Words | None = None
+    url: str | None = None
+    checksum: str | None = None
+    version_description: str | None = None
+
+
+class CreateBuild(Body):
+    """POST /apps/APP/builds."""
+
+    source_blob: SourceBlob = SourceBlob()
+    buildpacks: list[Any] | None = None
+
+
+class FormationUpdate(Body):
+    """How many of one process type."""
+
+    type: ProcessType
+    quantity: Quantity
+    size: Any = None
+    dyno_size: Any = None
+
+
+class ChangeFormation(Body):
+    """PATCH /apps/APP/formation."""
+
+    updates: list[FormationUpdate] = Field(min_length=1, max_length=100)
+
+
+class ChangeQuantity(Body):
+    """PATCH /apps/APP/formation/TYPE."""
+
+    quantity: Quantity
+    size: Any = None
+    dyno_size: Any = None
+
+
+class ConfigVars(RootModel[dict[ConfigName, ConfigValue | None]]):
+    """PATCH of config vars: a text sets, null unsets."""
+
+
+class CreateReviewApp(Body):
+    """POST /review-apps: for a pull request by its number, else for a branch."""
+
+    pipeline: Identity
+    branch: Words | None = None
+    pr_number: Annotated[StrictInt, Field(ge=1)] | None = None
+    source_blob: Any = None
+    environment: Any = None
+    fork_repo_id: Any = None
+
+
+class ReviewAppConfig(Body):
+    """POST and PATCH of review-app-config; the last group is Towpath's own."""
+
+    repo: Words | StrictInt | None = None
+    pipeline: Any = None
+    deploy_target: Any = None
+    automatic_review_apps: StrictBool | None = None
+    wait_for_ci: StrictBool | None = None
+    destroy_stale_apps: StrictBool | None = None
+    stale_days: Annotated[StrictInt, Field(ge=1, le=30)] | None = None
+    base_name: Annotated[str, StringConstraints(pattern=r"^([a-z][a-z0-9-]{0,20})?$")] | None = None
+    max_review_apps: Annotated[StrictInt, Field(ge=0, le=1000)] | None = None
+    drafts: StrictBool | None = None
+    required_contexts: list[Words] | None = None
+    ignored_contexts: list[Words] | None = None
+    deploy_without_ci: StrictBool | None = None
+    settle_seconds: Annotated[float, Field(ge=0, le=3600)] | None = None
+    gate_seconds: Annotated[float, Field(ge=1, le=86400)] | None = None
+
+
+class ConnectRepository(Body):
+    """POST /pipelines/PIPELINE/repository: "org/name", or the id of a repository that is known already."""
+
+    repository: Words | StrictInt
+
+
+class ChangeRepository(Body):
+    """PATCH /pipelines/PIPELINE/repository."""
+
+    ci: StrictBool | None = None
+    organization: Any = None
+    review_apps: StrictBool | None = None
+    automatic_review_apps: StrictBool | None = None
+
+
+class ChangeGitHub(Body):
+    """PATCH /apps/APP/github."""
+
+    auto_deploy: StrictBool | None = None
+    wait_for_ci: StrictBool | None = None
+    branch: Words | None = None
+    pull_requests: Any = None
+    repo: Any = None
+
+
+class LogSession(Body):
+    """POST /apps/APP/log-sessions."""
+
+    lines: Annotated[StrictInt, Field(ge=1, le=1500)] = 100
+    tail: StrictBool = False
+    dyno: str | None = None
+    source: str | None = None
+    type: str | None = None
+
+
+class CreateSpace(Body):
+    """POST /spaces."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,28}[a-z0-9]$")]
+    driver: Literal["process", "docker", "kubernetes"]
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _words(error: ErrorDetails) -> str:
+    field = ".".join(str(part) for part in error["loc"] if not str(part)[:1].isupper() and part != "str")
+    match error["type"]:
+        case "extra_forbidden":
+            return f"{field}: unknown field"
+        case "missing":
+            return f"{field}: is required"
+        case "string_pattern_mismatch" if field.endswith("name"):
+            return f"{field}: starts with a letter and has 3 to 30 lowercase letters, digits and dashes"
+        case _:
+            return f"{field}: {error['msg']}" if field else error["msg"]
+
+
+async def parse(request: web.Request, model: type[Model]) -> Model:
+    """Read the body as `model`; 400 for what is not JSON, 422 naming every field that cannot be used."""
+    raw = await request.read()
+    try:
+        data = json.loads(raw) if raw else {}
+    except (ValueError, RecursionError):
+        raise Refused("The body is not JSON.", code="bad_request") from None
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        problems = dict.fromkeys(_words(problem) for problem in error.errors(include_url=False))
+        raise Refused("; ".join(problems)) from None
+
+
+def identity(reference: Identity) -> str:
+    """The id or name in a reference."""
+    if isinstance(reference, str):
+        return reference
+    named = reference.id or reference.name
+    if named is None:
+        raise Refused("A reference needs an id or a name.")
+    return named

@@ -1,0 +1,151 @@
+"""How things look in JSON. Heroku's attributes come first, Towpath's own after them.
+
+What Heroku has and Towpath has not (regions, generations, dyno sizes) is filled with one truthful constant, because
+clients read it.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from service.domain.model import App, Coupling, Pipeline, Space, Stage
+from service.settings import Settings
+
+Json = dict[str, Any]
+
+_NAMES = uuid.UUID("6f0c2a52-6c0e-4a3d-9d5e-0d0f6a7b1c11")
+GENERATION = {"id": str(uuid.uuid5(_NAMES, "generation:cedar")), "name": "cedar"}
+
+
+def constant_id(name: str) -> str:
+    """An id for something that has a name only: the same name has the same id for ever."""
+    return str(uuid.uuid5(_NAMES, name))
+
+
+def moment(at: datetime | None) -> str | None:
+    """A time as Heroku writes it."""
+    return None if at is None else at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def web_url(settings: Settings, name: str, *, review: bool) -> str:
+    """Where people reach an app: its own host under the domain for its kind."""
+    domain = settings.review_domain if review else settings.apps_domain
+    if domain == "localhost":
+        return f"http://{name}.localhost:{settings.port}/"
+    public = urlsplit(settings.url)
+    port = f":{public.port}" if public.port else ""
+    return f"{public.scheme}://{name}.{domain}{port}/"
+
+
+def user_of(actor: str, settings: Settings) -> Json:
+    """Show who did something (`user:EMAIL`, `github:LOGIN`, `towpath`) as a user: clients need an address."""
+    kind, _, rest = actor.partition(":")
+    match kind:
+        case "user":
+            email = rest
+        case "github":
+            email = f"{rest}@users.noreply.github.com"
+        case _:
+            email = f"towpath@{urlsplit(settings.url).hostname}"
+    return {"id": constant_id(actor), "email": email}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppShown:
+    """An app with what is shown beside it."""
+
+    app: App
+    owner_email: str | None
+    space: Space
+    slug_size: int | None
+    stack: str | None
+
+
+def app(shown: AppShown, settings: Settings) -> Json:
+    """Show an app."""
+    it, stack = shown.app, shown.stack or "host"
+    named_stack = {"id": constant_id(f"stack:{stack}"), "name": stack}
+    space = {"id": shown.space.id, "name": shown.space.name}
+    return {
+        "acm": False,
+        "archived_at": None,
+        "build_stack": named_stack,
+        "buildpack_provided_description": None,
+        "created_at": moment(it.created_at),
+        "generation": GENERATION,
+        "git_url": f"{settings.url}/{it.name}.git",
+        "id": it.id,
+        "internal_routing": None,
+        "maintenance": it.maintenance,
+        "name": it.name,
+        "organization": None,
+        "owner": {"id": it.owner_id, "email": shown.owner_email or ""},
+        "region": space,
+        "released_at": moment(it.released_at),
+        "repo_size": None,
+        "slug_size": shown.slug_size,
+        "space": None if shown.space.name == "common" else {**space, "shield": False},
+        "stack": named_stack,
+        "team": None,
+        "updated_at": moment(it.updated_at),
+        "web_url": web_url(settings, it.name, review=it.is_review),
+        "state": it.state.value,
+        "review": it.is_review,
+    }
+
+
+def pipeline(it: Pipeline) -> Json:
+    """Show a pipeline."""
+    owner = {"id": it.owner_id, "type": it.owner_type} if it.owner_id else None
+    return {
+        "created_at": moment(it.created_at),
+        "generation": GENERATION,
+        "id": it.id,
+        "name": it.name,
+        "owner": owner,
+        "updated_at": moment(it.updated_at),
+    }
+
+
+def coupling(it: Coupling, *, app_name: str, pipeline_name: str) -> Json:
+    """Show a coupling; the names spare clients a look-up."""
+    return {
+        "app": {"id": it.app_id, "name": app_name},
+        "created_at": moment(it.created_at),
+        "id": it.id,
+        "pipeline": {"id": it.pipeline_id, "name": pipeline_name},
+        "stage": it.stage.value,
+        "updated_at": moment(it.updated_at),
+    }
+
+
+def space(it: Space) -> Json:
+    """Show a space."""
+    return {"id": it.id, "name": it.name, "driver": it.driver, "shield": False}
+
+
+def formation(it: App, process_type: str, command: str) -> Json:
+    """Show how many of a process type are wanted; `web` is 1 and others are 0 until somebody says otherwise."""
+    size = {"id": constant_id("dyno-size:standard"), "name": "standard"}
+    return {
+        "app": {"id": it.id, "name": it.name},
+        "command": command,
+        "created_at": moment(it.created_at),
+        "dyno_size": size,
+        "id": constant_id(f"formation:{it.id}:{process_type}"),
+        "quantity": quantity(it.formation, process_type),
+        "size": "standard",
+        "type": process_type,
+        "updated_at": moment(it.updated_at),
+    }
+
+
+def quantity(wanted: Mapping[str, int], process_type: str) -> int:
+    """How many of a process type are wanted."""
+    return wanted.get(process_type, 1 if process_type == "web" else 0)
+
+
+PROMOTION_ORDER = (Stage.DEVELOPMENT, Stage.STAGING, Stage.PRODUCTION)
