@@ -1,0 +1,152 @@
+"""Builds, and the slugs they give: a build key leads to a slug, and only within its own trust."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy import Connection, RowMapping, select
+
+from service.domain.model import Build, BuildId, BuildState, Slug, SlugId, Trust
+from service.store import rows
+from service.store.database import new_id
+from service.store.tables import build_keys, builds, slugs
+
+
+def create(
+    conn: Connection,
+    *,
+    app_id: str,
+    request_id: str,
+    repository_id: int | None,
+    sha: str,
+    log_id: str,
+    now: datetime,
+) -> Build:
+    """The request's build, made if there is none yet."""
+    row = rows.one(conn, select(builds).where(builds.c.request_id == request_id))
+    if row:
+        return as_build(row)
+    values = {
+        "id": new_id(),
+        "app_id": app_id,
+        "request_id": request_id,
+        "repository_id": repository_id,
+        "sha": sha,
+        "state": BuildState.PENDING,
+        "log_id": log_id,
+        "created_at": now,
+        "updated_at": now,
+    }
+    return as_build(conn.execute(builds.insert().values(values).returning(builds)).mappings().one())
+
+
+def finish(
+    conn: Connection,
+    *,
+    build_id: str,
+    state: BuildState,
+    slug_id: str | None,
+    error: str,
+    reused: bool,
+    build_key: str,
+    now: datetime,
+) -> Build:
+    """Bring the build to its end; `reused` says that nothing had to be built."""
+    change = (
+        builds.update()
+        .where(builds.c.id == build_id)
+        .values(state=state, slug_id=slug_id, error=error, reused=reused, build_key=build_key, updated_at=now)
+    )
+    return as_build(conn.execute(change.returning(builds)).mappings().one())
+
+
+def get(conn: Connection, build_id: str) -> Build | None:
+    """One build."""
+    row = rows.one(conn, select(builds).where(builds.c.id == build_id))
+    return as_build(row) if row else None
+
+
+def of_app(conn: Connection, app_id: str, limit: int) -> list[Build]:
+    """The app's builds, newest first."""
+    query = select(builds).where(builds.c.app_id == app_id).order_by(builds.c.created_at.desc()).limit(limit)
+    return [as_build(row) for row in conn.execute(query).mappings()]
+
+
+def slug_for(conn: Connection, *, trust: Trust, build_key: str, not_before: datetime | None = None) -> Slug | None:
+    """What the key gave before; with `not_before`, only if it was built since (a build without lock file ages)."""
+    query = (
+        select(slugs)
+        .join(build_keys, build_keys.c.slug_id == slugs.c.id)
+        .where(build_keys.c.trust == trust, build_keys.c.build_key == build_key)
+    )
+    if not_before is not None:
+        query = query.where(build_keys.c.created_at >= not_before)
+    row = rows.one(conn, query)
+    return as_slug(row) if row else None
+
+
+def add_slug(
+    conn: Connection,
+    *,
+    trust: Trust,
+    build_key: str,
+    sha256: str,
+    size: int,
+    process_types: Mapping[str, str],
+    stack: str,
+    now: datetime,
+) -> Slug:
+    """The slug of that content, made if there is none yet; from now on the key leads to it."""
+    row = rows.one(conn, select(slugs).where(slugs.c.trust == trust, slugs.c.sha256 == sha256))
+    if row is None:
+        values = {
+            "id": new_id(),
+            "trust": trust,
+            "build_key": build_key,
+            "sha256": sha256,
+            "size": size,
+            "process_types": rows.to_json(dict(process_types)),
+            "stack": stack,
+            "created_at": now,
+        }
+        row = conn.execute(slugs.insert().values(values).returning(slugs)).mappings().one()
+    known = (build_keys.c.trust == trust) & (build_keys.c.build_key == build_key)
+    if not conn.execute(build_keys.update().where(known).values(slug_id=row["id"], created_at=now)).rowcount:
+        conn.execute(build_keys.insert().values(trust=trust, build_key=build_key, slug_id=row["id"], created_at=now))
+    return as_slug(row)
+
+
+def slug(conn: Connection, slug_id: str) -> Slug | None:
+    """One slug."""
+    row = rows.one(conn, select(slugs).where(slugs.c.id == slug_id))
+    return as_slug(row) if row else None
+
+
+def as_build(row: RowMapping) -> Build:
+    """The build of a row."""
+    return Build(
+        id=BuildId(row["id"]),
+        app_id=row["app_id"],
+        request_id=row["request_id"],
+        repository_id=row["repository_id"],
+        sha=row["sha"],
+        state=BuildState(row["state"]),
+        slug_id=row["slug_id"],
+        error=row["error"],
+        log_id=row["log_id"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def as_slug(row: RowMapping) -> Slug:
+    """The slug of a row."""
+    return Slug(
+        id=SlugId(row["id"]),
+        trust=Trust(row["trust"]),
+        build_key=row["build_key"],
+        sha256=row["sha256"],
+        size=row["size"],
+        process_types=rows.from_json(row["process_types"], dict[str, str]),
+        stack=row["stack"],
+        created_at=row["created_at"],
+    )
