@@ -1,0 +1,220 @@
+"""Limits by cgroup, version 2 or the older version 1 with one tree per controller.
+
+Both keep one group per sandbox under a parent of this installation's own, so that everything of it can be found and
+ended. `under` and `mounts` make the trees arguments: the files are the whole contract, and a test can read them.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from workers.platforms.base import Limits
+
+_PERIOD = 100_000
+_V1 = ("memory", "cpu", "pids")
+
+
+class Cgroups(Protocol):
+    """One group per sandbox; `name` is the instance's."""
+
+    def create(self, name: str, limits: Limits) -> Sequence[str]:
+        """Make the group with its limits; returns the files into which a process writes 0 to join."""
+
+    def pids(self, name: str) -> Sequence[int]:
+        """Every process in the group."""
+
+    def out_of_memory(self, name: str) -> bool:
+        """Whether the kernel killed something in the group because of its memory limit."""
+
+    def destroy(self, name: str) -> None:
+        """Kill what is left and remove the group; gone already is fine."""
+
+    def names(self) -> Sequence[str]:
+        """The groups that exist."""
+
+    def close(self) -> None:
+        """Remove the installation's parent group."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class V2:
+    """The unified tree."""
+
+    parent: Path
+
+    def create(self, name: str, limits: Limits) -> Sequence[str]:
+        """See `Cgroups`."""
+        group = self.parent / name
+        group.mkdir(parents=True, exist_ok=True)
+        _write(group / "memory.max", limits.memory_mb * 1024 * 1024)
+        _write(group / "memory.swap.max", 0, needed=False)
+        _write(group / "memory.oom.group", 1, needed=False)
+        _write(group / "cpu.max", f"{int(limits.cpus * _PERIOD)} {_PERIOD}")
+        _write(group / "pids.max", limits.pids)
+        return [str(group / "cgroup.procs")]
+
+    def pids(self, name: str) -> Sequence[int]:
+        """See `Cgroups`."""
+        return _pids(self.parent / name)
+
+    def out_of_memory(self, name: str) -> bool:
+        """See `Cgroups`."""
+        return _counter(self.parent / name / "memory.events", "oom_kill") > 0
+
+    def destroy(self, name: str) -> None:
+        """See `Cgroups`."""
+        with contextlib.suppress(OSError):
+            _write(self.parent / name / "cgroup.kill", 1, needed=False)
+        _remove(self.parent / name)
+
+    def names(self) -> Sequence[str]:
+        """See `Cgroups`."""
+        return _children(self.parent)
+
+    def close(self) -> None:
+        """See `Cgroups`."""
+        _remove(self.parent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class V1:
+    """One tree per controller; `parents` says where ours is in each."""
+
+    parents: Mapping[str, Path]
+
+    def create(self, name: str, limits: Limits) -> Sequence[str]:
+        """See `Cgroups`."""
+        for parent in self.parents.values():
+            (parent / name).mkdir(parents=True, exist_ok=True)
+        memory, cpu, pids = (self.parents[one] / name for one in _V1)
+        most = limits.memory_mb * 1024 * 1024
+        _write(memory / "memory.limit_in_bytes", most)
+        _write(memory / "memory.memsw.limit_in_bytes", most, needed=False)
+        _write(cpu / "cpu.cfs_period_us", _PERIOD)
+        _write(cpu / "cpu.cfs_quota_us", int(limits.cpus * _PERIOD))
+        _write(pids / "pids.max", limits.pids)
+        return [str(parent / name / "cgroup.procs") for parent in self.parents.values()]
+
+    def pids(self, name: str) -> Sequence[int]:
+        """See `Cgroups`."""
+        return _pids(self.parents["pids"] / name)
+
+    def out_of_memory(self, name: str) -> bool:
+        """See `Cgroups`."""
+        return _counter(self.parents["memory"] / name / "memory.oom_control", "oom_kill") > 0
+
+    def destroy(self, name: str) -> None:
+        """See `Cgroups`."""
+        for parent in self.parents.values():
+            _remove(parent / name)
+
+    def names(self) -> Sequence[str]:
+        """See `Cgroups`."""
+        return sorted({name for parent in self.parents.values() for name in _children(parent)})
+
+    def close(self) -> None:
+        """See `Cgroups`."""
+        for parent in self.parents.values():
+            _remove(parent)
+
+
+def find(label: str, *, mounts: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Cgroups | None:
+    """The cgroups this process may use, or None. `label` names the installation."""
+    lines = (line.split(":", 2) for line in own.read_text().splitlines()) if own.exists() else ()
+    paths = {controllers: path for _, controllers, path in lines}
+    if (mounts / "cgroup.controllers").exists():
+        return _find_v2(label, mounts, paths.get("", "/"))
+    parents = {}
+    for controller in _V1:
+        path = next((path for names, path in paths.items() if controller in names.split(",")), "/")
+        tree = mounts / controller
+        base = tree / path.lstrip("/")
+        # In a container the path is the host's and does not exist here: then the visible root is our own group.
+        parents[controller] = (base if base.is_dir() else tree) / label
+    try:
+        for parent in parents.values():
+            parent.mkdir(exist_ok=True)
+    except OSError:
+        return None
+    return V1(parents=parents)
+
+
+def _find_v2(label: str, mounts: Path, path: str) -> Cgroups | None:
+    own = mounts / path.lstrip("/")
+    # A delegated unit (Delegate=yes) is ours to divide; root elsewhere takes a group of its own at the top.
+    for base in (own, mounts):
+        parent = base / label
+        try:
+            if base == own and base != mounts:
+                _leave_for_leaf(own)
+            _delegate(base)
+            parent.mkdir(exist_ok=True)
+            _delegate(parent)
+        except OSError:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+            continue
+        return V2(parent=parent)
+    return None
+
+
+def _leave_for_leaf(own: Path) -> None:
+    """A v2 group with controllers for its children may hold no process itself: move ours one level down."""
+    if not os.access(own / "cgroup.subtree_control", os.W_OK):
+        raise PermissionError(own)
+    if not (own / "cgroup.type").exists() or own.name.endswith(".scope"):
+        raise PermissionError(own)  # the root group, or a login session that holds processes of others
+    leaf = own / "runner"
+    leaf.mkdir(exist_ok=True)
+    for pid in _pids(own):
+        with contextlib.suppress(ProcessLookupError):
+            _write(leaf / "cgroup.procs", pid)
+
+
+def _delegate(group: Path) -> None:
+    _write(group / "cgroup.subtree_control", "+memory +cpu +pids")
+
+
+def _write(path: Path, value: object, *, needed: bool = True) -> None:
+    if needed or path.exists():
+        path.write_text(str(value))
+
+
+def _pids(group: Path) -> list[int]:
+    try:
+        return [int(pid) for pid in (group / "cgroup.procs").read_text().split()]
+    except OSError:
+        return []
+
+
+def _counter(path: Path, key: str) -> int:
+    try:
+        rows = dict(line.split() for line in path.read_text().splitlines())
+    except OSError:
+        return 0
+    return int(rows.get(key, "0"))
+
+
+def _children(parent: Path) -> list[str]:
+    return sorted(path.name for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []
+
+
+def _remove(group: Path) -> None:
+    """A group can only be removed when its last process is reaped, which takes the kernel a moment after the kill."""
+    deadline = time.monotonic() + 3.0
+    while group.is_dir():
+        for pid in _pids(group):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 9)
+        try:
+            group.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.002)

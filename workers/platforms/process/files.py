@@ -1,0 +1,39 @@
+"""State on disk: written whole and durable, read back or absent."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace the file at once and for good: fsync of the file, rename, fsync of the directory."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor, new = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(value, file)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(new).replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def read_json(path: Path) -> Any | None:
+    """The value, or None if there is no such file or it is not whole."""
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def give_away(root: Path, uid: int) -> None:
+    """Make everything below `root` belong to `uid`; links are changed themselves, never followed."""
+    os.chown(root, uid, uid, follow_symlinks=False)
+    for _, directories, names, descriptor in os.fwalk(root, follow_symlinks=False):
+        for name in [*directories, *names]:
+            os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)

@@ -1,0 +1,184 @@
+"""This installation on this machine: its directories, its isolation level, and how a sandbox is put together."""
+
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from workers.platforms.base import AppSpec, Bind, Limits, Network, SandboxRun
+from workers.platforms.process import egress, indexes, sandbox, seccomp
+from workers.platforms.process.cgroups import Cgroups
+from workers.platforms.process.indexes import Indexes
+from workers.platforms.process.keeper import Keeper
+from workers.platforms.process.shim import ShimSpec
+from workers.platforms.process.uids import Uids
+
+PORT = 5000  # every instance has a network of its own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """How long the runner waits for what."""
+
+    steady: float = 5.0  # a process without a port is healthy when it stays up so long
+    drain: float = 1.5  # routers switch within this time, then the old release gets SIGTERM
+    spare: float = 180.0  # a prepared release that is never activated is removed
+    backoff: float = 1.0
+    backoff_most: float = 300.0
+    crashes: int = 10
+    crash_window: float = 600.0
+    poll: float = 0.008
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """Where the runner keeps things below the data directory."""
+
+    data: Path
+
+    @property
+    def instances(self) -> Path:
+        """One directory per instance, with short names: they hold the hand-over sockets."""
+        return self.data / "run/i"
+
+    @property
+    def runs(self) -> Path:
+        """One directory per command."""
+        return self.data / "run/x"
+
+    @property
+    def apps(self) -> Path:
+        """What is wanted of each app, and its log."""
+        return self.data / "apps"
+
+    @property
+    def etc(self) -> Path:
+        """The sandboxes' /etc."""
+        return self.data / "run/etc"
+
+    @property
+    def filter(self) -> Path:
+        """The compiled seccomp filter."""
+        return self.data / "run/seccomp.bpf"
+
+
+class Host:
+    """Puts sandboxes together. One per runner."""
+
+    def __init__(
+        self, paths: Paths, *, level: str, cgroups: Cgroups | None, found: Indexes, peers: frozenset[int]
+    ) -> None:
+        self.paths = paths
+        self.level = level
+        self.cgroups = cgroups
+        self.peers = peers
+        self._indexes = found
+        self._uids = Uids(paths.data / "run/uids.json")
+
+    def prepare(self) -> None:
+        """Make the directories and files that sandboxes share."""
+        for path in (self.paths.instances, self.paths.runs):
+            path.mkdir(parents=True, exist_ok=True)
+            path.chmod(0o711)
+        self.paths.apps.mkdir(exist_ok=True, mode=0o700)
+        shutil.rmtree(self.paths.etc, ignore_errors=True)
+        sandbox.build_etc(self.paths.etc, ca_bundle=self._indexes.ca_bundle)
+        seccomp.write_filter(self.paths.filter)
+
+    def keeper(self, directory: Path) -> Keeper:
+        """The shim of a directory, started or to be started."""
+        return Keeper(directory, cgroups=self.cgroups)
+
+    def uid(self, owner: str) -> int | None:
+        """The owner's host uid at level full; the runner's own otherwise."""
+        return self._uids.take(owner) if self.level == "full" else None
+
+    def release(self, owner: str) -> None:
+        """Nothing of the owner is left: its uids may be used again."""
+        self._uids.release(owner)
+
+    def log_directory(self, app_id: str) -> Path:
+        """The app's log, which its shims write as their uid."""
+        path = self.paths.apps / app_id / "log"
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if uid := self.uid(f"app:{app_id}"):
+            os.chown(path, uid + 1, uid + 1)
+        return path
+
+    def start_instance(self, keeper: Keeper, spec: AppSpec, command: str, *, process: str, web: bool) -> None:
+        """Start one process of a release."""
+        shim = self._app_spec(keeper, spec, command, dyno=process, port=PORT if web else None)
+        shim["log_directory"] = str(self.log_directory(spec.app_id))
+        keeper.start(shim)
+
+    def start_command(self, keeper: Keeper, spec: AppSpec, command: str, *, dyno: str) -> None:
+        """Start a one-off command of a release."""
+        keeper.start(self._app_spec(keeper, spec, command, dyno=dyno, port=None))
+
+    def start_build(self, keeper: Keeper, run: SandboxRun, *, owner: str) -> None:
+        """Start a build step, which sees only its binds; its /tmp is on disk, because builds write much there."""
+        temporary = keeper.directory / "tmp"
+        temporary.mkdir(exist_ok=True, parents=True)
+        temporary.chmod(0o1777)
+        env = {"HOME": "/app", "PATH": sandbox.DEFAULT_PATH, "LANG": "C.UTF-8", "TMPDIR": "/tmp"}  # noqa: S108
+        if run.network is not Network.NONE:
+            env |= indexes.sandbox_env(self._indexes, proxy_port=egress.PROXY_PORT, builds=True)
+        made = sandbox.Sandbox(
+            etc=self.paths.etc, runtimes=self.paths.data / "runtimes", slug=None, binds=run.binds,
+            temporary=temporary, disk_mb=run.limits.disk_mb, cwd=run.cwd, env=env | dict(run.env), uid=self.uid(owner),
+        )  # fmt: skip
+        keeper.start(self._spec(keeper, made, list(run.argv), network=run.network, limits=run.limits, port=None))
+
+    def _app_spec(self, keeper: Keeper, spec: AppSpec, command: str, *, dyno: str, port: int | None) -> ShimSpec:
+        env = {"LANG": "C.UTF-8", "PATH": sandbox.DEFAULT_PATH}
+        env |= indexes.sandbox_env(self._indexes, proxy_port=egress.PROXY_PORT, builds=False)
+        env |= {**spec.config, "HOME": "/app", "DYNO": dyno}
+        if port:
+            env["PORT"] = str(port)
+        made = sandbox.Sandbox(
+            etc=self.paths.etc, runtimes=self.paths.data / "runtimes", slug=spec.slug_dir, binds=(),
+            temporary=None, disk_mb=spec.limits.disk_mb, cwd="/app", env=env, uid=self.uid(f"app:{spec.app_id}"),
+        )  # fmt: skip
+        argv = sandbox.shell(command, pids=spec.limits.pids)
+        shim = self._spec(keeper, made, argv, network=Network.PUBLIC, limits=spec.limits, port=port)
+        shim["label"] = dyno
+        return shim
+
+    def _spec(
+        self, keeper: Keeper, made: sandbox.Sandbox, argv: list[str], *, network: Network, limits: Limits,
+        port: int | None,
+    ) -> ShimSpec:  # fmt: skip
+        launch = sandbox.launch(made)
+        return ShimSpec(
+            bwrap=launch.bwrap,
+            arguments=launch.arguments,
+            command=argv,
+            environment={},
+            directory="/",
+            stage=launch.stage,
+            uid=made.uid,
+            keeper=None if made.uid is None else made.uid + 1,
+            network=network.value,
+            names=sorted(self._indexes.hosts) if network is Network.INDEXES else [],
+            port=port,
+            cgroups=list(self.cgroups.create(keeper.name, limits)) if self.cgroups else [],
+            limits=_rlimits(limits),
+            seccomp=str(self.paths.filter),
+            log_directory=None,
+            label="",
+            peers=sorted(self.peers),
+        )
+
+
+def _rlimits(limits: Limits) -> dict[str, int]:
+    return {
+        "RLIMIT_CORE": 0,
+        "RLIMIT_FSIZE": limits.disk_mb * 1024 * 1024,
+        "RLIMIT_NOFILE": 16384,
+    }
+
+
+def boottime() -> float:
+    """Seconds since the machine started, sleep included: deadlines that no clock change moves."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

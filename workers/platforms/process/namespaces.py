@@ -1,0 +1,151 @@
+"""The few Linux calls Python 3.11 lacks, for the shim: namespaces, mounts, identity. Standard library only."""
+
+import ctypes
+import errno
+import fcntl
+import os
+import socket
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWNET = 0x40000000
+STAGE = "/tmp"  # noqa: S108  (exists everywhere; seen only in the sandbox's own mount namespace)
+
+_MS_REC_PRIVATE = 0x4000 | 0x40000
+_MS_NOSUID_NODEV = 0x2 | 0x4
+_AT_FDCWD = -100
+_AT_EMPTY_PATH = 0x1000
+_AT_RECURSIVE = 0x8000
+_OPEN_TREE_CLONE = 1
+_MOVE_MOUNT_F_EMPTY_PATH = 4
+_MOUNT_ATTR_IDMAP = 0x100000
+# Newer than most libcs; the numbers are the same on every architecture since 5.1.
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442
+_PR_SET_PDEATHSIG = 1
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Stage(NamedTuple):
+    """A host directory the sandbox's uid could not reach by its path, shown as `STAGE/name`.
+
+    `owner` shows files of root as files of that uid (an idmapped mount), so that an app can change its own slug's
+    files in its overlay, as on Heroku, while the slug itself stays root's.
+    """
+
+    source: str
+    name: str
+    owner: int | None = None
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+def unshare(flags: int) -> None:
+    """Leave the namespaces named by `flags`."""
+    _check(_libc.unshare(flags), "unshare")
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when its parent ends; call it after the last change of uid, which clears it."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0), "prctl")
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def become(uid: int) -> None:
+    """Give up root for good: no groups, no capabilities, all three ids."""
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+
+
+def enter_network(*, as_user: bool) -> None:
+    """Enter a new network namespace with only `lo`; an ordinary user needs a user namespace to be allowed to."""
+    uid, gid = os.getuid(), os.getgid()
+    unshare(CLONE_NEWUSER | CLONE_NEWNET if as_user else CLONE_NEWNET)
+    if as_user:
+        _write("/proc/self/setgroups", "deny")
+        _write("/proc/self/uid_map", f"{uid} {uid} 1")
+        _write("/proc/self/gid_map", f"{gid} {gid} 1")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        request = struct.pack("16sh14x", b"lo", 0)
+        flags: int = struct.unpack("16sh14x", fcntl.ioctl(sock, _SIOCGIFFLAGS, request))[1]
+        fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | _IFF_UP))
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w") as file:  # noqa: PTH123
+        file.write(text)
+
+
+def stage(mounts: Sequence[Stage]) -> None:
+    """In a mount namespace of our own, show `mounts` under `STAGE`. Nothing of it is seen on the host."""
+    unshare(CLONE_NEWNS)
+    _check(_libc.mount(None, b"/", None, _MS_REC_PRIVATE, None), "mount private")
+    trees = [_clone_tree(mount) for mount in mounts]
+    _check(_libc.mount(b"towpath", STAGE.encode(), b"tmpfs", _MS_NOSUID_NODEV, b"mode=755,size=64k"), "mount tmpfs")
+    for mount, tree in zip(mounts, trees, strict=True):
+        target = f"{STAGE}/{mount.name}"
+        os.mkdir(target)  # noqa: PTH102
+        moved = _libc.syscall(
+            _SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, target.encode(), _MOVE_MOUNT_F_EMPTY_PATH
+        )
+        _check(moved, f"move_mount {mount.name}")
+        os.close(tree)
+
+
+def _clone_tree(mount: Stage) -> int:
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_RECURSIVE
+    tree = _check(
+        _libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, mount.source.encode(), flags), f"open_tree {mount.source}"
+    )
+    if mount.owner is not None:
+        _show_as_owned_by(tree, mount.owner)
+    return tree
+
+
+def _show_as_owned_by(tree: int, owner: int) -> None:
+    userns = _user_namespace(owner)
+    try:
+        attributes = struct.pack("QQQQ", _MOUNT_ATTR_IDMAP, 0, 0, userns)
+        result = _libc.syscall(_SYS_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, attributes, len(attributes))
+        # File systems without idmapped mounts (some network ones) answer EINVAL: the files then just stay root's.
+        if result < 0 and ctypes.get_errno() not in {errno.EINVAL, errno.ENOSYS, errno.EPERM}:
+            _check(result, "mount_setattr")
+    finally:
+        os.close(userns)
+
+
+def _user_namespace(owner: int) -> int:
+    """A descriptor of a user namespace that maps root to `owner`; a child makes it and is gone at return."""
+    ready, done = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(done[1])
+        try:
+            unshare(CLONE_NEWUSER)
+            os.write(ready[1], b"+")
+            os.read(done[0], 1)
+        finally:
+            os._exit(0)
+    os.close(ready[1])
+    os.close(done[0])
+    try:
+        if os.read(ready[0], 1) != b"+":
+            raise OSError(errno.EPERM, "no user namespace for an idmapped mount")
+        _write(f"/proc/{child}/uid_map", f"0 {owner} 1")
+        _write(f"/proc/{child}/gid_map", f"0 {owner} 1")
+        return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(ready[0])
+        os.close(done[1])
+        os.waitpid(child, 0)

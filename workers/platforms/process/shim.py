@@ -1,0 +1,278 @@
+"""Stays with one sandbox from start to end: its network, output, exit code and hand-over socket.
+
+The runner starts it in the instance's directory, in a session of its own, with a spec on stdin; it then lives without
+the runner. It starts as the runner's user, executes bubblewrap as the app's user and becomes a third, powerless one.
+Standard library only, so that it starts in a few milliseconds with `python -I -S`. Everything must be imported and
+opened before the change of user: afterwards the interpreter's own files may be out of reach.
+"""
+
+import contextlib
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, TypedDict
+
+from workers.platforms.process import egress, namespaces, output
+
+_OUTPUT_MOST = 10 * 1024 * 1024
+_PEER = struct.Struct("3i")
+
+
+class ShimSpec(TypedDict):
+    """What the runner tells a shim. `uid` and `keeper` are None where the runner is an ordinary user."""
+
+    bwrap: str | None  # None: without any sandbox
+    arguments: list[str]
+    command: list[str]
+    environment: dict[str, str]  # of bubblewrap itself; the app's is among `arguments`, which no `ps` shows
+    directory: str
+    stage: list[namespaces.Stage]
+    uid: int | None
+    keeper: int | None
+    network: str
+    names: list[str]
+    port: int | None
+    cgroups: list[str]
+    limits: dict[str, int]
+    seccomp: str
+    log_directory: str | None  # None: keep the output as it is, in `out`
+    label: str
+    peers: list[int]
+
+
+def identity(pid: int) -> list[int]:
+    """The pid with its start time, which together name a process for as long as the machine is up."""
+    with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+        return [pid, int(file.read().rpartition(b")")[2].split()[19])]
+
+
+def replace(name: str, value: Any, *, durable: bool = True) -> None:
+    """Write JSON to a file of this directory: whole or not at all, and if `durable` even after a power cut."""
+    file = os.open(f"{name}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(file, json.dumps(value).encode())
+        if durable:
+            os.fsync(file)
+    finally:
+        os.close(file)
+    os.rename(f"{name}.new", name)  # noqa: PTH104
+    if not durable:
+        return
+    directory = os.open(".", os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def main() -> None:
+    """Read the spec and stay until the sandbox has ended."""
+    spec: ShimSpec = json.load(sys.stdin)
+    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+    os.set_inheritable(int(sys.argv[1]), False)  # the lock on this directory says that the shim lives
+    os.umask(0o077)
+    pids: dict[str, list[int]] = {"shim": identity(os.getpid())}
+    log = _open_log(spec)
+    if spec["network"] != "none" and spec["bwrap"]:
+        inside, outside = socket.socketpair()
+        pids["egress"] = identity(_fork_egress(spec, outside, inside))
+        outside.close()
+    else:
+        inside = None
+    if spec["bwrap"]:
+        namespaces.enter_network(as_user=spec["uid"] is None)
+    if inside:
+        made = egress.listeners()
+        socket.send_fds(inside, [b"+"], [one.fileno() for one in made])
+        for one in made:
+            one.close()
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    info_reader, info_writer = os.pipe2(os.O_CLOEXEC)
+    go, told = os.pipe2(os.O_CLOEXEC)
+    sandbox = os.fork()
+    if sandbox == 0:
+        os.read(go, 1)
+        _execute(spec, writer, info_writer)
+    for number in (writer, info_writer, go):
+        os.close(number)
+    pids["sandbox"] = identity(sandbox)
+    if spec["keeper"] is not None:
+        namespaces.become(spec["keeper"])
+    replace("pids", pids, durable=False)
+    os.write(told, b"+")  # only a sandbox that can be found again may start
+    os.close(told)
+    if spec["port"]:
+        threading.Thread(target=_hand_over, args=(spec["port"], frozenset(spec["peers"])), daemon=True).start()
+    code = _follow(sandbox, reader, info_reader, log, pids)
+    replace("exit", {"code": code, "at": time.time()})
+
+
+def _open_log(spec: ShimSpec) -> output.AppLog | output.RunOutput:
+    if spec["log_directory"] is None:
+        return output.RunOutput(most=_OUTPUT_MOST)
+    directory = os.open(spec["log_directory"], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    return output.AppLog(directory, spec["label"], most=_OUTPUT_MOST)
+
+
+def _fork_egress(spec: ShimSpec, mine: socket.socket, parents: socket.socket) -> int:
+    """Fork before the shim enters the sandbox's network: the child stays in the host's."""
+    shim = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        parents.close()
+        _, numbers, _, _ = socket.recv_fds(mine, 1, 2)
+        mine.close()
+        os.closerange(3, min(numbers))
+        os.chdir("/")
+        if spec["keeper"] is not None:
+            namespaces.become(spec["keeper"])
+        namespaces.die_with_parent(shim)
+        policy = egress.Policy(spec["network"] == "public", frozenset(spec["names"]))
+        proxy, dns = (socket.socket(fileno=number) for number in numbers)
+        egress.serve(proxy, dns, policy)
+    finally:
+        os._exit(1)
+
+
+def _execute(spec: ShimSpec, writer: int, info: int) -> None:
+    """In the child: limits first, then the view of the disk, then the app's uid, then bubblewrap. Never returns."""
+    try:
+        for path in spec["cgroups"]:
+            with open(path, "w") as file:  # noqa: PTH123
+                file.write("0")
+        os.dup2(writer, 1)
+        os.dup2(writer, 2)
+        for name, most in spec["limits"].items():
+            _limit(getattr(resource, name), most)
+        program, handed = _prepare_bwrap(spec, info)
+        if spec["uid"] is not None:
+            namespaces.stage([namespaces.Stage(*one) for one in spec["stage"]])
+            namespaces.become(spec["uid"])
+        os.umask(0o022)
+        os.chdir(spec["directory"])
+        os.setsid()
+        for number in handed:
+            os.set_inheritable(number, True)
+        os.execve(program[0], program, spec["environment"])  # noqa: S606
+    except OSError as error:
+        os.write(2, f"towpath: the sandbox could not be started: {error}\n".encode())
+    finally:
+        os._exit(126)
+
+
+def _limit(kind: int, most: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    value = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(kind, (value, value))
+
+
+def _prepare_bwrap(spec: ShimSpec, info: int) -> tuple[list[str], list[int]]:
+    if not spec["bwrap"]:
+        return spec["command"], []
+    arguments = os.memfd_create("arguments")
+    seccomp = os.open(spec["seccomp"], os.O_RDONLY)
+    first = ["--info-fd", str(info), "--seccomp", str(seccomp)]
+    with open(arguments, "wb", closefd=False) as file:  # noqa: PTH123
+        file.write("".join(f"{one}\0" for one in first + spec["arguments"]).encode())
+    os.lseek(arguments, 0, os.SEEK_SET)
+    program = [spec["bwrap"], "--args", str(arguments), "--", *spec["command"]]
+    return program, [info, arguments, seccomp]
+
+
+def _follow(
+    sandbox: int, reader: int, info: int, log: output.AppLog | output.RunOutput, pids: dict[str, list[int]]
+) -> int:
+    """Copy output until the sandbox ends; what a leftover background process would still print is not waited for."""
+    ended = os.pidfd_open(sandbox)
+    poll = select.poll()
+    for number in (reader, info, ended):
+        poll.register(number, select.POLLIN)
+    while True:
+        ready = {number for number, _ in poll.poll()}
+        if info in ready:
+            poll.unregister(info)
+            _note_init(info, pids)
+        if reader in ready:
+            data = os.read(reader, 65536)
+            log.write(data)
+            if not data:
+                poll.unregister(reader)
+        elif ended in ready:
+            status = os.waitpid(sandbox, 0)[1]
+            os.set_blocking(reader, False)
+            with contextlib.suppress(BlockingIOError):
+                while data := os.read(reader, 65536):
+                    log.write(data)
+            log.close()
+            if log.tail:
+                replace("tail", b"\n".join(log.tail).decode("utf-8", "replace"), durable=False)
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+
+
+def _note_init(info: int, pids: dict[str, list[int]]) -> None:
+    """Bubblewrap tells the pid of the namespace's init: killing that one ends everything inside, at once."""
+    text = b""
+    while data := os.read(info, 4096):
+        text += data
+    with contextlib.suppress(ValueError, KeyError, OSError):
+        pids["init"] = identity(json.loads(text)["child-pid"])
+        replace("pids", pids, durable=False)
+
+
+def _hand_over(port: int, peers: frozenset[int]) -> None:
+    """Answer each connection with a TCP socket that is connected to the app, made in the app's own network."""
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink("s")  # noqa: PTH108
+    server.bind("s")
+    os.chmod("s", 0o666)  # noqa: PTH101, S103  (who may connect is told by the peer's uid, below)
+    server.listen(512)
+    while True:
+        client, _ = server.accept()
+        with client, contextlib.suppress(OSError):
+            uid = _PEER.unpack(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))[1]
+            if uid in peers:
+                _answer(client, port)
+
+
+def _answer(client: socket.socket, port: int) -> None:
+    problem = ""
+    for connection in _attempts(port):
+        if isinstance(connection, OSError):
+            problem = problem or str(connection)
+            continue
+        with connection:
+            socket.send_fds(client, [b"+"], [connection.fileno()])
+        return
+    client.sendall(b"-" + problem.encode())
+
+
+def _attempts(port: int) -> Iterator[socket.socket | OSError]:
+    """Most apps listen on IPv4; some only on IPv6's loopback."""
+    for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.settimeout(5.0)
+        try:
+            sock.connect((address, port))
+            sock.settimeout(None)
+        except OSError as error:
+            sock.close()
+            yield error
+        else:
+            yield sock
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    main()
