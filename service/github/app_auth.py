@@ -1,0 +1,212 @@
+"""Who we are to GitHub: a GitHub App with short-lived tokens, each for one repository and one purpose, or one token.
+
+An installation token lives an hour and is asked for with no more than its purpose needs, so that one that leaks opens
+one repository for one thing. Tokens are variable in length and form since 2026; nothing here depends on either.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, unique
+from pathlib import Path
+from typing import Final, Protocol
+
+import jwt as pyjwt
+import msgspec
+from gidgethub.apps import get_jwt
+
+from service.domain.errors import Refused
+from service.domain.model import Repository, RepositoryId
+from service.github.transport import Transport
+
+TOKEN_SECONDS: Final = 50 * 60.0
+_JWT_SECONDS: Final = 7 * 60.0
+_JWT_LIFE: Final = 9 * 60
+"""GitHub allows ten minutes; one is left for its clock."""
+
+
+@unique
+class Purpose(Enum):
+    """What a token is for, with the permissions that takes."""
+
+    READ = "read"
+    GIT = "git"
+    CHECKS = "checks"
+    STATUSES = "statuses"
+    DEPLOYMENTS = "deployments"
+
+    @property
+    def permissions(self) -> Mapping[str, str]:
+        """The permissions to ask for."""
+        return _PERMISSIONS[self]
+
+
+_PERMISSIONS: Final[Mapping[Purpose, Mapping[str, str]]] = {
+    Purpose.READ: {
+        "metadata": "read",
+        "contents": "read",
+        "pull_requests": "read",
+        "statuses": "read",
+        "checks": "read",
+    },
+    Purpose.GIT: {"contents": "read"},
+    Purpose.CHECKS: {"checks": "write"},
+    Purpose.STATUSES: {"statuses": "write"},
+    Purpose.DEPLOYMENTS: {"deployments": "write"},
+}
+
+
+class Credentials(Protocol):
+    """Whence tokens come. `app_id` is 0 without a GitHub App."""
+
+    @property
+    def app_id(self) -> int:
+        """Our GitHub App's id, by which its own checks are known."""
+
+    async def token(self, repository: Repository, purpose: Purpose) -> str:
+        """A token that is good for this."""
+
+    async def git_token(self, repository: Repository) -> str:
+        """The password of user `x-access-token` for git."""
+
+    def drop(self, token: str) -> bool:
+        """GitHub refused the token; whether another one may be had."""
+
+
+class FixedToken:
+    """One token for everything: a personal access token, or none for public repositories."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    @property
+    def app_id(self) -> int:
+        """There is no App."""
+        return 0
+
+    async def token(self, repository: Repository, purpose: Purpose) -> str:  # noqa: ARG002
+        """Always the same."""
+        return self._token
+
+    async def git_token(self, repository: Repository) -> str:  # noqa: ARG002
+        """Always the same."""
+        return self._token
+
+    def drop(self, token: str) -> bool:  # noqa: ARG002
+        """There is no other."""
+        return False
+
+
+class _Issued(msgspec.Struct, frozen=True):
+    token: str
+
+
+class _Installation(msgspec.Struct, frozen=True):
+    id: int
+
+
+_Slot = tuple[int, RepositoryId, Purpose]
+
+
+@dataclass(slots=True)
+class _Kept:
+    token: str = field(default="", repr=False)
+    refresh_at: float = 0.0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class AppTokens:
+    """A GitHub App's tokens, kept until shortly before they end; at most one request at a time for each."""
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        app_id: str,
+        private_key: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._transport = transport
+        self._app_id = app_id
+        self._private_key = private_key
+        self._clock = clock
+        self._jwt = ""
+        self._jwt_refresh_at = 0.0
+        self._kept: dict[_Slot, _Kept] = {}
+        self._installations: dict[RepositoryId, int] = {}
+        if not app_id.isdigit():
+            raise Refused(f"TOWPATH_GITHUB_APP_ID={app_id!r} is not a number: the App's settings page shows it")
+        self.jwt()
+
+    @classmethod
+    def load(cls, *, transport: Transport, app_id: str, key_file: Path) -> "AppTokens":
+        """With the key in a file; raises `Refused` when it cannot be used."""
+        try:
+            key = key_file.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Refused(f"the GitHub App's private key cannot be read: {error}") from None
+        return cls(transport=transport, app_id=app_id, private_key=key)
+
+    @property
+    def app_id(self) -> int:
+        """Our App."""
+        return int(self._app_id)
+
+    def jwt(self) -> str:
+        """What the App itself speaks with."""
+        if not self._jwt or self._clock() >= self._jwt_refresh_at:
+            try:
+                self._jwt = get_jwt(app_id=self._app_id, private_key=self._private_key, expiration=_JWT_LIFE)
+            except (ValueError, TypeError, pyjwt.PyJWTError):
+                raise Refused("TOWPATH_GITHUB_PRIVATE_KEY_FILE holds no RSA private key in PEM form") from None
+            self._jwt_refresh_at = self._clock() + _JWT_SECONDS
+        return self._jwt
+
+    async def token(self, repository: Repository, purpose: Purpose) -> str:
+        """From what is kept, or a new one."""
+        installation = repository.installation_id or await self._installation(repository)
+        kept = self._kept.setdefault((installation, repository.id, purpose), _Kept())
+        async with kept.lock:
+            if not kept.token or self._clock() >= kept.refresh_at:
+                asked_at = self._clock()
+                kept.token = await self._issue(installation, repository, purpose)
+                kept.refresh_at = asked_at + TOKEN_SECONDS
+            return kept.token
+
+    async def git_token(self, repository: Repository) -> str:
+        """May read the repository's content, nothing else."""
+        return await self.token(repository, Purpose.GIT)
+
+    def drop(self, token: str) -> bool:
+        """Forget it, so that the next one asks anew; the App's own key may have another."""
+        for kept in self._kept.values():
+            if kept.token == token:
+                kept.token = ""
+        return True
+
+    async def _issue(self, installation: int, repository: Repository, purpose: Purpose) -> str:
+        reply = await self._transport.send(
+            "POST",
+            f"/app/installations/{installation}/access_tokens",
+            body={"repository_ids": [repository.id], "permissions": dict(purpose.permissions)},
+            jwt=self.jwt(),
+        )
+        if not reply.ok:
+            self._installations.pop(repository.id, None)
+            raise Refused(
+                f"GitHub gives no access to {repository.full_name} for {purpose.value}: {reply.message}",
+                code="github_access",
+            )
+        return reply.read(_Issued).token
+
+    async def _installation(self, repository: Repository) -> int:
+        """For a repository that no event has named yet."""
+        if repository.id not in self._installations:
+            reply = await self._transport.send("GET", f"/repos/{repository.full_name}/installation", jwt=self.jwt())
+            if not reply.ok:
+                raise Refused(
+                    f"the GitHub App is not installed on {repository.full_name}: install it there", code="github_access"
+                )
+            self._installations[repository.id] = reply.read(_Installation).id
+        return self._installations[repository.id]

@@ -1,0 +1,155 @@
+"""GitHub's API about one repository: the right token, one retry with a fresh one, whole lists or an error.
+
+After a rate limit nothing is sent for that installation until its time is over: GitHub lengthens the wait of those who
+go on asking.
+"""
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import msgspec
+import structlog
+
+from service.domain.errors import Refused, Transient
+from service.domain.model import Repository
+from service.github.app_auth import Credentials, Purpose
+from service.github.transport import Limited, Quota, Reply, Transport
+
+PER_PAGE: Final = 100
+MAX_PAGES: Final = 50
+
+Item = TypeVar("Item")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """All items of a list, or that it has not changed, or the answer that stood in the way.
+
+    `etag` is empty for a list of several pages: a change of the second leaves the first page's as it was.
+    """
+
+    items: list[Any]
+    etag: str = ""
+    not_modified: bool = False
+    refused: Reply | None = None
+
+
+class GitHub:
+    """The API as this installation of Towpath may use it."""
+
+    def __init__(
+        self, *, transport: Transport, credentials: Credentials, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._transport = transport
+        self._credentials = credentials
+        self._clock = clock
+        self._paused_until: dict[int, float] = {}
+        self._quotas: dict[int, Quota] = {}
+
+    @property
+    def app_id(self) -> int:
+        """Our GitHub App's id, 0 without one."""
+        return self._credentials.app_id
+
+    def quota(self, installation_id: int) -> Quota | None:
+        """What the last answer said is left of the hourly limit; polling stops first when it runs low."""
+        return self._quotas.get(installation_id)
+
+    async def git_token(self, repository: Repository) -> str:
+        """The password of user `x-access-token` for git."""
+        return await self._credentials.git_token(repository)
+
+    async def request(
+        self,
+        method: str,
+        repository: Repository,
+        path: str,
+        *,
+        purpose: Purpose = Purpose.READ,
+        params: Mapping[str, str] | None = None,
+        body: Any = None,
+        etag: str = "",
+    ) -> Reply:
+        """Ask about a repository; `path` is below `/repos/OWNER/NAME`, or a page's full address."""
+        address = path if path.startswith("http") else f"/repos/{repository.full_name}{path}"
+        for last in (False, True):
+            self._check_pause(repository.installation_id)
+            token = await self._credentials.token(repository, purpose)
+            try:
+                reply = await self._transport.send(method, address, params=params, body=body, token=token, etag=etag)
+            except Limited as limited:
+                self._paused_until[repository.installation_id] = self._clock() + limited.wait
+                log.warning("github limit", installation=repository.installation_id, seconds=round(limited.wait))
+                raise
+            if reply.quota is not None:
+                self._quotas[repository.installation_id] = reply.quota
+            if reply.status != 401:
+                return reply
+            if last or not self._credentials.drop(token):
+                break
+        raise Refused("GitHub does not accept our credentials: check the App's id and key, or the token", code="github")
+
+    async def get(self, repository: Repository, path: str, *, etag: str = "") -> Reply:
+        """Read one thing."""
+        return await self.request("GET", repository, path, etag=etag)
+
+    async def listing(
+        self,
+        repository: Repository,
+        path: str,
+        *,
+        shape: type[Item],
+        under: str = "",
+        purpose: Purpose = Purpose.READ,
+        params: Mapping[str, str] | None = None,
+        etag: str = "",
+    ) -> Listing:
+        """Read every page of a list; `under` names the list where the answer is an object with a `total_count`."""
+        items: list[Item] = []
+        of_page: Any = list[shape] if not under else _page_of(shape, under)  # type: ignore[valid-type]
+        total, last = 0, Reply(status=0)
+        async for reply in self._pages(repository, path, purpose=purpose, params=params or {}, etag=etag):
+            last = reply
+            if reply.status == 304:
+                return Listing(items=[], etag=etag, not_modified=True)
+            if not reply.ok:
+                return Listing(items=[], refused=reply)
+            page = reply.read(of_page)
+            found = page.items if under else page
+            total = page.total_count if under else 0
+            items += found
+            if reply.next_url and len(found) < PER_PAGE:
+                raise Transient(f"GitHub sent a page of {len(found)} items and names another")
+        if len(items) < total:
+            raise Transient(f"GitHub sent {len(items)} of {total} items")
+        # After a full page the next item would start another one, which the first page's etag need not show.
+        return Listing(items=items, etag=last.etag if len(items) < PER_PAGE else "")
+
+    async def _pages(
+        self, repository: Repository, path: str, *, purpose: Purpose, params: Mapping[str, str], etag: str
+    ) -> AsyncIterator[Reply]:
+        first = {**params, "per_page": str(PER_PAGE)}
+        reply = await self.request("GET", repository, path, purpose=purpose, params=first, etag=etag)
+        yield reply
+        for _ in range(MAX_PAGES - 1):
+            if not reply.next_url:
+                return
+            reply = await self.request("GET", repository, reply.next_url, purpose=purpose)
+            yield reply
+        if reply.next_url:
+            raise Refused(f"GitHub lists more than {MAX_PAGES * PER_PAGE} entries: too many to read", code="github")
+
+    def _check_pause(self, installation_id: int) -> None:
+        left = self._paused_until.get(installation_id, 0.0) - self._clock()
+        if left > 0:
+            raise Transient(f"GitHub's rate limit: again in {left:.0f} s", retry_after=left)
+
+
+def _page_of(shape: Any, under: str) -> Any:
+    """An object's page: its list, by the name it has there, and how many items all pages have."""
+    fields = [("items", list[shape], msgspec.field(name=under)), ("total_count", int)]
+    return msgspec.defstruct("Page", fields, frozen=True)

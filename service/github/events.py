@@ -1,0 +1,393 @@
+"""What a webhook tells: which facts it makes stale, the one value that has an order, and what it touches. Pure.
+
+A payload decides nothing. It may be late, doubled or out of order, so branch heads and CI results in it are never
+believed: they are marked stale and read again. Only a pull request carries an order (`updated_at`), and its reader
+takes it only when strictly newer than what is known.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum, unique
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from service.domain.facts import FactKey, FactKind, PullRequest
+from service.domain.model import Repository, RepositoryId, Sha
+from service.github.payloads import (
+    AccountPayload,
+    AppPayload,
+    Branch,
+    Commit,
+    Id,
+    NamedRepository,
+    OnlyId,
+    PullPayload,
+    RepositoryPayload,
+    Word,
+    clean,
+)
+
+OUR_PREFIX = "towpath/"
+"""Every check and status of ours is named so."""
+
+QUEUE_PREFIX = "gh-readonly-queue/"
+"""GitHub's merge queue makes such branches; nobody pushes to them."""
+
+# None of these changes whether, where or what of a pull request runs.
+_QUIET_PULL_ACTIONS = frozenset(
+    {
+        *("assigned", "unassigned", "milestoned", "demilestoned", "locked", "unlocked", "enqueued", "dequeued"),
+        *("review_requested", "review_request_removed", "auto_merge_enabled", "auto_merge_disabled"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullRequestTouched:
+    """Something about a pull request changed."""
+
+    repository_id: RepositoryId
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BranchTouched:
+    """A branch was made, moved or deleted."""
+
+    repository_id: RepositoryId
+    branch: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitTouched:
+    """A commit's CI signals changed, or a merge queue waits for our check on it."""
+
+    repository_id: RepositoryId
+    sha: Sha
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoryTouched:
+    """A repository was renamed, moved, archived, given another default branch, or is `gone` from our reach."""
+
+    repository_id: RepositoryId
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallationTouched:
+    """An installation of our App changed."""
+
+    installation_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckRunRequested:
+    """A button of our check was pressed: `identifier` is the action's, or `rerequest`. The presser is unchecked."""
+
+    repository_id: RepositoryId
+    sha: Sha
+    identifier: str
+    external_id: str
+    login: str
+
+
+Touched = (
+    PullRequestTouched | BranchTouched | CommitTouched | RepositoryTouched | InstallationTouched | CheckRunRequested
+)
+
+
+@unique
+class InstallationState(StrEnum):
+    """What an installation event leaves behind."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallationChange:
+    """An installation and the repositories that it gained and lost, as (id, full name)."""
+
+    id: int
+    account: str
+    state: InstallationState
+    added: tuple[tuple[RepositoryId, str], ...] = ()
+    removed: tuple[RepositoryId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A value with an order of its own: taken only when `ordered_at` is strictly newer, else the fact is stale."""
+
+    fact: FactKey
+    value: PullRequest
+    ordered_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hint:
+    """What a delivery tells."""
+
+    repository: Repository | None = None
+    installation: InstallationChange | None = None
+    stale: tuple[FactKey, ...] = ()
+    values: tuple[Seen, ...] = ()
+    touched: tuple[Touched, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ignored:
+    """Nothing to do, and why."""
+
+    reason: str
+
+
+class _Event(Struct, frozen=True):
+    repository: RepositoryPayload
+    installation: OnlyId | None = None
+
+    @property
+    def id(self) -> RepositoryId:
+        return RepositoryId(self.repository.id)
+
+    def seen(self) -> Repository:
+        return self.repository.seen(self.installation.id if self.installation else 0)
+
+    def fact(self, kind: FactKind, key: str) -> FactKey:
+        return FactKey(kind, self.id, key)
+
+
+class _Push(_Event, frozen=True, kw_only=True):
+    ref: Annotated[str, Meta(max_length=300)]
+
+
+class _Pull(_Event, frozen=True, kw_only=True):
+    action: Word
+    pull_request: PullPayload
+
+
+class _Status(_Event, frozen=True, kw_only=True):
+    sha: Commit
+    context: str
+
+
+class _Check(Struct, frozen=True):
+    head_sha: Commit
+    app: AppPayload | None
+    external_id: str | None = None
+
+
+class _RequestedAction(Struct, frozen=True):
+    identifier: Annotated[str, Meta(max_length=64)]
+
+
+class _CheckRun(_Event, frozen=True, kw_only=True):
+    action: Word
+    check_run: _Check
+    sender: AccountPayload
+    requested_action: _RequestedAction | None = None
+
+
+class _CheckSuite(_Event, frozen=True, kw_only=True):
+    action: Word
+    check_suite: _Check
+    sender: AccountPayload
+
+
+class _MergeGroup(Struct, frozen=True):
+    head_sha: Commit
+
+
+class _MergeGroupEvent(_Event, frozen=True, kw_only=True):
+    action: Word
+    merge_group: _MergeGroup
+
+
+class _From(Struct, frozen=True):
+    previous: Branch = msgspec.field(name="from")
+
+
+class _Changes(Struct, frozen=True):
+    default_branch: _From | None = None
+
+
+class _RepositoryEvent(_Event, frozen=True, kw_only=True):
+    action: Word
+    changes: _Changes | None = None
+
+
+class _Installation(Struct, frozen=True):
+    id: Id
+    account: AccountPayload
+
+
+class _InstallationEvent(Struct, frozen=True):
+    action: Word
+    installation: _Installation
+    repositories: list[NamedRepository] = []
+    repositories_added: list[NamedRepository] = []
+    repositories_removed: list[NamedRepository] = []
+
+
+Shape = TypeVar("Shape", bound=Struct)
+
+
+def _push(event: _Push) -> Hint | Ignored:
+    branch = event.ref.removeprefix("refs/heads/")
+    if branch == event.ref:
+        return Ignored(reason="not a branch: tags are never deployed")
+    if branch.startswith(QUEUE_PREFIX):
+        return Ignored(reason="a merge queue's own branch")
+    branch = msgspec.convert(branch, Branch)
+    return Hint(
+        repository=event.seen(),
+        stale=(event.fact(FactKind.HEAD, branch),),
+        touched=(BranchTouched(repository_id=event.id, branch=branch),),
+    )
+
+
+def _pull_request(event: _Pull) -> Hint | Ignored:
+    if event.action in _QUIET_PULL_ACTIONS:
+        return Ignored(reason=f"pull_request.{event.action} changes nothing that runs")
+    value = event.pull_request.seen()
+    if value.base_repository_id != event.id:
+        return Ignored(reason="pull_request.base.repo.id is not the repository's")
+    return Hint(
+        repository=event.seen(),
+        stale=(event.fact(FactKind.OPEN_PULL_REQUESTS, ""),),
+        values=(
+            Seen(
+                fact=event.fact(FactKind.PULL_REQUEST, str(value.number)),
+                value=value,
+                ordered_at=value.updated_at,
+            ),
+        ),
+        touched=(PullRequestTouched(repository_id=event.id, number=value.number),),
+    )
+
+
+def _commit(event: _Event, sha: str) -> Hint:
+    return Hint(
+        repository=event.seen(),
+        stale=(event.fact(FactKind.CI, sha),),
+        touched=(CommitTouched(repository_id=event.id, sha=Sha(sha)),),
+    )
+
+
+def _status(event: _Status) -> Hint | Ignored:
+    if event.context.lower().startswith(OUR_PREFIX):
+        return Ignored(reason="our own status")
+    return _commit(event, event.sha)
+
+
+def _check(event: _CheckRun | _CheckSuite, check: _Check, identifier: str, our_app_id: int) -> Hint | Ignored:
+    app_id = check.app.id if check.app else 0
+    ours = our_app_id != 0 and app_id == our_app_id
+    if identifier and (ours or not our_app_id):
+        return Hint(
+            repository=event.seen(),
+            touched=(
+                CheckRunRequested(
+                    repository_id=event.id,
+                    sha=Sha(check.head_sha),
+                    identifier=clean(identifier),
+                    external_id=clean(check.external_id or ""),
+                    login=clean(event.sender.login),
+                ),
+            ),
+        )
+    return Ignored(reason="our own check") if ours else _commit(event, check.head_sha)
+
+
+def _check_run(event: _CheckRun, our_app_id: int) -> Hint | Ignored:
+    match event.action:
+        case "requested_action" if event.requested_action is None:
+            return Ignored(reason="requested_action is missing")
+        case "requested_action" if event.requested_action:
+            identifier = event.requested_action.identifier
+        case "rerequested":
+            identifier = "rerequest"
+        case _:
+            identifier = ""
+    return _check(event, event.check_run, identifier, our_app_id)
+
+
+def _check_suite(event: _CheckSuite, our_app_id: int) -> Hint | Ignored:
+    identifier = "rerequest" if event.action == "rerequested" else ""
+    return _check(event, event.check_suite, identifier, our_app_id)
+
+
+def _merge_group(event: _MergeGroupEvent) -> Hint | Ignored:
+    if event.action != "checks_requested":
+        return Ignored(reason=f"merge_group.{event.action} leaves nothing to do")
+    return _commit(event, event.merge_group.head_sha)
+
+
+def _repository(event: _RepositoryEvent) -> Hint:
+    before = event.changes.default_branch.previous if event.changes and event.changes.default_branch else ""
+    branches = (event.repository.default_branch, before) if before else ()
+    touched = RepositoryTouched(repository_id=event.id, gone=event.action == "deleted")
+    return Hint(
+        repository=event.seen(),
+        stale=tuple(event.fact(FactKind.HEAD, branch) for branch in branches),
+        touched=(touched, *(BranchTouched(repository_id=event.id, branch=branch) for branch in branches)),
+    )
+
+
+def _installation(event: _InstallationEvent) -> Hint:
+    state = {"deleted": InstallationState.DELETED, "suspend": InstallationState.SUSPENDED}.get(
+        event.action, InstallationState.ACTIVE
+    )
+    deleted = state is InstallationState.DELETED
+    removed = [*event.repositories_removed, *(event.repositories if deleted else [])]
+    added = [*event.repositories_added, *([] if deleted else event.repositories)]
+    return Hint(
+        installation=InstallationChange(
+            id=event.installation.id,
+            account=clean(event.installation.account.login),
+            state=state,
+            added=tuple((RepositoryId(each.id), each.full_name) for each in added),
+            removed=tuple(RepositoryId(each.id) for each in removed),
+        ),
+        touched=(
+            InstallationTouched(installation_id=event.installation.id),
+            *(RepositoryTouched(repository_id=RepositoryId(each.id)) for each in added),
+            *(RepositoryTouched(repository_id=RepositoryId(each.id), gone=True) for each in removed),
+        ),
+    )
+
+
+def _reader(event: str, our_app_id: int) -> tuple[type[Struct], Callable[[Any], Hint | Ignored]] | None:
+    readers: dict[str, tuple[type[Struct], Callable[[Any], Hint | Ignored]]] = {
+        "push": (_Push, _push),
+        "pull_request": (_Pull, _pull_request),
+        "status": (_Status, _status),
+        "check_run": (_CheckRun, lambda shape: _check_run(shape, our_app_id)),
+        "check_suite": (_CheckSuite, lambda shape: _check_suite(shape, our_app_id)),
+        "merge_group": (_MergeGroupEvent, _merge_group),
+        "repository": (_RepositoryEvent, _repository),
+        "installation": (_InstallationEvent, _installation),
+        "installation_repositories": (_InstallationEvent, _installation),
+    }
+    return readers.get(event)
+
+
+def parse(*, event: str, payload: Mapping[str, Any] | bytes, our_app_id: int = 0) -> Hint | Ignored:
+    """Read a payload, raw or decoded. Never raises for what is in it: what cannot be read is ignored, by name."""
+    if event == "ping":
+        return Ignored(reason="ping: the webhook is set up")
+    reader = _reader(event, our_app_id)
+    if reader is None:
+        return Ignored(reason=f"event {clean(event, limit=64)} is not used")
+    shape, read = reader
+    try:
+        if isinstance(payload, bytes):
+            return read(msgspec.json.decode(payload, type=shape))
+        return read(msgspec.convert(payload, shape))
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        return Ignored(reason=clean(f"cannot read {event}: {error}"))

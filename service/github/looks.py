@@ -1,0 +1,192 @@
+"""Reading facts from GitHub. A value is given only for a whole and well-formed answer.
+
+`Transient` means that there was no answer; the fact stays as it is and the look is repeated. An error in the `Answer`
+is GitHub's word that it cannot be had. Neither says that a thing is gone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Final, assert_never
+from urllib.parse import quote
+
+from msgspec import Meta, Struct
+
+from service.domain.errors import Refused
+from service.domain.facts import CiSignals, FactKey, FactKind, Head, PullRequest
+from service.domain.model import Repository, Sha
+from service.github.client import GitHub, Listing
+from service.github.events import OUR_PREFIX
+from service.github.payloads import (
+    CheckRunPayload,
+    CheckSuitePayload,
+    Commit,
+    PullPayload,
+    RepositoryPayload,
+    StatusPayload,
+)
+from service.github.transport import Reply
+
+LookValue = PullRequest | tuple[PullRequest, ...] | Head | CiSignals
+
+_ETAGS: Final = "\n"  # a header's value holds no line break
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a look brought: a value, an error, or that nothing has changed since `etag`."""
+
+    value: LookValue | None = None
+    error: str = ""
+    etag: str = ""
+    not_modified: bool = False
+
+
+class _Object(Struct, frozen=True):
+    sha: Commit
+    type: str
+
+
+class _Ref(Struct, frozen=True):
+    ref: str
+    object: _Object
+
+
+class _Permission(Struct, frozen=True):
+    permission: Annotated[str, Meta(pattern=r"^(admin|write|read|none)\Z")]
+
+
+class Looks:
+    """GitHub's state, as facts."""
+
+    def __init__(self, *, github: GitHub, now: Callable[[], datetime]) -> None:
+        self._github = github
+        self._now = now
+
+    async def look(self, fact: FactKey, repository: Repository, *, etag: str = "") -> Answer:
+        """Read one fact. `etag` is that of the last answer, if its value is still at hand."""
+        try:
+            match fact.kind:
+                case FactKind.PULL_REQUEST:
+                    return await self._pull_request(repository, fact.key, etag)
+                case FactKind.OPEN_PULL_REQUESTS:
+                    return await self._open_pull_requests(repository, etag)
+                case FactKind.HEAD:
+                    return await self._head(repository, fact.key, etag)
+                case FactKind.CI:
+                    return await self._ci(repository, Sha(fact.key), etag)
+                case FactKind.MANIFEST:
+                    return Answer(error="app.json and Procfile are read from git")
+                case _:
+                    assert_never(fact.kind)
+        except Refused as refused:
+            return Answer(error=refused.message)
+
+    async def repository(self, repository: Repository) -> Repository | None:
+        """The repository as it is now, by the name given; None when there is none that we may read."""
+        reply = await self._github.get(repository, "")
+        return reply.read(RepositoryPayload).seen(repository.installation_id) if reply.ok else None
+
+    async def permission(self, repository: Repository, login: str) -> str:
+        """What a person may do there now: admin, write, read or none; none as well when GitHub does not tell."""
+        reply = await self._github.get(repository, f"/collaborators/{quote(login, safe='')}/permission")
+        return reply.read(_Permission).permission if reply.ok else "none"
+
+    async def _pull_request(self, repository: Repository, number: str, etag: str) -> Answer:
+        reply = await self._github.get(repository, f"/pulls/{number}", etag=etag)
+        if reply.status == 304:
+            return Answer(etag=etag, not_modified=True)
+        if not reply.ok:
+            return _error(reply, f"pull request {number}")
+        value = reply.read(PullPayload).seen()
+        if value.base_repository_id != repository.id:
+            return Answer(error=f"{repository.full_name} is another repository by now")
+        return Answer(value=value, etag=reply.etag)
+
+    async def _open_pull_requests(self, repository: Repository, etag: str) -> Answer:
+        # By creation, so that a pull request that changes meanwhile does not move to a page already read.
+        listing = await self._github.listing(
+            repository,
+            "/pulls",
+            shape=PullPayload,
+            etag=etag,
+            params={"state": "open", "sort": "created", "direction": "asc"},
+        )
+        if listing.not_modified:
+            return Answer(etag=etag, not_modified=True)
+        if listing.refused is not None:
+            return _error(listing.refused, "the open pull requests")
+        values = {pull.number: pull.seen() for pull in listing.items}
+        if any(value.base_repository_id != repository.id for value in values.values()):
+            return Answer(error=f"{repository.full_name} is another repository by now")
+        return Answer(value=tuple(values.values()), etag=listing.etag)
+
+    async def _head(self, repository: Repository, branch: str, etag: str) -> Answer:
+        # Not /branches/NAME: that one follows renames and would show another branch's head.
+        reply = await self._github.get(repository, f"/git/ref/heads/{quote(branch, safe='/')}", etag=etag)
+        if reply.status == 304:
+            return Answer(etag=etag, not_modified=True)
+        if reply.ok:
+            ref = reply.read(_Ref)
+            if ref.ref != f"refs/heads/{branch}" or ref.object.type != "commit":
+                return Answer(error=f"GitHub answered for {ref.ref[:255]} instead of branch {branch}")
+            return Answer(value=Head(branch=branch, sha=Sha(ref.object.sha)), etag=reply.etag)
+        if reply.status in {404, 409}:  # 409: a repository without commits
+            there = await self.repository(repository)
+            if there is not None and there.id == repository.id:
+                return Answer(value=Head(branch=branch, sha=None))
+        return _error(reply, f"branch {branch}")
+
+    async def _ci(self, repository: Repository, sha: Sha, etag: str) -> Answer:
+        etags = etag.split(_ETAGS) if etag.count(_ETAGS) == 2 else ["", "", ""]
+        listings = [await self._signals(repository, sha, which, etags[which]) for which in range(3)]
+        if all(listing.not_modified for listing in listings):
+            return Answer(etag=etag, not_modified=True)
+        for which, listing in enumerate(listings):
+            if listing.not_modified:  # its items are not at hand, only the other lists' news
+                listings[which] = await self._signals(repository, sha, which, "")
+            if (refused := listings[which].refused) is not None:
+                return _error(refused, f"the CI results of {sha[:7]}")
+        statuses, runs, suites = (listing.items for listing in listings)
+        value = CiSignals(
+            sha=sha,
+            statuses=tuple(each.seen() for each in statuses if not each.context.casefold().startswith(OUR_PREFIX)),
+            runs=tuple(each.seen() for each in sorted(runs, key=_identity) if not self._is_ours(each)),
+            suites=tuple(each.seen() for each in sorted(suites, key=_identity) if not self._is_ours(each)),
+            first_seen=self._now(),
+        )
+        joined = _ETAGS.join(listing.etag for listing in listings)
+        return Answer(value=value, etag=joined if all(listing.etag for listing in listings) else "")
+
+    async def _signals(self, repository: Repository, sha: Sha, which: int, etag: str) -> Listing:
+        commit = f"/commits/{sha}"
+        match which:
+            case 0:
+                return await self._github.listing(
+                    repository, f"{commit}/status", shape=StatusPayload, under="statuses", etag=etag
+                )
+            case 1:
+                return await self._github.listing(
+                    repository,
+                    f"{commit}/check-runs",
+                    shape=CheckRunPayload,
+                    under="check_runs",
+                    etag=etag,
+                    params={"filter": "latest"},
+                )
+            case _:
+                return await self._github.listing(
+                    repository, f"{commit}/check-suites", shape=CheckSuitePayload, under="check_suites", etag=etag
+                )
+
+    def _is_ours(self, check: CheckRunPayload | CheckSuitePayload) -> bool:
+        return check.app is not None and check.app.id == self._github.app_id
+
+
+def _identity(check: CheckRunPayload | CheckSuitePayload) -> int:
+    """Younger ones have higher ids: the last of a name is the newest."""
+    return check.id
+
+
+def _error(reply: Reply, what: str) -> Answer:
+    return Answer(error=f"GitHub does not show {what}: {reply.message}")

@@ -1,0 +1,221 @@
+"""One request to GitHub's REST API: bounded in time and size, to its own host only, and its outcome in our words.
+
+gidgethub's sansio layer makes and reads the messages. Its client is not used: it has no time or size limit, follows a
+`Link` to any host with our token, keeps one ETag cache for all tenants, and takes a secondary rate limit for a mistake
+of ours. What may pass by itself (5xx, HTML from a proxy, resets, rate limits) is `Transient`; every other answer is a
+`Reply` for the caller to judge.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+from urllib.parse import urlencode
+
+import aiohttp
+import msgspec
+from gidgethub import sansio
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from service.domain.errors import Refused, Transient
+
+MAX_REPLY: Final = 16 * 1024 * 1024
+MAX_REDIRECTS: Final = 3
+SECONDARY_LIMIT_SECONDS: Final = 60.0
+"""GitHub asks for at least a minute when it names no time."""
+
+Shape = TypeVar("Shape")
+
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=20, connect=5)
+_REQUESTER: Final = "towpath"
+_VERSION: Final = {"X-GitHub-Api-Version": "2022-11-28"}
+
+
+class Limited(Transient):
+    """A rate limit; asking again before its time makes it longer."""
+
+    def __init__(self, message: str, *, wait: float) -> None:
+        super().__init__(message, retry_after=wait)
+        self.wait = wait
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """What is left of the hourly limit, as the last answer's headers told."""
+
+    limit: int
+    remaining: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An answer. `data` is decoded JSON; `next_url` the next page's."""
+
+    status: int
+    data: Any = None
+    etag: str = ""
+    next_url: str = ""
+    quota: Quota | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether GitHub did what was asked."""
+        return 200 <= self.status < 300
+
+    def read(self, shape: type[Shape]) -> Shape:
+        """The data as what it should be; an answer without the promised fields is not an answer."""
+        try:
+            return msgspec.convert(self.data, shape)
+        except (msgspec.ValidationError, RecursionError) as error:
+            raise Transient(f"GitHub's answer is incomplete: {error}") from error
+
+    @property
+    def message(self) -> str:
+        """GitHub's own words on what was wrong."""
+        match self.data:
+            case {"message": str(message), "errors": [*errors]} if errors:
+                return f"{message}: {', '.join(map(_detail, errors))}"[:500]
+            case {"message": str(message)}:
+                return message[:500]
+            case _:
+                return f"HTTP {self.status}"
+
+
+def new_session() -> aiohttp.ClientSession:
+    """The one session of a process; whoever makes it closes it."""
+    return aiohttp.ClientSession(timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar())
+
+
+class Transport:
+    """GitHub's API at one base URL, github.com's or an Enterprise Server's (`https://HOST/api/v3`)."""
+
+    def __init__(
+        self, *, session: aiohttp.ClientSession, api_url: str, wall_clock: Callable[[], float] = time.time
+    ) -> None:
+        self._session = session
+        self._base = URL(api_url.rstrip("/") + "/")
+        self._wall_clock = wall_clock
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Any = None,
+        token: str = "",
+        jwt: str = "",
+        etag: str = "",
+    ) -> Reply:
+        """Ask once, following GitHub's redirects of renamed repositories with the same method."""
+        url = self.url(path, params or {})
+        headers = sansio.create_headers(_REQUESTER, oauth_token=token or None, jwt=jwt or None) | _VERSION
+        if etag:
+            headers["if-none-match"] = etag
+        content = None if body is None else json.dumps(body).encode()
+        if content is not None:
+            headers["content-type"] = "application/json; charset=utf-8"
+        for _ in range(MAX_REDIRECTS):
+            status, answered, read = await self._exchange(method, url, headers, content)
+            location = answered.get("location", "")
+            if status not in {301, 302, 307, 308} or not location:
+                return self._reply(status, answered, read)
+            url = self.url(location, {})
+        raise Transient(f"GitHub redirected {method} {path} more than {MAX_REDIRECTS} times")
+
+    def url(self, path: str, params: Mapping[str, str]) -> URL:
+        """An address below the base URL; anything else would get our token."""
+        text = sansio.format_url(path, None, base_url=str(self._base))
+        if params:
+            text = f"{text}?{urlencode(params)}"
+        url = URL(text, encoded=True)
+        climbs = {".", ".."} & set(path.split("?", maxsplit=1)[0].split("/"))
+        if climbs or url.origin() != self._base.origin() or not url.raw_path.startswith(self._base.raw_path):
+            raise Refused(f"{path!r} is not an address of GitHub's API", code="github_address")
+        return url
+
+    async def _exchange(
+        self, method: str, url: URL, headers: Mapping[str, str], content: bytes | None
+    ) -> tuple[int, CIMultiDictProxy[str], bytes]:
+        try:
+            async with self._session.request(
+                method, url, headers=headers, data=content, allow_redirects=False, timeout=_TIMEOUT
+            ) as response:
+                return response.status, response.headers, await _bounded(response)
+        except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
+            raise Transient(f"GitHub could not be reached: {type(error).__name__}") from error
+
+    def _reply(self, status: int, headers: CIMultiDictProxy[str], body: bytes) -> Reply:
+        self._check_limits(status, headers, body)
+        if status >= 500 or status == 408:
+            raise Transient(f"GitHub answered {status}", retry_after=_seconds(headers.get("retry-after")))
+        etag, quota = headers.get("etag", ""), _quota(headers)
+        if status == 304:
+            return Reply(status=status, etag=etag, quota=quota)
+        if not 200 <= status < 300:
+            return Reply(status=status, data=_json(body), quota=quota)
+        try:
+            data, _, following = sansio.decipher_response(200 if status == 203 else status, headers, body)
+        except (ValueError, LookupError, RecursionError) as error:
+            raise Transient(f"GitHub's answer could not be read: {type(error).__name__}") from error
+        if status != 204 and not isinstance(data, dict | list):
+            raise Transient("GitHub's answer is not JSON")  # a proxy's page, under status 200
+        return Reply(status=status, data=data, etag=etag, next_url=following or "", quota=quota)
+
+    def _check_limits(self, status: int, headers: CIMultiDictProxy[str], body: bytes) -> None:
+        """429, and those 403 that mean "later": GitHub's primary and secondary limits."""
+        if status not in {403, 429}:
+            return
+        wait = _seconds(headers.get("retry-after"))
+        if wait is None and headers.get("x-ratelimit-remaining") == "0":
+            reset = _seconds(headers.get("x-ratelimit-reset"))
+            wait = None if reset is None else max(1.0, reset - self._wall_clock() + 1)
+        if wait is None and (status == 429 or b"rate limit" in body[:2000].lower()):
+            wait = SECONDARY_LIMIT_SECONDS
+        if wait is not None:
+            raise Limited(f"GitHub's rate limit: again in {wait:.0f} s", wait=wait)
+
+
+def _detail(error: Any) -> str:
+    match error:
+        case {"message": str(text)} | {"code": str(text)}:
+            return text
+        case _:
+            return str(error)
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.content.iter_chunked(65536):
+        size += len(part)
+        if size > MAX_REPLY:
+            raise Transient(f"GitHub's answer is larger than {MAX_REPLY} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _json(body: bytes) -> Any:
+    """An error's body; what cannot be read says nothing, its status does."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        return None if text is None else max(0.0, float(text))
+    except ValueError:
+        return None
+
+
+def _quota(headers: CIMultiDictProxy[str]) -> Quota | None:
+    try:
+        limit = sansio.RateLimit.from_http(headers)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return None if limit is None else Quota(limit=limit.limit, remaining=limit.remaining)

@@ -1,0 +1,29 @@
+"""Facts' values as text and back: JSON of the domain's own records, checked when it is read."""
+
+from typing import Any
+
+import msgspec
+
+from service.domain.facts import CiSignals, FactKind, Head, ManifestFiles, PullRequest
+
+FactValue = PullRequest | tuple[PullRequest, ...] | Head | CiSignals | ManifestFiles
+
+_TYPES: dict[FactKind, Any] = {
+    FactKind.PULL_REQUEST: PullRequest,
+    FactKind.OPEN_PULL_REQUESTS: tuple[PullRequest, ...],
+    FactKind.HEAD: Head,
+    FactKind.CI: CiSignals,
+    FactKind.MANIFEST: ManifestFiles,
+}
+_DECODERS = {kind: msgspec.json.Decoder(of) for kind, of in _TYPES.items()}
+_ENCODER = msgspec.json.Encoder()
+
+
+def encode(value: FactValue) -> str:
+    """A value as text."""
+    return _ENCODER.encode(value).decode()
+
+
+def decode(kind: FactKind, text: str) -> Any:
+    """The value of a fact of this kind; the type follows from the kind."""
+    return _DECODERS[kind].decode(text)
