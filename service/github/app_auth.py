@@ -6,7 +6,7 @@ one repository for one thing. Tokens are variable in length and form since 2026;
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, unique
 from pathlib import Path
@@ -17,7 +17,7 @@ import msgspec
 from gidgethub.apps import get_jwt
 
 from service.domain.errors import Refused
-from service.domain.model import Repository, RepositoryId
+from service.domain.model import Repository
 from service.github.transport import Transport
 
 TOKEN_SECONDS: Final = 50 * 60.0
@@ -64,8 +64,11 @@ class Credentials(Protocol):
     def app_id(self) -> int:
         """Our GitHub App's id, by which its own checks are known."""
 
+    async def installation_id(self, repository: Repository) -> int:
+        """The installation that covers the repository, 0 without a GitHub App."""
+
     async def token(self, repository: Repository, purpose: Purpose) -> str:
-        """A token that is good for this."""
+        """A token that is good for this. The repository's id may be 0 while only its name is known."""
 
     async def git_token(self, repository: Repository) -> str:
         """The password of user `x-access-token` for git."""
@@ -82,6 +85,10 @@ class FixedToken:
 
     @property
     def app_id(self) -> int:
+        """There is no App."""
+        return 0
+
+    async def installation_id(self, repository: Repository) -> int:  # noqa: ARG002
         """There is no App."""
         return 0
 
@@ -106,7 +113,7 @@ class _Installation(msgspec.Struct, frozen=True):
     id: int
 
 
-_Slot = tuple[int, RepositoryId, Purpose]
+_Slot = tuple[int, str, Purpose]
 
 
 @dataclass(slots=True)
@@ -134,7 +141,7 @@ class AppTokens:
         self._jwt = ""
         self._jwt_refresh_at = 0.0
         self._kept: dict[_Slot, _Kept] = {}
-        self._installations: dict[RepositoryId, int] = {}
+        self._installations: dict[str, int] = {}
         if not app_id.isdigit():
             raise Refused(f"TOWPATH_GITHUB_APP_ID={app_id!r} is not a number: the App's settings page shows it")
         self.jwt()
@@ -163,10 +170,24 @@ class AppTokens:
             self._jwt_refresh_at = self._clock() + _JWT_SECONDS
         return self._jwt
 
+    async def installation_id(self, repository: Repository) -> int:
+        """As events named it, or looked up for a repository that none has named yet."""
+        if repository.installation_id:
+            return repository.installation_id
+        name = _name(repository)
+        if name not in self._installations:
+            reply = await self._transport.send("GET", f"/repos/{repository.full_name}/installation", jwt=self.jwt())
+            if not reply.ok:
+                raise Refused(
+                    f"the GitHub App is not installed on {repository.full_name}: install it there", code="github_access"
+                )
+            self._installations[name] = reply.read(_Installation).id
+        return self._installations[name]
+
     async def token(self, repository: Repository, purpose: Purpose) -> str:
         """From what is kept, or a new one."""
-        installation = repository.installation_id or await self._installation(repository)
-        kept = self._kept.setdefault((installation, repository.id, purpose), _Kept())
+        installation = await self.installation_id(repository)
+        kept = self._kept.setdefault((installation, _name(repository), purpose), _Kept())
         async with kept.lock:
             if not kept.token or self._clock() >= kept.refresh_at:
                 asked_at = self._clock()
@@ -189,24 +210,24 @@ class AppTokens:
         reply = await self._transport.send(
             "POST",
             f"/app/installations/{installation}/access_tokens",
-            body={"repository_ids": [repository.id], "permissions": dict(purpose.permissions)},
+            body={**_only(repository), "permissions": dict(purpose.permissions)},
             jwt=self.jwt(),
         )
         if not reply.ok:
-            self._installations.pop(repository.id, None)
+            self._installations.pop(_name(repository), None)
             raise Refused(
                 f"GitHub gives no access to {repository.full_name} for {purpose.value}: {reply.message}",
                 code="github_access",
             )
         return reply.read(_Issued).token
 
-    async def _installation(self, repository: Repository) -> int:
-        """For a repository that no event has named yet."""
-        if repository.id not in self._installations:
-            reply = await self._transport.send("GET", f"/repos/{repository.full_name}/installation", jwt=self.jwt())
-            if not reply.ok:
-                raise Refused(
-                    f"the GitHub App is not installed on {repository.full_name}: install it there", code="github_access"
-                )
-            self._installations[repository.id] = reply.read(_Installation).id
-        return self._installations[repository.id]
+
+def _name(repository: Repository) -> str:
+    return str(repository.id or repository.full_name)
+
+
+def _only(repository: Repository) -> Mapping[str, Sequence[int | str]]:
+    """What narrows a token to one repository."""
+    if repository.id:
+        return {"repository_ids": [repository.id]}
+    return {"repositories": [repository.full_name.partition("/")[2]]}

@@ -63,6 +63,10 @@ class GitHub:
         """The password of user `x-access-token` for git."""
         return await self._credentials.git_token(repository)
 
+    async def installation_id(self, repository: Repository) -> int:
+        """Whose token is used, 0 without a GitHub App."""
+        return await self._credentials.installation_id(repository)
+
     async def request(
         self,
         method: str,
@@ -74,8 +78,8 @@ class GitHub:
         body: Any = None,
         etag: str = "",
     ) -> Reply:
-        """Ask about a repository; `path` is below `/repos/OWNER/NAME`, or a page's full address."""
-        address = path if path.startswith("http") else f"/repos/{repository.full_name}{path}"
+        """Ask about a repository; `path` is below the repository's own address, or a page's full address."""
+        address = path if path.startswith("http") else _address(repository) + path
         for last in (False, True):
             self._check_pause(repository.installation_id)
             token = await self._credentials.token(repository, purpose)
@@ -149,7 +153,15 @@ class GitHub:
             raise Transient(f"GitHub's rate limit: again in {left:.0f} s", retry_after=left)
 
 
+def _address(repository: Repository) -> str:
+    """By number, as GitHub's own links do: a name may belong to another repository by now."""
+    return f"/repositories/{repository.id}" if repository.id else f"/repos/{repository.full_name}"
+
+
 def _page_of(shape: Any, under: str) -> Any:
     """An object's page: its list, by the name it has there, and how many items all pages have."""
-    fields = [("items", list[shape], msgspec.field(name=under)), ("total_count", int)]
+    fields: list[tuple[str, Any, Any]] = [
+        ("items", list[shape], msgspec.field(name=under)),
+        ("total_count", int, msgspec.NODEFAULT),
+    ]
     return msgspec.defstruct("Page", fields, frozen=True)

@@ -5,22 +5,24 @@ is GitHub's word that it cannot be had. Neither says that a thing is gone.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Final, assert_never
 from urllib.parse import quote
 
+import msgspec
 from msgspec import Meta, Struct
 
 from service.domain.errors import Refused
 from service.domain.facts import CiSignals, FactKey, FactKind, Head, PullRequest
-from service.domain.model import Repository, Sha
+from service.domain.model import Repository, RepositoryId, Sha
 from service.github.client import GitHub, Listing
 from service.github.events import OUR_PREFIX
 from service.github.payloads import (
     CheckRunPayload,
     CheckSuitePayload,
     Commit,
+    FullName,
     PullPayload,
     RepositoryPayload,
     StatusPayload,
@@ -82,8 +84,18 @@ class Looks:
         except Refused as refused:
             return Answer(error=refused.message)
 
-    async def repository(self, repository: Repository) -> Repository | None:
-        """The repository as it is now, by the name given; None when there is none that we may read."""
+    async def repository(self, full_name: str) -> Repository | None:
+        """The repository of this name; None when there is none that we may read. Raises `Refused` where nobody can."""
+        try:
+            name = msgspec.convert(full_name, FullName)
+        except msgspec.ValidationError:
+            raise Refused(f"{full_name[:80]!r} is not a repository's name: write OWNER/NAME") from None
+        unknown = Repository(id=RepositoryId(0), full_name=name, default_branch="")
+        installation_id = await self._github.installation_id(unknown)
+        return await self._again(replace(unknown, installation_id=installation_id))
+
+    async def _again(self, repository: Repository) -> Repository | None:
+        """The repository as it is now; None when GitHub does not show it."""
         reply = await self._github.get(repository, "")
         return reply.read(RepositoryPayload).seen(repository.installation_id) if reply.ok else None
 
@@ -132,7 +144,7 @@ class Looks:
                 return Answer(error=f"GitHub answered for {ref.ref[:255]} instead of branch {branch}")
             return Answer(value=Head(branch=branch, sha=Sha(ref.object.sha)), etag=reply.etag)
         if reply.status in {404, 409}:  # 409: a repository without commits
-            there = await self.repository(repository)
+            there = await self._again(repository)
             if there is not None and there.id == repository.id:
                 return Answer(value=Head(branch=branch, sha=None))
         return _error(reply, f"branch {branch}")

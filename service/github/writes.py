@@ -1,4 +1,4 @@
-"""Writing to GitHub so that it may be repeated: what is made carries our key, and is looked for before it is made again.
+"""Writing to GitHub so that it may be repeated: what is made carries our key and is looked for before it is remade.
 
 The network can lose an answer after GitHub has acted. The outbox notes an attempt before it is sent; while its outcome
 is unknown, `attempted` is set here and the object is searched for first.
