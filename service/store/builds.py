@@ -22,9 +22,9 @@ def create(
     now: datetime,
 ) -> Build:
     """The request's build, made if there is none yet."""
-    row = rows.one(conn, select(builds).where(builds.c.request_id == request_id))
-    if row:
-        return as_build(row)
+    made = of_request(conn, request_id)
+    if made:
+        return made
     values = {
         "id": new_id(),
         "app_id": app_id,
@@ -46,9 +46,9 @@ def finish(
     state: BuildState,
     slug_id: str | None,
     error: str,
-    reused: bool,
-    build_key: str,
     now: datetime,
+    reused: bool = False,
+    build_key: str = "",
 ) -> Build:
     """Bring the build to its end; `reused` says that nothing had to be built."""
     change = (
@@ -69,6 +69,12 @@ def of_app(conn: Connection, app_id: str, limit: int) -> list[Build]:
     """The app's builds, newest first."""
     query = select(builds).where(builds.c.app_id == app_id).order_by(builds.c.created_at.desc()).limit(limit)
     return [as_build(row) for row in conn.execute(query).mappings()]
+
+
+def of_request(conn: Connection, request_id: str) -> Build | None:
+    """The build that a request led to."""
+    row = rows.one(conn, select(builds).where(builds.c.request_id == request_id))
+    return as_build(row) if row else None
 
 
 def slug_for(conn: Connection, *, trust: Trust, build_key: str, not_before: datetime | None = None) -> Slug | None:

@@ -94,18 +94,18 @@ def update(conn: Connection, *, pipeline: Pipeline, now: datetime, **change: Unp
     )
 
 
-def delete(conn: Connection, pipeline: Pipeline) -> None:
+def delete(conn: Connection, pipeline_id: str) -> None:
     """Take the pipeline away; its apps stay, uncoupled. Refused while it has review apps."""
     over = (ReviewState.DESTROYED, ReviewState.SKIPPED, ReviewState.WAITING)
-    own = review_apps.c.pipeline_id == pipeline.id
+    own = review_apps.c.pipeline_id == pipeline_id
     if rows.one(conn, select(review_apps.c.id).where(own, review_apps.c.state.not_in(over))):
-        raise Refused(f"Pipeline {pipeline.name} still has review apps: destroy them first")
-    past = select(promotions.c.id).where(promotions.c.pipeline_id == pipeline.id)
+        raise Refused("The pipeline still has review apps: destroy them first")
+    past = select(promotions.c.id).where(promotions.c.pipeline_id == pipeline_id)
     conn.execute(promotion_targets.delete().where(promotion_targets.c.promotion_id.in_(past)))
-    conn.execute(promotions.delete().where(promotions.c.pipeline_id == pipeline.id))
+    conn.execute(promotions.delete().where(promotions.c.pipeline_id == pipeline_id))
     conn.execute(review_apps.delete().where(own))
-    conn.execute(names.update().where(names.c.pipeline_id == pipeline.id).values(pipeline_id=None))
-    conn.execute(pipelines.delete().where(pipelines.c.id == pipeline.id))
+    conn.execute(names.update().where(names.c.pipeline_id == pipeline_id).values(pipeline_id=None))
+    conn.execute(pipelines.delete().where(pipelines.c.id == pipeline_id))
 
 
 def couple(conn: Connection, *, app_id: str, pipeline_id: str, stage: Stage, now: datetime) -> Coupling:
@@ -158,6 +158,17 @@ def couplings(conn: Connection, pipeline_id: str) -> list[Coupling]:
     return [as_coupling(row) for row in found.mappings()]
 
 
+def members(conn: Connection, pipeline_id: str) -> list[tuple[App, Stage]]:
+    """The pipeline's apps that are not gone with their stages, by name, in one statement."""
+    query = (
+        select(apps, tables.couplings.c.stage)
+        .join(tables.couplings, tables.couplings.c.app_id == apps.c.id)
+        .where(tables.couplings.c.pipeline_id == pipeline_id, apps.c.state != AppState.GONE)
+        .order_by(apps.c.name)
+    )
+    return [(as_app(row), Stage(row["stage"])) for row in conn.execute(query).mappings()]
+
+
 def move(conn: Connection, *, coupling: Coupling, stage: Stage, now: datetime) -> Coupling:
     """Put the app into another stage of its pipeline."""
     change = tables.couplings.update().where(tables.couplings.c.id == coupling.id).values(stage=stage, updated_at=now)
@@ -197,13 +208,15 @@ def set_stage_config(
     *,
     pipeline_id: str,
     stage: Stage,
-    vars: Mapping[str, str],  # noqa: A002
+    variables: Mapping[str, str],
+    now: datetime,
 ) -> None:
     """Replace the config vars of a stage."""
-    sealed = vault.seal_vars(vars, stage_context(pipeline_id, stage))
+    sealed = vault.seal_vars(variables, stage_context(pipeline_id, stage))
     changed = conn.execute(pipeline_config.update().where(_of_stage(pipeline_id, stage)).values(sealed=sealed))
     if not changed.rowcount:
         conn.execute(pipeline_config.insert().values(pipeline_id=pipeline_id, stage=stage, sealed=sealed))
+    conn.execute(pipelines.update().where(pipelines.c.id == pipeline_id).values(updated_at=now))
 
 
 def stage_context(pipeline_id: str, stage: Stage) -> str:

@@ -75,7 +75,7 @@ class Vault:
             raise Refused("A secret in the database has an unknown format: it was written by a newer Towpath")
         key_id, nonce, body = sealed[1:5], sealed[5:17], sealed[17:]
         if key_id not in self._ciphers:
-            raise Refused(f"The data needs key {key_id.hex()}, the file {self._path} holds {self._names()}")
+            raise Refused(f"data needs key {key_id.hex()}, file {self._path} holds {self._names()}")
         try:
             return self._ciphers[key_id].decrypt(nonce, body, context.encode())
         except InvalidTag:

@@ -1,0 +1,68 @@
+"""The activity log: who did what, when, to what. Only ever appended to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from service.store import rows
+from service.store.tables import activity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of the log."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    pipeline_id: str | None
+    app_id: str | None
+    ref: str
+    sha: str | None
+    data: Mapping[str, Any]
+
+
+def record(
+    conn: Connection,
+    *,
+    now: datetime,
+    actor: str,
+    action: str,
+    pipeline_id: str | None = None,
+    app_id: str | None = None,
+    ref: str = "",
+    sha: str | None = None,
+    data: Mapping[str, Any] | None = None,
+) -> None:
+    """Append an entry, in the transaction that does what it says."""
+    values = {
+        "at": now,
+        "actor": actor,
+        "action": action,
+        "pipeline_id": pipeline_id,
+        "app_id": app_id,
+        "ref": ref,
+        "sha": sha,
+        "data": rows.to_json(dict(data or {})),
+    }
+    conn.execute(activity.insert().values(values))
+
+
+def listing(
+    conn: Connection,
+    *,
+    app_id: str | None = None,
+    pipeline_id: str | None = None,
+    sha: str | None = None,
+    ref: str | None = None,
+    limit: int,
+) -> list[Entry]:
+    """The newest entries that fit all that is given, newest first."""
+    wanted = {"app_id": app_id, "pipeline_id": pipeline_id, "sha": sha, "ref": ref}
+    query = select(activity).filter_by(**{name: value for name, value in wanted.items() if value is not None})
+    found = conn.execute(query.order_by(activity.c.id.desc()).limit(limit)).mappings()
+    return [Entry(**{**row, "data": rows.from_json(row["data"], dict[str, Any])}) for row in found]

@@ -1,0 +1,112 @@
+"""Repositories and GitHub App installations as last seen."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, RowMapping, select
+
+from service.domain.model import Repository, RepositoryId
+from service.store import rows
+from service.store.tables import installations, repositories
+
+
+def remember(conn: Connection, repository: Repository, now: datetime) -> None:
+    """Take over all that was read of it."""
+    values = {
+        "full_name": repository.full_name,
+        "default_branch": repository.default_branch,
+        "installation_id": repository.installation_id,
+        "archived": repository.archived,
+        "accessible": repository.accessible,
+        "updated_at": now,
+    }
+    known = repositories.update().where(repositories.c.id == repository.id)
+    if not conn.execute(known.values(values)).rowcount:
+        conn.execute(repositories.insert().values(id=repository.id, created_at=now, **values))
+
+
+def see(conn: Connection, repository: Repository, now: datetime) -> None:
+    """Bring a repository that is known up to what an event said of it: its name, default branch and installation.
+
+    Events of repositories that no pipeline knows leave nothing behind, and an event without an installation (a webhook
+    of the repository itself) takes none away.
+    """
+    values: dict[str, object] = {
+        "full_name": repository.full_name,
+        "default_branch": repository.default_branch,
+        "archived": repository.archived,
+    }
+    if repository.installation_id:
+        values["installation_id"] = repository.installation_id
+    row = rows.one(conn, select(repositories).where(repositories.c.id == repository.id))
+    if row is not None and any(row[name] != value for name, value in values.items()):
+        conn.execute(repositories.update().where(repositories.c.id == repository.id).values(**values, updated_at=now))
+
+
+def get(conn: Connection, repository_id: int) -> Repository | None:
+    """One repository."""
+    row = rows.one(conn, select(repositories).where(repositories.c.id == repository_id))
+    return as_repository(row) if row else None
+
+
+def by_name(conn: Connection, full_name: str) -> Repository | None:
+    """The repository last seen under a name; names pass from one to another, the newest holder counts."""
+    query = select(repositories).where(repositories.c.full_name == full_name)
+    row = rows.one(conn, query.order_by(repositories.c.updated_at.desc()).limit(1))
+    return as_repository(row) if row else None
+
+
+def listing(conn: Connection) -> list[Repository]:
+    """All repositories by name."""
+    found = conn.execute(select(repositories).order_by(repositories.c.full_name, repositories.c.id))
+    return [as_repository(row) for row in found.mappings()]
+
+
+def due_for_audit(conn: Connection, *, before: datetime, limit: int) -> list[RepositoryId]:
+    """The accessible repositories not audited since `before`, longest ago first."""
+    never = repositories.c.audited_at.is_(None)
+    query = (
+        select(repositories.c.id)
+        .where(repositories.c.accessible, never | (repositories.c.audited_at < before))
+        .order_by(repositories.c.audited_at.is_not(None), repositories.c.audited_at)
+        .limit(limit)
+    )
+    return [RepositoryId(repository_id) for repository_id in conn.execute(query).scalars()]
+
+
+def set_accessible(conn: Connection, repository_id: int, accessible: bool, now: datetime) -> None:
+    """Whether our credentials still reach it."""
+    changed = repositories.update().where(repositories.c.id == repository_id)
+    conn.execute(changed.values(accessible=accessible, updated_at=now))
+
+
+def audited(conn: Connection, repository_id: int, now: datetime) -> None:
+    """It has been compared with GitHub just now."""
+    conn.execute(repositories.update().where(repositories.c.id == repository_id).values(audited_at=now))
+
+
+def remember_installation(
+    conn: Connection, *, installation_id: int, account: str, suspended: bool, now: datetime
+) -> None:
+    """Take over what was told of an installation."""
+    known = installations.update().where(installations.c.id == installation_id)
+    if not conn.execute(known.values(account=account, suspended=suspended, updated_at=now)).rowcount:
+        made = {"id": installation_id, "account": account, "suspended": suspended, "created_at": now, "updated_at": now}
+        conn.execute(installations.insert().values(made))
+
+
+def suspend_installation(conn: Connection, *, installation_id: int, suspended: bool, now: datetime) -> None:
+    """Whether the account has the installation suspended or removed."""
+    changed = installations.update().where(installations.c.id == installation_id)
+    conn.execute(changed.values(suspended=suspended, updated_at=now))
+
+
+def as_repository(row: RowMapping) -> Repository:
+    """The repository of a row."""
+    return Repository(
+        id=RepositoryId(row["id"]),
+        full_name=row["full_name"],
+        default_branch=row["default_branch"],
+        installation_id=row["installation_id"],
+        archived=row["archived"],
+        accessible=row["accessible"],
+    )

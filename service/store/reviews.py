@@ -1,0 +1,175 @@
+"""Review apps: one row for each generation of a pull request's or branch's app."""
+
+from datetime import datetime
+from typing import TypedDict, Unpack
+
+from sqlalchemy import Connection, RowMapping, Select, func, select
+
+from service.domain.model import ReviewApp, ReviewAppId, ReviewState
+from service.store import rows
+from service.store.database import new_id
+from service.store.tables import review_apps
+
+_WITH_APP = (ReviewState.CREATING, ReviewState.LIVE, ReviewState.FAILED, ReviewState.SUSPENDED, ReviewState.DESTROYING)
+
+
+class ReviewChange(TypedDict, total=False):
+    """What `update` can change."""
+
+    app_id: str | None
+    state: ReviewState
+    reason: str
+    sha: str
+    branch: str
+    pinned: bool
+    by_person: bool
+    postdeploy_done: bool
+    deployed_at: datetime | None
+
+
+def create(
+    conn: Connection,
+    *,
+    pipeline_id: str,
+    repository_id: int,
+    ref: str,
+    generation: int,
+    app_id: str | None,
+    state: ReviewState,
+    reason: str,
+    sha: str,
+    branch: str,
+    by_person: bool,
+    now: datetime,
+) -> ReviewApp:
+    """Make the next generation."""
+    values = {
+        "id": new_id(),
+        "pipeline_id": pipeline_id,
+        "repository_id": repository_id,
+        "ref": ref,
+        "generation": generation,
+        "app_id": app_id,
+        "state": state,
+        "reason": reason,
+        "sha": sha,
+        "branch": branch,
+        "by_person": by_person,
+        "created_at": now,
+        "updated_at": now,
+    }
+    return as_review(conn.execute(review_apps.insert().values(values).returning(review_apps)).mappings().one())
+
+
+def update(conn: Connection, *, review: ReviewApp, now: datetime, **change: Unpack[ReviewChange]) -> ReviewApp:
+    """Change some of it; raises `Conflict` when it has changed since it was read."""
+    return as_review(
+        rows.compare_and_set(conn, review_apps, key=review.id, version=review.version, now=now, values=change)
+    )
+
+
+def get(conn: Connection, review_id: str) -> ReviewApp | None:
+    """One generation."""
+    return _first(conn, select(review_apps).where(review_apps.c.id == review_id))
+
+
+def latest(conn: Connection, *, pipeline_id: str, repository_id: int, ref: str) -> ReviewApp | None:
+    """The newest generation."""
+    query = select(review_apps).where(
+        review_apps.c.pipeline_id == pipeline_id,
+        review_apps.c.repository_id == repository_id,
+        review_apps.c.ref == ref,
+    )
+    return _first(conn, query.order_by(review_apps.c.generation.desc()).limit(1))
+
+
+def of_app(conn: Connection, app_id: str) -> ReviewApp | None:
+    """The review app that an app is."""
+    query = select(review_apps).where(review_apps.c.app_id == app_id)
+    return _first(conn, query.order_by(review_apps.c.generation.desc()).limit(1))
+
+
+def of_pipeline(conn: Connection, pipeline_id: str) -> list[ReviewApp]:
+    """The newest generation of each of the pipeline's review apps, destroyed ones too, newest first."""
+    return _listed(conn, _newest().where(review_apps.c.pipeline_id == pipeline_id))
+
+
+def of_repository(conn: Connection, repository_id: int, ref: str | None = None) -> list[ReviewApp]:
+    """The newest generation of each review app of a repository that is not destroyed, in whatever pipeline."""
+    query = _newest().where(review_apps.c.repository_id == repository_id, review_apps.c.state != ReviewState.DESTROYED)
+    if ref is not None:
+        query = query.where(review_apps.c.ref == ref)
+    return _listed(conn, query)
+
+
+def live_count(conn: Connection, pipeline_id: str) -> int:
+    """How many of the pipeline's review apps have an app, those being destroyed included."""
+    query = select(func.count()).where(
+        review_apps.c.pipeline_id == pipeline_id, review_apps.c.app_id.is_not(None), review_apps.c.state.in_(_WITH_APP)
+    )
+    return conn.execute(query).scalar_one()
+
+
+def waiting_ahead(conn: Connection, *, pipeline_id: str, reason: str, before: datetime | None) -> int:
+    """How many of the pipeline's review apps wait for a reason that starts so, and have waited since before then."""
+    query = select(func.count()).where(
+        review_apps.c.pipeline_id == pipeline_id,
+        review_apps.c.state == ReviewState.WAITING,
+        review_apps.c.reason.startswith(reason, autoescape=True),
+    )
+    if before is not None:
+        query = query.where(review_apps.c.created_at < before)
+    return conn.execute(query).scalar_one()
+
+
+def postdeploy_done(conn: Connection, review_id: str) -> bool:
+    """Whether its `postdeploy` script has run: it does so once in its life."""
+    done = conn.execute(select(review_apps.c.postdeploy_done).where(review_apps.c.id == review_id)).scalar()
+    return bool(done)
+
+
+def as_review(row: RowMapping) -> ReviewApp:
+    """The review app of a row."""
+    return ReviewApp(
+        id=ReviewAppId(row["id"]),
+        pipeline_id=row["pipeline_id"],
+        repository_id=row["repository_id"],
+        ref=row["ref"],
+        generation=row["generation"],
+        app_id=row["app_id"],
+        state=ReviewState(row["state"]),
+        reason=row["reason"],
+        sha=row["sha"],
+        branch=row["branch"],
+        pinned=row["pinned"],
+        by_person=row["by_person"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        deployed_at=row["deployed_at"],
+        version=row["row_version"],
+    )
+
+
+def _newest() -> Select[tuple[object, ...]]:
+    later = review_apps.alias("later")
+    superseded = (
+        select(later.c.id)
+        .where(
+            later.c.pipeline_id == review_apps.c.pipeline_id,
+            later.c.repository_id == review_apps.c.repository_id,
+            later.c.ref == review_apps.c.ref,
+            later.c.generation > review_apps.c.generation,
+        )
+        .exists()
+    )
+    return select(review_apps).where(~superseded)
+
+
+def _first(conn: Connection, query: Select[tuple[object, ...]]) -> ReviewApp | None:
+    row = rows.one(conn, query)
+    return as_review(row) if row else None
+
+
+def _listed(conn: Connection, query: Select[tuple[object, ...]]) -> list[ReviewApp]:
+    found = conn.execute(query.order_by(review_apps.c.created_at.desc(), review_apps.c.id))
+    return [as_review(row) for row in found.mappings()]
