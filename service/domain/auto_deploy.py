@@ -2,9 +2,27 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from service.domain.facts import CiSignals, Fact, Head
-from service.domain.model import App, QueuedRequest, Repository, Stage, Toggles
+from service.domain.decisions import Decision, Deploy, Look, Nothing, Request, Wait
+from service.domain.deploys import is_leaving, settled
+from service.domain.facts import CiSignals, Fact, FactKey, FactKind, Head
+from service.domain.freshness import ACTED_ON_FOR, ci_gate, lacking
+from service.domain.model import (
+    NO_SHA,
+    App,
+    AppState,
+    QueuedRequest,
+    Repository,
+    RequestState,
+    Sha,
+    Stage,
+    Toggles,
+    Trust,
+)
+
+_MERGE_QUEUE: Final = "gh-readonly-queue/"
+"""Branches GitHub makes for its merge queue: tried commits, not merged ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,3 +48,64 @@ class AutoDeployView:
     toggles: Toggles
     held: str = ""
     our_app_id: int = 0
+
+
+def plan(view: AutoDeployView) -> tuple[Decision, ...]:
+    """Deploy the branch's head, once, and never anything but the head."""
+    repository = view.repository
+    if repository is None:
+        return (Nothing(reason="no repository is connected"),)
+    stopped = _why_stopped(view, repository)
+    if stopped is not None:
+        return (stopped,)
+    key = FactKey(FactKind.HEAD, repository.id, view.branch)
+    head = view.head if view.head is not None and view.head.key == key else None
+    lack = lacking(head, key, now=view.now)
+    if lack is not None:
+        return (lack,)
+    sha = head.value.sha if head is not None and head.value is not None else None
+    if sha is None or sha == NO_SHA:
+        return (Nothing(reason=f"there is no branch {view.branch} now; deploys go on when it is back"),)
+    done = _settled(view, sha)
+    if done is not None:
+        return (Nothing(reason=done),)
+    return (lacking(head, key, now=view.now, age=ACTED_ON_FOR) or _deploy(view, repository, sha),)
+
+
+def _why_stopped(view: AutoDeployView, repository: Repository) -> Nothing | Wait | None:
+    reasons = (
+        (not view.app.auto_deploy, "automatic deploys are off"),
+        (view.app.is_review or view.stage in {Stage.REVIEW, Stage.TEST}, "review apps follow their pull request"),
+        (view.app.state is not AppState.ACTIVE, f"the app is {view.app.state.value}"),
+        (is_leaving(view.queue), "the app is about to be destroyed"),
+        (not view.branch, "no branch is named"),
+        (view.branch.startswith(_MERGE_QUEUE), "branches of the merge queue are never deployed"),
+        (bool(view.held), view.held),
+    )
+    for holds, reason in reasons:
+        if holds:
+            return Nothing(reason=reason)
+    if not repository.accessible:
+        return Wait(reason=f"waiting for: access to {repository.full_name}")
+    return None
+
+
+def _settled(view: AutoDeployView, sha: Sha) -> str | None:
+    last = view.last_deploy
+    if last is not None and last.sha == sha and last.state is RequestState.SUCCEEDED:
+        return f"{sha[:7]} is deployed"
+    # Compared with what we asked for ourselves: what a person deployed in between stays until the next push.
+    return settled(sha, queue=view.queue, last=view.last_auto_deploy)
+
+
+def _deploy(view: AutoDeployView, repository: Repository, sha: Sha) -> Look | Wait | Request:
+    if view.app.wait_for_ci:
+        key = FactKey(FactKind.CI, repository.id, sha)
+        closed = ci_gate(view.ci, key, toggles=view.toggles, our_app_id=view.our_app_id, now=view.now)
+        if closed is not None:
+            return closed.then if isinstance(closed.then, Look) else Wait(reason=closed.reason, until=closed.then.until)
+    return Request(
+        app_id=view.app.id,
+        work=Deploy(repository_id=repository.id, sha=sha, trust=Trust.OWN, branch=view.branch),
+        reason=f"{view.branch} is at {sha[:7]}",
+    )

@@ -100,6 +100,11 @@ def evaluate(
     return _verdict(items, now=now, settled_at=settled_at, closes_at=closes_at)
 
 
+def is_stopped(reason: str) -> bool:
+    """Whether a reason says that CI stood in the way for good, so that "deploy anyway" is worth offering."""
+    return reason.startswith(("CI failed", "CI timed out", "no CI found"))
+
+
 def required_contexts(names: tuple[str, ...]) -> tuple[Required, ...]:
     """The contexts a pipeline's settings name, of whichever app."""
     return tuple(Required(context=name) for name in names)
@@ -108,11 +113,11 @@ def required_contexts(names: tuple[str, ...]) -> tuple[Required, ...]:
 def _verdict(items: list[_Item], *, now: datetime, settled_at: datetime, closes_at: datetime) -> Verdict:
     bad = _labels(items, _Mark.BAD)
     if bad:
-        return Failed(text=f"failed: {', '.join(bad)}", failed=bad)
+        return Failed(text=f"CI failed: {', '.join(bad)}", failed=bad)
     waiting = _labels(items, _Mark.WAITING, _Mark.SETTLING)
     good = _labels(items, _Mark.SUCCESS)
     if good and not waiting:
-        return Passed(text=f"passed: {', '.join(good)}")
+        return Passed(text=f"CI passed: {', '.join(good)}")
     if now >= closes_at:
         return Missing(text=_missing_text(items, waiting), waiting_for=waiting)
     until = min(settled_at, closes_at) if _labels(items, _Mark.SETTLING) else closes_at

@@ -43,7 +43,7 @@ class Subject(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deploy:
-    """Build a commit and release it. `pull_request` is the number whose state and head are read again before go-live."""
+    """Build a commit and release it; the state and head of `pull_request` are read again before it goes live."""
 
     repository_id: RepositoryId
     sha: Sha
@@ -133,7 +133,12 @@ class CreateReviewApp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetReview:
-    """Bring the review app's row to a state with a visible reason; makes the row when there is none yet."""
+    """Bring the review app's row to a state with a visible reason.
+
+    Makes the row when there is none yet, and that of the next generation when the latest is destroyed or skipped and
+    `state` is `waiting`. The same state again only changes reason, sha and branch. `by_person` remembers that a person
+    asked for the app, so that it comes once what it waits for is there.
+    """
 
     pipeline_id: PipelineId
     repository_id: RepositoryId
@@ -142,6 +147,7 @@ class SetReview:
     sha: Sha
     branch: str
     reason: str
+    by_person: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

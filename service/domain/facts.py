@@ -116,7 +116,7 @@ class CheckSuite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CiSignals:
-    """Everything GitHub says about a commit, ours left out by the reader. `first_seen` is when we learned of the commit."""
+    """Everything GitHub says about a commit, ours left out by the reader; `first_seen` is when we learned of it."""
 
     sha: Sha
     statuses: tuple[CommitStatus, ...]

@@ -42,13 +42,12 @@ class CheckDeploy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckView:
-    """All that one pipeline does with one commit. `gate_failed`: CI failed or is missing, so "deploy anyway" helps."""
+    """All that one pipeline does with one commit."""
 
     pipeline: str
     sha: Sha
     review: CheckReview | None = None
     deploys: tuple[CheckDeploy, ...] = ()
-    gate_failed: bool = False
     details_url: str = ""
 
 

@@ -1,38 +1,271 @@
-"""What becomes of a pull request's review app, from what is known of both. Asked again whenever either changes."""
+"""What becomes of a pull request's review app, from what is known of both. Asked again whenever either changes.
 
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
+Only a positive "closed", a person or a setting ever takes an app away: a fact that is missing, outdated or an error
+leads to a look, never to a destroy.
+"""
 
-from service.domain.facts import CiSignals, Fact, Head, PullRequest
-from service.domain.model import App, Pipeline, QueuedRequest, Repository, ReviewApp
+from datetime import timedelta
+from typing import Final
+
+from service.domain.decisions import (
+    CreateReviewApp,
+    Decision,
+    Deploy,
+    Destroy,
+    Look,
+    Nothing,
+    Request,
+    SetReview,
+    Wait,
+)
+from service.domain.deploys import settled
+from service.domain.errors import Refused
+from service.domain.facts import FactKey, FactKind, PullRequest
+from service.domain.freshness import ACTED_ON_FOR, ci_gate, lacking
+from service.domain.model import NO_SHA, AppState, ReviewState, Trust
+from service.domain.review_rules import (
+    ASKED,
+    BY_PERSON,
+    CLOSED,
+    DRAFT,
+    MOVED,
+    OVER,
+    STALE,
+    SWITCHED_OFF,
+    obstacle,
+    over_cap,
+    stale_at,
+    stays_away,
+    untrusted,
+)
+from service.domain.review_view import ReviewView, Target
+
+__all__ = ["ReviewView", "plan"]
+
+_LOST_RING: Final = timedelta(minutes=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReviewView:
-    """Everything `plan` may know, from one snapshot.
+def plan(view: ReviewView) -> tuple[Decision, ...]:
+    """What to do now; the first rule that holds wins, and an end wins over everything."""
+    unwanted = _why_unwanted(view)
+    if unwanted is not None:
+        return _end(view, unwanted)
+    if view.number is None:
+        return _plan_branch(view, view.ref.removeprefix("branch:"))
+    key = FactKey(FactKind.PULL_REQUEST, view.repository.id, str(view.number))
+    lack = lacking(view.pull_request, key, now=view.now)
+    pull_request = view.pull_request.value if view.pull_request is not None else None
+    if lack is not None or pull_request is None:
+        return _unknown(view, lack or Look(fact=key, why="not known yet"))
+    return _plan_open(view, pull_request, key) if pull_request.state == "open" else _closed(view)
 
-    `ref` is `pr:N` or `branch:REF` (then `number` is None and `head` is the branch's). `ci` is about the pull request's
-    head. `review` is the latest generation and `app` its app. `queue` holds the app's open requests in order,
-    `last_deploy` is its newest finished deploy. `live_review_apps` counts the pipeline's review apps that have an app,
-    `waiting_ahead` the older ones that wait for a place (their reason starts with `OVER_CAP`). `name` is the app name
-    to use. `our_app_id` is our GitHub App's id, 0 without one.
-    """
 
-    now: datetime
-    pipeline: Pipeline
-    repository: Repository
-    ref: str
-    number: int | None
-    pull_request: Fact[PullRequest] | None
-    ci: Fact[CiSignals] | None
-    review: ReviewApp | None
-    app: App | None
-    queue: tuple[QueuedRequest, ...]
-    last_deploy: QueuedRequest | None
-    live_review_apps: int
-    waiting_ahead: int
-    asked: Literal["create", "destroy"] | None
-    name: str
-    head: Fact[Head] | None = None
-    our_app_id: int = 0
+def _why_unwanted(view: ReviewView) -> Destroy | None:
+    if view.asked == "destroy":
+        return Destroy(ordered=True, reason=BY_PERSON)
+    if view.pipeline.repository_id != view.repository.id:
+        return Destroy(ordered=True, reason=MOVED)
+    if not view.pipeline.toggles.review_apps:
+        return Destroy(ordered=True, reason=SWITCHED_OFF)
+    return None
+
+
+def _end(view: ReviewView, end: Destroy) -> tuple[Decision, ...]:
+    """Destroy what there is, once."""
+    review, app = view.review, view.app
+    if view.asked == "create":
+        raise Refused(f"No review app for {view.ref}: {end.reason}.")
+    if review is None or review.state in OVER:
+        if view.asked == "destroy":
+            raise Refused(f"There is no review app for {view.ref}.", code="not_found")
+        return (Nothing(reason=end.reason),)
+    if review.state is ReviewState.WAITING:
+        return (_set(view, ReviewState.SKIPPED, end.reason, view.wanted_before),)
+    if app is None or app.state is AppState.GONE:
+        return (_set(view, ReviewState.DESTROYED, end.reason, view.wanted_before),)
+    if view.is_leaving:
+        return (Wait(reason="waiting for: everything of it to be verified gone"),)
+    return (Request(app_id=app.id, work=end, reason=end.reason, by_person=view.asked == "destroy"),)
+
+
+def _closed(view: ReviewView) -> tuple[Decision, ...]:
+    """A close is also noted on an app that left for another reason, so that reopening brings the app back."""
+    review = view.review
+    decisions = _end(view, Destroy(ordered=True, reason=CLOSED))
+    if review is None or review.reason == CLOSED:
+        return decisions
+    if review.state is ReviewState.DESTROYING or review.state in OVER:
+        return (_set(view, review.state, CLOSED, view.wanted_before), *decisions)
+    return decisions
+
+
+def _unknown(view: ReviewView, lack: Look | Wait) -> tuple[Decision, ...]:
+    """A person's wish is kept until the fact is there; an error is told at once."""
+    if view.asked != "create" or view.has_app:
+        return (lack,)
+    if isinstance(lack, Wait):
+        raise Refused(f"No review app for {view.ref} yet. {lack.reason}")
+    return (*_hold(view, ASKED, view.wanted_before), lack)
+
+
+def _plan_branch(view: ReviewView, branch: str) -> tuple[Decision, ...]:
+    """A branch without a pull request: made by a person only, and there until it is taken away."""
+    if not view.by_person:
+        return (Nothing(reason="review apps of a branch are made and taken away by a person"),)
+    key = FactKey(FactKind.HEAD, view.repository.id, branch)
+    lack = lacking(view.head, key, now=view.now, age=ACTED_ON_FOR)
+    head = view.head.value if view.head is not None else None
+    if lack is not None or head is None:
+        return _unknown(view, lack or Look(fact=key, why="not known yet"))
+    if head.sha is None or head.sha == NO_SHA:
+        reason = f"there is no branch {branch} in {view.repository.full_name}"
+        if view.asked:
+            raise Refused(f"No review app: {reason}.", code="not_found")
+        return (Nothing(reason=reason),)
+    target = Target(sha=head.sha, branch=branch)
+    if view.has_app and not view.is_leaving:
+        return _redeploy(view, target)
+    return _former(view) or _create(view, target)
+
+
+def _plan_open(view: ReviewView, pull_request: PullRequest, key: FactKey) -> tuple[Decision, ...]:
+    if not view.repository.accessible:
+        return (Wait(reason=f"waiting for: access to {view.repository.full_name}"),)
+    if view.has_app:
+        return _plan_update(view, pull_request, key)
+    if view.thinks_it_has_app:
+        return (_set(view, ReviewState.DESTROYED, BY_PERSON, view.wanted_before),)
+    return _former(view) or _plan_creation(view, pull_request, key)
+
+
+def _former(view: ReviewView) -> tuple[Decision, ...]:
+    """The next generation waits until the former one has let go of the name."""
+    if not view.is_leaving:
+        return ()
+    if view.asked:
+        raise Refused(f"The former review app of {view.ref} is being destroyed. Try again when it is gone.")
+    return (Wait(reason="waiting for: the former review app to be gone"),)
+
+
+def _plan_creation(view: ReviewView, pull_request: PullRequest, key: FactKey) -> tuple[Decision, ...]:
+    target = Target(sha=pull_request.head_sha, branch=pull_request.head_ref)
+    review = view.review
+    if review is not None and stays_away(review, target.sha) and not view.asked:
+        return (Nothing(reason=f"taken away ({review.reason}); the next push or a person brings it back"),)
+    reason = obstacle(pull_request, view.pipeline.toggles, by_person=view.by_person)
+    if reason and view.asked:
+        raise Refused(f"No review app for {view.ref}: {reason}.")
+    if reason:
+        return (*_hold(view, reason, target), Wait(reason=reason))
+    lack = lacking(view.pull_request, key, now=view.now, age=ACTED_ON_FOR)
+    if lack is not None:
+        return (*(_hold(view, ASKED, target) if view.asked else ()), lack)
+    return _gated(view, target) or _create(view, target)
+
+
+def _plan_update(view: ReviewView, pull_request: PullRequest, key: FactKey) -> tuple[Decision, ...]:
+    target = Target(sha=pull_request.head_sha, branch=pull_request.head_ref)
+    reason = untrusted(pull_request)
+    if view.is_leaving or reason:
+        if view.asked:
+            raise Refused(f"No deploy to the review app of {view.ref}: {reason or 'it is being destroyed'}.")
+        return (Nothing(reason=f"{reason}: not updated") if reason else Wait(reason="it is being destroyed"),)
+    if view.asked:
+        return _redeploy(view, target)
+    if pull_request.draft and not view.pipeline.toggles.drafts:
+        return (Nothing(reason=f"{DRAFT}: not updated"),)
+    done = settled(target.sha, queue=view.queue, last=view.last_deploy)
+    if done is not None:
+        return (_idle(view, done),)
+    lack = lacking(view.pull_request, key, now=view.now, age=ACTED_ON_FOR)
+    if lack is not None:
+        return (lack,)
+    return _gated(view, target) or (_request(view, target, f"the pull request is at {target.sha[:7]}"),)
+
+
+def _gated(view: ReviewView, target: Target) -> tuple[Decision, ...]:
+    """What keeps CI from letting it through; empty when nothing does. A person need not wait for CI."""
+    if not view.pipeline.toggles.wait_for_ci or view.by_person:
+        return ()
+    key = FactKey(FactKind.CI, view.repository.id, target.sha)
+    closed = ci_gate(view.ci, key, toggles=view.pipeline.toggles, our_app_id=view.our_app_id, now=view.now)
+    if closed is None:
+        return ()
+    held = () if view.has_app else _hold(view, closed.reason, target)
+    return (*held, closed.then)
+
+
+def _create(view: ReviewView, target: Target) -> tuple[Decision, ...]:
+    reason = over_cap(view.pipeline.toggles, live=view.live_review_apps, ahead=view.waiting_ahead)
+    if reason:
+        # Whoever leaves rings the oldest that waits; the time is for a ring that was lost.
+        return (*_hold(view, reason, target), Wait(reason=reason, until=view.now + _LOST_RING))
+    by_person = view.by_person
+    return (
+        CreateReviewApp(
+            pipeline_id=view.pipeline.id,
+            repository_id=view.repository.id,
+            ref=view.ref,
+            name=view.name,
+            deploy=_deploy(view, target),
+            reason=ASKED if by_person else f"{view.ref} is open at {target.sha[:7]}",
+            by_person=by_person,
+        ),
+    )
+
+
+def _idle(view: ReviewView, done: str) -> Decision:
+    """Up to date: nothing but time can change that, if stale apps are to go."""
+    review, app = view.review, view.app
+    ends = stale_at(review, view.pipeline.toggles) if review is not None else None
+    if app is None or ends is None or view.queue:
+        return Nothing(reason=done)
+    if view.now < ends:
+        return Wait(reason=done, until=ends)
+    reason = f"{STALE} {view.pipeline.toggles.stale_days} days"
+    return Request(app_id=app.id, work=Destroy(ordered=False, reason=reason), reason=reason)
+
+
+def _redeploy(view: ReviewView, target: Target) -> tuple[Decision, ...]:
+    """A person asks again: that also repeats a deploy that failed."""
+    done = settled(target.sha, queue=view.queue, last=None)
+    return (Nothing(reason=done) if done else _request(view, target, ASKED),)
+
+
+def _request(view: ReviewView, target: Target, reason: str) -> Decision:
+    assert view.app is not None
+    work = _deploy(view, target)
+    return Request(app_id=view.app.id, work=work, reason=reason, by_person=view.asked == "create")
+
+
+def _deploy(view: ReviewView, target: Target) -> Deploy:
+    return Deploy(
+        repository_id=view.repository.id,
+        sha=target.sha,
+        trust=Trust.OWN,
+        branch=target.branch,
+        pull_request=view.number,
+    )
+
+
+def _hold(view: ReviewView, reason: str, target: Target) -> tuple[SetReview, ...]:
+    """Show that it waits and why, unless that is shown already."""
+    review = view.review
+    wanted = _set(view, ReviewState.WAITING, reason, target)
+    if review is None or review.state is not ReviewState.WAITING:
+        return (wanted,)
+    shown = (review.reason, review.sha, review.branch, review.by_person)
+    return () if shown == (reason, target.sha, target.branch, wanted.by_person) else (wanted,)
+
+
+def _set(view: ReviewView, state: ReviewState, reason: str, target: Target) -> SetReview:
+    return SetReview(
+        pipeline_id=view.pipeline.id,
+        repository_id=view.repository.id,
+        ref=view.ref,
+        state=state,
+        sha=target.sha,
+        branch=target.branch,
+        reason=reason,
+        by_person=view.by_person,
+    )

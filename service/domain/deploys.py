@@ -1,0 +1,37 @@
+"""Whether a commit still has to be put into an app's queue: the same commit is never asked for twice by itself."""
+
+from typing import Final
+
+from service.domain.model import QueuedRequest, RequestState, Sha
+
+DEPLOY: Final = "deploy"
+DESTROY: Final = "destroy"
+"""`QueuedRequest.kind` of the two kinds of work that plans must know apart."""
+
+
+def settled(sha: Sha, *, queue: tuple[QueuedRequest, ...], last: QueuedRequest | None) -> str | None:
+    """Why nothing has to be asked for; None if a deploy of `sha` is due."""
+    ours = [request for request in queue if request.kind == DEPLOY and not request.by_person]
+    if ours:
+        # Only the last one counts: an older commit that still runs is followed by whatever waits behind it.
+        return f"deploy of {sha[:7]} is under way" if ours[-1].sha == sha else None
+    if any(request.kind == DEPLOY and request.sha == sha for request in queue):
+        return f"deploy of {sha[:7]} is under way, asked for by a person"
+    return _told_by(last, sha) if last is not None and last.sha == sha else None
+
+
+def _told_by(last: QueuedRequest, sha: Sha) -> str | None:
+    match last.state:
+        case RequestState.SUCCEEDED:
+            return f"{sha[:7]} is deployed"
+        case RequestState.FAILED:
+            return f"deploy of {sha[:7]} failed; push a new commit or deploy it again"
+        case RequestState.CANCELLED | RequestState.SUPERSEDED:
+            return None
+        case RequestState.QUEUED | RequestState.RUNNING:
+            return f"deploy of {sha[:7]} is under way"
+
+
+def is_leaving(queue: tuple[QueuedRequest, ...]) -> bool:
+    """Whether the app is going to be destroyed: it ends everything."""
+    return any(request.kind == DESTROY for request in queue)

@@ -1,0 +1,101 @@
+"""Whether a fact is good enough to act on, and what to do while it is not.
+
+An error is never an answer: it is waited out and read again, and nothing is deployed or destroyed because of it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from service.domain.ci_gate import Missing, Passed, Pending, Verdict, evaluate, required_contexts
+from service.domain.decisions import Look, Wait
+from service.domain.facts import CiSignals, Fact, FactKey
+from service.domain.model import Toggles
+
+ACTED_ON_FOR: Final = timedelta(minutes=5)
+"""How old what GitHub said may be when an app is created or deployed because of it."""
+_RETRY_ERROR: Final = timedelta(minutes=1)
+_LAST_READ: Final = timedelta(minutes=1)
+_COALESCE_SECONDS: Final = 10.0
+# Webhooks tell at once; this is for the lost ones: minutes since the commit was seen -> minutes between reads.
+_POLLS: Final = ((1, 1), (3, 2), (8, 5))
+_SLOWEST_POLL: Final = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """The CI gate does not open now: why, for people, and what happens next."""
+
+    reason: str
+    then: Look | Wait
+
+
+def lacking(fact: Fact[Any] | None, key: FactKey, *, now: datetime, age: timedelta | None = None) -> Look | Wait | None:
+    """What has to come before `fact` may be believed; None if it may. Without `age` it may be old, but not outdated."""
+    if fact is None or fact.looked_at is None:
+        return Look(fact=key, why="not known yet")
+    if fact.stale:
+        return Look(fact=key, why="newer is out")
+    if fact.value is None:
+        again = fact.looked_at + _RETRY_ERROR
+        if now >= again:
+            return Look(fact=key, why=f"the last look failed: {fact.error}")
+        return Wait(reason=f"GitHub could not be asked: {fact.error}", until=again)
+    if age is not None and not fact.fresh(since=now - age):
+        return Look(fact=key, why="too old to act on")
+    return None
+
+
+def ci_gate(
+    fact: Fact[CiSignals] | None, key: FactKey, *, toggles: Toggles, our_app_id: int, now: datetime
+) -> Closed | None:
+    """What keeps the gate closed; None if CI has passed and was read just now."""
+    known = fact if fact is not None and fact.key == key else None
+    verdict = evaluate(
+        signals=known.value if known is not None else None,
+        required=required_contexts(toggles.required_contexts),
+        ignored=toggles.ignored_contexts,
+        our_app_id=our_app_id,
+        now=now,
+        settle_seconds=toggles.settle_seconds,
+        gate_seconds=toggles.gate_seconds,
+        deploy_without_ci=toggles.deploy_without_ci,
+    )
+    if known is None or known.looked_at is None or known.stale or known.value is None:
+        then = _coalesced(known, toggles=toggles, now=now) or lacking(known, key, now=now)
+    else:
+        then = _once_read(verdict, known.looked_at, key, now=now, since_seen=now - known.value.first_seen)
+    if then is None:
+        return None
+    reason = "waiting for: CI to be read again" if isinstance(verdict, Passed) else verdict.text
+    return Closed(reason=reason, then=then)
+
+
+def _once_read(
+    verdict: Verdict, looked_at: datetime, key: FactKey, *, now: datetime, since_seen: timedelta
+) -> Look | Wait | None:
+    if isinstance(verdict, Passed):
+        fresh = looked_at >= now - _LAST_READ
+        return None if fresh else Look(fact=key, why="the last read before the deploy")
+    if isinstance(verdict, Missing):
+        return Wait(reason=verdict.text)
+    poll_at = looked_at + _poll_interval(since_seen)
+    if now >= poll_at:
+        return Look(fact=key, why="an event may have been lost")
+    until = verdict.until if isinstance(verdict, Pending) else None
+    return Wait(reason=verdict.text, until=min(until, poll_at) if until else poll_at)
+
+
+def _coalesced(fact: Fact[CiSignals] | None, *, toggles: Toggles, now: datetime) -> Wait | None:
+    """A busy CI sends an event a second; all of them are one read."""
+    if fact is None or fact.looked_at is None or not fact.stale:
+        return None
+    again = fact.looked_at + timedelta(seconds=min(_COALESCE_SECONDS, toggles.settle_seconds))
+    return Wait(reason="waiting for: CI to be read again", until=again) if now < again else None
+
+
+def _poll_interval(since_seen: timedelta) -> timedelta:
+    for upto, minutes in _POLLS:
+        if since_seen < timedelta(minutes=upto):
+            return timedelta(minutes=minutes)
+    return _SLOWEST_POLL

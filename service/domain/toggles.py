@@ -1,0 +1,130 @@
+"""A pipeline's switches: what each means, how a change is checked, and how they are kept."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields, replace
+from typing import Any, Final
+
+from service.domain.errors import Refused
+from service.domain.model import Toggles
+from service.domain.names import check_base_name
+
+DESCRIPTIONS: Final[Mapping[str, str]] = {
+    "review_apps": "Pull requests of the connected repository can have review apps.",
+    "automatic_review_apps": "Every pull request that is opened gets its review app without being asked.",
+    "wait_for_ci": "A review app is created and updated only after CI has passed for the commit.",
+    "destroy_stale": "Review apps that have had no deploy for `stale_days` are destroyed.",
+    "stale_days": "After how many days without a deploy a review app is stale (1 to 30).",
+    "base_name": "What review apps are named after, as in BASE-pr-12; empty means the pipeline's name.",
+    "max_review_apps": "How many review apps there may be at once; 0 means any number.",
+    "drafts": "Draft pull requests get review apps too.",
+    "required_contexts": "Only these statuses and checks must succeed for CI to have passed; empty means all.",
+    "ignored_contexts": "These statuses and checks never count for CI.",
+    "deploy_without_ci": "If no status or check appears within `settle_seconds`, CI counts as passed.",
+    "settle_seconds": "How long a first status or check is waited for after a push.",
+    "gate_seconds": "How long CI is waited for before it counts as timed out.",
+}
+_ONE_HOUR: Final = 3600.0
+_ONE_DAY: Final = 24 * _ONE_HOUR
+_MOST_CONTEXTS: Final = 100
+
+
+def change(toggles: Toggles, changes: Mapping[str, Any]) -> Toggles:
+    """The toggles with the named ones changed; every mistake is told at once."""
+    errors: list[str] = []
+    values: dict[str, Any] = {}
+    for name, value in changes.items():
+        read = _READERS.get(name)
+        if read is None:
+            errors.append(f"{name}: there is no such setting; there are {', '.join(_READERS)}")
+            continue
+        try:
+            values[name] = read(value)
+        except ValueError as error:
+            errors.append(f"{name}: {error}")
+    changed = replace(toggles, **values)
+    errors += _contradictions(changed)
+    if errors:
+        raise Refused("\n".join(errors))
+    return changed
+
+
+def to_json(toggles: Toggles) -> dict[str, Any]:
+    """As plain values, to be kept or shown."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(toggles).items()}
+
+
+def from_json(values: Mapping[str, Any]) -> Toggles:
+    """What was kept; settings that are no longer known are left out, new ones have their default."""
+    known: dict[str, Any] = {}
+    for name in (field.name for field in fields(Toggles) if field.name in values):
+        value = values[name]
+        known[name] = tuple(value) if isinstance(value, list) else value
+    return Toggles(**known)
+
+
+def _contradictions(toggles: Toggles) -> list[str]:
+    both = sorted({*toggles.required_contexts} & {*toggles.ignored_contexts})
+    errors = [f"ignored_contexts: {name} is required as well" for name in both]
+    if toggles.settle_seconds > toggles.gate_seconds:
+        errors.append("settle_seconds: cannot be longer than gate_seconds")
+    return errors
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("expected true or false")  # noqa: TRY004
+    return value
+
+
+def _whole(lowest: int, highest: int) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
+            raise ValueError(f"expected a whole number from {lowest} to {highest}")
+        return value
+
+    return read
+
+
+def _seconds(highest: float) -> Callable[[Any], float]:
+    def read(value: Any) -> float:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= highest:
+            raise ValueError(f"expected seconds from 0 to {highest:g}")
+        return float(value)
+
+    return read
+
+
+def _base_name(value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise ValueError("expected text")  # noqa: TRY004
+    try:
+        return check_base_name(value)
+    except Refused as error:
+        raise ValueError(error.message.removeprefix("base_name ")) from None
+
+
+def _contexts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(each, str) and each.strip() for each in value):
+        raise ValueError("expected a list of names")
+    if len(value) > _MOST_CONTEXTS:
+        raise ValueError(f"expected at most {_MOST_CONTEXTS} names")
+    return tuple(dict.fromkeys(each.strip() for each in value))
+
+
+_READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "review_apps": _boolean,
+    "automatic_review_apps": _boolean,
+    "wait_for_ci": _boolean,
+    "destroy_stale": _boolean,
+    "stale_days": _whole(1, 30),
+    "base_name": _base_name,
+    "max_review_apps": _whole(0, 1000),
+    "drafts": _boolean,
+    "required_contexts": _contexts,
+    "ignored_contexts": _contexts,
+    "deploy_without_ci": _boolean,
+    "settle_seconds": _seconds(_ONE_HOUR),
+    "gate_seconds": _seconds(_ONE_DAY),
+}
