@@ -198,9 +198,7 @@ class GitStore:
     async def log(self, repository_id: int, *arguments: str) -> list[Commit]:
         """Commits, newest first."""
         layout = "%H%x00%T%x00%P%x00%an%x00%ae%x00%cI%x00%B%x01"
-        out = await self.text(repository_id, "log", f"--format={layout}", "--end-of-options", *arguments) \
-            if not arguments[0].startswith("-") else \
-            await self.text(repository_id, "log", f"--format={layout}", *arguments)  # fmt: skip
+        out = await self.text(repository_id, "log", f"--format={layout}", *arguments)
         commits = []
         for block in filter(None, (part.lstrip("\n") for part in out.split("\x01"))):
             sha, tree, parents, name, email, date, message = block.split("\x00")

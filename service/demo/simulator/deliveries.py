@@ -1,0 +1,262 @@
+"""The webhook sender: signs, sends in order, waits 10 s for an answer, never repeats by itself, logs all."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import aiohttp
+import structlog
+
+from service.demo.simulator.chaos import Chaos
+from service.demo.simulator.state import stamp
+
+log = structlog.get_logger()
+Watcher = Callable[[str, dict[str, Any]], None]
+# "Your server should respond with a 2XX response within 10 seconds of receiving a webhook delivery."
+# (GitHub docs, best practices for using webhooks)
+ANSWER_SECONDS = 10.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Delivery:
+    """One attempt; a redelivery is another one with the same `guid`."""
+
+    id: int
+    guid: str
+    event: str
+    action: str | None
+    payload: dict[str, Any]
+    installation_id: int | None
+    repository_id: int | None
+    delivered_at: datetime
+    redelivery: bool = False
+    duration: float = 0.0
+    status: str = "pending"
+    status_code: int = 0
+    request_headers: dict[str, str] = field(default_factory=dict)
+    response_headers: dict[str, str] = field(default_factory=dict)
+    response_body: str = ""
+
+    def item(self) -> dict[str, Any]:
+        """As `GET /app/hook/deliveries` lists it."""
+        return {
+            "id": self.id,
+            "guid": self.guid,
+            "delivered_at": stamp(self.delivered_at),
+            "redelivery": self.redelivery,
+            "duration": self.duration,
+            "status": self.status,
+            "status_code": self.status_code,
+            "event": self.event,
+            "action": self.action,
+            "installation_id": self.installation_id,
+            "repository_id": self.repository_id,
+            "throttled_at": None,
+        }
+
+    def whole(self, url: str) -> dict[str, Any]:
+        """As `GET /app/hook/deliveries/{id}` shows it."""
+        return self.item() | {
+            "url": url,
+            "request": {"headers": self.request_headers, "payload": self.payload},
+            "response": {"headers": self.response_headers, "payload": self.response_body},
+        }
+
+
+class Sender:
+    """Sends deliveries one after another in a background task; `settled()` waits until all are out."""
+
+    def __init__(
+        self, *, app_id: int, secret: str, chaos: Chaos, now: Callable[[], datetime], timeout: float = ANSWER_SECONDS
+    ) -> None:
+        self.url = ""
+        self.secret = secret
+        self.timeout = timeout
+        self.log: list[Delivery] = []
+        self.watchers: list[Watcher] = []
+        self._app_id = app_id
+        self._chaos = chaos
+        self._now = now
+        self._waiting: list[Delivery] = []
+        self._open = 0
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        """Begin to send."""
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self.timeout))
+        self._spawn(self._run())
+
+    async def stop(self) -> None:
+        """End; what was not sent is lost, as with GitHub."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._session:
+            await self._session.close()
+
+    def send(
+        self, event: str, payload: dict[str, Any], *, installation_id: int | None, repository_id: int | None
+    ) -> None:
+        """Queue an event; without a webhook URL it goes nowhere, as with an inactive hook."""
+        for watcher in self.watchers:
+            watcher(event, payload)
+        if not self.url or self._lost():
+            return
+        delivery = Delivery(
+            id=10_000_000 + len(self.log) + 1,
+            guid=str(uuid.uuid4()),
+            event=event,
+            action=payload.get("action"),
+            payload=payload,
+            installation_id=installation_id,
+            repository_id=repository_id,
+            delivered_at=self._now(),
+        )
+        self._queue(delivery)
+
+    def redeliver(self, delivery_id: int) -> Delivery | None:
+        """Send again on request, with the same GUID (GitHub docs, X-GitHub-Delivery)."""
+        first = self.find(delivery_id)
+        if first is None:
+            return None
+        again = Delivery(
+            id=10_000_000 + len(self.log) + 1,
+            guid=first.guid,
+            event=first.event,
+            action=first.action,
+            payload=first.payload,
+            installation_id=first.installation_id,
+            repository_id=first.repository_id,
+            delivered_at=self._now(),
+            redelivery=True,
+        )
+        self._queue(again)
+        return again
+
+    def find(self, delivery_id: int) -> Delivery | None:
+        """One entry of the log."""
+        return next((one for one in self.log if one.id == delivery_id), None)
+
+    async def settled(self, *, seconds: float = 30.0) -> None:
+        """Wait until nothing is queued or under way."""
+        async with asyncio.timeout(seconds):
+            await self._idle.wait()
+
+    def release(self) -> None:
+        """Let the sender look again, after `hold` or an outage was switched off."""
+        self._wake.set()
+
+    def _queue(self, delivery: Delivery) -> None:
+        self.log.append(delivery)
+        self._waiting.append(delivery)
+        self._open += 1
+        self._idle.clear()
+        self._wake.set()
+
+    def _lost(self) -> bool:
+        switches = self._chaos.webhooks
+        if switches.vanish_next > 0:
+            switches.vanish_next -= 1
+            return True
+        return self._chaos.rolls(switches.vanish)
+
+    def _spawn(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            if not self._waiting or self._chaos.webhooks.hold or self._chaos.outage:
+                await self._wake.wait()
+                continue
+            if self._chaos.webhooks.reorder > 1:
+                # A shuffle needs several at once: leave the next ones a moment to arrive.
+                await asyncio.sleep(0.05)
+            for delivery in self._take():
+                await self._one(delivery)
+
+    def _take(self) -> list[Delivery]:
+        width = max(1, self._chaos.webhooks.reorder)
+        batch, self._waiting = self._waiting[:width], self._waiting[width:]
+        self._chaos.dice.shuffle(batch)
+        return batch
+
+    async def _one(self, delivery: Delivery) -> None:
+        switches = self._chaos.webhooks
+        copies = 1
+        if switches.duplicate_next > 0:
+            switches.duplicate_next -= 1
+            copies = 2
+        elif self._chaos.rolls(switches.duplicate):
+            copies = 2
+        if switches.drop_next > 0 or self._chaos.rolls(switches.drop):
+            switches.drop_next = max(0, switches.drop_next - 1)
+            delivery.status, copies = "failed to connect to host", 0
+        if switches.delay and copies:
+            self._spawn(self._late(delivery, copies, switches.delay))
+            return
+        await self._attempts(delivery, copies)
+
+    async def _late(self, delivery: Delivery, copies: int, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self._attempts(delivery, copies)
+
+    async def _attempts(self, delivery: Delivery, copies: int) -> None:
+        for _ in range(copies):
+            await self._attempt(delivery)
+        self._open -= 1
+        if not self._open:
+            self._idle.set()
+
+    async def _attempt(self, delivery: Delivery) -> None:
+        assert self._session is not None
+        body = json.dumps(delivery.payload, separators=(",", ":")).encode()
+        delivery.request_headers = self._headers(delivery, body)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with self._session.post(
+                self.url, data=body, headers=delivery.request_headers, allow_redirects=False
+            ) as answer:
+                delivery.response_body = (await answer.text(errors="replace"))[:4096]
+                delivery.response_headers = dict(answer.headers)
+                delivery.status_code = answer.status
+                delivery.status = (
+                    "OK" if answer.ok and answer.status < 300 else f"Invalid HTTP Response: {answer.status}"
+                )
+        except TimeoutError:
+            delivery.status, delivery.status_code = "timed out", 0
+        except aiohttp.ClientError as error:
+            log.info("webhook not delivered", guid=delivery.guid, hook_event=delivery.event, error=str(error))
+            delivery.status, delivery.status_code = "failed to connect to host", 0
+        delivery.duration = round(loop.time() - began, 3)
+
+    def _headers(self, delivery: Delivery, body: bytes) -> dict[str, str]:
+        def sign(method: str) -> str:
+            return hmac.new(self.secret.encode(), body, method).hexdigest()
+
+        target = self._app_id if delivery.installation_id else delivery.repository_id or self._app_id
+        return {
+            "Accept": "*/*",
+            "Content-Type": "application/json",
+            "User-Agent": "GitHub-Hookshot/" + hashlib.sha256(b"towpath").hexdigest()[:7],
+            "X-GitHub-Delivery": delivery.guid,
+            "X-GitHub-Event": delivery.event,
+            "X-GitHub-Hook-ID": str(self._app_id * 10),
+            "X-GitHub-Hook-Installation-Target-ID": str(target),
+            "X-GitHub-Hook-Installation-Target-Type": "integration" if delivery.installation_id else "repository",
+            "X-Hub-Signature": "sha1=" + sign("sha1"),
+            "X-Hub-Signature-256": "sha256=" + sign("sha256"),
+        }

@@ -1,0 +1,251 @@
+"""What people do to repositories: create, fork, push, rename, archive, delete, protect."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from service.demo.simulator import git_diff, payloads
+from service.demo.simulator.git_store import ZERO, Commit
+from service.demo.simulator.state import Account, CheckSuite, Installation, Repository, RequiredCheck
+from service.demo.simulator.world import PERMISSIONS, RepositoryName, World
+
+Files = Mapping[str, str | bytes | None]
+
+
+class RepositoryActions(World):
+    """Repositories and pushes."""
+
+    async def create_repo(
+        self,
+        full_name: str,
+        *,
+        files: Files | None = None,
+        directory: Path | str | None = None,
+        default_branch: str = "master",
+        private: bool = False,
+        installed: bool = True,
+        kind: Literal["User", "Organization"] = "Organization",
+        message: str = "First commit",
+    ) -> Repository:
+        """Create `owner/name`, with a first commit if files are given, and our App installed on it.
+
+        Sends `repository.created`, and `push` for the first commit.
+        """
+        owner_name, _, name = full_name.partition("/")
+        owner, now = self.account(owner_name, kind), self.now()
+        repo = Repository(
+            id=self.next_id(), owner=owner, name=name, default_branch=default_branch, private=private,
+            created_at=now, updated_at=now, pushed_at=now,
+        )  # fmt: skip
+        await self.git.create(repo.id, default_branch)
+        self.repositories[repo.id] = repo
+        if installed and self.installation_of(repo) is None:
+            self.add_to_installation(repo)
+        self.emit("repository", repo, {"action": "created"}, owner)
+        if files is not None or directory is not None:
+            await self.push(repo, default_branch, files or {}, directory=directory, message=message, by=owner_name)
+        return repo
+
+    def add_to_installation(self, repo: Repository) -> Installation:
+        """Cover a repository by its owner's installation, made when new, without an event."""
+        for one in self.installations.values():
+            if one.account.id == repo.owner.id:
+                if one.repository_ids is not None:
+                    one.repository_ids.add(repo.id)
+                return one
+        made = Installation(
+            id=self.next_id(), account=repo.owner, created_at=self.now(),
+            permissions=dict(PERMISSIONS), repository_ids={repo.id},
+        )  # fmt: skip
+        self.installations[made.id] = made
+        return made
+
+    async def fork(self, repo: RepositoryName, owner: str) -> Repository:
+        """Fork a repository for a user; our App is not installed on the fork."""
+        base = self.repository(repo)
+        made = await self.create_repo(
+            f"{owner}/{base.name}", default_branch=base.default_branch, private=base.private,
+            installed=False, kind="User",
+        )  # fmt: skip
+        made.parent = base
+        await self.git.take(made.id, source=base.id, refspec="+refs/heads/*:refs/heads/*")
+        return made
+
+    async def push(
+        self,
+        repo: RepositoryName,
+        branch: str,
+        files: Files,
+        *,
+        directory: Path | str | None = None,
+        message: str = "Change",
+        by: str = "",
+        parent: str | None = None,
+        executable: Iterable[str] = (),
+    ) -> str:
+        """Commit files (None deletes one) and push; returns the sha.
+
+        A new branch starts from the default branch. `parent` starts from another commit: a forced push
+        when the branch exists and is not behind it.
+        """
+        one = self.repository(repo)
+        content: dict[str, str | bytes | None] = dict(files)
+        runnable = set(executable)
+        if directory is not None:
+            found, marked = await asyncio.to_thread(_read_directory, Path(directory))
+            content |= found
+            runnable |= marked
+        author = by or one.owner.login
+        async with self.lock(one):
+            heads = await self.git.branches(one.id)
+            before = heads.get(branch)
+            sha = await self.git.commit(
+                one.id, branch=branch, files=content, message=message, author=author, when=self.now(),
+                parent=parent or before or heads.get(one.default_branch), executable=frozenset(runnable),
+            )  # fmt: skip
+            await self.pushed(one, f"refs/heads/{branch}", before or ZERO, sha, self.account(author))
+        return sha
+
+    async def set_branch(self, repo: RepositoryName, branch: str, sha: str, *, by: str = "") -> None:
+        """Point a branch at an existing commit: a new branch, a fast forward or a forced push."""
+        one = self.repository(repo)
+        async with self.lock(one):
+            before = (await self.git.branches(one.id)).get(branch, ZERO)
+            await self.git.point(one.id, f"refs/heads/{branch}", sha)
+            await self.pushed(one, f"refs/heads/{branch}", before, sha, self.account(by or one.owner.login))
+
+    async def delete_branch(self, repo: RepositoryName, branch: str, *, by: str = "") -> None:
+        """Delete a branch."""
+        one = self.repository(repo)
+        async with self.lock(one):
+            before = (await self.git.branches(one.id))[branch]
+            await self.git.point(one.id, f"refs/heads/{branch}", None)
+            await self.pushed(one, f"refs/heads/{branch}", before, ZERO, self.account(by or one.owner.login))
+
+    async def head(self, repo: RepositoryName, branch: str | None = None) -> str:
+        """The sha a branch points at (default branch without a name)."""
+        one = self.repository(repo)
+        return (await self.git.branches(one.id))[branch or one.default_branch]
+
+    async def pushed(self, repo: Repository, ref: str, before: str, after: str, by: Account) -> None:
+        """Tell the world that a ref moved: `push`, our check suite, and the pull requests it heads."""
+        repo.pushed_at = repo.updated_at = self.now()
+        commits, head, forced = [], None, False
+        if after != ZERO:
+            head = await self.git.read(repo.id, after)
+            forced = before != ZERO and await self.git.merge_base(repo.id, before, after) != before
+            commits = await self._commits_between(repo, before, after)
+        body = payloads.push(
+            self.site, repo, ref=ref, before=before, after=after, forced=forced, commits=commits, head=head, pusher=by
+        )
+        self.emit("push", repo, body, by)
+        if ref.startswith("refs/heads/") and after != ZERO:
+            branch = ref.removeprefix("refs/heads/")
+            await self._own_suite(repo, branch, before, after, by)
+            await self.head_moved(repo, branch, before, after, by)
+
+    async def head_moved(self, repo: Repository, branch: str, before: str, after: str, by: Account) -> None:
+        """A branch moved; pull requests follow."""
+
+    async def _commits_between(
+        self, repo: Repository, before: str, after: str
+    ) -> list[tuple[Commit, dict[str, list[str]]]]:
+        known = [] if before == ZERO else [f"^{before}"]
+        if before == ZERO and (default := (await self.git.branches(repo.id)).get(repo.default_branch)) != after:
+            known = [f"^{default}"] if default else []
+        found = []
+        for commit in reversed(await self.git.log(repo.id, "--max-count=50", after, *known)):
+            files: dict[str, list[str]] = {}
+            first = commit.parents[0] if commit.parents else ZERO
+            for change in await git_diff.changes(self.git, repo.id, first, commit.sha):
+                files.setdefault(change.status, []).append(change.path)
+            found.append((commit, files))
+        return found
+
+    async def _own_suite(self, repo: Repository, branch: str, before: str, sha: str, by: Account) -> None:
+        """GitHub makes a suite for every App with checks:write on every pushed commit, used or not."""
+        if self.installation_of(repo) is None:
+            return
+        if any(suite.sha == sha and suite.app is self.app for suite in repo.suites.values()):
+            return
+        now = self.now()
+        suite = CheckSuite(
+            id=self.next_id(), app=self.app, sha=sha, branch=branch, before=before, created_at=now, updated_at=now
+        )
+        repo.suites[suite.id] = suite
+        commit = await self.git.read(repo.id, sha)
+        self.emit("check_suite", repo, payloads.check_suite(self.site, repo, suite, "requested", commit), by)
+
+    # Settings ------------------------------------------------------------------------------------
+
+    def rename_repo(self, repo: RepositoryName, name: str) -> Repository:
+        """Rename; the old name redirects (`repository.renamed`)."""
+        one = self.repository(repo)
+        self.former_names[one.full_name.lower()] = one.id
+        old, one.name = one.name, name
+        self._changed(one, "renamed", {"repository": {"name": {"from": old}}})
+        return one
+
+    def set_default_branch(self, repo: RepositoryName, branch: str) -> None:
+        """Change the default branch (`repository.edited`)."""
+        one = self.repository(repo)
+        old, one.default_branch = one.default_branch, branch
+        self._changed(one, "edited", {"default_branch": {"from": old}})
+
+    def set_archived(self, repo: RepositoryName, archived: bool = True) -> None:
+        """Archive: read only (`repository.archived` or `.unarchived`)."""
+        one = self.repository(repo)
+        one.archived = archived
+        self._changed(one, "archived" if archived else "unarchived")
+
+    def set_private(self, repo: RepositoryName, private: bool = True) -> None:
+        """Hide or publish (`repository.privatized` or `.publicized`)."""
+        one = self.repository(repo)
+        one.private = private
+        self._changed(one, "privatized" if private else "publicized")
+
+    def delete_repo(self, repo: RepositoryName) -> None:
+        """Delete. No event: GitHub does not send `repository.deleted` to Apps."""
+        one = self.repository(repo)
+        del self.repositories[one.id]
+        for installation in self.installations.values():
+            if installation.repository_ids is not None:
+                installation.repository_ids.discard(one.id)
+        for other in self.repositories.values():
+            for pull in other.pulls.values():
+                if pull.head_repository is one:
+                    pull.head_repository = None
+
+    def add_collaborator(self, repo: RepositoryName, login: str, permission: str = "write") -> None:
+        """Give a user `read`, `write` or `admin` on a repository."""
+        self.account(login)
+        self.repository(repo).collaborators[login] = permission
+
+    def protect(self, repo: RepositoryName, branch: str, contexts: Iterable[str] = (), *, rules: bool = False,
+                app: str | None = None) -> None:  # fmt: skip
+        """Require contexts on a branch: classic protection, or a ruleset with `rules`; none lifts it."""
+        one = self.repository(repo)
+        app_id = None if app is None else self.other_app(app).id
+        where = one.rules if rules else one.protection
+        required = [RequiredCheck(context=context, app_id=app_id) for context in contexts]
+        where[branch] = required
+        if not required:
+            del where[branch]
+
+    def _changed(self, repo: Repository, action: str, changes: dict[str, Any] | None = None) -> None:
+        repo.updated_at = self.now()
+        body: dict[str, Any] = {"action": action}
+        self.emit("repository", repo, body if changes is None else body | {"changes": changes}, repo.owner)
+
+
+def _read_directory(directory: Path) -> tuple[dict[str, bytes], set[str]]:
+    """All files below a directory, and which of them are executable."""
+    files, runnable = {}, set()
+    for path in sorted(directory.rglob("*")):
+        name = path.relative_to(directory)
+        if path.is_file() and ".git" not in name.parts:
+            files[str(name)] = path.read_bytes()
+            if path.stat().st_mode & 0o111:
+                runnable.add(str(name))
+    return files, runnable
