@@ -1,0 +1,1 @@
+"""A commit becomes a slug: fetch (source) -> export -> compile in the sandbox (builder) -> pack and keep (slug)."""

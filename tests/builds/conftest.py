@@ -1,0 +1,148 @@
+import asyncio
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from service.domain.model import Sha, Trust
+from tests.builds.repositories import Repository, wheel
+from tests.builds.sandbox import BwrapRunner
+from workers.builds import runtimes
+from workers.builds.builder import BuiltSlug, Order, Workshop, build
+from workers.builds.cache import CacheStore
+from workers.builds.git import Git
+from workers.builds.slug import SlugStore
+from workers.builds.source import Remote, Source
+from workers.builds.stack import stack
+from workers.builds.tools import find_tools
+from workers.platforms.base import Bind, Limits, Network, SandboxRun
+
+REPOSITORY = 7
+
+
+@dataclass(slots=True)
+class Lines:
+    """A log that keeps everything."""
+
+    text: str = ""
+
+    async def write(self, text: str) -> None:
+        self.text += text
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[str]:
+    """A package index on loopback with two versions of one package."""
+    root = tmp_path / "index"
+    names = [f"tiny-{version}-py3-none-any.whl" for version in ("1.0", "2.0")]
+    (root / "simple/tiny").mkdir(parents=True)
+    for name in names:
+        (root / "simple/tiny" / name).write_bytes(wheel("tiny", name.split("-")[1]))
+    (root / "simple/tiny/index.html").write_text("".join(f'<a href="{name}">{name}</a>' for name in names))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(root)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/simple"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(scope="session")
+def runtime_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = tmp_path_factory.mktemp("runtimes")
+    asyncio.run(runtimes.ensure(data))
+    return data
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(tmp_path / "repository")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    return Source(data=tmp_path / "data", git=Git(protocols=("file",)))
+
+
+@pytest.fixture
+def remote(repository: Repository) -> Remote:
+    return Remote(repository_id=REPOSITORY, url=repository.url)
+
+
+@dataclass(slots=True, kw_only=True)
+class Site:
+    """Everything a build needs, with one repository."""
+
+    repository: Repository
+    workshop: Workshop
+    sandbox: BwrapRunner
+    log: Lines = field(default_factory=Lines)
+    built: int = 0
+
+    async def order(self, sha: Sha, **changes: object) -> Order:
+        trust = changes.get("trust", Trust.OWN)
+        assert isinstance(trust, Trust)
+        remote = Remote(repository_id=REPOSITORY, url=self.repository.url)
+        await self.workshop.source.fetch(remote, sha, trust=trust)
+        self.built += 1
+        order = Order(
+            name=f"build-{self.built}",
+            repository_id=REPOSITORY,
+            sha=sha,
+            root="",
+            trust=Trust.OWN,
+            stack=stack(),
+            cache_key="pipeline-1",
+        )
+        return replace(order, **changes)  # type: ignore[arg-type]
+
+    async def build(self, sha: Sha, **changes: object) -> BuiltSlug:
+        self.log = Lines()
+        return await build(await self.order(sha, **changes), workshop=self.workshop, log=self.log)
+
+    async def slug(self, built: BuiltSlug) -> Path:
+        return await self.workshop.slugs.unpacked(Trust.OWN, built.sha256)
+
+    async def run(self, built: BuiltSlug, command: str, **env: str) -> str:
+        """What `command` prints where an app runs: the slug at /app, the runtimes mounted, nothing else."""
+        tools = self.workshop.tools
+        run = SandboxRun(
+            argv=("/bin/bash", "-c", f"for f in .profile.d/*.sh; do [ -f $f ] && . $f; done; {command}"),
+            env={"PATH": "/usr/bin:/bin", "HOME": "/app", **env},
+            binds=(
+                Bind(host=await self.slug(built), inside="/app"),
+                Bind(host=tools.runtimes, inside=runtimes.MOUNT),
+            ),
+            cwd="/app",
+            network=Network.NONE,
+            limits=Limits(),
+        )
+        log = Lines()
+        await self.sandbox.sandboxed(f"run-{command}", run, log=log)
+        await self.sandbox.forget(f"run-{command}")
+        return log.text.strip()
+
+
+@pytest.fixture
+def site(tmp_path: Path, repository: Repository, source: Source, index: str, runtime_data: Path) -> Site:
+    sandbox = BwrapRunner()
+    data = tmp_path / "data"
+    workshop = Workshop(
+        data=data,
+        source=source,
+        slugs=SlugStore(data=data),
+        caches=CacheStore(data=data),
+        tools=find_tools(runtime_data / "runtimes", indexes={"UV_DEFAULT_INDEX": index}),
+        sandbox=sandbox,
+    )
+    return Site(repository=repository, workshop=workshop, sandbox=sandbox)

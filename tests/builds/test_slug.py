@@ -1,0 +1,133 @@
+"""Packing, keeping and unpacking of slugs."""
+
+import asyncio
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from service.domain.errors import Refused
+from service.domain.model import Trust
+from workers.builds.slug import SlugStore
+
+LONG = "x" * 120
+
+
+def tree(at: Path, *, when: int = 1_700_000_000, umask: int = 0o022) -> Path:
+    """A tree with everything a pax header could carry: long names, links, modes, times."""
+    old = os.umask(umask)
+    (at / "bin").mkdir(parents=True)
+    (at / "empty").mkdir()
+    (at / f"{LONG}/{LONG}").mkdir(parents=True)
+    (at / f"{LONG}/{LONG}/ü.txt").write_text("long")
+    (at / "bin/run").write_text("#!/bin/sh\n")
+    (at / "bin/run").chmod(0o700)
+    (at / "bin/python").symlink_to("/opt/towpath/runtimes/python/bin/python3")
+    (at / "dangling").symlink_to("nowhere")
+    os.link(at / "bin/run", at / "bin/same")
+    for path in at.rglob("*"):
+        os.utime(path, (when, when + 0.5), follow_symlinks=False)
+    os.umask(old)
+    return at
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SlugStore:
+    return SlugStore(data=tmp_path / "data")
+
+
+async def test_equal_content_packs_to_equal_bytes(store: SlugStore, tmp_path: Path) -> None:
+    first = await store.add(tree(tmp_path / "a"), trust=Trust.OWN)
+    second = await store.add(tree(tmp_path / "b", when=1, umask=0o077), trust=Trust.OWN)
+    assert first == second
+    assert store.blob(Trust.OWN, first.sha256).stat().st_size == first.size
+    assert not (tmp_path / "a").exists()
+    assert not (tmp_path / "b").exists()
+
+
+async def test_a_slug_is_readable_for_all_writable_for_its_owner_only(store: SlugStore, tmp_path: Path) -> None:
+    blob = await store.add(tree(tmp_path / "a", umask=0o077), trust=Trust.OWN)
+    for _ in range(2):
+        place = await store.unpacked(Trust.OWN, blob.sha256)
+        modes = {
+            path.relative_to(place).as_posix(): path.lstat().st_mode & 0o777
+            for path in place.rglob("*")
+            if not path.is_symlink()
+        }
+        assert modes["bin/run"] == 0o755
+        assert modes[f"{LONG}/{LONG}/ü.txt"] == 0o644
+        assert place.stat().st_mode & 0o777 == 0o755
+        assert (place / "bin/python").readlink() == Path("/opt/towpath/runtimes/python/bin/python3")
+        # The second time it comes from the blob.
+        import shutil
+
+        shutil.rmtree(place)
+
+
+async def test_many_at_once_unpack_to_one_place(store: SlugStore, tmp_path: Path) -> None:
+    blob = await store.add(tree(tmp_path / "a"), trust=Trust.OWN)
+    place = await store.unpacked(Trust.OWN, blob.sha256)
+    place.rename(tmp_path / "away")
+    places = await asyncio.gather(*(store.unpacked(Trust.OWN, blob.sha256) for _ in range(5)))
+    assert set(places) == {place}
+    assert sorted(path.name for path in place.parent.iterdir()) == sorted([place.name, f"{place.name}.tar.zst"])
+
+
+async def test_a_changed_blob_is_refused(store: SlugStore, tmp_path: Path) -> None:
+    blob = await store.add(tree(tmp_path / "a"), trust=Trust.OWN)
+    (await store.unpacked(Trust.OWN, blob.sha256)).rename(tmp_path / "away")
+    path = store.blob(Trust.OWN, blob.sha256)
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    with pytest.raises(Refused, match="was changed after it was built"):
+        await store.unpacked(Trust.OWN, blob.sha256)
+    assert not (path.parent / blob.sha256).exists()
+
+
+async def test_slugs_of_forks_are_not_found_as_own(store: SlugStore, tmp_path: Path) -> None:
+    blob = await store.add(tree(tmp_path / "a"), trust=Trust.FORK)
+    with pytest.raises(Refused, match="no longer stored"):
+        await store.unpacked(Trust.OWN, blob.sha256)
+
+
+async def test_a_deleted_slug_is_gone_and_deleting_again_is_fine(store: SlugStore, tmp_path: Path) -> None:
+    blob = await store.add(tree(tmp_path / "a"), trust=Trust.OWN)
+    for _ in range(2):
+        await store.delete(Trust.OWN, blob.sha256)
+    assert list((tmp_path / "data/slugs/own").iterdir()) == []
+
+
+async def test_a_slug_over_the_limit_is_refused_naming_what_is_large(tmp_path: Path) -> None:
+    store = SlugStore(data=tmp_path / "data", max_bytes=2 << 20)
+    (tmp_path / "a/media").mkdir(parents=True)
+    (tmp_path / "a/media/film").write_bytes(b"x" * (3 << 20))
+    with pytest.raises(Refused, match=r"3 MB unpacked; the limit is 2 MB. The largest parts are media 3 MB"):
+        await store.add(tmp_path / "a", trust=Trust.OWN)
+
+
+async def test_sockets_and_pipes_are_left_out(store: SlugStore, short_tmp: Path) -> None:
+    (short_tmp / "a").mkdir()
+    os.mkfifo(short_tmp / "a/pipe")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(short_tmp / "a/socket"))
+    blob = await store.add(short_tmp / "a", trust=Trust.OWN)
+    assert list((await store.unpacked(Trust.OWN, blob.sha256)).iterdir()) == []
+
+
+@pytest.mark.parametrize("sha256", ["../../etc", "", "A" * 64, "a" * 63])
+async def test_only_digests_name_slugs(store: SlugStore, sha256: str) -> None:
+    with pytest.raises(Refused):
+        await store.unpacked(Trust.OWN, sha256)
+
+
+async def test_the_loop_goes_on_while_a_slug_is_packed(store: SlugStore, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/noise").write_bytes(os.urandom(40 << 20))
+    packing = asyncio.create_task(store.add(tmp_path / "a", trust=Trust.OWN))
+    longest, last = 0.0, time.monotonic()
+    while not packing.done():
+        await asyncio.sleep(0)
+        longest, last = max(longest, time.monotonic() - last), time.monotonic()
+    await packing
+    assert longest < 1.0

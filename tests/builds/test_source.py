@@ -1,0 +1,235 @@
+"""Mirrors, against real repositories; hostile names, trees and refs included."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from service.domain.errors import Refused, Transient
+from service.domain.model import Sha, Trust
+from tests.builds.conftest import REPOSITORY
+from tests.builds.repositories import Repository, git
+from workers.builds.git import Git
+from workers.builds.source import Remote, Source
+
+OWN = Trust.OWN
+TOKEN = "ghs_canarysecret"
+
+
+async def test_a_commit_is_fetched_and_exported_whole(
+    source: Source, remote: Remote, repository: Repository, tmp_path: Path
+) -> None:
+    files = {"a.txt": "a", "dir/b.txt": "b", ".gitattributes": "dir export-ignore\na.txt export-subst\n", "run": "x"}
+    sha = repository.commit(files, executable=("run",))
+    await source.fetch(remote, sha, trust=OWN)
+    dest = tmp_path / "out"
+    await source.export(REPOSITORY, sha, dest, trust=OWN)
+    assert {p.relative_to(dest).as_posix() for p in dest.rglob("*") if p.is_file()} == files.keys()
+    assert (dest / "run").stat().st_mode & 0o100
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".tar"] == []
+
+
+async def test_only_the_sha_is_built_however_the_branch_moves(
+    source: Source, remote: Remote, repository: Repository
+) -> None:
+    first = repository.commit({"app.json": "{}"})
+    repository.commit({"app.json": '{"name": "later"}'})
+    await source.fetch(remote, first, trust=OWN)
+    assert await source.read_file(REPOSITORY, first, "app.json", trust=OWN) == "{}"
+
+
+async def test_equal_trees_have_equal_names_whatever_the_commit(
+    source: Source, remote: Remote, repository: Repository
+) -> None:
+    first = repository.commit({"api/x": "1", "web/y": "1"})
+    second = repository.commit({"web/y": "2"})
+    for sha in (first, second):
+        await source.fetch(remote, sha, trust=OWN)
+    names = [await source.tree_of(REPOSITORY, sha, trust=OWN, root="/api/") for sha in (first, second)]
+    assert names[0] == names[1]
+    assert await source.tree_of(REPOSITORY, first, trust=OWN) != await source.tree_of(REPOSITORY, second, trust=OWN)
+    for root in ("missing", "web/y", "../etc"):
+        with pytest.raises(Refused):
+            await source.tree_of(REPOSITORY, first, trust=OWN, root=root)
+
+
+async def test_a_commit_is_own_only_while_a_branch_contains_it(
+    source: Source, remote: Remote, repository: Repository
+) -> None:
+    base = repository.commit({"x": "1"})
+    master = repository.commit({"x": "2"})
+    git(repository.path, "checkout", "--quiet", "-b", "side", base)
+    side = repository.commit({"x": "3"})
+    for sha in (master, side):
+        await source.fetch(remote, sha, trust=OWN)
+    assert await source.is_reachable(REPOSITORY, base, [master])
+    assert await source.is_reachable(REPOSITORY, side, [master, side])
+    assert not await source.is_reachable(REPOSITORY, side, [master])
+    assert not await source.is_reachable(REPOSITORY, base, [])
+    assert not await source.is_reachable(REPOSITORY, Sha("1" * 40), [master])
+
+
+async def test_fork_objects_stay_in_their_quarantine(source: Source, remote: Remote, repository: Repository) -> None:
+    own = repository.commit({"x": "1"})
+    fork = repository.commit({"x": "2"})
+    await source.fetch(remote, own, trust=OWN)
+    await source.fetch(remote, fork, trust=Trust.FORK)
+    assert not await source.is_reachable(REPOSITORY, fork, [own])
+    with pytest.raises(Transient):
+        await source.read_file(REPOSITORY, fork, "x", trust=OWN)
+
+
+async def test_the_head_of_a_pull_request_is_taken_only_if_it_is_the_sha(
+    source: Source, remote: Remote, repository: Repository
+) -> None:
+    base = repository.commit({"x": "1"})
+    git(repository.path, "checkout", "--quiet", "--detach")
+    head = repository.commit({"x": "2"})
+    git(repository.path, "update-ref", "refs/pull/7/head", head)
+    git(repository.path, "checkout", "--quiet", "master")
+    git(repository.path, "config", "uploadpack.allowAnySHA1InWant", "false")
+    source = replace(source, git=Git(protocols=("file",)))
+    await source.fetch(remote, head, trust=Trust.FORK, pull=7)
+    assert await source.read_file(REPOSITORY, head, "x", trust=Trust.FORK) == "2"
+    git(repository.path, "update-ref", "refs/pull/7/head", base)
+    other = Sha(git(repository.path, "commit-tree", f"{head}^{{tree}}", "-m", "hidden"))
+    with pytest.raises(Refused):
+        await source.fetch(remote, other, trust=Trust.FORK, pull=7)
+
+
+async def test_a_sha_that_cannot_be_had_is_refused_and_an_unreachable_server_is_not(
+    source: Source, remote: Remote, repository: Repository
+) -> None:
+    repository.commit({"x": "1"})
+    with pytest.raises(Refused, match="not in the repository"):
+        await source.fetch(remote, Sha("1" * 40), trust=OWN)
+    away = Remote(repository_id=8, url="http://127.0.0.1:9/x.git", token=TOKEN)
+    with pytest.raises(Transient) as error:
+        await replace(source, git=Git()).fetch(away, Sha("1" * 40), trust=OWN)
+    assert TOKEN not in error.value.message
+
+
+@pytest.mark.parametrize(
+    "sha", ["HEAD", "--upload-pack=touch x", "a" * 39, "A" * 40, "", "1" * 40 + "\n", "refs/heads/x"]
+)
+async def test_anything_but_a_full_sha_is_refused(source: Source, remote: Remote, sha: str) -> None:
+    with pytest.raises(Refused, match="not a full commit id"):
+        await source.fetch(remote, Sha(sha), trust=OWN)
+
+
+@pytest.mark.parametrize("name", ["--upload-pack=touch${IFS}PWNED;", "a$(id)", "a;b", "a|b", "a'b", "-x", "%2e"])
+async def test_branch_names_reach_no_command(source: Source, remote: Remote, repository: Repository, name: str) -> None:
+    sha = repository.commit({"x": "1"})
+    git(repository.path, "update-ref", f"refs/heads/{name}", sha)
+    await source.fetch(remote, sha, trust=OWN)
+    mirror = source.mirror(REPOSITORY, OWN)
+    assert git(mirror, "for-each-ref", "--format=%(refname)") == f"refs/towpath/{sha}"
+
+
+@pytest.mark.parametrize("url", ["--upload-pack=touch PWNED", "ext::touch PWNED", "-u", "file:///etc"])
+async def test_a_url_is_never_an_option_or_a_command(tmp_path: Path, url: str) -> None:
+    source = Source(data=tmp_path / "data")
+    with pytest.raises((Refused, Transient)):
+        await source.fetch(Remote(repository_id=1, url=url), Sha("1" * 40), trust=OWN)
+    assert not any(tmp_path.rglob("PWNED"))
+
+
+FILES = {
+    "a symbolic link": ("link", "is a symbolic link"),
+    "too large": ("large", "large is 64 MB; the limit is 64 kB"),
+    "binary": ("binary", "binary is a binary file"),
+    "Latin 1": ("latin", "not UTF-8"),
+    "a directory": ("directory", "is not a file"),
+    "outside": ("../x", "outside of the repository"),
+}
+
+
+@pytest.mark.parametrize("case", list(FILES))
+async def test_odd_files_are_not_read(source: Source, remote: Remote, repository: Repository, case: str) -> None:
+    name, message = FILES[case]
+    (repository.path / "link").symlink_to("/etc/passwd")
+    sha = repository.commit({"large": b" " * (64 << 20), "binary": b"\0", "latin": b"\xe9", "directory/x": ""})
+    await source.fetch(remote, sha, trust=OWN)
+    with pytest.raises(Refused, match=message):
+        await source.read_file(REPOSITORY, sha, name, trust=OWN)
+
+
+async def test_a_missing_file_is_none(source: Source, remote: Remote, repository: Repository) -> None:
+    sha = repository.commit({"x": ""})
+    await source.fetch(remote, sha, trust=OWN)
+    assert await source.read_file(REPOSITORY, sha, "app.json", trust=OWN) is None
+    assert await source.read_file(REPOSITORY, sha, "*", trust=OWN) is None
+
+
+async def test_hostile_trees_are_refused(
+    source: Source, remote: Remote, repository: Repository, tmp_path: Path
+) -> None:
+    inner = git(repository.path, "mktree", stdin=f"100644 blob {repository.blob('evil')}\tpasswd\n".encode())
+    absolute = repository.blob("/etc/passwd")
+    listings = {
+        "dots": f"040000 tree {inner}\t..\n",
+        "absolute": f"120000 blob {absolute}\tlink\n",
+        "outside": f"120000 blob {repository.blob('x/../../..')}\tlink\n",
+    }
+    for name, listing in listings.items():
+        sha = repository.commit_tree(listing)
+        with pytest.raises((Refused, Transient)):
+            await source.fetch(remote, sha, trust=OWN)
+            await source.export(REPOSITORY, sha, tmp_path / "deep" / name, trust=OWN)
+        assert not (tmp_path / "deep").exists() or not any((tmp_path / "deep").rglob("passwd"))
+
+
+async def test_a_damaged_mirror_is_made_anew(source: Source, remote: Remote, repository: Repository) -> None:
+    await source.fetch(remote, repository.commit({"x": "1"}), trust=OWN)
+    mirror = source.mirror(REPOSITORY, OWN)
+    (mirror / "HEAD").write_text("garbage")
+    sha = repository.commit({"x": "2"})
+    await source.fetch(remote, sha, trust=OWN)
+    for path in mirror.rglob("objects/**/*"):
+        if path.is_file():
+            path.chmod(0o644)
+            path.write_bytes(b"")
+    sha = repository.commit({"x": "3"})
+    await source.fetch(remote, sha, trust=OWN)
+    assert await source.read_file(REPOSITORY, sha, "x", trust=OWN) == "3"
+
+
+async def test_many_fetches_at_once_all_succeed(source: Source, remote: Remote, repository: Repository) -> None:
+    shas = [repository.commit({"x": str(number)}) for number in range(6)]
+    await asyncio.gather(*(source.fetch(remote, sha, trust=OWN) for sha in shas))
+    assert [await source.read_file(REPOSITORY, sha, "x", trust=OWN) for sha in shas] == list("012345")
+
+
+async def test_the_token_is_seen_in_the_environment_only(
+    source: Source, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `git` first on the PATH writes down how it is called, then becomes the real one."""
+    real = shutil.which("git")
+    spy = tmp_path / "bin/git"
+    spy.parent.mkdir()
+    spy.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> {tmp_path}/argv\nenv >> {tmp_path}/env\nexec {real} "$@"\n')
+    spy.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{spy.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("CANARY", "not for git")
+    sha = repository.commit({"x": "1"})
+    await source.fetch(Remote(repository_id=REPOSITORY, url=repository.url, token=TOKEN), sha, trust=OWN)
+    encoded = "eC1hY2Nlc3MtdG9rZW46Z2hzX2NhbmFyeXNlY3JldA=="
+    assert encoded in (tmp_path / "env").read_text()
+    assert "not for git" not in (tmp_path / "env").read_text()
+    stored = subprocess.run(
+        ["grep", "-rE", f"{TOKEN}|{encoded}", tmp_path / "data", tmp_path / "argv"], capture_output=True, check=False
+    )
+    assert stored.stdout == b""
+    assert TOKEN not in repr(Remote(repository_id=1, url="x", token=TOKEN))
+
+
+def test_a_token_is_bound_to_the_host_it_is_for() -> None:
+    env = Git().environment(url="https://github.example.test/o/r.git", token=TOKEN)
+    keys = [value for name, value in env.items() if name.startswith("GIT_CONFIG_KEY")]
+    assert "http.https://github.example.test/.extraHeader" in keys
+    assert env["GIT_ALLOW_PROTOCOL"] == "https"
+    assert Git().environment(url="http://127.0.0.1:80/x", token="")["GIT_ALLOW_PROTOCOL"] == "https:http"

@@ -1,0 +1,292 @@
+"""A commit becomes a slug: export, compile in the sandbox, read the process types, pack.
+
+Every step can be repeated after a kill: a build's work lies in `data/builds/NAME`, what is complete there is not done
+again, and the sandbox re-attaches to a compile that still runs. Builds see no config of the app unless it is named as
+build config, so equal trees give equal slugs.
+"""
+
+import asyncio
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from service.domain.errors import Refused
+from service.domain.manifest import parse_procfile
+from service.domain.model import Sha, Trust
+from workers.builds import buildpack
+from workers.builds.buildpack import Buildpack
+from workers.builds.cache import CacheStore
+from workers.builds.files import drop_ignored, read_regular
+from workers.builds.slug import Blob, SlugStore
+from workers.builds.source import Source
+from workers.builds.tail import Tail
+from workers.builds.tools import Tools
+from workers.platforms.base import Bind, Limits, Log, Network, SandboxRun, SandboxRunner
+
+log = structlog.get_logger()
+
+TIMED_OUT = 124
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
+_BUILDPACKS = "/opt/towpath/buildpacks"
+# Never from config: each would let a variable replace what the build itself runs.
+_OWN_VARIABLES = frozenset({"PATH", "HOME", "STACK", "SOURCE_VERSION", "GIT_DIR", "LD_PRELOAD", "LD_LIBRARY_PATH"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What to build. `name` is the build's id; builds with equal `cache_key` and `trust` share their caches.
+
+    `buildpacks` come from `buildpack.resolve`; none means that ours are tried in order.
+    """
+
+    name: str
+    repository_id: int
+    sha: Sha
+    root: str
+    trust: Trust
+    stack: str
+    cache_key: str
+    buildpacks: tuple[Buildpack, ...] = ()
+    build_config: Mapping[str, str] = field(default_factory=dict, repr=False)
+    network: Network = Network.INDEXES
+    seconds: float = 900.0
+    limits: Limits = Limits(memory_mb=2048, cpus=2.0, pids=1024, disk_mb=4096)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltSlug:
+    """What came of it. Not `locked` means that the same files may give something else another day."""
+
+    sha256: str
+    size: int
+    process_types: Mapping[str, str]
+    buildpacks: tuple[str, ...]
+    stack: str
+    locked: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """What builds are made with."""
+
+    data: Path
+    source: Source
+    slugs: SlugStore
+    caches: CacheStore
+    tools: Tools
+    sandbox: SandboxRunner
+
+    def bench(self, name: str) -> "Bench":
+        """Return the work directory of a build."""
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot name a build")
+        return Bench(directory=self.data / "builds" / name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """The work directory of one build."""
+
+    directory: Path
+
+    @property
+    def app(self) -> Path:
+        """The tree that becomes the slug."""
+        return self.directory / "app"
+
+    @property
+    def cache(self) -> Path:
+        """The cache while it is taken."""
+        return self.directory / "cache"
+
+    @property
+    def config(self) -> Path:
+        """One file per variable that the build may see."""
+        return self.directory / "env"
+
+    @property
+    def out(self) -> Path:
+        """What the driver of the buildpacks answers."""
+        return self.directory / "out"
+
+    @property
+    def buildpacks(self) -> Path:
+        """Fetched buildpacks."""
+        return self.directory / "buildpacks"
+
+    @property
+    def ready(self) -> Path:
+        """Exists once everything is there for the sandbox to start."""
+        return self.directory / "ready"
+
+
+def build_key(
+    *,
+    repository_id: int,
+    tree: str,
+    stack: str,
+    buildpacks: Sequence[Buildpack],
+    build_config: Mapping[str, str],
+    trust: Trust,
+) -> str:
+    """Name everything a slug follows from: equal keys need one build."""
+    used = buildpacks or buildpack.candidates()
+    words = {
+        "repository": repository_id,
+        "tree": tree,
+        "stack": stack,
+        "buildpacks": [[each.url or each.name.rpartition("/")[2], each.version] for each in used],
+        "detected": not buildpacks,
+        "config": dict(build_config),
+        "trust": trust.value,
+    }
+    return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
+
+
+async def build(order: Order, *, workshop: Workshop, log: Log) -> BuiltSlug:
+    """Make the slug, or raise `Refused` with the cause in the user's words. The commit must have been fetched."""
+    bench = workshop.bench(order.name)
+    # Without its tree a build was killed after packing; it starts over and comes to the same slug.
+    if not await asyncio.to_thread(lambda: bench.ready.exists() and bench.app.exists()):
+        await discard(order.name, workshop=workshop)
+        await log.write(f"-----> Building on the {order.stack} stack\n")
+        await _prepare(order, bench, workshop)
+    try:
+        await _compile(order, bench, workshop, log)
+        built = await _finish(order, bench, workshop, log)
+    except Refused:
+        await _put_away(order, bench, workshop)
+        raise
+    await _put_away(order, bench, workshop)
+    return built
+
+
+async def discard(name: str, *, workshop: Workshop) -> None:
+    """End a build if it still goes and delete its work; unknown names are fine."""
+    await workshop.sandbox.forget(name)
+    await asyncio.to_thread(shutil.rmtree, workshop.bench(name).directory, ignore_errors=True)
+
+
+async def sweep(workshop: Workshop, *, alive: Collection[str]) -> None:
+    """Clear away what builds left that will not be taken up again: everything not named in `alive`."""
+    builds = workshop.data / "builds"
+    for directory in sorted(builds.iterdir()) if builds.is_dir() else ():
+        if directory.name not in alive:
+            await discard(directory.name, workshop=workshop)
+            log.info("dead build swept", build=directory.name)
+
+
+async def _prepare(order: Order, bench: Bench, workshop: Workshop) -> None:
+    await asyncio.to_thread(_lay_out, bench, order.build_config)
+    await workshop.source.export(order.repository_id, order.sha, bench.app, trust=order.trust, root=order.root)
+    await asyncio.to_thread(_check_and_trim, bench.app)
+    for number, each in enumerate(order.buildpacks):
+        if each.url:
+            await workshop.source.clone(f"{each.url}#{each.version}", bench.buildpacks / str(number))
+    await workshop.caches.take(order.cache_key, trust=order.trust, to=bench.cache)
+    await asyncio.to_thread(bench.ready.touch)
+
+
+def _lay_out(bench: Bench, config: Mapping[str, str]) -> None:
+    for directory in (bench.config, bench.out, bench.buildpacks):
+        directory.mkdir(parents=True)
+    for name, value in config.items():
+        if _VARIABLE.fullmatch(name) and name not in _OWN_VARIABLES:
+            (bench.config / name).write_text(value)
+
+
+def _check_and_trim(app: Path) -> None:
+    """Refuse at once what would be refused after minutes of compiling."""
+    _procfile(app)
+    read_regular(app, "app.json")
+    drop_ignored(app)
+
+
+def _procfile(app: Path) -> dict[str, str]:
+    text = read_regular(app, "Procfile")
+    return parse_procfile(text) if text is not None else {}
+
+
+async def _compile(order: Order, bench: Bench, workshop: Workshop, log: Log) -> None:
+    tail = Tail(log=log)
+    code = await workshop.sandbox.sandboxed(order.name, _run(order, bench, workshop.tools), log=tail)
+    if code == TIMED_OUT:
+        # Stopped anywhere, so not to be trusted by the next build.
+        await asyncio.to_thread(shutil.rmtree, bench.cache, ignore_errors=True)
+        raise Refused(f"the build took longer than {order.seconds / 60:.0f} minutes and was ended")
+    if code:
+        raise Refused(f"the build failed: {tail.cause() or f'exit code {code}; see its log'}")
+
+
+def _run(order: Order, bench: Bench, tools: Tools) -> SandboxRun:
+    used = order.buildpacks or buildpack.candidates()
+    named = [(each, f"{_BUILDPACKS}/{number}") for number, each in enumerate(used)]
+    hosts = [bench.buildpacks / str(n) if each.url else each.directory for n, each in enumerate(used)]
+    binds = (
+        Bind(host=bench.app, inside="/app", writable=True),
+        Bind(host=bench.cache, inside="/cache", writable=True),
+        Bind(host=bench.out, inside="/out", writable=True),
+        Bind(host=bench.config, inside="/env"),
+        Bind(host=buildpack.DRIVER, inside="/opt/towpath/driver.sh"),
+        *(Bind(host=host, inside=inside) for host, (_, inside) in zip(hosts, named, strict=True)),
+        *tools.binds(),
+    )
+    mode = "all" if order.buildpacks else "detect"
+    return SandboxRun(
+        argv=("/bin/bash", "/opt/towpath/driver.sh", mode, *(f"{each.name}={inside}" for each, inside in named)),
+        env={
+            **tools.environment(),
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": "/tmp/home",  # noqa: S108  (inside the sandbox; /app would collect dotfiles into the slug)
+            "LANG": "C.UTF-8",
+            "STACK": order.stack,
+        },
+        binds=binds,
+        cwd="/app",
+        network=order.network,
+        limits=order.limits,
+        seconds=order.seconds,
+    )
+
+
+async def _finish(order: Order, bench: Bench, workshop: Workshop, log: Log) -> BuiltSlug:
+    names, defaults = await asyncio.to_thread(_answers, bench.out, order.buildpacks or buildpack.candidates())
+    declared = await asyncio.to_thread(_procfile, bench.app)
+    await log.write("-----> Discovering process types\n")
+    for title, types in (("Procfile declares types", declared), ("Default types", defaults)):
+        if types or title.startswith("Procfile"):
+            await log.write(f"       {title} -> {', '.join(types) or '(none)'}\n")
+    await log.write("-----> Compressing...\n")
+    blob: Blob = await workshop.slugs.add(bench.app, trust=order.trust)
+    await log.write(f"       Done: {blob.size / 2**20:.1f}M\n")
+    ours_only = all(not each.url for each in order.buildpacks)
+    return BuiltSlug(
+        sha256=blob.sha256,
+        size=blob.size,
+        process_types={**defaults, **declared},
+        buildpacks=names,
+        stack=order.stack,
+        locked=ours_only and not (bench.out / "unlocked").exists(),
+    )
+
+
+def _answers(out: Path, used: Sequence[Buildpack]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the buildpacks that built and the default process types of the last one."""
+    said = (read_regular(out, "buildpacks") or "").splitlines()
+    names = tuple(each.name for each in used if each.name in said)
+    release = read_regular(out, f"release.{len(names) - 1}") if names else None
+    return names, buildpack.default_process_types(release or "")
+
+
+async def _put_away(order: Order, bench: Bench, workshop: Workshop) -> None:
+    """Keep the cache, also of a failed build: our buildpacks change it only by renaming, so it is whole."""
+    await workshop.caches.give_back(order.cache_key, bench.cache, trust=order.trust)
+    await discard(order.name, workshop=workshop)

@@ -1,0 +1,192 @@
+// Installs a Node.js app with npm; an unchanged lock file reuses the node_modules of last time, because npm's own cache
+// saves next to nothing: unpacking is what takes the time. Runs inside the sandbox.
+"use strict";
+const { createHash } = require("node:crypto");
+const { spawnSync } = require("node:child_process");
+const fs = require("node:fs");
+const path = require("node:path");
+
+const RUNTIME = fs.realpathSync("/opt/towpath/runtimes/node");
+const semver = require(`${RUNTIME}/lib/node_modules/npm/node_modules/semver`);
+const [here, build, cache, config] = process.argv.slice(2);
+const LIFECYCLE = ["preinstall", "install", "postinstall", "prepublish", "preprepare", "prepare", "postprepare"];
+
+function main() {
+  const manifest = readManifest();
+  const lock = lockFile();
+  const node = nodeFor(manifest);
+  const environment = {
+    ...process.env,
+    ...buildConfig(),
+    PATH: `${node.bin}:${build}/node_modules/.bin:${process.env.PATH}`,
+    npm_config_cache: `${cache}/npm`,
+    npm_config_update_notifier: "false",
+    npm_config_audit: "false",
+    npm_config_fund: "false",
+    npm_config_prefer_offline: "true",
+    npm_config_nodedir: node.home,
+  };
+  const scripts = manifest.scripts ?? {};
+  const script = ["heroku-postbuild", "build"].find((name) => scripts[name]);
+  if (scripts["heroku-prebuild"]) npm(environment, "run", "heroku-prebuild");
+  install(manifest, lock, node, script !== undefined, environment);
+  if (script) {
+    step(`$ npm run ${script}`);
+    npm({ ...environment, NODE_ENV: environment.NODE_ENV ?? "production" }, "run", script);
+    if (Object.keys(manifest.devDependencies ?? {}).length) {
+      step("Pruning devDependencies");
+      npm(environment, "prune", "--omit=dev", "--ignore-scripts");
+    }
+  }
+  const profile = `export PATH="${node.bin}:/app/node_modules/.bin:$PATH"\nexport NODE_ENV="\${NODE_ENV-production}"\n`;
+  fs.mkdirSync(`${build}/.profile.d`, { recursive: true });
+  fs.writeFileSync(`${build}/.profile.d/nodejs.sh`, profile);
+  fs.writeFileSync(`${here}/export`, profile);
+}
+
+function readManifest() {
+  try {
+    const manifest = JSON.parse(fs.readFileSync(`${build}/package.json`, "utf8"));
+    if (manifest && typeof manifest === "object" && !Array.isArray(manifest)) return manifest;
+  } catch (error) {
+    refuse(`package.json cannot be read: ${error.message}.`);
+  }
+  return refuse("package.json is not a JSON object.");
+}
+
+function lockFile() {
+  const found = ["npm-shrinkwrap.json", "package-lock.json"].find((name) => fs.existsSync(`${build}/${name}`));
+  const other = ["yarn.lock", "pnpm-lock.yaml", "bun.lock", "bun.lockb"].find((name) => fs.existsSync(`${build}/${name}`));
+  if (!found && other) {
+    refuse(`${other} cannot be installed from: Towpath installs with npm. Run \`npm install --package-lock-only\`, ` +
+           `commit package-lock.json and remove ${other}.`);
+  }
+  return found;
+}
+
+// The server's own version where it fits; any other comes from npm's `node-linux-*` packages and goes into the slug.
+function nodeFor(manifest) {
+  const range = String(manifest.engines?.node ?? "").trim();
+  const own = process.versions.node;
+  if (!range || range === "latest" || semver.satisfies(own, range)) {
+    step(`Using Node.js ${own}`);
+    return { version: own, home: RUNTIME, bin: `${RUNTIME}/bin` };
+  }
+  if (!semver.validRange(range)) refuse(`engines.node in package.json says "${range}", which is not a version range.`);
+  const name = `node-linux-${process.arch}`;
+  const kept = fs.existsSync(`${cache}/node`) ? fs.readdirSync(`${cache}/node`) : [];
+  const version = semver.maxSatisfying(kept, range) ?? newest(name, range, own);
+  const home = `${cache}/node/${version}`;
+  if (!fs.existsSync(home)) {
+    step(`Fetching Node.js ${version}`);
+    fs.rmSync(`${cache}/node.new`, { recursive: true, force: true });
+    fs.mkdirSync(`${cache}/node.new`, { recursive: true });
+    run("npm", ["install", "--prefix", `${cache}/node.new`, "--no-save", "--ignore-scripts", "--no-audit", "--no-fund",
+      "--cache", `${cache}/npm`, `${name}@${version}`], withRuntime(), `Node.js ${version} could not be fetched.`);
+    fs.mkdirSync(`${cache}/node`, { recursive: true });
+    fs.renameSync(`${cache}/node.new/node_modules/${name}`, home);
+    fs.rmSync(`${cache}/node.new`, { recursive: true, force: true });
+  }
+  step(`Using Node.js ${version}`);
+  fs.mkdirSync(`${build}/.heroku/node/bin`, { recursive: true });
+  copy(`${home}/bin/node`, `${build}/.heroku/node/bin/node`);
+  // npm itself is the server's: a package of Node.js holds none of use without its own node_modules.
+  fs.symlinkSync(`${RUNTIME}/lib/node_modules/npm/bin/npm-cli.js`, `${build}/.heroku/node/bin/npm`);
+  fs.symlinkSync(`${RUNTIME}/lib/node_modules/npm/bin/npx-cli.js`, `${build}/.heroku/node/bin/npx`);
+  return { version, home, bin: "/app/.heroku/node/bin" };
+}
+
+function newest(name, range, own) {
+  const answer = spawnSync("npm", ["view", name, "versions", "--json"], { env: withRuntime(), encoding: "utf8" });
+  let versions = [];
+  try {
+    versions = [JSON.parse(answer.stdout)].flat().filter((version) => semver.valid(version));
+  } catch {
+    refuse(`The versions of Node.js could not be listed: ${answer.stderr.trim().split("\n").pop()}`);
+  }
+  const found = semver.maxSatisfying(versions, range);
+  if (found) return found;
+  const majors = new Map(versions.sort(semver.compare).map((version) => [semver.major(version), version]));
+  const available = [...new Set([...[...majors.values()].slice(-8), own])].join(", ");
+  return refuse(`package.json asks for Node.js ${range}, which cannot be had; available among others: ${available}.`);
+}
+
+function install(manifest, lock, node, needsDevelopment, environment) {
+  const omit = needsDevelopment ? [] : ["--omit=dev"];
+  const modules = `${build}/node_modules`;
+  fs.rmSync(modules, { recursive: true, force: true });
+  if (!lock) {
+    fs.closeSync(fs.openSync("/out/unlocked", "w"));
+    step("Installing dependencies with npm install (there is no package-lock.json)");
+    npm(environment, "install", "--no-package-lock", ...omit);
+    return;
+  }
+  const kept = reusable(manifest, lock) ? `${cache}/nodejs/${treeName(lock, node, omit)}` : undefined;
+  if (kept && fs.existsSync(kept)) {
+    step(`Reusing dependencies, ${lock} has not changed`);
+    copy(kept, modules);
+    return;
+  }
+  step(`Installing dependencies from ${lock} with npm ci`);
+  npm(environment, "ci", ...omit);
+  if (kept && fs.existsSync(modules)) {
+    fs.rmSync(`${cache}/nodejs.new`, { recursive: true, force: true });
+    fs.mkdirSync(`${cache}/nodejs.new`);
+    copy(modules, `${cache}/nodejs.new/${path.basename(kept)}`);
+    fs.rmSync(`${cache}/nodejs`, { recursive: true, force: true });
+    fs.renameSync(`${cache}/nodejs.new`, `${cache}/nodejs`);
+  }
+}
+
+// A tree follows from the lock file alone unless the app's own scripts run at install, or it links to its own folders.
+function reusable(manifest, lock) {
+  if (manifest.workspaces || LIFECYCLE.some((name) => manifest.scripts?.[name])) return false;
+  try {
+    const packages = JSON.parse(fs.readFileSync(`${build}/${lock}`, "utf8")).packages;
+    return packages !== undefined && Object.values(packages).every((entry) => !entry.link);
+  } catch (error) {
+    return refuse(`${lock} cannot be read: ${error.message}.`);
+  }
+}
+
+function treeName(lock, node, omit) {
+  const digest = createHash("sha256").update(JSON.stringify([node.version, process.arch, process.env.STACK, omit]));
+  for (const name of [lock, "package.json", ".npmrc"]) {
+    if (fs.existsSync(`${build}/${name}`)) digest.update(`\0${name}\0`).update(fs.readFileSync(`${build}/${name}`));
+  }
+  return digest.digest("hex");
+}
+
+function buildConfig() {
+  if (!fs.existsSync(config)) return {};
+  return Object.fromEntries(fs.readdirSync(config).map((name) => [name, fs.readFileSync(`${config}/${name}`, "utf8")]));
+}
+
+function withRuntime() {
+  return { ...process.env, PATH: `${RUNTIME}/bin:${process.env.PATH}`, npm_config_cache: `${cache}/npm` };
+}
+
+function npm(environment, ...args) {
+  run("npm", args, environment, `npm ${args.slice(0, 2).join(" ")} failed.`);
+}
+
+function run(command, args, env, failure) {
+  const done = spawnSync(command, args, { cwd: build, env, stdio: ["ignore", "inherit", "inherit"] });
+  if (done.status !== 0) refuse(failure);
+}
+
+function copy(from, to) {
+  fs.mkdirSync(path.dirname(to), { recursive: true });
+  run("cp", ["-a", from, to], process.env, `${to} could not be written.`);
+}
+
+function step(text) {
+  fs.writeSync(1, `-----> ${text}\n`);
+}
+
+function refuse(text) {
+  fs.writeSync(1, ` !     ${text}\n`);
+  process.exit(1);
+}
+
+main();

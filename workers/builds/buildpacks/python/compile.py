@@ -1,0 +1,253 @@
+"""Install a Python app's dependencies with uv into /app/.venv; an unchanged lock file reuses the tree of last time.
+
+Runs inside the sandbox with nothing but the standard library. Everything a person can put right ends in one ` !` line.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+RUNTIMES = Path("/opt/towpath/runtimes")
+UV = Path("/opt/towpath/bin/uv")
+OUT = Path("/out")
+INSTEAD = {
+    "poetry.lock": "run `poetry export --format requirements.txt --output requirements.txt` and commit it",
+    "Pipfile": "run `pipenv requirements > requirements.txt` and commit it",
+    "pyproject.toml": "run `uv lock` and commit uv.lock",
+    "setup.py": "run `uv pip compile setup.py --output-file requirements.txt` and commit it",
+}
+PROFILE = """\
+export PATH="/app/.venv/bin:$PATH"
+export VIRTUAL_ENV=/app/.venv
+export PYTHONUNBUFFERED=1
+export PYTHONPATH="${PYTHONPATH-/app}"
+"""
+Version = tuple[int, ...]
+
+
+def main(here: Path, build: Path, cache: Path, config: Path) -> None:
+    """Do the whole of bin/compile."""
+    environment = {**os.environ, **build_config(config)}
+    lock = lock_file(build)
+    version = python_version(build)
+    step(f"Using Python {version}")
+    files, reusable = locked_files(build, lock)
+    kept = cache / "python" / tree_name(version, files) if reusable else None
+    venv = build / ".venv"
+    shutil.rmtree(venv, ignore_errors=True)
+    if kept is not None and kept.is_dir():
+        step(f"Reusing dependencies, {lock} has not changed")
+        copy_tree(kept, venv)
+    else:
+        install(build, cache, venv, version, lock, environment)
+        if kept is not None:
+            keep(venv, kept)
+    if lock != "uv.lock" and not reusable:
+        (OUT / "unlocked").touch()
+    (build / ".profile.d").mkdir(exist_ok=True)
+    (build / ".profile.d/python.sh").write_text(PROFILE)
+    (here / "export").write_text(PROFILE)
+    collect_static(build, venv, environment)
+
+
+def lock_file(build: Path) -> str:
+    """Return the name of the file that says what to install."""
+    if (build / "uv.lock").is_file() and (build / "pyproject.toml").is_file():
+        return "uv.lock"
+    if (build / "requirements.txt").is_file():
+        return "requirements.txt"
+    for name, advice in INSTEAD.items():
+        if (build / name).is_file():
+            refuse(f"{name} alone cannot be installed from; {advice}.")
+    refuse("There is neither requirements.txt nor uv.lock.")
+
+
+def python_version(build: Path) -> str:
+    """Return the newest available version that fits what the app asks for."""
+    available = sorted((path.name.removeprefix("python-") for path in RUNTIMES.glob("python-*")), key=numbers)
+    origin, wanted = requested(build)
+    fitting = [version for version in available if all(fits(version, part) for part in wanted.split(",") if part)]
+    if not fitting:
+        refuse(f"{origin} asks for Python {wanted}, which cannot be had here; available: {', '.join(available)}.")
+    return fitting[-1]
+
+
+def requested(build: Path) -> tuple[str, str]:
+    """Return where the app asks for a version and which, as comma-separated specifiers."""
+    for name in (".python-version", "runtime.txt"):
+        if (build / name).is_file():
+            lines = [line.strip() for line in (build / name).read_text().splitlines()]
+            text = next((line for line in lines if line and not line.startswith("#")), "")
+            wanted = text.removeprefix("python-").removeprefix("cpython-")
+            if not re.fullmatch(r"\d+(\.\d+){0,2}", wanted):
+                refuse(f"{name} says {text!r}; write a version such as 3.11.")
+            return name, f"=={wanted}" if wanted.count(".") == 2 else f"=={wanted}.*"
+    if (build / "pyproject.toml").is_file():
+        try:
+            project = tomllib.loads((build / "pyproject.toml").read_text()).get("project", {})
+        except tomllib.TOMLDecodeError as error:
+            refuse(f"pyproject.toml cannot be read: {error}.")
+        return "pyproject.toml", str(project.get("requires-python", ""))
+    return "", ""
+
+
+def numbers(version: str) -> Version:
+    """Return the parts of a version as numbers."""
+    return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+def fits(version: str, specifier: str) -> bool:
+    """Whether `version` satisfies one specifier such as `>=3.10` or `==3.11.*`."""
+    found = re.fullmatch(r"\s*(===?|~=|!=|<=?|>=?)?\s*([\d.]+?)(\.\*)?\s*", specifier)
+    if found is None:
+        refuse(f"The Python version {specifier!r} is not understood.")
+    operator, text, wildcard = found.groups()
+    have, want = numbers(version), numbers(text)
+    start = have[: len(want)] == want
+    match operator:
+        case ">=":
+            return have >= want
+        case "<=":
+            return have <= want
+        case ">":
+            return have > want and not start
+        case "<":
+            return have < want
+        case "~=":
+            return have >= want and have[: len(want) - 1] == want[:-1]
+        case "!=":
+            return not (start if wildcard else have == want)
+        case _:
+            return start if wildcard else have == want
+
+
+def locked_files(build: Path, lock: str) -> tuple[list[Path], bool]:
+    """Return every file the dependencies follow from, and whether they follow from nothing else."""
+    if lock == "uv.lock":
+        # What is installed from the app's own directories follows from files that no lock file names.
+        own = re.search(r"source = \{ (editable|directory) = ", (build / lock).read_text())
+        return [build / lock, build / "pyproject.toml"], own is None
+    files: list[Path] = []
+    return files, pinned(build / lock, files)
+
+
+def pinned(path: Path, files: list[Path]) -> bool:
+    """Whether every requirement of `path`, and of the files it includes, names one version; collects the files."""
+    if path in files:
+        return True
+    if not path.is_file():
+        return False
+    files.append(path)
+    text = re.sub(r"\\\n", " ", path.read_text())
+    for line in text.splitlines():
+        wanted = re.sub(r"(^|\s)#.*", "", line).strip()
+        included = re.fullmatch(r"(?:-r|--requirement|-c|--constraint)[ =]*(\S+)", wanted)
+        if included:
+            if not pinned(path.parent / included[1], files):
+                return False
+        elif wanted and not re.match(r"[\w.-]+(\[[\w., -]+\])?\s*===?\s*[\w.+!-]+(\s|;|$)", wanted):
+            if not re.match(
+                r"--(require-hashes|index-url|extra-index-url|only-binary|no-binary|prefer-binary)\b", wanted
+            ):
+                return False
+    return True
+
+
+def tree_name(version: str, files: Sequence[Path]) -> str:
+    """Name an installed tree by everything it follows from."""
+    digest = hashlib.sha256(f"{version} {os.environ.get('STACK', '')}".encode())
+    for path in files:
+        digest.update(f"\0{path}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def install(build: Path, cache: Path, venv: Path, version: str, lock: str, environment: dict[str, str]) -> None:
+    """Make the virtual environment and put everything into it."""
+    python = RUNTIMES / f"python-{version}/bin/python3"
+    settings = {
+        "UV_CACHE_DIR": str(cache / "uv"),
+        "UV_LINK_MODE": "copy",
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_PROJECT_ENVIRONMENT": str(venv),
+        "UV_NO_PROGRESS": "1",
+        "UV_COMPILE_BYTECODE": "1",
+        # The source never changes in a slug, so Python need not look whether it did.
+        "PYC_INVALIDATION_MODE": "UNCHECKED_HASH",
+        "VIRTUAL_ENV": str(venv),
+    }
+    step(f"Installing dependencies from {lock} with uv")
+    run([UV, "venv", "--quiet", "--python", python, venv], build, environment | settings, "No environment was made.")
+    if lock == "uv.lock":
+        command = [UV, "sync", "--locked", "--no-default-groups", "--python", python]
+    else:
+        command = [UV, "pip", "install", "--requirement", lock]
+    run(command, build, environment | settings, f"The dependencies in {lock} could not be installed.")
+    for stamp in venv.glob("lib/python*/site-packages/*.dist-info/uv_cache.json"):
+        # Holds the time a local file was last changed, so that equal sources would give unequal slugs.
+        stamp.unlink()
+        record = stamp.with_name("RECORD")
+        lines = record.read_text().splitlines(keepends=True)
+        record.write_text("".join(line for line in lines if "/uv_cache.json," not in line))
+
+
+def keep(venv: Path, kept: Path) -> None:
+    """Store a copy for the next build, whole or not at all, in the place of older ones."""
+    new = kept.parent.with_name("python.new")
+    shutil.rmtree(new, ignore_errors=True)
+    copy_tree(venv, new / kept.name)
+    shutil.rmtree(kept.parent, ignore_errors=True)
+    new.rename(kept.parent)
+
+
+def copy_tree(origin: Path, to: Path) -> None:
+    """Copy with everything kept as it is; `cp` is several times faster than Python here."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["cp", "-a", origin, to], check=True)
+
+
+def collect_static(build: Path, venv: Path, environment: dict[str, str]) -> None:
+    """Gather a Django project's static files, as Heroku does."""
+    django = any(venv.glob("lib/python*/site-packages/django/core"))
+    if not (build / "manage.py").is_file() or not django or environment.get("DISABLE_COLLECTSTATIC", "0") != "0":
+        return
+    step("$ python manage.py collectstatic --noinput")
+    run(
+        [venv / "bin/python", "manage.py", "collectstatic", "--noinput"],
+        build,
+        environment | {"PYTHONPATH": str(build), "PYTHONDONTWRITEBYTECODE": "1"},
+        "collectstatic failed; correct it, or set DISABLE_COLLECTSTATIC=1 among the build's config.",
+    )
+
+
+def build_config(config: Path) -> dict[str, str]:
+    """Return the variables that the build may see, one file each."""
+    return {path.name: path.read_text() for path in config.iterdir()} if config.is_dir() else {}
+
+
+def run(command: Sequence[str | Path], cwd: Path, environment: dict[str, str], failure: str) -> None:
+    """Run a command whose output is part of the build's."""
+    sys.stdout.flush()
+    if subprocess.run(command, cwd=cwd, env=environment, check=False, stderr=subprocess.STDOUT).returncode:
+        refuse(failure)
+
+
+def step(text: str) -> None:
+    """Say what is done now."""
+    print(f"-----> {text}", flush=True)
+
+
+def refuse(text: str) -> NoReturn:
+    """End the build with a line for the person who can put it right."""
+    print(f" !     {text}", flush=True)
+    raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:5]))

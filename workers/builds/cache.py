@@ -1,0 +1,66 @@
+"""Build caches, taken and given back by renaming: no locks, no owner to forget, nothing half-written to be found.
+
+A build moves a cache directory into its own work directory, so nobody else can see it; one that fails to give it back
+(killed, timed out) only costs the next build its head start. Builds of one key at the same time each have their own.
+"""
+
+import asyncio
+import hashlib
+import secrets
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.domain.model import Trust
+
+_KEPT = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheStore:
+    """The caches under `data`, by trust and key; those of `fork` are never given to `own` and vice versa."""
+
+    data: Path
+
+    async def take(self, key: str, *, trust: Trust, to: Path) -> None:
+        """Move the newest cache to `to`, or make an empty one there."""
+        await asyncio.to_thread(_take, self._shelf(key, trust), to)
+
+    async def give_back(self, key: str, cache: Path, *, trust: Trust) -> None:
+        """Put a cache where the next build finds it, and delete those beyond the newest few."""
+        await asyncio.to_thread(_give_back, self._shelf(key, trust), cache)
+
+    async def purge(self, key: str) -> None:
+        """Forget everything kept under `key`."""
+        for trust in Trust:
+            await asyncio.to_thread(shutil.rmtree, self._shelf(key, trust), ignore_errors=True)
+
+    def _shelf(self, key: str, trust: Trust) -> Path:
+        # Keys may be made of names; their digest is always a good file name.
+        return self.data / "caches" / trust.value / hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
+def _newest_first(shelf: Path) -> list[Path]:
+    """List by name, which starts with a growing serial number of one width."""
+    return sorted(shelf.iterdir(), reverse=True) if shelf.is_dir() else []
+
+
+def _take(shelf: Path, to: Path) -> None:
+    for cache in _newest_first(shelf):
+        try:
+            cache.rename(to)
+        except FileNotFoundError:
+            continue  # another build was faster
+        return
+    to.mkdir(parents=True)
+
+
+def _give_back(shelf: Path, cache: Path) -> None:
+    shelf.mkdir(parents=True, exist_ok=True)
+    newest = _newest_first(shelf)
+    serial = int(newest[0].name.partition("-")[0]) + 1 if newest else 1
+    with suppress(FileNotFoundError):  # thrown away as untrustworthy, or given back before a kill
+        cache.rename(shelf / f"{serial:012d}-{secrets.token_hex(4)}")
+    for old in _newest_first(shelf)[_KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,60 @@
+"""Running git, tar and the like beside the event loop: bounded in time, ended as a whole group when given up."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from service.domain.errors import Transient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """How a process ended."""
+
+    code: int
+    stdout: bytes
+    stderr: str
+
+    @property
+    def cause(self) -> str:
+        """The last line it complained with."""
+        lines = self.stderr.strip().splitlines()
+        return lines[-1].strip() if lines else f"exit code {self.code}"
+
+
+async def run(
+    argv: Sequence[str | Path],
+    *,
+    env: Mapping[str, str],
+    seconds: float,
+    cwd: Path | None = None,
+    stdin: bytes | None = None,
+    stdout: BinaryIO | None = None,
+) -> Finished:
+    """Run to the end; a process that takes longer than `seconds` is ended and reported as `Transient`."""
+    process = await asyncio.create_subprocess_exec(
+        *map(str, argv),
+        cwd=cwd,
+        env=dict(env),
+        stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE if stdout is None else stdout,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(seconds):
+            out, err = await process.communicate(stdin)
+    except TimeoutError:
+        raise Transient(f"{Path(argv[0]).name} did not finish within {seconds:.0f} s") from None
+    finally:
+        # git starts git-remote-https and index-pack: only the whole group ends with certainty.
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await asyncio.shield(process.wait())
+    return Finished(code=process.returncode or 0, stdout=out or b"", stderr=err.decode(errors="replace"))

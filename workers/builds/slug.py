@@ -1,0 +1,183 @@
+"""Slugs: a built tree packed the same way every time, named by the sha256 of its bytes, unpacked once.
+
+`data/slugs/TRUST/SHA256.tar.zst` is the truth, checked before it is unpacked; `data/slugs/TRUST/SHA256/` is what apps
+run from, made by renaming a complete tree into place.
+"""
+
+import asyncio
+import errno
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import zstandard
+
+from service.domain.errors import Refused
+from service.domain.model import Trust
+
+log = structlog.get_logger()
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_CHUNK = 1 << 20
+_PACK = (
+    *("tar", "--create", "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner"),
+    *("--format=posix", "--hard-dereference", "--no-xattrs", "--no-acls", "--no-selinux"),
+    # Without a fixed name a pax header carries tar's process id.
+    "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime,delete=mtime",
+)
+_UNPACK = ("tar", "--extract", "--no-same-owner", "--preserve-permissions", "--delay-directory-restore")
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blob:
+    """A packed slug."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlugStore:
+    """The slugs under `data`."""
+
+    data: Path
+    max_bytes: int = 1 << 30
+
+    def blob(self, trust: Trust, sha256: str) -> Path:
+        """Where the packed slug is."""
+        return self._shelf(trust) / f"{_digest(sha256)}.tar.zst"
+
+    async def add(self, tree: Path, *, trust: Trust) -> Blob:
+        """Pack `tree`, which becomes the store's and is gone from its old place. Adding equal content twice is fine."""
+        ours = await asyncio.to_thread(_settle, tree, self.max_bytes)
+        shelf = self._shelf(trust)
+        blob = await asyncio.to_thread(_pack, tree, shelf)
+        log.info("slug packed", sha256=blob.sha256, size=blob.size, trust=trust.value)
+        # What another user's process may have written is unpacked anew, so that nobody but us can change it.
+        await asyncio.to_thread(_put if ours else _discard, tree, shelf / blob.sha256)
+        return blob
+
+    async def unpacked(self, trust: Trust, sha256: str) -> Path:
+        """Return the directory to run from, made on first use; a blob that is not what its name says is refused."""
+        place = self._shelf(trust) / _digest(sha256)
+        if not await asyncio.to_thread(place.is_dir):
+            await asyncio.to_thread(_unpack, self.blob(trust, sha256), place)
+            log.info("slug unpacked", sha256=sha256, trust=trust.value)
+        return place
+
+    async def delete(self, trust: Trust, sha256: str) -> None:
+        """Remove both forms; gone already is fine. Only the caller knows whether a slug is still needed."""
+        await asyncio.to_thread(self.blob(trust, sha256).unlink, missing_ok=True)
+        await asyncio.to_thread(_discard, self._shelf(trust) / sha256)
+
+    def _shelf(self, trust: Trust) -> Path:
+        return self.data / "slugs" / trust.value
+
+
+def _digest(sha256: str) -> str:
+    if not _SHA256.fullmatch(sha256):
+        raise Refused(f"{sha256[:80]!r} does not name a slug")
+    return sha256
+
+
+def _settle(tree: Path, max_bytes: int) -> bool:
+    """Give everything plain modes, so that equal content packs to equal bytes, and say whether all of it is ours."""
+    sizes: Counter[str] = Counter()
+    ours = True
+    for entry, status in _entries(tree):
+        ours = ours and status.st_uid == os.geteuid()
+        sizes[entry.relative_to(tree).parts[0]] += status.st_size
+        if stat.S_ISDIR(status.st_mode):
+            entry.chmod(0o755)
+        elif stat.S_ISREG(status.st_mode):
+            entry.chmod(0o755 if status.st_mode & 0o100 else 0o644)
+        elif not stat.S_ISLNK(status.st_mode):
+            entry.unlink()  # a socket or pipe that a build left: nothing listens on it any more
+    tree.chmod(0o755)
+    if sizes.total() > max_bytes:
+        largest = ", ".join(f"{name} {size >> 20} MB" for name, size in sizes.most_common(3))
+        raise Refused(
+            f"the slug is {sizes.total() >> 20} MB unpacked; the limit is {max_bytes >> 20} MB. "
+            f"The largest parts are {largest}; leave files out with a .slugignore"
+        )
+    return ours
+
+
+def _entries(tree: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    for directory, folders, files in os.walk(tree):
+        for name in (*folders, *files):
+            path = Path(directory, name)
+            yield path, path.lstat()
+
+
+def _pack(tree: Path, shelf: Path) -> Blob:
+    shelf.mkdir(parents=True, exist_ok=True)
+    argv = [*_PACK, "--directory", str(tree), "."]
+    with tempfile.NamedTemporaryFile(dir=shelf, prefix=".new-", delete=False) as file:
+        new = Path(file.name)
+        try:
+            with subprocess.Popen(argv, stdout=subprocess.PIPE, env=_ENVIRONMENT) as tar:
+                assert tar.stdout is not None
+                zstandard.ZstdCompressor(level=3, threads=2).copy_stream(tar.stdout, file, read_size=_CHUNK)
+            if tar.returncode:
+                raise Refused(f"the slug could not be packed (tar ended with {tar.returncode})")
+            file.flush()
+            os.fsync(file.fileno())
+            with new.open("rb") as packed:
+                sha256 = hashlib.file_digest(packed, "sha256").hexdigest()
+            blob = Blob(sha256=sha256, size=new.stat().st_size)
+            new.chmod(0o644)
+            new.replace(shelf / f"{sha256}.tar.zst")
+        finally:
+            new.unlink(missing_ok=True)
+    return blob
+
+
+def _unpack(blob: Path, place: Path) -> None:
+    try:
+        file = blob.open("rb")
+    except FileNotFoundError:
+        raise Refused(f"slug {place.name[:12]} is no longer stored; deploy again", code="not_found") from None
+    with file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != place.name:
+            raise Refused(f"slug {place.name[:12]} was changed after it was built and is not used; deploy again")
+        file.seek(0)
+        new = Path(tempfile.mkdtemp(dir=place.parent, prefix=".new-"))
+        argv = [*_UNPACK, "--directory", str(new)]
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, env=_ENVIRONMENT) as tar:
+            assert tar.stdin is not None
+            zstandard.ZstdDecompressor().copy_stream(file, tar.stdin, write_size=_CHUNK)
+        if tar.returncode:
+            shutil.rmtree(new)
+            raise Refused(f"slug {place.name[:12]} could not be unpacked (tar ended with {tar.returncode})")
+    _put(new, place)
+
+
+def _put(tree: Path, place: Path) -> None:
+    """Put a complete tree in its place; whoever was first there wins, as the content is the same."""
+    try:
+        tree.rename(place)
+    except OSError as error:
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise
+        shutil.rmtree(tree)
+
+
+def _discard(tree: Path, _place: Path | None = None) -> None:
+    """Delete a tree in a way that never shows a half of it under its name."""
+    gone = tree.with_name(f".gone-{secrets.token_hex(8)}")
+    with suppress(FileNotFoundError):
+        tree.rename(gone)
+        shutil.rmtree(gone)

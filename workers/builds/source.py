@@ -1,0 +1,270 @@
+"""Commits of a repository: fetched by sha into a bare mirror, read and exported without trusting a word in them.
+
+Every repository has two mirrors, by its numeric id: one for what its own branches reach and a quarantine for objects
+of forks. GitHub serves fork objects from the base repository's URL too, so having an object proves nothing: `own` is
+what `is_reachable` from a branch head read at that time.
+"""
+
+import asyncio
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from service.domain.errors import Refused, Transient
+from service.domain.model import Sha, Trust
+from workers.builds import archive
+from workers.builds.git import Git
+from workers.builds.locks import exclusive
+from workers.builds.processes import Finished
+
+log = structlog.get_logger()
+
+MANIFEST_LIMIT = 64 * 1024
+SOURCE_LIMIT = 2 * 1024**3
+
+_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_MISSING = ("not our ref", "couldn't find remote ref", "no such remote ref", "upload-pack: not our ref")
+_DENIED = ("authentication failed", "could not read username", "repository not found", "returned error: 403")
+_CORRUPT = (
+    *("not a git repository", "bad object", "is corrupt", "is empty", "unable to read", "inflate:"),
+    *("does not match index", "packfile", "bad tree", "bad config", "unable to parse", "missing blob"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remote:
+    """Where a repository is fetched from, and as whom."""
+
+    repository_id: int
+    url: str
+    token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The mirrors under `data`."""
+
+    data: Path
+    git: Git = field(default_factory=Git)
+    fetch_seconds: float = 600.0
+
+    def mirror(self, repository_id: int, trust: Trust) -> Path:
+        """Where the objects of that trust are."""
+        suffix = "-forks" if trust is Trust.FORK else ""
+        return self.data / "mirrors" / f"{int(repository_id)}{suffix}.git"
+
+    async def fetch(self, remote: Remote, sha: Sha, *, trust: Trust, pull: int | None = None) -> None:
+        """Have the commit `sha`; `pull` names a pull request whose head it may be, where a server hides shas.
+
+        Raises `Refused` when the remote does not have it or denies access, `Transient` when it cannot be reached.
+        """
+        mirror = self.mirror(remote.repository_id, _checked(sha, trust))
+        async with exclusive(mirror.with_suffix(".lock")):
+            if await self._has(mirror, sha):
+                return
+            done = await self._fetched(mirror, remote, f"+{sha}:refs/towpath/{sha}")
+            if done.code and _says(done, _MISSING) and pull is not None:
+                done = await self._fetched_head(mirror, remote, sha, pull)
+            _raise_for(done, remote, sha)
+            if not await self._has(mirror, sha):
+                raise Refused(f"{sha[:7]} is not a commit of the repository", code="not_found")
+        log.info("commit fetched", repository=remote.repository_id, sha=sha, trust=trust.value)
+
+    async def is_reachable(self, repository_id: int, sha: Sha, heads: Iterable[Sha]) -> bool:
+        """Whether one of the branch `heads`, fetched before as own, contains `sha`."""
+        mirror = self.mirror(repository_id, _checked(sha, Trust.OWN))
+        known = [head for head in heads if _SHA.fullmatch(head)]
+        wanted = "\n".join((sha, *(f"^{head}" for head in known)))
+        # Lists what `sha` has beyond the heads: nothing when one of them contains it.
+        done = await self.git("rev-list", "--max-count=1", "--stdin", at=mirror, stdin=wanted.encode())
+        if done.code and sha in done.stderr:
+            return False  # not even there
+        if done.code:
+            raise Transient(f"the branches of the repository could not be compared: {done.cause}")
+        return bool(known) and not done.stdout.strip()
+
+    async def tree_of(self, repository_id: int, sha: Sha, *, trust: Trust, root: str = "") -> str:
+        """Name the content of the root directory at that commit: equal trees hold equal files."""
+        mirror = self.mirror(repository_id, _checked(sha, trust))
+        root = _root(root)
+        if not root:
+            done = await self.git("rev-parse", "--verify", "--end-of-options", f"{sha}^{{tree}}", at=mirror)
+        else:
+            done = await self.git("ls-tree", "-z", "--full-tree", sha, "--", root, at=mirror)
+        self._raise_unreadable(done, sha)
+        fields = done.stdout.partition(b"\t")[0].split()
+        if root and (len(fields) != 3 or fields[1] != b"tree"):
+            raise Refused(f"the root directory {root} is not a directory at {sha[:7]}")
+        return fields[-1].decode()
+
+    async def read_file(
+        self, repository_id: int, sha: Sha, path: str, *, trust: Trust, limit: int = MANIFEST_LIMIT
+    ) -> str | None:
+        """Return the text of a regular file of the commit, None if there is none; anything odd is `Refused`."""
+        mirror = self.mirror(repository_id, _checked(sha, trust))
+        done = await self.git("ls-tree", "-z", "-l", "--full-tree", sha, "--", _root(path), at=mirror)
+        self._raise_unreadable(done, sha)
+        if not done.stdout:
+            return None
+        mode, kind, blob, size = done.stdout.partition(b"\t")[0].decode().split()
+        if mode == "120000":
+            raise Refused(f"{path} is a symbolic link; it must be a file of its own")
+        if kind != "blob":
+            raise Refused(f"{path} is not a file")
+        check_size(path, int(size), limit)
+        content = await self.git("cat-file", "blob", blob, at=mirror)
+        self._raise_unreadable(content, sha)
+        return as_text(path, content.stdout)
+
+    async def export(self, repository_id: int, sha: Sha, dest: Path, *, trust: Trust, root: str = "") -> None:
+        """Write the files of the root directory at that commit into the new directory `dest`."""
+        tree = await self.tree_of(repository_id, sha, trust=trust, root=root)
+        mirror = self.mirror(repository_id, trust)
+        with tempfile.NamedTemporaryFile(dir=dest.parent, suffix=".tar") as tar:
+            done = await self.git("archive", "--format=tar", tree, at=mirror, stdout=tar, seconds=300)
+            self._raise_unreadable(done, sha)
+            await archive.unpack(Path(tar.name), dest, max_bytes=SOURCE_LIMIT)
+
+    async def clone(self, url: str, dest: Path) -> str:
+        """Fetch `URL[#REF]` (a buildpack's repository) into the new directory `dest` and return its commit."""
+        address, _, ref = url.partition("#")
+        version = await self.resolve(url)
+        await asyncio.to_thread(_new_mirror, dest)
+        for args in (("init", "--quiet"), ("fetch", "--quiet", "--depth=1", "--end-of-options", address, version)):
+            done = await self.git(*args, at=dest, url=address, seconds=self.fetch_seconds)
+            if done.code:
+                raise Transient(f"buildpack {address} could not be fetched ({ref or 'HEAD'}): {done.cause}")
+        done = await self.git("checkout", "--quiet", "--detach", version, at=dest)
+        if done.code:
+            raise Refused(f"buildpack {address} could not be checked out: {done.cause}")
+        return version
+
+    async def resolve(self, url: str) -> str:
+        """Return the commit that `URL[#REF]` means now; a full sha stands for itself."""
+        address, _, ref = url.partition("#")
+        if _SHA.fullmatch(ref):
+            return ref
+        wanted = ("HEAD",) if not ref else (f"refs/heads/{ref}", f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}")
+        done = await self.git("ls-remote", "--end-of-options", address, *wanted, at=Path("/"), url=address)
+        if done.code:
+            raise Transient(f"buildpack {address} could not be reached: {done.cause}")
+        found = dict(reversed(line.split("\t", 1)) for line in done.stdout.decode().splitlines())
+        for name in wanted:
+            if name in found:
+                return str(found[name])
+        raise Refused(f"buildpack {address} has no branch or tag named {ref or 'HEAD'}")
+
+    async def _has(self, mirror: Path, sha: str) -> bool:
+        if not mirror.exists():
+            return False
+        return not (
+            await self.git("rev-parse", "--quiet", "--verify", f"refs/towpath/{sha}^{{commit}}", at=mirror)
+        ).code
+
+    async def _fetched_head(self, mirror: Path, remote: Remote, sha: Sha, pull: int) -> Finished:
+        """Fetch the head of a pull request, and name it by its sha if it is the one wanted."""
+        head = f"refs/towpath/pull-{int(pull)}"
+        done = await self._fetched(mirror, remote, f"+refs/pull/{int(pull)}/head:{head}")
+        if done.code:
+            return done
+        found = await self.git("rev-parse", "--verify", head, at=mirror)
+        if found.stdout.decode().strip() != sha:
+            raise Refused(f"{sha[:7]} is not the head of pull request #{pull} any more", code="not_found")
+        return await self.git("update-ref", f"refs/towpath/{sha}", sha, at=mirror)
+
+    async def _fetched(self, mirror: Path, remote: Remote, refspec: str) -> Finished:
+        """Fetch one refspec; a mirror that turns out damaged is thrown away and begun anew, once."""
+        await self._ready(mirror)
+        done = await self._fetch_once(mirror, remote, refspec)
+        if done.code and _says(done, _CORRUPT):
+            log.warning("mirror damaged, fetched anew", mirror=mirror.name, cause=done.cause)
+            await asyncio.to_thread(shutil.rmtree, mirror)
+            await self._ready(mirror)
+            done = await self._fetch_once(mirror, remote, refspec)
+        return done
+
+    async def _fetch_once(self, mirror: Path, remote: Remote, refspec: str) -> Finished:
+        return await self.git(
+            *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"),
+            *("--end-of-options", remote.url, refspec),
+            at=mirror,
+            url=remote.url,
+            token=remote.token,
+            seconds=self.fetch_seconds,
+        )
+
+    async def _ready(self, mirror: Path) -> None:
+        if (mirror / "info/attributes").exists():
+            return
+        await asyncio.to_thread(shutil.rmtree, mirror, ignore_errors=True)
+        await asyncio.to_thread(_new_mirror, mirror)
+        done = await self.git("init", "--quiet", "--bare", "--template=", at=mirror)
+        if done.code:
+            raise Transient(f"no mirror could be made: {done.cause}")
+        await asyncio.to_thread(_deploy_everything, mirror)
+
+    def _raise_unreadable(self, done: Finished, sha: Sha) -> None:
+        if done.code:
+            raise Transient(f"commit {sha[:7]} could not be read: {done.cause}")
+
+
+def as_text(path: str, content: bytes) -> str:
+    """Decode what a person wrote, or say what is wrong with it."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Refused(f"{path} is not UTF-8 text") from None
+    if "\0" in text:
+        raise Refused(f"{path} is a binary file")
+    return text
+
+
+def check_size(path: str, size: int, limit: int) -> None:
+    """Raise `Refused` when a file is larger than anyone writes by hand."""
+    if size > limit:
+        shown = f"{size / 2**20:.0f} MB" if size >= 2**20 else f"{size / 2**10:.0f} kB"
+        raise Refused(f"{path} is {shown}; the limit is {limit >> 10} kB")
+
+
+def _checked(sha: str, trust: Trust) -> Trust:
+    if not _SHA.fullmatch(sha):
+        raise Refused(f"{sha[:60]!r} is not a full commit id")
+    return trust
+
+
+def _root(root: str) -> str:
+    root = root.strip("/")
+    if ".." in root.split("/") or "\0" in root:
+        raise Refused(f"the path {root!r} lies outside of the repository")
+    return root
+
+
+def _new_mirror(mirror: Path) -> None:
+    mirror.mkdir(parents=True, mode=0o700)
+
+
+def _deploy_everything(mirror: Path) -> None:
+    # `git archive` leaves out `export-ignore`d files; a deployed tree is the whole tree, as in a checkout.
+    info = mirror / "info"
+    info.mkdir(exist_ok=True)
+    (info / "attributes").write_text("* -export-ignore -export-subst\n")
+
+
+def _says(done: Finished, signs: Sequence[str]) -> bool:
+    text = done.stderr.lower()
+    return any(sign in text for sign in signs)
+
+
+def _raise_for(done: Finished, remote: Remote, sha: Sha) -> None:
+    if not done.code:
+        return
+    if _says(done, _MISSING):
+        raise Refused(f"commit {sha[:7]} is not in the repository (any more)", code="not_found")
+    if _says(done, _DENIED):
+        raise Refused("the repository cannot be read; check that Towpath still has access to it", code="forbidden")
+    raise Transient(f"the repository could not be fetched: {done.cause.replace(remote.token or chr(0), '***')}")

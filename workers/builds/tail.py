@@ -1,0 +1,38 @@
+"""The end of a build's output, kept while it streams by: where the cause of a failure stands."""
+
+import re
+from collections import deque
+from dataclasses import dataclass, field
+
+from workers.platforms.base import Log
+
+_COLOR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
+_SHOWN_LINES = 6
+_LONGEST_LINE = 300
+
+
+@dataclass(slots=True, kw_only=True)
+class Tail:
+    """A log that passes everything on and remembers the last lines."""
+
+    log: Log
+    _lines: deque[str] = field(default_factory=lambda: deque(maxlen=50))
+    _rest: str = ""
+
+    async def write(self, text: str) -> None:
+        """Pass on; lines may come in parts."""
+        await self.log.write(text)
+        *lines, rest = (self._rest + text).split("\n")
+        self._rest = rest[-4 * _LONGEST_LINE :]
+        self._lines.extend(line for line in lines if line.strip())
+
+    def cause(self) -> str:
+        """Return the last lines of the step that failed, without colors and markers; empty if nothing was said."""
+        said: list[str] = []
+        for line in reversed([*self._lines, self._rest]):
+            clean = _COLOR.sub("", line).removeprefix(" !").strip()[:_LONGEST_LINE]
+            if clean.startswith("----->") or len(said) == _SHOWN_LINES:
+                break
+            if clean:
+                said.append(clean)
+        return "\n".join(reversed(said))
