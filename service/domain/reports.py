@@ -1,117 +1,275 @@
-"""What GitHub should show: pure descriptions, kept true by `workers/jobs/report.py`."""
+"""What GitHub should show: pure descriptions, kept true by `workers/jobs/report.py`.
+
+A check is `in_progress` only while work on the commit is queued or running; whatever waits for somebody or something
+else is completed and neutral, so that no pull request hangs on it.
+"""
 
 from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final, assert_never
 
-from service.domain.model import (
-    App,
-    BuildState,
-    Release,
-    ReleaseState,
-    RequestState,
-    ReviewState,
-    Sha,
-    Stage,
+from service.domain.ci_gate import OUR_PREFIX, is_stopped
+from service.domain.model import BuildState, ReleaseState, RequestState, ReviewState, Stage
+from service.domain.report_text import LONGEST_DESCRIPTION, cell, cut, link, table, with_log
+from service.domain.report_views import (
+    CheckAction,
+    CheckContent,
+    CheckDeploy,
+    CheckReview,
+    CheckView,
+    DeploymentView,
+    GithubDeploymentContent,
+    StatusContent,
 )
+from service.domain.review_rules import ASKED, BOT, CLOSED, FORK, MOVED, SWITCHED_OFF
+
+__all__ = [
+    "CheckView",
+    "CheckReview",
+    "CheckDeploy",
+    "DeploymentView",
+    "CheckContent",
+    "CheckAction",
+    "StatusContent",
+    "GithubDeploymentContent",
+    "describe_check",
+    "describe_status",
+    "describe_github_deployment",
+]
+
+
+class _Outcome(Enum):
+    QUEUED = auto()
+    RUNNING = auto()
+    SUCCESS = auto()
+    FAILURE = auto()
+    NEUTRAL = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckReview:
-    """The review app's part of a check. `build` and `release` are those of this commit, None before they exist."""
-
-    app_name: str
-    state: ReviewState
-    reason: str
-    url: str
-    build: BuildState | None = None
-    release: ReleaseState | None = None
-    error: str = ""
-    log_tail: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckDeploy:
-    """An auto-deploy of the commit. `state` is None while nothing is queued: `reason` says what it waits for."""
-
+class _Part:
+    outcome: _Outcome
     app_name: str
     stage: Stage
-    state: RequestState | None
+    word: str
     reason: str
     url: str
-    error: str = ""
+
+    @property
+    def title(self) -> str:
+        return f"{self.app_name}: {self.word}{f' ({self.reason})' if self.reason else ''}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckView:
-    """All that one pipeline does with one commit."""
-
-    pipeline: str
-    sha: Sha
-    review: CheckReview | None = None
-    deploys: tuple[CheckDeploy, ...] = ()
-    details_url: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentView:
-    """A release as GitHub's deployment. `current` is false once a later release serves, `gone` once the app is away."""
-
-    release: Release
-    app: App
-    pipeline: str
-    stage: Stage
-    url: str
-    log_url: str = ""
-    current: bool = True
-    crashed: bool = False
-    gone: bool = False
+_CREATE: Final = CheckAction(label="Create review app", description="Build this commit and run it", identifier="create")
+_ANYWAY: Final = CheckAction(
+    label="Deploy anyway", description="Deploy this commit without CI", identifier="deploy_anyway"
+)
+_REBUILD: Final = CheckAction(label="Rebuild", description="Build and deploy this commit again", identifier="rebuild")
+_DESTROY: Final = CheckAction(label="Destroy", description="Take the review app away", identifier="destroy")
+_NOT_TO_CREATE: Final = frozenset({FORK, BOT, CLOSED, SWITCHED_OFF, MOVED, ASKED})
+_MOST_ACTIONS: Final = 3
+_LONGEST_TITLE: Final = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckAction:
-    """A button on a check. GitHub takes 20 characters of label and identifier and 40 of description."""
-
-    label: str
-    description: str
-    identifier: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckContent:
-    """A check run's content. `conclusion` is None until it is `completed`."""
-
-    name: str
-    sha: Sha
-    status: str
-    conclusion: str | None
-    title: str
-    summary: str
-    actions: tuple[CheckAction, ...]
-    details_url: str
-    terminal: bool
+def describe_check(view: CheckView) -> CheckContent:
+    """The check run of a commit in a pipeline."""
+    parts = _parts(view)
+    status, conclusion = _verdict(parts)
+    log = view.review.log_tail if view.review is not None else ""
+    return CheckContent(
+        name=f"{OUR_PREFIX}{view.pipeline}",
+        sha=view.sha,
+        status=status,
+        conclusion=conclusion,
+        title=_title(parts),
+        summary=with_log(_summary(view, parts), log),
+        actions=_actions(view)[:_MOST_ACTIONS],
+        details_url=link(view.details_url),
+        terminal=conclusion is not None,
+    )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusContent:
-    """A commit status: what is shown where there is no GitHub App."""
+def describe_status(view: CheckView) -> StatusContent:
+    """The same as a commit status, which knows no neutral: what does not block is a success that says why."""
+    parts = _parts(view)
+    _, conclusion = _verdict(parts)
+    state = {None: "pending", "failure": "failure"}.get(conclusion, "success")
+    return StatusContent(
+        context=f"{OUR_PREFIX}{view.pipeline}",
+        sha=view.sha,
+        state=state,
+        description=cut(_title(parts), LONGEST_DESCRIPTION),
+        target_url=link(view.details_url) or next((link(part.url) for part in parts if link(part.url)), ""),
+        terminal=conclusion is not None,
+    )
 
-    context: str
-    sha: Sha
-    state: str
-    description: str
-    target_url: str
-    terminal: bool
+
+def describe_github_deployment(view: DeploymentView) -> GithubDeploymentContent:
+    """The GitHub deployment of a release."""
+    state, text = _deployment_state(view)
+    return GithubDeploymentContent(
+        environment=f"{view.pipeline}/{view.app.name}",
+        sha=view.release.commit,
+        state=state,
+        description=cut(f"v{view.release.version} {text}", LONGEST_DESCRIPTION),
+        transient_environment=view.stage is Stage.REVIEW,
+        production_environment=view.stage is Stage.PRODUCTION,
+        environment_url=link(view.url) if state == "success" else "",
+        log_url=link(view.log_url),
+        terminal=state not in {"queued", "in_progress"},
+    )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GithubDeploymentContent:
-    """A GitHub deployment and its newest status."""
+def _deployment_state(view: DeploymentView) -> tuple[str, str]:
+    release = view.release
+    if view.gone:
+        return "inactive", "is gone: the app was destroyed"
+    match release.state:
+        case ReleaseState.PENDING:
+            return ("in_progress", "is being released") if view.started else ("queued", "waits for its turn")
+        case ReleaseState.FAILED:
+            internal = release.error.startswith("internal error")
+            return "error" if internal else "failure", f"failed: {release.error or 'see the log'}"
+        case ReleaseState.EXPIRED:
+            return "inactive", "is no longer kept"
+        case ReleaseState.SUCCEEDED:
+            if not view.current:
+                return "inactive", "was replaced by a later release"
+            return (
+                ("failure", "crashed after it went live") if view.crashed else ("success", f"({release.description})")
+            )
+        case _:
+            assert_never(release.state)
 
-    environment: str
-    sha: Sha | None
-    state: str
-    description: str
-    transient_environment: bool
-    production_environment: bool
-    environment_url: str
-    log_url: str
-    terminal: bool
+
+def _parts(view: CheckView) -> list[_Part]:
+    parts = [_review_part(view.review)] if view.review is not None else []
+    return parts + [_deploy_part(deploy) for deploy in view.deploys]
+
+
+def _review_part(review: CheckReview) -> _Part:
+    outcome = _review_outcome(review)
+    word = review.state.value if review.state is not ReviewState.LIVE else _WORDS[outcome]
+    shown = outcome in {_Outcome.SUCCESS, _Outcome.QUEUED, _Outcome.RUNNING} or review.state is ReviewState.LIVE
+    return _Part(
+        outcome=outcome,
+        app_name=review.app_name or "review app",
+        stage=Stage.REVIEW,
+        word=word,
+        reason=review.error if outcome is _Outcome.FAILURE and review.error else review.reason,
+        url=review.url if shown else "",
+    )
+
+
+def _review_outcome(review: CheckReview) -> _Outcome:
+    match review.state:
+        case ReviewState.CREATING:
+            return _Outcome.RUNNING
+        case ReviewState.LIVE:
+            return _live_outcome(review)
+        case ReviewState.FAILED:
+            return _Outcome.FAILURE
+        case (
+            ReviewState.WAITING
+            | ReviewState.SUSPENDED
+            | ReviewState.DESTROYING
+            | ReviewState.DESTROYED
+            | ReviewState.SKIPPED
+        ):
+            return _Outcome.NEUTRAL
+        case _:
+            assert_never(review.state)
+
+
+def _live_outcome(review: CheckReview) -> _Outcome:
+    """The app serves; the question is whether it serves this commit."""
+    if review.request is not None:
+        return _OUTCOMES[review.request]
+    if BuildState.FAILED is review.build or ReleaseState.FAILED is review.release:
+        return _Outcome.FAILURE
+    if BuildState.PENDING is review.build or ReleaseState.PENDING is review.release:
+        return _Outcome.RUNNING
+    return _Outcome.SUCCESS if ReleaseState.SUCCEEDED is review.release else _Outcome.NEUTRAL
+
+
+def _deploy_part(deploy: CheckDeploy) -> _Part:
+    outcome = _OUTCOMES[deploy.state] if deploy.state is not None else _Outcome.NEUTRAL
+    return _Part(
+        outcome=outcome,
+        app_name=deploy.app_name,
+        stage=deploy.stage,
+        word=deploy.state.value if deploy.state is not None else "waiting",
+        reason=deploy.error or deploy.reason,
+        url=deploy.url,
+    )
+
+
+_OUTCOMES: Final = {
+    RequestState.QUEUED: _Outcome.QUEUED,
+    RequestState.RUNNING: _Outcome.RUNNING,
+    RequestState.SUCCEEDED: _Outcome.SUCCESS,
+    RequestState.FAILED: _Outcome.FAILURE,
+    RequestState.SUPERSEDED: _Outcome.NEUTRAL,
+    RequestState.CANCELLED: _Outcome.NEUTRAL,
+}
+_WORDS: Final = {
+    _Outcome.QUEUED: "queued",
+    _Outcome.RUNNING: "updating",
+    _Outcome.SUCCESS: "live",
+    _Outcome.FAILURE: "update failed",
+    _Outcome.NEUTRAL: "live with another commit",
+}
+
+
+def _verdict(parts: list[_Part]) -> tuple[str, str | None]:
+    outcomes = {part.outcome for part in parts}
+    if _Outcome.RUNNING in outcomes:
+        return "in_progress", None
+    if _Outcome.QUEUED in outcomes:
+        return "queued", None
+    for outcome, conclusion in ((_Outcome.FAILURE, "failure"), (_Outcome.SUCCESS, "success")):
+        if outcome in outcomes:
+            return "completed", conclusion
+    return "completed", "neutral"
+
+
+def _title(parts: list[_Part]) -> str:
+    return cut("; ".join(part.title for part in parts) or "Nothing to do for this commit", _LONGEST_TITLE)
+
+
+def _summary(view: CheckView, parts: list[_Part]) -> str:
+    if not parts:
+        return f"`{view.sha[:7]}` concerns no app of this pipeline."
+    rows = [
+        (
+            f"[{cell(part.app_name)}]({link(part.url)})" if link(part.url) else cell(part.app_name),
+            part.stage.value,
+            cell(part.word),
+            cell(part.reason),
+        )
+        for part in parts
+    ]
+    addresses = [link(part.url) for part in parts if link(part.url)]
+    lines = [f"Commit `{view.sha[:7]}`", table(("App", "Stage", "State", "Why"), rows), *addresses]
+    return "\n\n".join(lines)
+
+
+def _actions(view: CheckView) -> tuple[CheckAction, ...]:
+    review = view.review
+    reasons = [deploy.reason for deploy in view.deploys if deploy.state is None]
+    if review is None:
+        return (_ANYWAY,) if any(is_stopped(reason) for reason in reasons) else ()
+    reasons.append(review.reason)
+    stopped = (_ANYWAY,) if any(is_stopped(reason) for reason in reasons) else ()
+    match review.state:
+        case ReviewState.WAITING | ReviewState.DESTROYED | ReviewState.SKIPPED:
+            creatable = not stopped and review.reason not in _NOT_TO_CREATE
+            return (*stopped, _CREATE) if creatable else stopped
+        case ReviewState.CREATING:
+            return (*stopped, _DESTROY)
+        case ReviewState.LIVE | ReviewState.FAILED | ReviewState.SUSPENDED:
+            return (*stopped, _REBUILD, _DESTROY)
+        case ReviewState.DESTROYING:
+            return stopped
+        case _:
+            assert_never(review.state)

@@ -1,0 +1,117 @@
+"""What a report is made from, and what it says: the two ends of `reports.py`."""
+
+from dataclasses import dataclass
+
+from service.domain.model import App, BuildState, Release, ReleaseState, RequestState, ReviewState, Sha, Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckReview:
+    """The review app's part of a check.
+
+    `request`, `build` and `release` are those of this commit, None before they exist.
+    """
+
+    app_name: str
+    state: ReviewState
+    reason: str
+    url: str
+    request: RequestState | None = None
+    build: BuildState | None = None
+    release: ReleaseState | None = None
+    error: str = ""
+    log_tail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckDeploy:
+    """An auto-deploy of the commit. `state` is None while nothing is queued: `reason` says what it waits for."""
+
+    app_name: str
+    stage: Stage
+    state: RequestState | None
+    reason: str
+    url: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckView:
+    """All that one pipeline does with one commit."""
+
+    pipeline: str
+    sha: Sha
+    review: CheckReview | None = None
+    deploys: tuple[CheckDeploy, ...] = ()
+    details_url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentView:
+    """A release as GitHub's deployment.
+
+    `started` is false while it waits for its turn, `current` once a later release serves; `gone` is true once the app
+    is away.
+    """
+
+    release: Release
+    app: App
+    pipeline: str
+    stage: Stage
+    url: str
+    log_url: str = ""
+    started: bool = True
+    current: bool = True
+    crashed: bool = False
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckAction:
+    """A button on a check. GitHub takes 20 characters of label and identifier and 40 of description."""
+
+    label: str
+    description: str
+    identifier: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckContent:
+    """A check run's content. `conclusion` is None until it is `completed`."""
+
+    name: str
+    sha: Sha
+    status: str
+    conclusion: str | None
+    title: str
+    summary: str
+    actions: tuple[CheckAction, ...]
+    details_url: str
+    terminal: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusContent:
+    """A commit status: what is shown where there is no GitHub App."""
+
+    context: str
+    sha: Sha
+    state: str
+    description: str
+    target_url: str
+    terminal: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GithubDeploymentContent:
+    """A GitHub deployment and its newest status."""
+
+    environment: str
+    sha: Sha | None
+    state: str
+    description: str
+    transient_environment: bool
+    production_environment: bool
+    environment_url: str
+    log_url: str
+    terminal: bool
