@@ -13,7 +13,7 @@ from service.store import users
 from service.web.errors import error_response
 from service.web.keys import CALLER, CONTEXT, Caller
 
-# These prove themselves otherwise (a webhook's signature, an unguessable key in the address, a session) or tell nothing.
+# These prove themselves otherwise (by a signature, an unguessable key in the address, a session) or tell nothing.
 _OPEN_PATHS = frozenset(
     {
         "/healthz",

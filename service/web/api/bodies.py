@@ -256,6 +256,9 @@ class CreateSpace(Body):
 
 Model = TypeVar("Model", bound=BaseModel)
 
+MAX_BODY = 1024 * 1024
+"""Far more than any request here needs; the application's own cap is the webhook receiver's."""
+
 
 def _words(error: ErrorDetails) -> str:
     field = ".".join(str(part) for part in error["loc"] if not str(part)[:1].isupper() and part != "str")
@@ -272,7 +275,7 @@ def _words(error: ErrorDetails) -> str:
 
 async def parse(request: web.Request, model: type[Model]) -> Model:
     """Read the body as `model`; 400 for what is not JSON, 422 naming every field that cannot be used."""
-    raw = await request.read()
+    raw = await request.clone(client_max_size=MAX_BODY).read()
     try:
         data = json.loads(raw) if raw else {}
     except (ValueError, RecursionError):

@@ -72,9 +72,7 @@ async def of_pipeline(request: web.Request) -> web.Response:
 async def of_app(request: web.Request) -> web.Response:
     """GET /apps/APP/pipeline-couplings: the one it is in."""
     identity = app_in_path(request)
-    coupling = await request.app[CONTEXT].db.read(
-        lambda conn: pipelines.coupling_of(conn, find_app(conn, identity).id)
-    )
+    coupling = await request.app[CONTEXT].db.read(lambda conn: pipelines.coupling_of(conn, find_app(conn, identity).id))
     if coupling is None:
         raise not_found("pipeline coupling")
     return await _answer(request, coupling)

@@ -3,12 +3,14 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, select
 
-from service.domain.model import App, SlugId
-from service.store import spaces as space_rows
+from service.domain.model import App, Release, SlugId
+from service.store import apps as app_rows
+from service.store.apps import as_app
+from service.store.releases import as_release
 from service.store.rows import from_json
-from service.store.tables import apps, pipelines, releases, slugs, users
+from service.store.tables import apps, couplings, pipelines, releases, slugs, users
 from service.web.api.shapes import AppShown
 
 
@@ -28,7 +30,7 @@ def show_apps(conn: Connection, listed: Sequence[App]) -> list[AppShown]:
     # Beyond a few, reading all is one plain scan; SQLite also bounds how many values a statement may carry.
     few = [app.id for app in listed] if len(listed) <= 50 else None
     emails = {row.id: row.email for row in conn.execute(select(users.c.id, users.c.email))}
-    spaces = {space.id: space for space in space_rows.listing(conn)}
+    spaces = {space.id: space for space in app_rows.spaces(conn)}
     current = _current_slugs(conn, few)
     shown = []
     for app in listed:
@@ -70,3 +72,16 @@ def slugs_with_release_phase(conn: Connection, wanted: Collection[SlugId]) -> fr
     """Which of these slugs have a `release` process: only their releases have output to show."""
     rows = conn.execute(select(slugs.c.id, slugs.c.process_types).where(slugs.c.id.in_(wanted)))
     return frozenset(row.id for row in rows if "release" in from_json(row.process_types, dict[str, str]))
+
+
+def latest_releases(conn: Connection, pipeline_id: str) -> list[tuple[App, Release]]:
+    """Each app of a pipeline with its newest release, in two statements."""
+    of_pipeline = select(couplings.c.app_id).where(couplings.c.pipeline_id == pipeline_id)
+    newest = (
+        select(releases)
+        .join(apps, and_(apps.c.id == releases.c.app_id, apps.c.last_release_version == releases.c.version))
+        .where(apps.c.id.in_(of_pipeline))
+    )
+    found = conn.execute(select(apps).where(apps.c.id.in_(of_pipeline))).mappings()
+    by_id = {row["id"]: as_app(row) for row in found}
+    return [(by_id[row["app_id"]], as_release(row)) for row in conn.execute(newest).mappings()]

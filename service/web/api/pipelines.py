@@ -5,7 +5,7 @@ from sqlalchemy import Connection
 
 from service.domain.errors import Refused
 from service.domain.model import Pipeline, Stage
-from service.store import activity, pipelines, reviews
+from service.store import activity, pipelines
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import find_pipeline
 from service.web.errors import not_found
@@ -77,11 +77,6 @@ async def delete(request: web.Request) -> web.Response:
 
     def write(conn: Connection) -> Pipeline:
         pipeline = find_pipeline(conn, identity)
-        if live := reviews.live_count(conn, pipeline.id):
-            raise Refused(
-                f"Pipeline {pipeline.name} has {live} review app{'s'[: live != 1]}; take them away first: "
-                f"towpath reviewapps:disable -p {pipeline.name}"
-            )
         activity.record(
             conn,
             now=now,
@@ -90,7 +85,7 @@ async def delete(request: web.Request) -> web.Response:
             pipeline_id=pipeline.id,
             data={"name": pipeline.name},
         )
-        pipelines.delete(conn, pipeline.id)
+        pipelines.delete(conn, pipeline)
         return pipeline
 
     return answers.answer(request, shapes.pipeline(await db.write(write)))
@@ -122,9 +117,7 @@ async def change_stage_config(request: web.Request) -> web.Response:
         before = pipelines.stage_config(conn, context.vault, pipeline.id, stage)
         merged = before | changes
         after = {name: value for name, value in merged.items() if value is not None}
-        pipelines.set_stage_config(
-            conn, context.vault, pipeline_id=pipeline.id, stage=stage, variables=after, now=now
-        )
+        pipelines.set_stage_config(conn, context.vault, pipeline_id=pipeline.id, stage=stage, vars=after)
         activity.record(
             conn,
             now=now,

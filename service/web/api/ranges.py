@@ -15,7 +15,9 @@ from service.domain.errors import Refused
 Row = TypeVar("Row")
 SortKey = Callable[[Row], str | int | datetime]
 
-_RANGE = re.compile(r"\s*(?P<attribute>\w+)\s*(?:(?P<after>\]?)(?P<start>[^.;\s]*)\.\.(?P<end>[^;\s]*))?\s*(?:;(?P<options>.*))?")
+_RANGE = re.compile(
+    r"\s*(?P<attribute>\w+)\s*(?:(?P<after>\]?)(?P<start>[^.;\s]*)\.\.(?P<end>[^;\s]*))?\s*(?:;(?P<options>.*))?"
+)
 DEFAULT_MAX = 200
 HIGHEST_MAX = 1000
 

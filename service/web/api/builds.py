@@ -1,0 +1,203 @@
+"""Builds and slugs. A build goes by the id of the request that asked for it, so it has one before a worker takes it."""
+
+import re
+from typing import Any
+
+from aiohttp import web
+from sqlalchemy import Connection, Select, func, or_, select
+
+from service.domain.decisions import Deploy
+from service.domain.errors import Refused
+from service.domain.model import App, BuildState, Release, Repository, RequestState, Slug
+from service.settings import Settings
+from service.store import builds as build_rows
+from service.store import pipelines, repositories
+from service.store.releases import as_release
+from service.store.tables import builds, releases, requests, slugs
+from service.web.api import answers, bodies, shapes
+from service.web.api.finding import app_in_path, find_app
+from service.web.errors import not_found
+from service.web.keys import CALLER, CONTEXT
+
+_SHA = re.compile(r"[0-9a-f]{7,40}")
+_LISTED = 200
+
+
+def _status(row: Any) -> str:
+    """Heroku knows three states; what ends without a slug is "failed", and `error` says why."""
+    match row.build_state or row.state:
+        case BuildState.SUCCEEDED:
+            return "succeeded"
+        case BuildState.PENDING | RequestState.QUEUED | RequestState.RUNNING:
+            return "pending"
+        case _:
+            return "failed"
+
+
+def _shape(row: Any, settings: Settings) -> shapes.Json:
+    status = _status(row)
+    outcome = row.error or (row.outcome if row.state != RequestState.SUCCEEDED else "")
+    return {
+        "app": {"id": row.app_id},
+        "buildpacks": None,
+        "created_at": shapes.moment(row.created_at),
+        "id": row.id,
+        "output_stream_url": f"{settings.url}/builds/{row.id}/output?key={row.id}",
+        "release": None if row.release_id is None else {"id": row.release_id},
+        "slug": None if row.slug_id is None else {"id": row.slug_id},
+        "source_blob": {"checksum": None, "url": "", "version": row.sha, "version_description": row.reason},
+        "stack": row.stack or "host",
+        "status": status,
+        "updated_at": shapes.moment(row.updated_at),
+        "user": shapes.user_of(row.actor, settings),
+        "error": (outcome or None) if status == "failed" else None,
+        "reused": bool(row.reused),
+    }
+
+
+def _deploys() -> Select[Any]:
+    """Deploys with their build, slug and release, if they have come so far."""
+    return (
+        select(
+            requests.c.id,
+            requests.c.app_id,
+            requests.c.sha,
+            requests.c.state,
+            requests.c.reason,
+            requests.c.outcome,
+            requests.c.actor,
+            requests.c.created_at,
+            func.coalesce(builds.c.updated_at, requests.c.updated_at, type_=requests.c.updated_at.type).label(
+                "updated_at"
+            ),
+            builds.c.state.label("build_state"),
+            builds.c.slug_id,
+            builds.c.error,
+            builds.c.reused,
+            slugs.c.stack,
+            releases.c.id.label("release_id"),
+        )
+        .outerjoin(builds, builds.c.request_id == requests.c.id)
+        .outerjoin(slugs, slugs.c.id == builds.c.slug_id)
+        .outerjoin(releases, releases.c.request_id == requests.c.id)
+        .where(requests.c.kind == Deploy.__name__)
+    )
+
+
+def _repository(conn: Connection, app: App) -> Repository:
+    """The repository an app deploys from: its pipeline's, else its own."""
+    coupling = pipelines.coupling_of(conn, app.id)
+    pipeline = pipelines.get(conn, coupling.pipeline_id) if coupling else None
+    repository_id = (pipeline and pipeline.repository_id) or app.repository_id
+    repository = repositories.get(conn, repository_id) if repository_id else None
+    if repository is None:
+        where = f" {pipeline.name}" if pipeline else ""
+        raise Refused(
+            f"App {app.name} has no repository to deploy from; connect its pipeline: "
+            f"towpath pipelines:connect{where} -r ORG/REPO"
+        )
+    return repository
+
+
+async def create(request: web.Request) -> web.Response:
+    """POST /apps/APP/builds: deploy a branch or commit of the connected repository, by hand, whatever CI says."""
+    context, identity = request.app[CONTEXT], app_in_path(request)
+    source = (await bodies.parse(request, bodies.CreateBuild)).source_blob
+    if source.url not in {None, "", "resolve"}:
+        raise Refused(
+            "source_blob.url: Towpath builds from the connected repository; leave it out and give a branch or commit "
+            "as source_blob.version"
+        )
+    app, repository = await context.db.read(
+        lambda conn: ((app := find_app(conn, identity)), _repository(conn, app)),
+    )
+    ref = source.version or repository.default_branch
+    sha = await context.lookup.resolve(repository, ref)
+    queued = await context.enactor.deploy(
+        app_id=app.id,
+        repository_id=repository.id,
+        sha=sha,
+        branch="" if _SHA.fullmatch(ref) and sha.startswith(ref) else ref,
+        actor=request[CALLER].actor,
+    )
+    row = await context.db.read(lambda conn: conn.execute(_deploys().where(requests.c.id == queued.id)).one())
+    return answers.answer(request, _shape(row, context.settings), status=201)
+
+
+async def listing(request: web.Request) -> web.Response:
+    """GET /apps/APP/builds: the newest two hundred."""
+    context, identity = request.app[CONTEXT], app_in_path(request)
+
+    def read(conn: Connection) -> list[Any]:
+        app = find_app(conn, identity)
+        query = _deploys().where(requests.c.app_id == app.id).order_by(requests.c.seq.desc()).limit(_LISTED)
+        return list(conn.execute(query))
+
+    return answers.answer_list(
+        request,
+        await context.db.read(read),
+        lambda row: _shape(row, context.settings),
+        created_at=lambda row: row.created_at,
+        id=lambda row: row.id,
+    )
+
+
+async def info(request: web.Request) -> web.Response:
+    """GET /apps/APP/builds/BUILD."""
+    context, identity, build_id = request.app[CONTEXT], app_in_path(request), request.match_info["build"]
+
+    def read(conn: Connection) -> Any:
+        app = find_app(conn, identity)
+        same = or_(requests.c.id == build_id, builds.c.id == build_id)
+        return conn.execute(_deploys().where(requests.c.app_id == app.id, same)).first()
+
+    row = await context.db.read(read)
+    if row is None:
+        raise not_found("build")
+    return answers.answer(request, _shape(row, context.settings))
+
+
+def _released_slug(conn: Connection, app: App, slug_id: str) -> tuple[Slug, Release]:
+    """A slug as the app released it: apps see no slugs but their own."""
+    query = (
+        select(releases)
+        .where(releases.c.app_id == app.id, releases.c.slug_id == slug_id)
+        .order_by(releases.c.version.desc())
+        .limit(1)
+    )
+    row = conn.execute(query).mappings().first()
+    slug = build_rows.slug(conn, slug_id)
+    if row is None or slug is None:
+        raise not_found("slug")
+    return slug, as_release(row)
+
+
+async def slug_info(request: web.Request) -> web.Response:
+    """GET /apps/APP/slugs/SLUG."""
+    identity, slug_id = app_in_path(request), request.match_info["slug"]
+    slug, release = await request.app[CONTEXT].db.read(
+        lambda conn: _released_slug(conn, find_app(conn, identity), slug_id)
+    )
+    shape = {
+        "blob": {"method": "get", "url": ""},
+        "buildpack_provided_description": None,
+        "checksum": f"SHA256:{slug.sha256}",
+        "commit": release.commit,
+        "commit_description": None,
+        "created_at": shapes.moment(slug.created_at),
+        "deleted_at": None,
+        "id": slug.id,
+        "process_types": dict(slug.process_types),
+        "size": slug.size,
+        "stack": {"id": shapes.constant_id(f"stack:{slug.stack}"), "name": slug.stack},
+        "updated_at": shapes.moment(slug.created_at),
+    }
+    return answers.answer(request, shape)
+
+
+ROUTES = [
+    web.get("/apps/{app}/builds", listing),
+    web.post("/apps/{app}/builds", create),
+    web.get("/apps/{app}/builds/{build}", info),
+    web.get("/apps/{app}/slugs/{slug}", slug_info),
+]

@@ -1,0 +1,36 @@
+"""An app's config vars: a change is a release."""
+
+from aiohttp import web
+
+from service.store import apps
+from service.web.api import answers, bodies
+from service.web.api.finding import app_in_path, find_app
+from service.web.keys import CALLER, CONTEXT
+
+
+async def info(request: web.Request) -> web.Response:
+    """GET /apps/APP/config-vars."""
+    context, identity = request.app[CONTEXT], app_in_path(request)
+    variables = await context.db.read(lambda conn: apps.config(conn, context.vault, find_app(conn, identity).id))
+    return answers.answer(request, variables)
+
+
+async def change(request: web.Request) -> web.Response:
+    """PATCH /apps/APP/config-vars: texts set, nulls unset; answers with all of them. The header names the request."""
+    context, identity = request.app[CONTEXT], app_in_path(request)
+    changes = (await bodies.parse(request, bodies.ConfigVars)).root
+    app, before = await context.db.read(
+        lambda conn: ((app := find_app(conn, identity)), apps.config(conn, context.vault, app.id))
+    )
+    headers = {}
+    if any(before.get(name) != value for name, value in changes.items()):
+        queued = await context.enactor.change_config(app_id=app.id, changes=changes, actor=request[CALLER].actor)
+        headers["Towpath-Request"] = queued.id
+    after = await context.db.read(lambda conn: apps.config(conn, context.vault, app.id))
+    return answers.answer(request, after, headers=headers)
+
+
+ROUTES = [
+    web.get("/apps/{app}/config-vars", info),
+    web.patch("/apps/{app}/config-vars", change),
+]

@@ -1,0 +1,153 @@
+"""Formation and dynos: how many of each process type are wanted, and what runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aiohttp import web
+from sqlalchemy import Connection, select
+
+from service.domain.model import App, Release
+from service.store import releases, routes
+from service.store.tables import apps
+from service.web.api import answers, bodies, shapes
+from service.web.api.finding import app_in_path, find_app
+from service.web.api.loading import process_types
+from service.web.errors import not_found
+from service.web.keys import CALLER, CONTEXT
+
+
+def _found(conn: Connection, identity: str) -> tuple[App, Mapping[str, str]]:
+    app = find_app(conn, identity)
+    return app, process_types(conn, app)
+
+
+async def _formation(request: web.Request) -> tuple[App, Mapping[str, str]]:
+    identity = app_in_path(request)
+    return await request.app[CONTEXT].db.read(lambda conn: _found(conn, identity))
+
+
+async def listing(request: web.Request) -> web.Response:
+    """GET /apps/APP/formation."""
+    app, types = await _formation(request)
+    return answers.answer_list(
+        request,
+        sorted(types.items()),
+        lambda item: shapes.formation(app, *item),
+        type=lambda item: item[0],
+        id=lambda item: shapes.constant_id(f"formation:{app.id}:{item[0]}"),
+    )
+
+
+async def info(request: web.Request) -> web.Response:
+    """GET /apps/APP/formation/TYPE."""
+    app, types = await _formation(request)
+    wanted = request.match_info["type"]
+    if wanted not in types:
+        raise not_found("process type")
+    return answers.answer(request, shapes.formation(app, wanted, types[wanted]))
+
+
+async def _scale(request: web.Request, quantities: Mapping[str, int]) -> tuple[list[shapes.Json], str]:
+    app, types = await _formation(request)
+    queued = await request.app[CONTEXT].enactor.scale(app_id=app.id, formation=quantities, actor=request[CALLER].actor)
+    shown = [shapes.formation(app, each, types[each]) | {"quantity": quantities[each]} for each in sorted(quantities)]
+    return shown, queued.id
+
+
+async def change(request: web.Request) -> web.Response:
+    """PATCH /apps/APP/formation: answers with what was asked for."""
+    body = await bodies.parse(request, bodies.ChangeFormation)
+    shown, queued = await _scale(request, {each.type: each.quantity for each in body.updates})
+    return answers.answer(request, shown, headers={"Towpath-Request": queued})
+
+
+async def change_one(request: web.Request) -> web.Response:
+    """PATCH /apps/APP/formation/TYPE."""
+    body = await bodies.parse(request, bodies.ChangeQuantity)
+    shown, queued = await _scale(request, {request.match_info["type"]: body.quantity})
+    return answers.answer(request, shown[0], headers={"Towpath-Request": queued})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Running:
+    """What is known here of what runs; the engine itself is seen only by the worker."""
+
+    app: App
+    types: Mapping[str, str]
+    release: Release | None
+    engine: str
+    serving: int
+
+
+def _running(conn: Connection, identity: str) -> _Running:
+    app, types = _found(conn, identity)
+    route = routes.of_app(conn, app.id)
+    return _Running(
+        app=app,
+        types=types,
+        release=releases.get(conn, app.current_release_id) if app.current_release_id else None,
+        engine=conn.execute(select(apps.c.engine_state).where(apps.c.id == app.id)).scalar_one(),
+        serving=len(route.endpoints) if route is not None else 0,
+    )
+
+
+def _state(running: _Running, process_type: str, number: int) -> str:
+    """A dyno's state as last seen; a `web` beyond those that take traffic is still on its way."""
+    if running.app.state.value in {"suspended", "destroying"}:
+        return "down"
+    if running.engine in {"crashed", "starting"}:
+        return running.engine
+    return "starting" if process_type == "web" and number > running.serving else "up"
+
+
+def _dynos(running: _Running) -> list[shapes.Json]:
+    release = running.release
+    if release is None:
+        return []
+    return [
+        {
+            "app": {"id": running.app.id, "name": running.app.name},
+            "attach_url": None,
+            "command": command,
+            "created_at": shapes.moment(release.created_at),
+            "id": shapes.constant_id(f"dyno:{release.id}:{process_type}.{number}"),
+            "name": f"{process_type}.{number}",
+            "release": {"id": release.id, "version": release.version},
+            "size": "standard",
+            "state": _state(running, process_type, number),
+            "type": process_type,
+            "updated_at": shapes.moment(running.app.released_at or release.updated_at),
+        }
+        for process_type, command in sorted(running.types.items())
+        if process_type != "release"
+        for number in range(1, shapes.quantity(running.app.formation, process_type) + 1)
+    ]
+
+
+async def dynos(request: web.Request) -> web.Response:
+    """GET /apps/APP/dynos."""
+    identity = app_in_path(request)
+    running = await request.app[CONTEXT].db.read(lambda conn: _running(conn, identity))
+    return answers.answer_list(request, _dynos(running), lambda it: it, name=lambda it: it["name"])
+
+
+async def restart(request: web.Request) -> web.Response:
+    """DELETE /apps/APP/dynos, or of one dyno: all are started anew without a gap, so one is not restarted alone."""
+    identity = app_in_path(request)
+    running = await request.app[CONTEXT].db.read(lambda conn: _running(conn, identity))
+    wanted = request.match_info.get("dyno")
+    if wanted is not None and all(dyno["name"] != wanted for dyno in _dynos(running)):
+        raise not_found("dyno")
+    queued = await request.app[CONTEXT].enactor.restart(app_id=running.app.id, actor=request[CALLER].actor)
+    return answers.answer(request, {}, status=202, headers={"Towpath-Request": queued.id})
+
+
+ROUTES = [
+    web.get("/apps/{app}/formation", listing),
+    web.patch("/apps/{app}/formation", change),
+    web.get("/apps/{app}/formation/{type}", info),
+    web.patch("/apps/{app}/formation/{type}", change_one),
+    web.get("/apps/{app}/dynos", dynos),
+    web.delete("/apps/{app}/dynos", restart),
+    web.delete("/apps/{app}/dynos/{dyno}", restart),
+]

@@ -1,0 +1,123 @@
+"""What happened and why: deliveries, the activity log, the decision trail; and the spaces there are."""
+
+import json
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from service.domain.errors import Refused
+from service.domain.model import Space
+from service.store import activity, apps, deliveries
+from service.web.api import answers, bodies, shapes, trail
+from service.web.api.finding import find_app, find_pipeline
+from service.web.errors import not_found
+from service.web.keys import CALLER, CONTEXT
+
+_LISTED = 200
+
+
+def _delivery_shape(it: deliveries.Receipt) -> shapes.Json:
+    return {
+        "id": it.guid,
+        "event": it.event,
+        "action": it.action or None,
+        "repository": None if it.repository_id is None else {"id": it.repository_id},
+        "installation": None if it.installation_id is None else {"id": it.installation_id},
+        "state": it.state,
+        "verdict": it.verdict or None,
+        "attempts": it.attempts,
+        "received_at": shapes.moment(it.received_at),
+        "processed_at": shapes.moment(it.processed_at),
+    }
+
+
+async def delivery_list(request: web.Request) -> web.Response:
+    """GET /deliveries: the newest two hundred, with what came of each."""
+    listed = await request.app[CONTEXT].db.read(lambda conn: deliveries.listing(conn, _LISTED))
+    return answers.answer_list(
+        request, listed, _delivery_shape, received_at=lambda it: it.received_at, id=lambda it: it.guid
+    )
+
+
+async def delivery(request: web.Request) -> web.Response:
+    """GET /deliveries/GUID: one, with its payload."""
+    guid = request.match_info["guid"]
+    found = await request.app[CONTEXT].db.read(lambda conn: deliveries.get(conn, guid))
+    if found is None:
+        raise not_found("delivery")
+    return answers.answer(request, _delivery_shape(found) | {"payload": json.loads(found.body)})
+
+
+def _activity_shape(it: activity.Entry) -> shapes.Json:
+    return {
+        "id": it.id,
+        "at": shapes.moment(it.at),
+        "actor": it.actor,
+        "action": it.action,
+        "app": None if it.app_id is None else {"id": it.app_id},
+        "pipeline": None if it.pipeline_id is None else {"id": it.pipeline_id},
+        "ref": it.ref or None,
+        "commit": it.sha,
+        "data": dict(it.data),
+    }
+
+
+async def activity_list(request: web.Request) -> web.Response:
+    """GET /activity, of one `?app=` or `?pipeline=` if given: the newest two hundred."""
+    app, pipeline = request.query.get("app"), request.query.get("pipeline")
+
+    def read(conn: Connection) -> list[activity.Entry]:
+        return activity.listing(
+            conn,
+            app_id=find_app(conn, app).id if app else None,
+            pipeline_id=find_pipeline(conn, pipeline).id if pipeline else None,
+            limit=_LISTED,
+        )
+
+    entries = await request.app[CONTEXT].db.read(read)
+    return answers.answer_list(request, entries, _activity_shape, id=lambda it: it.id)
+
+
+async def why(request: web.Request) -> web.Response:
+    """GET /why?q=COMMIT|PR|APP: what was decided about it, when, and for what reason."""
+    question = request.query.get("q", "").strip()
+    if not question:
+        raise Refused("q: is required; ask for a commit, a pull request or an app")
+    asked, entries = await request.app[CONTEXT].db.read(lambda conn: trail.of(conn, question))
+    shown = [
+        {"at": shapes.moment(it.at), "what": it.what, "about": it.about, "state": it.state, "text": it.text}
+        for it in entries
+    ]
+    return answers.answer(request, {"query": question, "about": asked, "trail": shown})
+
+
+async def space_list(request: web.Request) -> web.Response:
+    """GET /spaces."""
+    listed = await request.app[CONTEXT].db.read(apps.spaces)
+    return answers.answer_list(request, listed, shapes.space, name=lambda it: it.name, id=lambda it: it.id)
+
+
+async def create_space(request: web.Request) -> web.Response:
+    """POST /spaces."""
+    db, actor = request.app[CONTEXT].db, request[CALLER].actor
+    body = await bodies.parse(request, bodies.CreateSpace)
+    now = db.now()
+
+    def write(conn: Connection) -> Space:
+        if any(each.name == body.name for each in apps.spaces(conn)):
+            raise Refused(f"name: there is a space {body.name} already")
+        made = apps.ensure_space(conn, name=body.name, driver=body.driver, now=now)
+        activity.record(conn, now=now, actor=actor, action="space created", data={"name": body.name})
+        return made
+
+    return answers.answer(request, shapes.space(await db.write(write)), status=201)
+
+
+ROUTES = [
+    web.get("/deliveries", delivery_list),
+    web.get("/deliveries/{guid}", delivery),
+    web.get("/activity", activity_list),
+    web.get("/why", why),
+    web.get("/spaces", space_list),
+    web.post("/spaces", create_space),
+]

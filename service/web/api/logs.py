@@ -1,0 +1,210 @@
+"""Output as plain text while it is being written: builds, release phases, and what apps say.
+
+The addresses carry an unguessable key instead of a token, because Heroku's clients open them without one.
+"""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+from aiohttp import hdrs, web
+from sqlalchemy import Connection, or_, select
+
+from service.domain.errors import Refused
+from service.domain.model import BuildState, ReleaseState, RequestState
+from service.store import logs
+from service.store.database import new_id
+from service.store.tables import builds, releases, requests
+from service.web.api import answers, bodies, shapes
+from service.web.api.finding import app_in_path, find_app
+from service.web.errors import not_found
+from service.web.keys import CALLER, CLOSING, CONTEXT
+
+_POLL_SECONDS: Final = 0.25
+_SESSION_MINUTES: Final = 5
+_SESSION: Final = "log session"
+_OPEN = (RequestState.QUEUED, RequestState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """A log as far as it is known: none before a worker begins; `final` when nothing can be added any more."""
+
+    log_id: str | None
+    key: str
+    final: bool
+    last_words: str
+
+
+def _build_output(conn: Connection, build_id: str) -> Output:
+    query = (
+        select(
+            requests.c.id, requests.c.state, requests.c.outcome, builds.c.log_id, builds.c.state.label("build_state")
+        )
+        .outerjoin(builds, builds.c.request_id == requests.c.id)
+        .where(or_(requests.c.id == build_id, builds.c.id == build_id))
+    )
+    row = conn.execute(query).first()
+    if row is None:
+        raise not_found("build")
+    final = row.state not in _OPEN if row.log_id is None else row.build_state != BuildState.PENDING
+    return Output(log_id=row.log_id, key=row.id, final=final, last_words=row.outcome)
+
+
+def _release_output(conn: Connection, release_id: str) -> Output:
+    row = conn.execute(select(releases).where(releases.c.id == release_id)).first()
+    if row is None:
+        raise not_found("release")
+    final = row.state != ReleaseState.PENDING
+    return Output(log_id=row.log_id, key=row.log_id, final=final, last_words=row.error)
+
+
+async def _until_closing(request: web.Request, seconds: float) -> bool:
+    """Rest a moment; True when the server stops."""
+    try:
+        async with asyncio.timeout(seconds):
+            await request.app[CLOSING].wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _follow(request: web.Request, find: Callable[[Connection], Output]) -> AsyncIterator[str]:
+    """The log from its beginning, then what is added, until it is closed or its build or release is over.
+
+    Whether it is over is read in the same snapshot as the text: so nothing that was written before the end is missed,
+    and a log that a killed worker left open does not hold the client.
+    """
+    db, seen, said = request.app[CONTEXT].db, -1, False
+
+    def read(conn: Connection) -> tuple[Output, logs.LogPart | None]:
+        output = find(conn)
+        return output, None if output.log_id is None else logs.read(conn, output.log_id, seen)
+
+    while True:
+        output, part = await db.read(read)
+        if part is not None:
+            for chunk in part.chunks:
+                seen, said = chunk.seq, True
+                yield chunk.text
+        if output.final or (part is not None and part.closed):
+            if not said and output.last_words:
+                yield f"{output.last_words}\n"
+            return
+        if await _until_closing(request, _POLL_SECONDS):
+            return
+
+
+async def _send(request: web.Request, texts: AsyncIterator[str]) -> web.StreamResponse:
+    """Send texts as they come: as plain text, or as events when the client asks for them."""
+    as_events = "text/event-stream" in request.headers.get(hdrs.ACCEPT, "")
+    response = web.StreamResponse(headers={hdrs.CACHE_CONTROL: "no-store", "X-Accel-Buffering": "no"})
+    response.content_type = "text/event-stream" if as_events else "text/plain"
+    response.charset = "utf-8"
+    await response.prepare(request)
+    try:
+        async for text in texts:
+            await response.write((_event(text) if as_events else text).encode())
+        await response.write_eof()
+    except ConnectionResetError:
+        # The client has gone; aiohttp has nothing more to send either.
+        return response
+    return response
+
+
+def _event(text: str) -> str:
+    return "".join(f"data: {line}\n\n" for line in text.splitlines())
+
+
+async def _stream(request: web.Request, find: Callable[[Connection], Output]) -> web.StreamResponse:
+    output = await request.app[CONTEXT].db.read(find)
+    if CALLER not in request and request.query.get("key") != output.key:
+        # The same answer as for one that does not exist: the address alone tells nothing.
+        raise not_found("output")
+    return await _send(request, _follow(request, find))
+
+
+async def build_output(request: web.Request) -> web.StreamResponse:
+    """GET /builds/BUILD/output."""
+    build_id = request.match_info["build"]
+    return await _stream(request, lambda conn: _build_output(conn, build_id))
+
+
+async def release_output(request: web.Request) -> web.StreamResponse:
+    """GET /releases/RELEASE/output."""
+    release_id = request.match_info["release"]
+    return await _stream(request, lambda conn: _release_output(conn, release_id))
+
+
+class _Session(msgspec.Struct, frozen=True, array_like=True):
+    app_id: str
+    lines: int
+    tail: bool
+    expires: float
+    dyno: str | None
+
+
+async def open_session(request: web.Request) -> web.Response:
+    """POST /apps/APP/log-sessions: an address to read the app's log from, good for a few minutes."""
+    context, identity = request.app[CONTEXT], app_in_path(request)
+    body = await bodies.parse(request, bodies.LogSession)
+    app = await context.db.read(lambda conn: find_app(conn, identity))
+    now = context.db.now()
+    expires = (now + timedelta(minutes=_SESSION_MINUTES)).timestamp()
+    session = _Session(app_id=app.id, lines=body.lines, tail=body.tail, expires=expires, dyno=body.dyno)
+    # The session travels in its address, sealed: every web process can serve it and none has to remember it.
+    key = base64.urlsafe_b64encode(context.vault.seal(msgspec.json.encode(session), _SESSION)).decode().rstrip("=")
+    shape = {
+        "id": new_id(),
+        "created_at": shapes.moment(now),
+        "updated_at": shapes.moment(now),
+        "logplex_url": f"{context.settings.url}/log-sessions/{key}",
+    }
+    return answers.answer(request, shape, status=201)
+
+
+async def read_session(request: web.Request) -> web.StreamResponse:
+    """GET /log-sessions/KEY: the app's lines, then new ones if the session says so."""
+    context, key = request.app[CONTEXT], request.match_info["key"]
+    try:
+        sealed = base64.urlsafe_b64decode(key + "=" * (-len(key) % 4))
+        session = msgspec.json.decode(context.vault.unseal(sealed, _SESSION), type=_Session)
+    except (binascii.Error, ValueError, Refused):
+        raise not_found("log session") from None
+    if session.expires < context.db.now().timestamp():
+        raise not_found("log session")
+    return await _send(request, _app_lines(request, session))
+
+
+async def _app_lines(request: web.Request, session: _Session) -> AsyncIterator[str]:
+    """The app's lines, given up when the server stops even if the app says nothing."""
+    lines = request.app[CONTEXT].app_logs(session.app_id, session.lines, session.tail)
+    closing = asyncio.create_task(request.app[CLOSING].wait())
+    try:
+        while True:
+            following = asyncio.ensure_future(anext(lines, None))
+            await asyncio.wait({following, closing}, return_when=asyncio.FIRST_COMPLETED)
+            if not following.done():
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+                return
+            line = following.result()
+            if line is None:
+                return
+            if session.dyno is None or f"[{session.dyno}" in line:
+                yield line if line.endswith("\n") else f"{line}\n"
+    finally:
+        closing.cancel()
+
+
+ROUTES = [
+    web.get("/builds/{build}/output", build_output),
+    web.get("/releases/{release}/output", release_output),
+    web.post("/apps/{app}/log-sessions", open_session),
+    web.get("/log-sessions/{key}", read_session),
+]

@@ -1,0 +1,147 @@
+"""Releases: list, look at, roll back to, and the config a release ran with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from service.domain.model import App, Release, ReleaseState
+from service.settings import Settings
+from service.store import releases
+from service.web.api import answers, bodies, ranges, shapes
+from service.web.api.finding import app_in_path, find_app, find_pipeline, find_release
+from service.web.api.loading import latest_releases, slugs_with_release_phase
+from service.web.api.progress import request_shape
+from service.web.keys import CALLER, CONTEXT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseShown:
+    """A release with its app, and whether it has a release phase whose output can be read."""
+
+    release: Release
+    app: App
+    has_output: bool
+
+
+def shape(shown: ReleaseShown, settings: Settings) -> shapes.Json:
+    """Show a release."""
+    it = shown.release
+    output = f"{settings.url}/releases/{it.id}/output?key={it.log_id}" if shown.has_output else None
+    return {
+        "addon_plan_names": [],
+        "app": {"id": shown.app.id, "name": shown.app.name},
+        "artifacts": [] if it.slug_id is None else [{"type": "slug", "id": it.slug_id}],
+        "created_at": shapes.moment(it.created_at),
+        "current": it.id == shown.app.current_release_id,
+        "description": it.description,
+        "eligible_for_rollback": it.state is ReleaseState.SUCCEEDED and it.slug_id is not None,
+        "id": it.id,
+        "output_stream_url": output,
+        "slug": None if it.slug_id is None else {"id": it.slug_id},
+        "status": it.state.value,
+        "updated_at": shapes.moment(it.updated_at),
+        "user": shapes.user_of(it.actor, settings),
+        "version": it.version,
+        "commit": it.commit,
+        "error": it.error or None,
+    }
+
+
+def show(conn: Connection, app: App, listed: Sequence[Release]) -> list[ReleaseShown]:
+    """Add to an app's releases what is shown beside them."""
+    with_output = slugs_with_release_phase(conn, {it.slug_id for it in listed if it.slug_id is not None})
+    return [ReleaseShown(release=it, app=app, has_output=it.slug_id in with_output) for it in listed]
+
+
+def _rows_needed(wanted: ranges.Range) -> int | None:
+    """How many of the newest releases are enough for this page: one more than it, when it is the newest ones."""
+    newest = wanted.attribute == "version" and wanted.descending and not wanted.start and not wanted.end
+    return wanted.max + 1 if newest else None
+
+
+async def listing(request: web.Request) -> web.Response:
+    """GET /apps/APP/releases."""
+    context, identity = request.app[CONTEXT], app_in_path(request)
+    needed = _rows_needed(answers.wanted_range(request, "version", "id"))
+
+    def read(conn: Connection) -> list[ReleaseShown]:
+        app = find_app(conn, identity)
+        return show(conn, app, releases.of_app(conn, app.id, needed))
+
+    return answers.answer_list(
+        request,
+        await context.db.read(read),
+        lambda it: shape(it, context.settings),
+        version=lambda it: it.release.version,
+        id=lambda it: it.release.id,
+    )
+
+
+async def latest(request: web.Request) -> web.Response:
+    """GET /pipelines/PIPELINE/latest-releases: the newest release of each of its apps."""
+    context, identity = request.app[CONTEXT], request.match_info["pipeline"]
+
+    def read(conn: Connection) -> list[ReleaseShown]:
+        found = latest_releases(conn, find_pipeline(conn, identity).id)
+        with_output = slugs_with_release_phase(conn, {it.slug_id for _, it in found if it.slug_id is not None})
+        return [ReleaseShown(release=it, app=app, has_output=it.slug_id in with_output) for app, it in found]
+
+    return answers.answer_list(
+        request, await context.db.read(read), lambda it: shape(it, context.settings), id=lambda it: it.release.id
+    )
+
+
+async def _found(request: web.Request) -> ReleaseShown:
+    identity, wanted = app_in_path(request), request.match_info["release"]
+
+    def read(conn: Connection) -> ReleaseShown:
+        app = find_app(conn, identity)
+        return show(conn, app, [find_release(conn, app, wanted)])[0]
+
+    return await request.app[CONTEXT].db.read(read)
+
+
+async def info(request: web.Request) -> web.Response:
+    """GET /apps/APP/releases/RELEASE: by id, number or `current`."""
+    return answers.answer(request, shape(await _found(request), request.app[CONTEXT].settings))
+
+
+async def config(request: web.Request) -> web.Response:
+    """GET /apps/APP/releases/RELEASE/config-vars: the whole config it ran with."""
+    context, shown = request.app[CONTEXT], await _found(request)
+    variables = await context.db.read(lambda conn: releases.config(conn, context.vault, shown.release.id))
+    return answers.answer(request, variables)
+
+
+async def roll_back(request: web.Request) -> web.Response:
+    """POST /apps/APP/releases: a new release with a former one's code and config.
+
+    The new release has no number before a worker takes it, so the answer is the one asked for, marked with the request.
+    """
+    context, identity = request.app[CONTEXT], app_in_path(request)
+    body = await bodies.parse(request, bodies.Rollback)
+
+    def read(conn: Connection) -> ReleaseShown:
+        app = find_app(conn, identity)
+        return show(conn, app, [find_release(conn, app, str(body.release))])[0]
+
+    shown = await context.db.read(read)
+    queued = await context.enactor.rollback(
+        app_id=shown.app.id,
+        release_id=shown.release.id,
+        keep_config=body.keep_config,
+        actor=request[CALLER].actor,
+    )
+    described = shape(shown, context.settings) | {"request": request_shape(queued), "output_stream_url": None}
+    return answers.answer(request, described, status=201)
+
+
+ROUTES = [
+    web.get("/apps/{app}/releases", listing),
+    web.post("/apps/{app}/releases", roll_back),
+    web.get("/apps/{app}/releases/{release}", info),
+    web.get("/apps/{app}/releases/{release}/config-vars", config),
+    web.get("/pipelines/{pipeline}/latest-releases", latest),
+]

@@ -1,0 +1,200 @@
+"""Repositories: what a pipeline builds from, and what of it an app deploys by itself.
+
+The paths are those of Heroku's GitHub service, because its clients know them.
+"""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from service.domain.errors import Refused
+from service.domain.model import App, AppId, Pipeline, Repository
+from service.store import activity, apps, pipelines, repositories, reviews
+from service.web.api import answers, bodies, shapes
+from service.web.api.finding import app_in_path, find_app, find_pipeline
+from service.web.errors import not_found
+from service.web.keys import CALLER, CONTEXT, WebContext
+
+
+def _connected(conn: Connection, identity: str) -> tuple[Pipeline, Repository]:
+    pipeline = find_pipeline(conn, identity)
+    repository = repositories.get(conn, pipeline.repository_id) if pipeline.repository_id is not None else None
+    if repository is None:
+        raise not_found("repository: the pipeline is not connected to one")
+    return pipeline, repository
+
+
+def _shape(pipeline: Pipeline, repository: Repository) -> shapes.Json:
+    return {
+        "id": shapes.constant_id(f"repository:{pipeline.id}"),
+        "pipeline": {"id": pipeline.id, "name": pipeline.name},
+        "repository": {
+            "id": repository.id,
+            "name": repository.full_name,
+            "type": "github",
+            "default_branch": repository.default_branch,
+            "accessible": repository.accessible,
+        },
+        "full_name": repository.full_name,
+        "organization": None,
+        "ci": False,
+        "review_apps": pipeline.toggles.review_apps,
+        "automatic_review_apps": pipeline.toggles.automatic_review_apps,
+    }
+
+
+async def look_up(context: WebContext, reference: str | int) -> Repository:
+    """Find a repository by "org/name" at GitHub, or by the id of one that is known here."""
+    if isinstance(reference, str) and not reference.isdecimal():
+        if reference.count("/") != 1 or not all(reference.split("/")):
+            raise Refused(f"repository: {reference!r} is not of the form ORG/REPO")
+        return await context.lookup.repository(reference)
+    known = await context.db.read(lambda conn: repositories.get(conn, int(reference)))
+    if known is None:
+        raise Refused(f"repository: {reference} is not known here; name it as ORG/REPO")
+    return known
+
+
+async def connect(request: web.Request) -> web.Response:
+    """POST /pipelines/PIPELINE/repository."""
+    context, identity = request.app[CONTEXT], request.match_info["pipeline"]
+    body = await bodies.parse(request, bodies.ConnectRepository)
+    pipeline = await context.db.read(lambda conn: find_pipeline(conn, identity))
+    repository = await look_up(context, body.repository)
+    connected = await context.enactor.connect_repository(
+        pipeline_id=pipeline.id, repository=repository, actor=request[CALLER].actor
+    )
+    return answers.answer(request, _shape(connected, repository), status=201)
+
+
+async def info(request: web.Request) -> web.Response:
+    """GET /pipelines/PIPELINE/repository and .../repo."""
+    identity = request.match_info["pipeline"]
+    return answers.answer(request, _shape(*await request.app[CONTEXT].db.read(lambda conn: _connected(conn, identity))))
+
+
+async def change(request: web.Request) -> web.Response:
+    """PATCH /pipelines/PIPELINE/repository: the review app switches, also found in review-app-config."""
+    context, identity = request.app[CONTEXT], request.match_info["pipeline"]
+    body = await bodies.parse(request, bodies.ChangeRepository)
+    if body.ci:
+        raise Refused("ci: test runs are not available yet; GitHub Actions reports to Towpath all the same")
+    pipeline, repository = await context.db.read(lambda conn: _connected(conn, identity))
+    changes = body.model_dump(include={"review_apps", "automatic_review_apps"}, exclude_none=True)
+    if changes:
+        pipeline = await context.enactor.set_toggles(
+            pipeline_id=pipeline.id, changes=changes, actor=request[CALLER].actor
+        )
+    return answers.answer(request, _shape(pipeline, repository))
+
+
+async def disconnect(request: web.Request) -> web.Response:
+    """DELETE /pipelines/PIPELINE/repository; refused while review apps live: nothing would tell of their end."""
+    db, actor, identity = request.app[CONTEXT].db, request[CALLER].actor, request.match_info["pipeline"]
+    now = db.now()
+
+    def write(conn: Connection) -> shapes.Json:
+        pipeline, repository = _connected(conn, identity)
+        if reviews.live_count(conn, pipeline.id):
+            raise Refused(
+                f"Pipeline {pipeline.name} still has review apps; take them away first: "
+                f"towpath reviewapps:disable -p {pipeline.name}"
+            )
+        for coupling in pipelines.couplings(conn, pipeline.id):
+            app = apps.get(conn, coupling.app_id)
+            if app is not None and app.auto_deploy:
+                apps.update(conn, app=app, now=now, auto_deploy=False)
+        pipelines.update(conn, pipeline=pipeline, now=now, repository_id=None)
+        activity.record(
+            conn,
+            now=now,
+            actor=actor,
+            action="repository disconnected",
+            pipeline_id=pipeline.id,
+            data={"repository": repository.full_name},
+        )
+        return _shape(pipeline, repository)
+
+    return answers.answer(request, await db.write(write))
+
+
+async def branch(request: web.Request) -> web.Response:
+    """GET /pipelines/PIPELINE/repo/branches/BRANCH: where it points now."""
+    context, identity, name = request.app[CONTEXT], request.match_info["pipeline"], request.match_info["branch"]
+    _, repository = await context.db.read(lambda conn: _connected(conn, identity))
+    sha = await context.lookup.resolve(repository, name)
+    return answers.answer(request, {"name": name, "commit": {"sha": sha}})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Deploying:
+    app: App
+    pipeline: Pipeline | None
+    repository: Repository
+
+
+def _deploying(conn: Connection, identity: str) -> _Deploying:
+    app = find_app(conn, identity)
+    coupling = pipelines.coupling_of(conn, app.id)
+    pipeline = pipelines.get(conn, coupling.pipeline_id) if coupling is not None else None
+    repository_id = pipeline.repository_id if pipeline is not None and pipeline.repository_id else app.repository_id
+    repository = repositories.get(conn, repository_id) if repository_id is not None else None
+    if repository is None:
+        raise not_found("repository: the app's pipeline is not connected to one")
+    return _Deploying(app=app, pipeline=pipeline, repository=repository)
+
+
+def _app_shape(it: _Deploying) -> shapes.Json:
+    toggles = it.pipeline.toggles if it.pipeline is not None else None
+    return {
+        "id": shapes.constant_id(f"github:{it.app.id}"),
+        "app_id": it.app.id,
+        "repo": it.repository.full_name,
+        "repo_id": it.repository.id,
+        "auto_deploy": it.app.auto_deploy,
+        "wait_for_ci": it.app.wait_for_ci,
+        "branch": it.app.auto_deploy_branch or it.repository.default_branch,
+        "pull_requests": {
+            "enabled": bool(toggles and toggles.review_apps),
+            "auto_deploy": bool(toggles and toggles.automatic_review_apps),
+            "auto_destroy": bool(toggles and toggles.destroy_stale),
+        },
+    }
+
+
+async def of_app(request: web.Request) -> web.Response:
+    """GET /apps/APP/github."""
+    identity = app_in_path(request)
+    found = await request.app[CONTEXT].db.read(lambda conn: _deploying(conn, identity))
+    return answers.answer(request, _app_shape(found))
+
+
+async def change_of_app(request: web.Request) -> web.Response:
+    """PATCH /apps/APP/github: which branch it deploys by itself, and whether after CI."""
+    context, identity = request.app[CONTEXT], app_in_path(request)
+    body = await bodies.parse(request, bodies.ChangeGitHub)
+    found = await context.db.read(lambda conn: _deploying(conn, identity))
+    app_id: AppId = found.app.id
+    if body.branch is not None:
+        await context.lookup.resolve(found.repository, body.branch)
+    await context.enactor.set_auto_deploy(
+        app_id=app_id,
+        enabled=found.app.auto_deploy if body.auto_deploy is None else body.auto_deploy,
+        branch=body.branch,
+        wait_for_ci=body.wait_for_ci,
+        actor=request[CALLER].actor,
+    )
+    return answers.answer(request, _app_shape(await context.db.read(lambda conn: _deploying(conn, app_id))))
+
+
+ROUTES = [
+    web.post("/pipelines/{pipeline}/repository", connect),
+    web.get("/pipelines/{pipeline}/repository", info),
+    web.get("/pipelines/{pipeline}/repo", info),
+    web.patch("/pipelines/{pipeline}/repository", change),
+    web.delete("/pipelines/{pipeline}/repository", disconnect),
+    web.get("/pipelines/{pipeline}/repo/branches/{branch:.+}", branch),
+    web.get("/apps/{app}/github", of_app),
+    web.patch("/apps/{app}/github", change_of_app),
+]

@@ -1,0 +1,137 @@
+"""Review apps: list, look at, ask for one, destroy."""
+
+from collections.abc import Mapping, Sequence
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from service.domain.errors import Refused
+from service.domain.model import Pipeline, ReviewApp, ReviewState
+from service.settings import Settings
+from service.store import pipelines, reviews
+from service.web.api import answers, bodies, shapes
+from service.web.api.finding import app_in_path, find_app, find_pipeline, find_review
+from service.web.api.loading import app_names
+from service.web.errors import not_found
+from service.web.keys import CALLER, CONTEXT
+
+# Heroku's words. "pending" makes its CLI wait, so what stays without an app until somebody acts is "deleted" to it.
+_STATUS = {
+    ReviewState.WAITING: "pending",
+    ReviewState.CREATING: "creating",
+    ReviewState.LIVE: "created",
+    ReviewState.FAILED: "errored",
+    ReviewState.SUSPENDED: "created",
+    ReviewState.DESTROYING: "deleting",
+    ReviewState.DESTROYED: "deleted",
+    ReviewState.SKIPPED: "deleted",
+}
+
+
+def _shape(it: ReviewApp, pipeline: Pipeline, names: Mapping[str, str], settings: Settings) -> shapes.Json:
+    name = names.get(it.app_id or "")
+    kind, _, number = it.ref.partition(":")
+    failed = it.state is ReviewState.FAILED
+    return {
+        "app": None if name is None else {"id": it.app_id, "name": name},
+        "app_setup": None,
+        "branch": it.branch,
+        "created_at": shapes.moment(it.created_at),
+        "creator": {},
+        "error_status": it.reason if failed else None,
+        "fork_repo": None,
+        "id": it.id,
+        "message": it.reason or None,
+        "pipeline": {"id": it.pipeline_id, "name": pipeline.name},
+        "pr_number": int(number) if kind == "pr" else None,
+        "status": _STATUS[it.state],
+        "updated_at": shapes.moment(it.updated_at),
+        "wait_for_ci": pipeline.toggles.wait_for_ci,
+        "state": it.state.value,
+        "reason": it.reason or None,
+        "commit": it.sha if it.sha.strip("0") else None,
+        "deployed_at": shapes.moment(it.deployed_at),
+        "web_url": None if name is None else shapes.web_url(settings, name, review=True),
+    }
+
+
+def _newest(listed: Sequence[ReviewApp]) -> list[ReviewApp]:
+    """Only the newest generation of each pull request or branch, unless it is gone."""
+    newest: dict[tuple[int, str], ReviewApp] = {}
+    for review in listed:
+        key = (review.repository_id, review.ref)
+        if key not in newest or newest[key].generation < review.generation:
+            newest[key] = review
+    return [review for review in newest.values() if review.state is not ReviewState.DESTROYED]
+
+
+async def of_pipeline(request: web.Request) -> web.Response:
+    """GET /pipelines/PIPELINE/review-apps."""
+    context, identity = request.app[CONTEXT], request.match_info["pipeline"]
+
+    def read(conn: Connection) -> tuple[Pipeline, list[ReviewApp], Mapping[str, str]]:
+        pipeline = find_pipeline(conn, identity)
+        return pipeline, _newest(reviews.of_pipeline(conn, pipeline.id)), app_names(conn)
+
+    pipeline, listed, names = await context.db.read(read)
+    return answers.answer_list(
+        request,
+        listed,
+        lambda it: _shape(it, pipeline, names, context.settings),
+        created_at=lambda it: it.created_at,
+        id=lambda it: it.id,
+    )
+
+
+async def _answer(request: web.Request, review: ReviewApp, *, status: int = 200) -> web.Response:
+    context = request.app[CONTEXT]
+    pipeline, names = await context.db.read(lambda conn: (pipelines.get(conn, review.pipeline_id), app_names(conn)))
+    if pipeline is None:
+        raise not_found("review app")
+    return answers.answer(request, _shape(review, pipeline, names, context.settings), status=status)
+
+
+async def info(request: web.Request) -> web.Response:
+    """GET /review-apps/REVIEW_APP."""
+    review_id = request.match_info["review"]
+    return await _answer(request, await request.app[CONTEXT].db.read(lambda conn: find_review(conn, review_id)))
+
+
+async def of_app(request: web.Request) -> web.Response:
+    """GET /apps/APP/review-app."""
+    identity = app_in_path(request)
+    review = await request.app[CONTEXT].db.read(lambda conn: reviews.of_app(conn, find_app(conn, identity).id))
+    if review is None:
+        raise not_found("review app")
+    return await _answer(request, review)
+
+
+async def create(request: web.Request) -> web.Response:
+    """POST /review-apps: for a pull request or a branch, whatever the automatic rules say."""
+    context = request.app[CONTEXT]
+    body = await bodies.parse(request, bodies.CreateReviewApp)
+    if body.branch is None and body.pr_number is None:
+        raise Refused("pr_number: is required when there is no branch")
+    pipeline = await context.db.read(lambda conn: find_pipeline(conn, bodies.identity(body.pipeline)))
+    made = await context.enactor.create_review_app(
+        pipeline_id=pipeline.id, number=body.pr_number, branch=body.branch, actor=request[CALLER].actor
+    )
+    return await _answer(request, made, status=201)
+
+
+async def destroy(request: web.Request) -> web.Response:
+    """DELETE /review-apps/REVIEW_APP."""
+    context, review_id = request.app[CONTEXT], request.match_info["review"]
+    review = await context.db.read(lambda conn: find_review(conn, review_id))
+    return await _answer(
+        request, await context.enactor.destroy_review_app(review_id=review.id, actor=request[CALLER].actor)
+    )
+
+
+ROUTES = [
+    web.post("/review-apps", create),
+    web.get("/review-apps/{review}", info),
+    web.delete("/review-apps/{review}", destroy),
+    web.get("/apps/{app}/review-app", of_app),
+    web.get("/pipelines/{pipeline}/review-apps", of_pipeline),
+]

@@ -1,0 +1,174 @@
+"""The decision trail: everything recorded about a commit, a pull request or an app, as one story in order of time.
+
+Nothing is worked out anew here: these are the rows that the plans, the workers and people left behind.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from service.domain.decisions import Subject, SubjectKind
+from service.domain.errors import Refused
+from service.domain.model import App, QueuedRequest, ReviewApp
+from service.store import activity, apps, pipelines, requests, reviews, subjects
+from service.store.reviews import as_review
+from service.store.tables import activity as activity_rows
+from service.store.tables import releases as release_rows
+from service.store.tables import requests as request_rows
+from service.store.tables import review_apps
+from service.web.api.loading import app_names, pipeline_names
+
+_PULL_REQUEST = re.compile(r"(?:.*/pull/|.*#|pr:|#)?(\d{1,6})")
+_COMMIT = re.compile(r"[0-9a-f]{7,40}")
+_EACH = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of the story."""
+
+    at: datetime
+    what: str
+    about: str
+    state: str
+    text: str
+
+
+class _Story:
+    """Collects entries, each once, with ids turned into names."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+        self._apps = app_names(conn)
+        self._pipelines = pipeline_names(conn)
+        self._entries: dict[tuple[str, object], Entry] = {}
+
+    def requests(self, found: Iterable[QueuedRequest]) -> None:
+        for it in found:
+            commit = f" {it.sha[:7]}" if it.sha else ""
+            self._entries["request", it.id] = Entry(
+                at=it.created_at,
+                what="request",
+                about=self._apps.get(it.app_id, it.app_id),
+                state=it.state.value,
+                text=f"{it.kind}{commit}: {it.reason}" if it.reason else f"{it.kind}{commit}",
+            )
+
+    def activity(self, found: Iterable[activity.Entry]) -> None:
+        for it in found:
+            details = ", ".join(f"{name} {value}" for name, value in it.data.items() if value not in (None, "", {}))
+            about = self._apps.get(it.app_id or "") or self._pipelines.get(it.pipeline_id or "") or it.ref
+            self._entries["activity", it.id] = Entry(
+                at=it.at,
+                what="activity",
+                about=about,
+                state="",
+                text=f"{it.actor}: {it.action}" + (f" ({details})" if details else ""),
+            )
+
+    def reviews(self, found: Iterable[ReviewApp]) -> None:
+        for it in found:
+            self._entries["review", it.id] = Entry(
+                at=it.updated_at,
+                what="review app",
+                about=f"{self._pipelines.get(it.pipeline_id, it.pipeline_id)} {it.ref}",
+                state=it.state.value,
+                text=it.reason or f"review app of {it.ref} is {it.state.value}",
+            )
+
+    def verdicts(self, wanted: Iterable[Subject]) -> None:
+        for it in subjects.verdicts(self._conn, wanted):
+            if it.reconciled_at is None:
+                continue
+            cause = f" (because: {it.cause})" if it.cause else ""
+            self._entries["verdict", it.subject] = Entry(
+                at=it.reconciled_at,
+                what="decision",
+                about=self._name(it.subject),
+                state=it.outcome,
+                text=f"{it.reason or it.outcome}{cause}",
+            )
+
+    def _name(self, subject: Subject) -> str:
+        head, slash, rest = subject.key.partition("/")
+        name = self._pipelines.get(head) or self._apps.get(head) or head
+        return f"{subject.kind.value.replace('_', ' ')} {name}{slash}{rest}"
+
+    def told(self) -> list[Entry]:
+        return sorted(self._entries.values(), key=lambda it: it.at)
+
+
+def of(conn: Connection, question: str) -> tuple[str, list[Entry]]:
+    """Find what the question is about and tell its story; returns (what it is about, the entries, oldest first)."""
+    story = _Story(conn)
+    app = apps.find(conn, question)
+    if app is not None:
+        _of_app(conn, story, app)
+        return f"app {app.name}", story.told()
+    if match := _PULL_REQUEST.fullmatch(question):
+        _of_pull_request(conn, story, int(match[1]))
+        return f"pull request #{match[1]}", story.told()
+    if _COMMIT.fullmatch(question.lower()):
+        sha = _full_sha(conn, question.lower())
+        _of_commit(conn, story, sha)
+        return f"commit {sha[:7]}", story.told()
+    raise Refused(
+        f"Couldn't find an app {question}; ask for a commit (7 to 40 hex digits), a pull request (#12) or an app"
+    )
+
+
+def _review_subject(review: ReviewApp) -> Subject:
+    return Subject(SubjectKind.REVIEW_APP, f"{review.pipeline_id}/{review.ref}")
+
+
+def _of_app(conn: Connection, story: _Story, app: App) -> None:
+    story.requests(requests.of_app(conn, app.id, limit=_EACH))
+    story.activity(activity.listing(conn, app_id=app.id, limit=_EACH))
+    story.verdicts([Subject(SubjectKind.AUTO_DEPLOY, app.id)])
+    review = reviews.of_app(conn, app.id)
+    if review is not None:
+        story.reviews([review])
+        story.verdicts([_review_subject(review)])
+
+
+def _of_pull_request(conn: Connection, story: _Story, number: int) -> None:
+    ref = f"pr:{number}"
+    rows = conn.execute(select(review_apps).where(review_apps.c.ref == ref)).mappings()
+    found = [as_review(row) for row in rows]
+    story.reviews(found)
+    keys = [f"{pipeline.id}/{ref}" for pipeline in pipelines.listing(conn) if pipeline.repository_id is not None]
+    story.verdicts(Subject(SubjectKind.REVIEW_APP, key) for key in keys)
+    story.activity(activity.listing(conn, ref=ref, limit=_EACH))
+    for review in found:
+        if review.app_id is not None:
+            story.requests(requests.of_app(conn, review.app_id, limit=_EACH))
+            story.activity(activity.listing(conn, app_id=review.app_id, limit=_EACH))
+
+
+def _full_sha(conn: Connection, start: str) -> str:
+    """The one commit on record that begins so; what nobody has seen is returned as it is."""
+    columns = (request_rows.c.sha, review_apps.c.sha, release_rows.c.commit_sha, activity_rows.c.sha)
+    found: set[str] = set()
+    for column in columns:
+        # A range instead of LIKE: both engines use the index for it.
+        query = select(column).where(column >= start, column <= start + "g").distinct().limit(3)
+        found.update(conn.execute(query).scalars())
+    if len(found) > 1:
+        raise Refused(f"Several commits begin with {start}: {', '.join(sorted(found))}")
+    return found.pop() if found else start
+
+
+def _of_commit(conn: Connection, story: _Story, sha: str) -> None:
+    deploys = requests.of_commit(conn, sha, limit=_EACH)
+    story.requests(deploys)
+    story.activity(activity.listing(conn, sha=sha, limit=_EACH))
+    found: Sequence[ReviewApp] = [
+        as_review(row) for row in conn.execute(select(review_apps).where(review_apps.c.sha == sha)).mappings()
+    ]
+    story.reviews(found)
+    checks = [Subject(SubjectKind.CHECK, f"{pipeline.id}/{sha}") for pipeline in pipelines.listing(conn)]
+    deployed = [Subject(SubjectKind.AUTO_DEPLOY, app_id) for app_id in dict.fromkeys(it.app_id for it in deploys)]
+    story.verdicts([*checks, *deployed, *map(_review_subject, found)])

@@ -1,0 +1,73 @@
+"""The web process's application: the API, the webhook receiver, and the two questions that load balancers ask."""
+
+import asyncio
+import uuid
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from sqlalchemy import text
+
+from service import queue
+from service.web import api
+from service.web.api.answers import check_accept
+from service.web.auth import authenticated, is_open
+from service.web.errors import errors_as_json
+from service.web.keys import CLOSING, CONTEXT, WebContext
+from service.web.receiver import CLIENT_MAX_SIZE, Receiver
+
+MAX_FIELD_SIZE = 65536
+"""Heroku's CLI before version 9 sends back every Request-Id it was ever given, in one header."""
+
+
+def build_app(context: WebContext) -> web.Application:
+    """Put the application together; whoever runs it must give its runner `max_field_size=MAX_FIELD_SIZE`."""
+    app = web.Application(middlewares=[errors_as_json, authenticated, version_three], client_max_size=CLIENT_MAX_SIZE)
+    app[CONTEXT] = context
+    app[CLOSING] = asyncio.Event()
+    app.on_response_prepare.append(_name_request)
+    app.on_shutdown.append(_close_streams)
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    api.add_routes(app)
+    _receiver(context).add_to(app)
+    return app
+
+
+def build_runner(context: WebContext) -> web.AppRunner:
+    """Make the runner for the application, with the limits that its clients need."""
+    return web.AppRunner(build_app(context), max_field_size=MAX_FIELD_SIZE, access_log=None, shutdown_timeout=5.0)
+
+
+def _receiver(context: WebContext) -> Receiver:
+    return Receiver(
+        inbox=context.inbox,
+        secrets=lambda: (context.settings.github_webhook_secret,),
+        ring=lambda guid: context.queue.ring([queue.react(guid)]),
+        now=context.db.now,
+    )
+
+
+@web.middleware
+async def version_three(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse other versions of the API before anything is done."""
+    if not is_open(request):
+        check_accept(request)
+    return await handler(request)
+
+
+async def _name_request(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Request-Id"] = str(uuid.uuid4())
+
+
+async def _close_streams(app: web.Application) -> None:
+    app[CLOSING].set()
+
+
+async def healthz(_request: web.Request) -> web.Response:
+    """GET /healthz: this process answers."""
+    return web.Response(text="ok\n")
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """GET /readyz: it can do its work, that is read the database. Without Redis it only becomes slower."""
+    await request.app[CONTEXT].db.read(lambda conn: conn.execute(text("SELECT 1")))
+    return web.Response(text="ready\n")
