@@ -119,6 +119,11 @@ def asyncpg_url(url: URL) -> URL:
     return url
 
 
+def driver_url(url: URL) -> str:
+    """The URL for asyncpg itself, which knows libpq's words."""
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
 def _sqlstate(error: Exception) -> str | None:
     return getattr(getattr(error, "orig", None), "sqlstate", None)
 

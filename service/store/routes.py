@@ -9,7 +9,7 @@ from sqlalchemy import delete as sql_delete
 
 from service.domain.model import AppId, ReleaseId
 from service.store import rows
-from service.store.tables import counters, routes
+from service.store.tables import apps, counters, routes
 
 _COUNTER = "route_version"
 
@@ -50,6 +50,16 @@ def put(
         _raise_version(conn)
     else:
         _change(conn, row, values)
+
+
+def refresh(conn: Connection, *, app_id: str) -> None:
+    """Bring the app's route, if it has one, up to the app's name and maintenance switch."""
+    row = rows.one(conn, select(routes).where(routes.c.app_id == app_id))
+    app = rows.one(conn, select(apps.c.name, apps.c.maintenance).where(apps.c.id == app_id))
+    if row is None or app is None:
+        return
+    was = "live" if row["state"] == "maintenance" else row["state"]
+    _change(conn, row, {"name": app["name"], "state": "maintenance" if app["maintenance"] else was})
 
 
 def rename(conn: Connection, *, app_id: str, name: str) -> None:

@@ -1,0 +1,73 @@
+"""Webhooks as GitHub sent them, kept with what came of them. They are put here by `store/inbox.py`."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import zstandard
+from sqlalchemy import Connection, select
+
+from service.store import rows
+from service.store.inbox import Inbox
+from service.store.tables import deliveries
+
+__all__ = ["Delivery", "Inbox", "Receipt", "delete_older", "finish", "get", "listing", "open_guids"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """A delivery without its body."""
+
+    guid: str
+    event: str
+    action: str
+    repository_id: int | None
+    installation_id: int | None
+    state: str
+    verdict: str
+    attempts: int
+    received_at: datetime
+    processed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery(Receipt):
+    """A delivery with its body as it was signed."""
+
+    body: bytes
+
+
+_RECEIPT = [deliveries.c[name] for name in Receipt.__dataclass_fields__]
+
+
+def get(conn: Connection, guid: str) -> Delivery | None:
+    """One delivery."""
+    row = rows.one(conn, select(*_RECEIPT, deliveries.c.body).where(deliveries.c.guid == guid))
+    if row is None:
+        return None
+    return Delivery(**{**row, "body": zstandard.decompress(row["body"])})
+
+
+def listing(conn: Connection, limit: int) -> list[Receipt]:
+    """The newest deliveries first."""
+    query = select(*_RECEIPT).order_by(deliveries.c.received_at.desc(), deliveries.c.guid).limit(limit)
+    return [Receipt(**row) for row in conn.execute(query).mappings()]
+
+
+def open_guids(conn: Connection, *, limit: int) -> list[str]:
+    """What has not been processed yet, oldest first."""
+    query = select(deliveries.c.guid).where(deliveries.c.state == "received")
+    return list(conn.execute(query.order_by(deliveries.c.received_at, deliveries.c.guid).limit(limit)).scalars())
+
+
+def finish(conn: Connection, *, guid: str, state: str, verdict: str, now: datetime) -> None:
+    """Say what came of it: `processed`, `ignored` or `failed`."""
+    conn.execute(
+        deliveries.update()
+        .where(deliveries.c.guid == guid)
+        .values(state=state, verdict=verdict, processed_at=now, attempts=deliveries.c.attempts + 1)
+    )
+
+
+def delete_older(conn: Connection, before: datetime) -> int:
+    """Forget what was received before then; GitHub keeps deliveries for as long itself."""
+    return conn.execute(deliveries.delete().where(deliveries.c.received_at < before)).rowcount

@@ -1,0 +1,274 @@
+"""The fast way in for webhooks: stored before they are answered, many in one commit, each once.
+
+It speaks to the driver directly. While one group is being committed the next one gathers, so that a burst shares its
+waits for the disk and a lone webhook waits for nobody.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final, Literal, Protocol, Self
+
+import asyncpg
+import zstandard
+from sqlalchemy import make_url
+
+from service.domain.errors import Transient
+from service.store.postgresql import driver_url
+from service.store.sqlite import connect_file
+from service.store.tables import EPOCH
+
+State = Literal["new", "known", "processed"]
+
+GROUP: Final = 256
+GROUP_BYTES: Final = 32 * 1024 * 1024
+# GitHub waits ten seconds for an answer: better to be asked again than to answer too late.
+_PATIENCE: Final = 5.0
+
+_COLUMNS: Final = (
+    "guid",
+    "event",
+    "action",
+    "repository_id",
+    "installation_id",
+    "body",
+    "body_sha256",
+    "received_at",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A delivery on its way into the table."""
+
+    guid: str
+    event: str
+    action: str
+    repository_id: int | None
+    installation_id: int | None
+    body: bytes
+    body_sha256: str
+    received_at: datetime
+
+    def packed(self) -> tuple[str | int | bytes | None, ...]:
+        """The row's values in the order of `_COLUMNS`."""
+        return (
+            self.guid,
+            self.event,
+            self.action,
+            self.repository_id,
+            self.installation_id,
+            zstandard.compress(self.body, 3),
+            self.body_sha256,
+            (self.received_at - EPOCH) // timedelta(microseconds=1),
+        )
+
+
+class Shelf(Protocol):
+    """Where groups are stored; one at a time."""
+
+    async def store(self, group: Sequence[Arrival]) -> list[State]:
+        """Commit all of them and say of each what it was."""
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+
+
+class Inbox:
+    """Takes deliveries; open one per process that receives."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._waiting: list[tuple[Arrival, asyncio.Future[State]]] = []
+        self._came = asyncio.Event()
+        self._closing = False
+        self._task = asyncio.create_task(self._work())
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """Connect to the database of that URL, which `Database.migrate` has prepared."""
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            return cls(await SQLiteShelf.open(Path(parsed.database or "")))
+        return cls(await PostgreSQLShelf.open(driver_url(parsed)))
+
+    async def put(
+        self,
+        *,
+        guid: str,
+        event: str,
+        action: str,
+        repository_id: int | None,
+        installation_id: int | None,
+        body: bytes,
+        body_sha256: str,
+        received_at: datetime,
+    ) -> State:
+        """Store a delivery and return when it is on disk; raises `Transient` when it is not."""
+        arrival = Arrival(
+            guid=guid,
+            event=event,
+            action=action,
+            repository_id=repository_id,
+            installation_id=installation_id,
+            body=body,
+            body_sha256=body_sha256,
+            received_at=received_at,
+        )
+        if self._closing or self._task.done():
+            raise Transient("The inbox is closed")
+        stored: asyncio.Future[State] = asyncio.get_running_loop().create_future()
+        self._waiting.append((arrival, stored))
+        self._came.set()
+        return await stored
+
+    async def close(self) -> None:
+        """Store what has come, then disconnect."""
+        self._closing = True
+        self._came.set()
+        await self._task
+        await self._shelf.close()
+
+    async def _work(self) -> None:
+        while self._waiting or not self._closing:
+            await self._came.wait()
+            while self._waiting:
+                await self._store(self._next_group())
+            if not self._closing:
+                self._came.clear()
+
+    def _next_group(self) -> list[tuple[Arrival, asyncio.Future[State]]]:
+        size = count = 0
+        for arrival, _ in self._waiting[:GROUP]:
+            if count and size + len(arrival.body) > GROUP_BYTES:
+                break
+            size += len(arrival.body)
+            count += 1
+        group, self._waiting = self._waiting[:count], self._waiting[count:]
+        return group
+
+    async def _store(self, group: list[tuple[Arrival, asyncio.Future[State]]]) -> None:
+        futures = [stored for _, stored in group]
+        try:
+            states = await self._shelf.store([arrival for arrival, _ in group])
+        except (sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            _fail(futures, Transient(f"The delivery could not be stored: {error!r}"))
+            return
+        except BaseException as error:
+            _fail(futures, error)
+            raise
+        for stored, state in zip(futures, states, strict=True):
+            if not stored.done():
+                stored.set_result(state)
+
+
+def _fail(futures: Sequence[asyncio.Future[State]], error: BaseException) -> None:
+    for stored in futures:
+        if not stored.done():
+            stored.set_exception(error)
+
+
+class SQLiteShelf:
+    """A connection of its own in a thread of its own."""
+
+    def __init__(self, connection: sqlite3.Connection, thread: ThreadPoolExecutor) -> None:
+        self._connection = connection
+        self._thread = thread
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """Open the file."""
+        thread = ThreadPoolExecutor(1, thread_name_prefix="inbox")
+        connection = await asyncio.get_running_loop().run_in_executor(thread, connect_file, path)
+        connection.execute(f"PRAGMA busy_timeout={_PATIENCE * 1000:.0f}")
+        return cls(connection, thread)
+
+    async def store(self, group: Sequence[Arrival]) -> list[State]:
+        """Commit all of them and say of each what it was."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._store, group)
+
+    async def close(self) -> None:
+        """Close the file."""
+        await asyncio.to_thread(self._thread.shutdown)
+        self._connection.close()
+
+    def _store(self, group: Sequence[Arrival]) -> list[State]:
+        packed = [arrival.packed() for arrival in group]
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            states = [self._insert(values) for values in packed]
+            self._connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):  # some errors, such as a full disk, have rolled back already
+                self._connection.execute("ROLLBACK")
+            raise
+        return states
+
+    def _insert(self, values: tuple[str | int | bytes | None, ...]) -> State:
+        if self._connection.execute(_SQLITE_INSERT, values).rowcount:
+            return "new"
+        guid = values[:1]
+        self._connection.execute("UPDATE deliveries SET state = 'received' WHERE guid = ? AND state = 'failed'", guid)
+        (state,) = self._connection.execute("SELECT state FROM deliveries WHERE guid = ?", guid).fetchone()
+        return _known(state)
+
+
+_SQLITE_INSERT: Final = (
+    f"INSERT INTO deliveries ({', '.join(_COLUMNS)}, state) "  # noqa: S608
+    f"VALUES ({', '.join('?' * len(_COLUMNS))}, 'received') ON CONFLICT (guid) DO NOTHING"
+)
+
+
+class PostgreSQLShelf:
+    """One connection of a small pool, which replaces it when it breaks."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """Connect."""
+        return cls(await asyncpg.create_pool(url, min_size=1, max_size=1, command_timeout=_PATIENCE))
+
+    async def store(self, group: Sequence[Arrival]) -> list[State]:
+        """Commit all of them and say of each what it was."""
+        columns = list(zip(*await asyncio.to_thread(_packed, group), strict=True))
+        guids = columns[0]
+        async with self._pool.acquire(timeout=_PATIENCE) as connection, connection.transaction():
+            made = {guid for (guid,) in await connection.fetch(_POSTGRESQL_INSERT, *columns)}
+            again = [guid for guid in guids if guid not in made]
+            if again:
+                await connection.execute(_POSTGRESQL_RETRY, again)
+            found = dict(await connection.fetch(_POSTGRESQL_STATES, guids))
+        states: list[State] = []
+        for guid in guids:
+            # The same delivery twice in one group: the second finds the first.
+            states.append("new" if guid in made else _known(found[guid]))
+            made.discard(guid)
+        return states
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._pool.close()
+
+
+_POSTGRESQL_INSERT: Final = (
+    f"INSERT INTO deliveries ({', '.join(_COLUMNS)}, state) "  # noqa: S608
+    "SELECT *, 'received' FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[], "
+    "$7::text[], $8::bigint[]) ON CONFLICT (guid) DO NOTHING RETURNING guid"
+)
+_POSTGRESQL_RETRY: Final = "UPDATE deliveries SET state = 'received' WHERE guid = ANY($1::text[]) AND state = 'failed'"
+_POSTGRESQL_STATES: Final = "SELECT guid, state FROM deliveries WHERE guid = ANY($1::text[])"
+
+
+def _packed(group: Sequence[Arrival]) -> list[tuple[str | int | bytes | None, ...]]:
+    return [arrival.packed() for arrival in group]
+
+
+def _known(state: str) -> State:
+    return "known" if state == "received" else "processed"

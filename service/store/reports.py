@@ -1,0 +1,156 @@
+"""The outbox to GitHub: one row for each object to show, holding the newest that it should show.
+
+Intermediate states are skipped by being overwritten; nothing is written to GitHub when what it should show is what it
+shows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, func, or_, select
+
+from service.domain.model import RepositoryId
+from service.store import rows
+from service.store.tables import reports
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """An object on GitHub. `attempted` says that a creation was begun whose outcome may be unknown."""
+
+    key: str
+    kind: str
+    repository_id: RepositoryId
+    installation_id: int
+    wanted: Mapping[str, Any]
+    digest: str
+    terminal: bool
+    github_id: int | None
+    attempted: bool
+    pending: bool
+    error: str
+    attempts: int
+    updated_at: datetime
+
+
+def put(
+    conn: Connection,
+    *,
+    key: str,
+    kind: str,
+    repository_id: int,
+    installation_id: int,
+    wanted: Mapping[str, Any],
+    terminal: bool,
+    now: datetime,
+) -> bool:
+    """Say what the object should show; True when GitHub has to be told."""
+    text = rows.to_json(dict(wanted))
+    digest = sha256(text.encode()).hexdigest()
+    row = rows.one(conn, select(reports).where(reports.c.key == key))
+    if row is not None and row["wanted_digest"] == digest:
+        return bool(row["pending"])
+    values = {
+        "kind": kind,
+        "repository_id": repository_id,
+        "installation_id": installation_id,
+        "wanted": text,
+        "wanted_digest": digest,
+        "terminal": terminal,
+        "pending": row is None or row["shown_digest"] != digest,
+        "error": "",
+        "attempts": 0,
+        "retry_at": None,
+        "updated_at": now,
+    }
+    if row is None:
+        conn.execute(reports.insert().values(key=key, created_at=now, **values))
+    else:
+        conn.execute(reports.update().where(reports.c.key == key).values(values))
+    return bool(values["pending"])
+
+
+def get(conn: Connection, key: str) -> Report | None:
+    """One object."""
+    row = rows.one(conn, select(reports).where(reports.c.key == key))
+    return _report(row) if row else None
+
+
+def pending(conn: Connection, *, now: datetime, limit: int) -> list[Report]:
+    """What GitHub has to be told now: final states first, then what has waited longest."""
+    due = or_(reports.c.retry_at.is_(None), reports.c.retry_at <= now)
+    query = select(reports).where(reports.c.pending, due)
+    found = conn.execute(query.order_by(reports.c.terminal.desc(), reports.c.updated_at, reports.c.key).limit(limit))
+    return [_report(row) for row in found.mappings()]
+
+
+def unfinished(conn: Connection) -> int:
+    """How many objects do not show yet what they should."""
+    return conn.execute(select(func.count()).select_from(reports).where(reports.c.pending)).scalar_one()
+
+
+def attempting(conn: Connection, key: str) -> None:
+    """Note, before an object is created on GitHub, that it may exist from now on even if no answer comes."""
+    conn.execute(reports.update().where(reports.c.key == key).values(attempted=True))
+
+
+def shown(conn: Connection, *, key: str, digest: str, github_id: int | None, now: datetime) -> None:
+    """GitHub shows what had that digest; what was wanted meanwhile stays pending."""
+    conn.execute(
+        reports.update()
+        .where(reports.c.key == key)
+        .values(
+            shown_digest=digest,
+            pending=reports.c.wanted_digest != digest,
+            github_id=github_id,
+            error="",
+            attempts=0,
+            retry_at=None,
+            updated_at=now,
+        )
+    )
+
+
+def failed(
+    conn: Connection,
+    *,
+    key: str,
+    error: str,
+    retry_at: datetime | None,
+    final: bool,
+    now: datetime,
+    digest: str | None = None,
+) -> None:
+    """GitHub did not take it: try again at `retry_at`, or never if `final`.
+
+    With the digest of what was tried, something newer that is wanted by now is not given up with it.
+    """
+    change = reports.update().where(reports.c.key == key)
+    if digest is not None:
+        change = change.where(reports.c.wanted_digest == digest)
+    conn.execute(
+        change.values(
+            error=error, retry_at=retry_at, pending=not final, attempts=reports.c.attempts + 1, updated_at=now
+        )
+    )
+
+
+def _report(row: RowMapping) -> Report:
+    return Report(
+        key=row["key"],
+        kind=row["kind"],
+        repository_id=RepositoryId(row["repository_id"]),
+        installation_id=row["installation_id"],
+        wanted=rows.from_json(row["wanted"], dict[str, Any]),
+        digest=row["wanted_digest"],
+        terminal=row["terminal"],
+        github_id=row["github_id"],
+        attempted=row["attempted"],
+        pending=row["pending"],
+        error=row["error"],
+        attempts=row["attempts"],
+        updated_at=row["updated_at"],
+    )
