@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 import aiohttp
 import msgspec
@@ -129,12 +129,14 @@ class Transport:
     def url(self, path: str, params: Mapping[str, str]) -> URL:
         """An address below the base URL; anything else would get our token."""
         text = sansio.format_url(path, None, base_url=str(self._base))
-        if params:
-            text = f"{text}?{urlencode(params)}"
-        url = URL(text, encoded=True)
-        climbs = {".", ".."} & set(path.split("?", maxsplit=1)[0].split("/"))
-        if climbs or url.origin() != self._base.origin() or not url.raw_path.startswith(self._base.raw_path):
-            raise Refused(f"{path!r} is not an address of GitHub's API", code="github_address")
+        try:
+            url = URL(f"{text}?{urlencode(params)}" if params else text, encoded=True)
+        except ValueError:
+            url = URL()
+        climbs = {".", ".."} & set(unquote(path.partition("?")[0]).split("/"))
+        ours = (url.scheme, url.raw_authority) == (self._base.scheme, self._base.raw_authority)
+        if climbs or not ours or not url.raw_path.startswith(self._base.raw_path):
+            raise Refused(f"{path[:200]!r} is not an address of GitHub's API", code="github_address")
         return url
 
     async def _exchange(

@@ -149,7 +149,18 @@ def test_a_nasty_branch_name_that_git_allows_is_carried_as_it_is(branch):
 
 @pytest.mark.parametrize(
     "action",
-    "opened reopened synchronize closed edited labeled unlabeled converted_to_draft ready_for_review invented".split(),
+    [
+        "opened",
+        "reopened",
+        "synchronize",
+        "closed",
+        "edited",
+        "labeled",
+        "unlabeled",
+        "converted_to_draft",
+        "ready_for_review",
+        "invented",
+    ],
 )
 def test_a_pull_request_is_offered_as_a_value_with_its_order(action):
     payload = example("pull_request", "opened") | {"action": action}
@@ -165,10 +176,20 @@ def test_a_pull_request_is_offered_as_a_value_with_its_order(action):
 
 @pytest.mark.parametrize(
     "action",
-    (
-        "assigned unassigned locked unlocked milestoned demilestoned review_requested review_request_removed "
-        "auto_merge_enabled auto_merge_disabled enqueued dequeued"
-    ).split(),
+    [
+        "assigned",
+        "unassigned",
+        "locked",
+        "unlocked",
+        "milestoned",
+        "demilestoned",
+        "review_requested",
+        "review_request_removed",
+        "auto_merge_enabled",
+        "auto_merge_disabled",
+        "enqueued",
+        "dequeued",
+    ],
 )
 def test_an_action_that_changes_nothing_that_runs_is_ignored(action):
     assert action in reason("pull_request", example("pull_request", "opened") | {"action": action})

@@ -1,0 +1,205 @@
+"""Speaking to GitHub: tokens, limits, broken answers, and addresses that are not GitHub's."""
+
+import asyncio
+
+import pytest
+
+from service.domain.errors import Refused, Transient
+from service.domain.model import Repository, RepositoryId
+from service.github.app_auth import AppTokens, Purpose
+from tests.github.conftest import repository_of
+
+# Tokens ---------------------------------------------------------------------------------------------
+
+
+async def test_a_token_is_good_for_one_repository_and_one_purpose(edge, shop):
+    caller = edge.sim.keys.token(await edge.tokens.token(shop, Purpose.CHECKS), edge.sim.now())
+    assert caller.repository_ids == {shop.id}
+    assert caller.permissions == {"checks": "write", "metadata": "read"}
+
+
+async def test_the_token_for_git_may_read_content_and_nothing_else(edge, shop):
+    caller = edge.sim.keys.token(await edge.github.git_token(shop), edge.sim.now())
+    assert caller.permissions == {"contents": "read", "metadata": "read"}
+
+
+async def test_many_who_need_a_token_at_once_cause_one_request(edge, shop):
+    tokens = await asyncio.gather(*(edge.tokens.token(shop, Purpose.READ) for _ in range(20)))
+    assert len(set(tokens)) == 1
+    assert edge.requests("access_tokens") == 1
+
+
+async def test_a_token_is_renewed_after_fifty_minutes(edge, shop):
+    first = await edge.tokens.token(shop, Purpose.READ)
+    edge.clock.seconds += 49 * 60
+    assert await edge.tokens.token(shop, Purpose.READ) == first
+    edge.clock.seconds += 2 * 60
+    assert await edge.tokens.token(shop, Purpose.READ) != first
+
+
+async def test_a_token_that_github_refuses_is_replaced_once_and_the_request_repeated(edge, shop):
+    edge.sim.keys.revoke(await edge.tokens.token(shop, Purpose.READ))
+    reply = await edge.github.get(shop, "")
+    assert reply.data["full_name"] == "acme/shop"
+    assert edge.requests("access_tokens") == 2
+
+
+async def test_a_failed_request_for_a_token_is_not_kept(edge, shop):
+    edge.sim.chaos.answer("error", pattern="access_tokens", status=500)
+    with pytest.raises(Transient):
+        await edge.tokens.token(shop, Purpose.READ)
+    assert await edge.tokens.token(shop, Purpose.READ)
+
+
+async def test_a_suspended_installation_gives_no_access_and_says_so(edge, shop):
+    edge.sim.suspend(shop.installation_id)
+    with pytest.raises(Refused, match="suspended"):
+        await edge.tokens.token(shop, Purpose.READ)
+
+
+async def test_an_installation_that_is_not_known_yet_is_looked_up(edge, shop):
+    unknown = Repository(id=shop.id, full_name=shop.full_name, default_branch="master")
+    assert await edge.github.installation_id(unknown) == shop.installation_id
+    assert (await edge.github.get(unknown, "")).ok
+
+
+async def test_a_repository_without_the_app_is_refused_by_name(edge):
+    repo = await edge.sim.create_repo("other/thing", installed=False)
+    with pytest.raises(Refused, match="not installed on other/thing"):
+        await edge.github.get(repository_of(edge.sim, repo), "")
+
+
+@pytest.mark.parametrize(("app_id", "key"), [("x", "key"), ("1", "not a key"), ("1", "")])
+def test_credentials_that_cannot_work_are_refused_at_the_start(edge, app_id, key):
+    with pytest.raises(Refused, match="TOWPATH_GITHUB_"):
+        AppTokens(transport=edge.transport, app_id=app_id, private_key=key)
+
+
+async def test_a_personal_token_works_without_an_app(edge, shop):
+    edge.sim.add_collaborator("acme/shop", "ann")
+    github = edge.as_person("ann")
+    assert github.app_id == 0
+    assert (await github.get(shop, "/pulls")).data == []
+
+
+async def test_a_worthless_personal_token_is_refused_at_once(edge, shop):
+    github = edge.as_person("ann")
+    edge.sim.keys._personal.clear()
+    with pytest.raises(Refused, match="credentials"):
+        await github.get(shop, "")
+    assert edge.requests("GET") == 1
+
+
+# Limits ---------------------------------------------------------------------------------------------
+
+
+async def test_the_hourly_limit_is_transient_until_its_reset(edge, shop):
+    await edge.github.get(shop, "")
+    edge.sim.rate_limit = 1
+    with pytest.raises(Transient) as caught:
+        await edge.github.get(shop, "")
+    assert 0 < caught.value.retry_after <= 3602
+
+
+@pytest.mark.parametrize("kind", ["rate_limit", "secondary_limit"])
+@pytest.mark.parametrize(("retry_after", "wait"), [(7, 7), (None, 60)])
+async def test_after_a_limit_nothing_is_sent_before_its_time(edge, shop, kind, retry_after, wait):
+    edge.sim.chaos.answer(kind, pattern="/repositories/", retry_after=retry_after)
+    with pytest.raises(Transient) as caught:
+        await edge.github.get(shop, "")
+    assert caught.value.retry_after == wait
+    before = len(edge.lines)
+    edge.clock.seconds += wait - 1
+    with pytest.raises(Transient):
+        await edge.github.get(shop, "")
+    assert len(edge.lines) == before
+    edge.clock.seconds += 2
+    assert (await edge.github.get(shop, "")).ok
+
+
+async def test_what_is_left_of_the_limit_is_known_from_the_last_answer(edge, shop):
+    await edge.github.get(shop, "")
+    quota = edge.github.quota(shop.installation_id)
+    assert (quota.limit, quota.remaining) == (5000, 4999)
+
+
+# Broken answers -------------------------------------------------------------------------------------
+
+
+# A reading request whose kept connection breaks is sent once more by aiohttp itself.
+TRIES = {"error": 1, "html": 1, "reset": 2}
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("error", 500), ("error", 502), ("error", 520), ("error", 599), ("html", 200), ("reset", 0)],
+)
+async def test_an_answer_that_is_none_is_transient(edge, shop, kind, status):
+    edge.sim.chaos.answer(kind, pattern="/repositories/", status=status, times=TRIES[kind])
+    with pytest.raises(Transient):
+        await edge.github.get(shop, "")
+    assert (await edge.github.get(shop, "")).ok
+
+
+async def test_an_outage_is_transient_for_tokens_as_well(edge, shop):
+    edge.sim.chaos.outage = True
+    with pytest.raises(Transient):
+        await edge.github.get(shop, "")
+
+
+async def test_what_github_denies_is_an_answer_and_not_an_error(edge, shop):
+    reply = await edge.github.get(shop, "/pulls/99")
+    assert (reply.status, reply.message) == (404, "Not Found")
+
+
+# Addresses ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "https://evil.example/steal",
+        "//evil.example/steal",
+        "http://127.0.0.1:1/api/v3/x",
+        "/repos/a/../../../x",
+        "/repos/./x",
+        "https://user@evil.example/",
+        "file:///etc/passwd",
+        "/repos/%2e%2e/x",
+    ],
+)
+async def test_no_other_address_ever_gets_our_token(edge, path):
+    with pytest.raises(Refused, match="not an address of GitHub"):
+        await edge.transport.send("GET", path, token="secret")
+
+
+async def test_a_renamed_repository_is_found_by_its_old_name(edge, shop):
+    edge.sim.rename_repo("acme/shop", "store")
+    reply = await edge.transport.send("GET", "/repos/acme/shop", token=await edge.tokens.token(shop, Purpose.READ))
+    assert reply.data["full_name"] == "acme/store"
+
+
+async def test_a_new_repository_under_an_old_name_is_not_taken_for_it(edge, shop):
+    edge.sim.rename_repo("acme/shop", "store")
+    await edge.sim.create_repo("acme/shop", files={"other": "repository"})
+    assert (await edge.github.get(shop, "")).data["id"] == shop.id
+
+
+async def test_a_repository_is_found_by_name_and_permissions_by_login(edge, shop):
+    found = await edge.looks.repository("acme/shop")
+    assert found == shop
+    edge.sim.add_collaborator("acme/shop", "ann", "write")
+    assert await edge.looks.permission(shop, "ann") == "write"
+    assert await edge.looks.permission(shop, "nobody") == "none"
+    with pytest.raises(Refused, match="OWNER/NAME"):
+        await edge.looks.repository("acme")
+    with pytest.raises(Refused, match="not installed"):
+        await edge.looks.repository("acme/none")
+
+
+async def test_without_an_app_a_repository_is_found_by_name_too(edge, shop, session):
+    edge.sim.add_collaborator("acme/shop", "ann")
+    reply = await edge.as_person("ann").get(
+        Repository(id=RepositoryId(0), full_name="acme/shop", default_branch=""), ""
+    )
+    assert reply.data["id"] == shop.id

@@ -1,0 +1,197 @@
+"""Reading facts: whole answers become values, everything else is an error or no answer, and absence is proof of nothing."""
+
+import pytest
+
+from service.domain.errors import Transient
+from service.domain.facts import CheckRun, CommitStatus, FactKey, FactKind, Head
+from service.domain.model import Sha
+from service.store import fact_values
+
+
+def key(kind, repository, text=""):
+    return FactKey(kind, repository.id, str(text))
+
+
+async def open_pulls(edge, count):
+    await edge.sim.push("acme/shop", "topic", {"index.html": "hello"})
+    return [await edge.sim.open_pull("acme/shop", "topic", by="ann") for _ in range(count)]
+
+
+# Pull requests --------------------------------------------------------------------------------------
+
+
+async def test_a_pull_request_is_read_and_read_again_only_when_changed(edge, shop):
+    (pull,) = await open_pulls(edge, 1)
+    fact = key(FactKind.PULL_REQUEST, shop, pull.number)
+    answer = await edge.looks.look(fact, shop)
+    value = answer.value
+    assert (value.number, value.state, value.head_sha, value.head_ref) == (1, "open", pull.head_sha, "topic")
+    assert (value.author, value.is_fork, value.base_ref) == ("ann", False, "master")
+    assert fact_values.decode(fact.kind, fact_values.encode(value)) == value
+    again = await edge.looks.look(fact, shop, etag=answer.etag)
+    assert (again.not_modified, again.value, again.etag) == (True, None, answer.etag)
+    edge.sim.close_pull("acme/shop", 1)
+    assert (await edge.looks.look(fact, shop, etag=answer.etag)).value.state == "closed"
+
+
+async def test_a_pull_request_of_a_fork_is_a_fork(edge, shop):
+    fork = await edge.sim.fork("acme/shop", "eve")
+    await edge.sim.push(fork, "topic", {"a": "b"})
+    pull = await edge.sim.open_pull("acme/shop", "topic", head_repo=fork)
+    value = (await edge.looks.look(key(FactKind.PULL_REQUEST, shop, pull.number), shop)).value
+    assert value.is_fork
+    assert value.head_repository_id == fork.id
+
+
+async def test_a_pull_request_that_github_does_not_show_is_an_error(edge, shop):
+    answer = await edge.looks.look(key(FactKind.PULL_REQUEST, shop, 99), shop)
+    assert answer.value is None
+    assert "pull request 99" in answer.error
+
+
+async def test_open_pull_requests_are_read_over_all_pages(edge, shop):
+    await open_pulls(edge, 103)
+    edge.sim.close_pull("acme/shop", 5)
+    answer = await edge.looks.look(key(FactKind.OPEN_PULL_REQUESTS, shop), shop)
+    assert [value.number for value in answer.value] == [1, 2, 3, 4, *range(6, 104)]
+    assert answer.etag == ""
+    assert fact_values.decode(FactKind.OPEN_PULL_REQUESTS, fact_values.encode(answer.value)) == answer.value
+
+
+@pytest.mark.parametrize("kind", ["error", "html", "reset"])
+async def test_a_page_that_fails_leaves_the_list_unknown_and_not_shorter(edge, shop, kind):
+    await open_pulls(edge, 101)
+    fact = key(FactKind.OPEN_PULL_REQUESTS, shop)
+    assert len((await edge.looks.look(fact, shop)).value) == 101
+    await edge.tokens.token(shop, _read())
+    edge.sim.chaos.answer("delay", pattern="/pulls")  # the first page goes well
+    edge.sim.chaos.answer(kind, pattern="/pulls", times=2)  # aiohttp repeats a broken reading request once
+    with pytest.raises(Transient):
+        await edge.looks.look(fact, shop)
+
+
+async def test_a_list_of_one_page_is_not_sent_again_unless_it_changed(edge, shop):
+    await open_pulls(edge, 2)
+    fact = key(FactKind.OPEN_PULL_REQUESTS, shop)
+    answer = await edge.looks.look(fact, shop)
+    assert (await edge.looks.look(fact, shop, etag=answer.etag)).not_modified
+    await edge.sim.open_pull("acme/shop", "topic")
+    assert len((await edge.looks.look(fact, shop, etag=answer.etag)).value) == 3
+
+
+async def test_a_suspended_installation_is_an_error_and_closes_nothing(edge, shop):
+    await open_pulls(edge, 1)
+    edge.sim.suspend(shop.installation_id)
+    answer = await edge.looks.look(key(FactKind.OPEN_PULL_REQUESTS, shop), shop)
+    assert answer.value is None
+    assert "suspended" in answer.error
+
+
+async def test_a_repository_out_of_reach_is_an_error_and_not_an_empty_list(edge, shop):
+    edge.sim.set_private("acme/shop")
+    await edge.tokens.token(shop, _read())
+    edge.sim.remove_from(shop.installation_id, "acme/shop")
+    answer = await edge.looks.look(key(FactKind.OPEN_PULL_REQUESTS, shop), shop)
+    assert answer.value is None
+    assert answer.error
+
+
+# Branches -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("branch", ["master", "feature/a#b", "ünï", "--upload-pack=x;", "a%2Fb", "a?b"[:1] + "&b=c"])
+async def test_a_branch_s_head_is_read_whatever_its_name(edge, shop, branch):
+    sha = await edge.sim.push("acme/shop", branch, {"x": branch})
+    answer = await edge.looks.look(key(FactKind.HEAD, shop, branch), shop)
+    assert answer.value == Head(branch=branch, sha=Sha(sha))
+    assert (await edge.looks.look(key(FactKind.HEAD, shop, branch), shop, etag=answer.etag)).not_modified
+    assert fact_values.decode(FactKind.HEAD, fact_values.encode(answer.value)) == answer.value
+
+
+async def test_a_branch_that_is_the_start_of_another_s_name_is_not_there(edge, shop):
+    await edge.sim.push("acme/shop", "feature/a", {"x": "y"})
+    assert (await edge.looks.look(key(FactKind.HEAD, shop, "feature"), shop)).value == Head(branch="feature", sha=None)
+
+
+async def test_a_deleted_branch_has_no_head(edge, shop):
+    await edge.sim.push("acme/shop", "topic", {"x": "y"})
+    await edge.sim.delete_branch("acme/shop", "topic")
+    assert (await edge.looks.look(key(FactKind.HEAD, shop, "topic"), shop)).value == Head(branch="topic", sha=None)
+
+
+async def test_a_branch_of_a_repository_that_cannot_be_read_is_an_error_and_not_deleted(edge, shop):
+    edge.sim.set_private("acme/shop")
+    await edge.tokens.token(shop, _read())
+    edge.sim.remove_from(shop.installation_id, "acme/shop")
+    answer = await edge.looks.look(key(FactKind.HEAD, shop, "master"), shop)
+    assert answer.value is None
+    assert answer.error
+
+
+async def test_a_branch_name_cannot_climb_to_another_address(edge, shop):
+    answer = await edge.looks.look(key(FactKind.HEAD, shop, "../../pulls"), shop)
+    assert "not an address" in answer.error
+
+
+# CI -------------------------------------------------------------------------------------------------
+
+
+async def test_every_status_run_and_suite_of_others_is_read_and_none_of_ours(edge, shop):
+    sha = await edge.sim.head("acme/shop")
+    await edge.sim.set_status("acme/shop", sha, "pending", context="build")
+    await edge.sim.set_status("acme/shop", sha, "success", context="build")
+    await edge.sim.set_status("acme/shop", sha, "pending", context="towpath/shop")
+    run = await edge.sim.create_check_run("acme/shop", sha, "test", conclusion="failure")
+    await edge.sim.create_check_run("acme/shop", sha, "towpath/shop", app=edge.sim.app)
+    value = (await edge.looks.look(key(FactKind.CI, shop, sha), shop)).value
+    assert value.statuses == (CommitStatus(context="build", state="success"),)
+    assert value.runs == (
+        CheckRun(
+            name="test",
+            app_id=run.suite.app.id,
+            app_name=run.suite.app.name,
+            suite_id=run.suite.id,
+            status="completed",
+            conclusion="failure",
+        ),
+    )
+    assert [(suite.app_id, suite.runs, suite.conclusion) for suite in value.suites] == [
+        (run.suite.app.id, 1, "failure")
+    ]
+    assert fact_values.decode(FactKind.CI, fact_values.encode(value)) == value
+
+
+async def test_a_commit_with_more_checks_than_fit_on_a_page_is_read_whole(edge, shop):
+    sha = await edge.sim.head("acme/shop")
+    for number in range(101):
+        await edge.sim.create_check_run("acme/shop", sha, f"test {number}", conclusion="success")
+    value = (await edge.looks.look(key(FactKind.CI, shop, sha), shop)).value
+    assert len(value.runs) == 101
+
+
+async def test_ci_results_are_not_sent_again_unless_one_of_the_lists_changed(edge, shop):
+    sha = await edge.sim.head("acme/shop")
+    await edge.sim.set_status("acme/shop", sha, "pending", context="build")
+    fact = key(FactKind.CI, shop, sha)
+    first = await edge.looks.look(fact, shop)
+    assert (await edge.looks.look(fact, shop, etag=first.etag)).not_modified
+    await edge.sim.create_check_run("acme/shop", sha, "test", conclusion="success")
+    second = await edge.looks.look(fact, shop, etag=first.etag)
+    assert [each.context for each in second.value.statuses] == ["build"]
+    assert [each.name for each in second.value.runs] == ["test"]
+
+
+async def test_an_unknown_commit_has_an_error_and_not_an_empty_result(edge, shop):
+    answer = await edge.looks.look(key(FactKind.CI, shop, "f" * 40), shop)
+    assert answer.value is None
+    assert "fffffff" in answer.error
+
+
+async def test_the_manifest_is_not_read_here(edge, shop):
+    assert (await edge.looks.look(key(FactKind.MANIFEST, shop, "f" * 40), shop)).error
+
+
+def _read():
+    from service.github.app_auth import Purpose
+
+    return Purpose.READ
