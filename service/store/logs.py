@@ -1,0 +1,170 @@
+"""Streams of output (builds, release phases, scripts), stored in chunks that readers can follow.
+
+A stream is written by whoever holds the app's lease; a successor goes on where its predecessor stopped.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Final, Self
+
+import structlog
+from sqlalchemy import Connection, func, select
+
+from service.domain.errors import Transient
+from service.store.database import Database, new_id
+from service.store.redaction import Redactor
+from service.store.tables import log_chunks, log_streams
+
+MOST: Final = 8 * 1024 * 1024
+"""How many characters of a stream are kept."""
+_FLUSH_SECONDS: Final = 0.2
+_FLUSH_SIZE: Final = 64 * 1024
+_LONGEST_LINE: Final = 64 * 1024
+_LONGEST_SECRET: Final = 4096
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A part of a stream; numbers grow without gaps."""
+
+    seq: int
+    at: datetime
+    text: str
+
+
+def open_log(conn: Connection, now: datetime) -> str:
+    """Make an empty stream and return its id."""
+    log_id = new_id()
+    conn.execute(log_streams.insert().values(log_id=log_id, created_at=now))
+    return log_id
+
+
+def read(conn: Connection, log_id: str, after_seq: int = 0) -> tuple[list[Chunk], bool]:
+    """The chunks after that number, and whether there will be no more."""
+    query = select(log_chunks.c.seq, log_chunks.c.at, log_chunks.c.text)
+    found = conn.execute(
+        query.where(log_chunks.c.log_id == log_id, log_chunks.c.seq > after_seq).order_by(log_chunks.c.seq)
+    )
+    chunks = [Chunk(**row) for row in found.mappings()]
+    closed = conn.execute(select(log_streams.c.closed).where(log_streams.c.log_id == log_id)).scalar()
+    return chunks, closed is None or closed
+
+
+def tail(conn: Connection, log_id: str, size: int = 4000) -> str:
+    """The last characters of a stream."""
+    query = select(log_chunks.c.text).where(log_chunks.c.log_id == log_id).order_by(log_chunks.c.seq.desc())
+    parts: list[str] = []
+    for text in conn.execute(query.limit(64)).scalars():
+        parts.insert(0, text)
+        if sum(map(len, parts)) >= size:
+            break
+    return "".join(parts)[-size:]
+
+
+class LogSink:
+    """Writes a stream in whole lines, a few times a second, without the secrets it knows or recognizes.
+
+    Leaving the context closes the stream, unless the work is to be taken up again (cancelled, or `Transient`).
+    """
+
+    def __init__(self, db: Database, log_id: str, *, secrets: Iterable[str] = (), most: int = MOST) -> None:
+        self._db = db
+        self._log_id = log_id
+        self._redactor = Redactor(secrets)
+        self._most = most
+        self._line = ""
+        self._ready = ""
+        self._turn = asyncio.Lock()
+        self._size: int | None = None
+        self._flusher: asyncio.Task[None] | None = None
+        self._ending = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        """Begin writing."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End, for good or until somebody goes on."""
+        await self._end(closed=not isinstance(error, asyncio.CancelledError | Transient))
+
+    async def write(self, text: str) -> None:
+        """Append text; it becomes visible a moment later, once its line is complete."""
+        self._line += text.replace("\0", "").encode(errors="replace").decode()
+        cut = max(self._line.rfind("\n"), self._line.rfind("\r")) + 1
+        if cut:
+            self._ready += self._redactor.redact(self._line[:cut])
+            self._line = self._line[cut:]
+        if len(self._line) > _LONGEST_LINE:
+            # The end is held back: it may be the beginning of a secret.
+            redacted = self._redactor.redact(self._line)
+            self._ready += redacted[:-_LONGEST_SECRET]
+            self._line = redacted[-_LONGEST_SECRET:]
+        if len(self._ready) > _FLUSH_SIZE:
+            await self._flush()
+        elif self._ready and (self._flusher is None or self._flusher.done()):
+            self._flusher = asyncio.create_task(self._flush_soon())
+
+    async def close(self) -> None:
+        """Write what is left and close the stream."""
+        await self._end(closed=True)
+
+    async def _end(self, *, closed: bool) -> None:
+        if self._flusher is not None:
+            self._ending.set()
+            await self._flusher
+        self._ready += self._redactor.redact(self._line)
+        self._line = ""
+        await self._flush()
+        if closed:
+            ended = log_streams.update().where(log_streams.c.log_id == self._log_id).values(closed=True)
+            await self._db.write(lambda conn: conn.execute(ended))
+
+    async def _flush_soon(self) -> None:
+        wait = _FLUSH_SECONDS
+        while self._ready and not self._ending.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), wait)
+            try:
+                await self._flush()
+            except Transient as error:
+                wait = min(2 * wait, 5.0)
+                log.warning("log not written yet", log_id=self._log_id, error=error.message)
+
+    async def _flush(self) -> None:
+        async with self._turn:
+            text, self._ready = self._ready, ""
+            if not text:
+                return
+            now, size = self._db.now(), self._size
+            # What was begun is written even if the writer of the text is cancelled.
+            writing = self._db.write(
+                lambda conn: _append(conn, self._log_id, text, size=size, most=self._most, now=now)
+            )
+            try:
+                self._size = await asyncio.shield(writing)
+            except Transient:
+                self._ready = text + self._ready
+                raise
+
+
+def _append(conn: Connection, log_id: str, text: str, *, size: int | None, most: int, now: datetime) -> int:
+    """Add a chunk and return the stream's size, which is None when the caller has not written to it yet."""
+    own = log_chunks.c.log_id == log_id
+    if size is None:
+        size = conn.execute(select(func.coalesce(func.sum(func.length(log_chunks.c.text)), 0)).where(own)).scalar_one()
+        conn.execute(log_streams.update().where(log_streams.c.log_id == log_id).values(closed=False))
+    if size >= most:
+        return size
+    if size + len(text) > most:
+        text = text[: most - size] + f"\n[the log ends here: it is longer than {most // 1024} kB]\n"
+    last = conn.execute(select(func.max(log_chunks.c.seq)).where(own)).scalar() or 0
+    conn.execute(log_chunks.insert().values(log_id=log_id, seq=last + 1, at=now, text=text))
+    return size + len(text)

@@ -1,0 +1,114 @@
+"""Streams hold what was written, in order, without secrets and within bounds."""
+
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import pytest
+
+from service.domain.errors import Transient
+from service.store import logs
+from service.store.database import Database
+from service.store.redaction import Redactor
+from tests.waiting import until
+
+NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
+
+
+async def stream(database: Database) -> str:
+    return await database.write(lambda conn: logs.open_log(conn, NOW))
+
+
+async def text_of(database: Database, log_id: str) -> tuple[str, bool]:
+    chunks, closed = await database.read(lambda conn: logs.read(conn, log_id))
+    assert [chunk.seq for chunk in chunks] == list(range(1, len(chunks) + 1))
+    return "".join(chunk.text for chunk in chunks), closed
+
+
+async def test_lines_become_visible_while_the_writer_goes_on(database: Database) -> None:
+    log_id = await stream(database)
+    async with logs.LogSink(database, log_id) as sink:
+        await sink.write("first\nsec")
+
+        async def first() -> bool:
+            return await text_of(database, log_id) == ("first\n", False)
+
+        await until(first)
+        await sink.write("ond\nno end")
+    assert await text_of(database, log_id) == ("first\nsecond\nno end", True)
+
+
+async def test_a_reader_asks_for_what_came_after(database: Database) -> None:
+    log_id = await stream(database)
+    for text in ("one\n", "two\n"):
+        async with logs.LogSink(database, log_id) as sink:
+            await sink.write(text)
+    chunks, _ = await database.read(lambda conn: logs.read(conn, log_id, 1))
+    assert [chunk.text for chunk in chunks] == ["two\n"]
+    assert await database.read(lambda conn: logs.tail(conn, log_id, 6)) == "e\ntwo\n"
+
+
+async def test_a_successor_goes_on_in_a_stream_that_stays_open_for_it(database: Database) -> None:
+    log_id = await stream(database)
+    with suppress(Transient):
+        async with logs.LogSink(database, log_id) as sink:
+            await sink.write("one\n")
+            raise Transient("again later")
+    assert await text_of(database, log_id) == ("one\n", False)
+    async with logs.LogSink(database, log_id) as sink:
+        await sink.write("two\n")
+    assert await text_of(database, log_id) == ("one\ntwo\n", True)
+
+
+async def test_a_secret_that_arrives_in_pieces_is_not_stored(database: Database) -> None:
+    log_id = await stream(database)
+    async with logs.LogSink(database, log_id, secrets=["hunter2-hunter2"]) as sink:
+        for letter in "password is hunter2-hunter2!\n":
+            await sink.write(letter)
+        await sink.write("x" * 70_000 + "hunter2-")
+        await sink.write("hunter2\0 \udc80\n")
+    text, _ = await text_of(database, log_id)
+    assert text == f"password is [redacted]!\n{'x' * 70_000}[redacted] ?\n"
+
+
+async def test_a_stream_ends_visibly_when_it_is_too_long(database: Database) -> None:
+    log_id = await stream(database)
+    async with logs.LogSink(database, log_id, most=200_000) as sink:
+        for _ in range(30_000):
+            await sink.write("more and more\n")
+    text, closed = await text_of(database, log_id)
+    assert text.endswith("\n[the log ends here: it is longer than 195 kB]\n")
+    assert len(text) < 200_100
+    assert closed
+
+
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiIxMjM0NTY3In0.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        pytest.param(f"token ghs_{'a1' * 18}.", "token [redacted]", id="an installation token"),
+        pytest.param(f"x github_pat_{'a1' * 40} y", "x [redacted] y", id="a personal token"),
+        pytest.param(f"jwt={JWT};", "jwt=[redacted];", id="a JWT"),
+        pytest.param(
+            "git clone https://bob:s3cret@host/x", "git clone https://[redacted]@host/x", id="a password in a URL"
+        ),
+        pytest.param("Authorization: Basic Zm9vOmJhcg==", "Authorization: Basic [redacted]", id="a header"),
+        pytest.param("https://host:8080/a@b", "https://host:8080/a@b", id="a port is no password"),
+        pytest.param("git@github.com:org/repo", "git@github.com:org/repo", id="an ssh address is no secret"),
+        pytest.param("sha 0123456789abcdef", "sha 0123456789abcdef", id="a commit is no secret"),
+    ],
+)
+def test_what_has_the_shape_of_a_secret_is_taken_out(text: str, shown: str) -> None:
+    assert Redactor().redact(text) == shown
+
+
+def test_a_private_key_is_taken_out_over_several_lines() -> None:
+    redactor = Redactor()
+    lines = ["a -----BEGIN RSA PRIVATE KEY-----\n", "MIIEow\n", "-----END RSA PRIVATE KEY----- b\n", "c\n"]
+    assert "".join(map(redactor.redact, lines)) == "a [redacted] b\nc\n"
+
+
+def test_short_values_are_left_alone_and_long_ones_of_several_lines_are_not() -> None:
+    redactor = Redactor(["true", "first-line\nsecond-line"])
+    assert redactor.redact("true first-line") == "true [redacted]"
