@@ -150,7 +150,7 @@ def _target(head: bytes) -> tuple[str, int, bytes | None]:
         return *_host_port(url, 443), None
     if not url.lower().startswith(b"http://"):
         raise Denied("this is an HTTP proxy: send CONNECT host:port or an absolute http:// URL")
-    authority, slash, path = url[7:].partition(b"/")
+    authority, _, path = url[7:].partition(b"/")
     dropped = (b"proxy-", b"connection:", b"keep-alive:")
     kept = [line for line in headers if not line.lower().startswith(dropped)]
     onward = b"\r\n".join([method + b" /" + path + b" " + version, *kept, b"Connection: close"])
@@ -198,12 +198,12 @@ def _serve_dns(dns: socket.socket, policy: Policy) -> None:
 
 
 def _resolve_query(
-    dns: socket.socket, query: bytes, peer: object, policy: Policy, room: threading.BoundedSemaphore
+    dns: socket.socket, query: bytes, peer: tuple[str, int], policy: Policy, room: threading.BoundedSemaphore
 ) -> None:
     try:
         answer = dns_answer(query, policy)
         if answer:
-            dns.sendto(answer, peer)  # type: ignore[arg-type]
+            dns.sendto(answer, peer)
     except OSError:
         pass  # the asker is gone
     finally:

@@ -37,3 +37,17 @@ def give_away(root: Path, uid: int) -> None:
     for _, directories, names, descriptor in os.fwalk(root, follow_symlinks=False):
         for name in [*directories, *names]:
             os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
+
+
+def write_plain(path: Path, value: Any) -> None:
+    """Replace the file at once, without waiting for the disk: for what is worthless after a reboot."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(json.dumps(value))
+    new.replace(path)
+
+
+def append(path: Path, text: str) -> None:
+    """Append to a file that exists; a log that nobody has written yet is not begun."""
+    if path.exists():
+        with path.open("a") as file:
+            file.write(text)

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from workers.platforms.base import AppSpec, Bind, Limits, Network, SandboxRun
+from workers.platforms.base import AppSpec, Limits, Network, SandboxRun
 from workers.platforms.process import egress, indexes, sandbox, seccomp
 from workers.platforms.process.cgroups import Cgroups
 from workers.platforms.process.indexes import Indexes

@@ -73,9 +73,7 @@ def _pip(environ: Mapping[str, str], home: Path) -> Iterator[tuple[str, str]]:
             continue
     for option in ("index-url", "extra-index-url", "trusted-host"):
         name = f"PIP_{option.upper().replace('-', '_')}"
-        value = environ.get(name) or parser.get(
-            "install", option, fallback=parser.get("global", option, fallback="")
-        )
+        value = environ.get(name) or parser.get("install", option, fallback=parser.get("global", option, fallback=""))
         if value:
             yield name, value
 
@@ -130,7 +128,9 @@ def _npm_defaults() -> list[str]:
     for place in [*places, Path("/usr"), Path("/usr/local")]:
         path = place / _NPM_DEFINITIONS
         if path.is_file():
-            found = re.search(r"""registry: new Definition\('registry', \{\s*default: ['"](.*?)['"]""", path.read_text())
+            found = re.search(
+                r"""registry: new Definition\('registry', \{\s*default: ['"](.*?)['"]""", path.read_text()
+            )
             return [found[1]] if found else []
     return []
 

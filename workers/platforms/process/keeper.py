@@ -19,10 +19,7 @@ from workers.platforms.process.procs import Process
 from workers.platforms.process.shim import ShimSpec
 
 _ROOT = Path(workers.__file__).parent.parent
-_MAIN = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); "
-    "from workers.platforms.process import shim; shim.main()"
-)
+_MAIN = "import sys; sys.path.insert(0, sys.argv.pop(1)); from workers.platforms.process import shim; shim.main()"
 _SHIM_FILES = ("pids", "exit", "tail", "s", "lock", "pids.new", "exit.new")
 
 
@@ -67,6 +64,12 @@ class Keeper:
         return str(files.read_json(self.directory / "tail") or "")
 
     @property
+    def trouble(self) -> str:
+        """What the shim itself complained about: a bug, or a machine in a bad state."""
+        path = self.directory / "shim.err"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    @property
     def out_of_memory(self) -> bool:
         """Whether the kernel killed something of it for its memory limit."""
         return bool(self._cgroups and self._cgroups.out_of_memory(self.name))
@@ -106,7 +109,7 @@ class Keeper:
                 descriptor = os.pidfd_open(shim.pid)
                 try:
                     if shim.alive:
-                        await _readable(descriptor)
+                        await readable(descriptor)
                     else:
                         await asyncio.sleep(0.005)  # its last descriptors are being closed
                 finally:
@@ -190,10 +193,11 @@ class Keeper:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-async def _readable(descriptor: int) -> None:
+async def readable(descriptor: int) -> None:
+    """Return when a descriptor can be read; of a pidfd that means that the process has ended."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(descriptor, lambda: future.done() or future.set_result(None))
+    loop.add_reader(descriptor, future.set_result, None)  # removed before it could be called twice
     try:
         await future
     finally:

@@ -96,18 +96,14 @@ def stage(mounts: Sequence[Stage]) -> None:
     for mount, tree in zip(mounts, trees, strict=True):
         target = f"{STAGE}/{mount.name}"
         os.mkdir(target)  # noqa: PTH102
-        moved = _libc.syscall(
-            _SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, target.encode(), _MOVE_MOUNT_F_EMPTY_PATH
-        )
+        moved = _libc.syscall(_SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, target.encode(), _MOVE_MOUNT_F_EMPTY_PATH)
         _check(moved, f"move_mount {mount.name}")
         os.close(tree)
 
 
 def _clone_tree(mount: Stage) -> int:
     flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_RECURSIVE
-    tree = _check(
-        _libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, mount.source.encode(), flags), f"open_tree {mount.source}"
-    )
+    tree = _check(_libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, mount.source.encode(), flags), f"open_tree {mount.source}")
     if mount.owner is not None:
         _show_as_owned_by(tree, mount.owner)
     return tree

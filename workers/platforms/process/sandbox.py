@@ -139,7 +139,8 @@ def build_etc(etc: Path, *, ca_bundle: Path | None) -> None:
         if Path("/etc", name).is_file():
             shutil.copyfile(Path("/etc", name), etc / name)
     if Path("/etc/alternatives").is_dir():  # /usr/bin/awk and others are links through it
-        shutil.copytree("/etc/alternatives", etc / "alternatives", symlinks=True, dirs_exist_ok=True)
+        manuals = shutil.ignore_patterns("*.gz")
+        shutil.copytree("/etc/alternatives", etc / "alternatives", symlinks=True, ignore=manuals, dirs_exist_ok=True)
     if ca_bundle:
         shutil.copyfile(ca_bundle, certificates / "ca-certificates.crt")
     for root, directories, names in os.walk(etc):

@@ -18,7 +18,7 @@ _DENIED = """
     perf_event_open pivot_root process_vm_readv process_vm_writev ptrace quotactl quotactl_fd
     reboot request_key set_mempolicy setdomainname setns sethostname settimeofday stime swapoff swapon syslog
     umount umount2 unshare userfaultfd uselib vhangup vm86 vm86old
-""".split()
+""".split()  # noqa: SIM905
 # ENOSYS makes libraries take their older way: clone instead of clone3 (whose flags no filter can see), epoll
 # instead of io_uring (which does system calls that no filter sees).
 _UNKNOWN = ("clone3", "io_uring_setup", "io_uring_enter", "io_uring_register")
@@ -38,9 +38,9 @@ def write_filter(path: Path) -> None:
     for bit in (1 << shift for shift in range(32)):
         if bit & _NAMESPACES:
             rules.add_rule(denied, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, bit, bit))
-    for family in (socket.AF_INET, socket.AF_INET6):  # glibc itself uses raw netlink sockets
+    for internet in (socket.AF_INET, socket.AF_INET6):  # glibc itself uses raw netlink sockets
         raw = pyseccomp.Arg(1, pyseccomp.MASKED_EQ, _TYPE_MASK, int(socket.SOCK_RAW))
-        rules.add_rule(denied, "socket", pyseccomp.Arg(0, pyseccomp.EQ, int(family)), raw)
+        rules.add_rule(denied, "socket", pyseccomp.Arg(0, pyseccomp.EQ, int(internet)), raw)
     # Unix, IPv4, IPv6 and netlink remain; vsock reaches the hypervisor past any network namespace.
     unsupported = pyseccomp.ERRNO(errno.EAFNOSUPPORT)
     kept = {socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK}

@@ -236,7 +236,7 @@ def _hand_over(port: int, peers: frozenset[int]) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink("s")  # noqa: PTH108
     server.bind("s")
-    os.chmod("s", 0o666)  # noqa: PTH101, S103  (who may connect is told by the peer's uid, below)
+    os.chmod("s", 0o666)  # noqa: PTH101, S103  (the peer's uid, below, tells who may connect)
     server.listen(512)
     while True:
         client, _ = server.accept()

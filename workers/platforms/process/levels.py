@@ -1,0 +1,83 @@
+"""How well this machine can isolate apps, found out by doing it."""
+
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from workers.platforms.base import AppSpec
+from workers.platforms.process.host import Host, Paths
+from workers.platforms.process.indexes import Indexes
+
+FULL, USER, NONE = "full", "user", "none"
+_PATIENCE = 20.0
+_SYSCTLS = {
+    "kernel.apparmor_restrict_unprivileged_userns": (
+        "1", "AppArmor forbids user namespaces to programs without a profile",
+        "load the profile in deploy/apparmor: sudo apparmor_parser -r deploy/apparmor/towpath",
+    ),
+    "kernel.unprivileged_userns_clone": (
+        "0", "this kernel forbids user namespaces to ordinary users",
+        "sudo sysctl -w kernel.unprivileged_userns_clone=1",
+    ),
+    "user.max_user_namespaces": (
+        "0", "user namespaces are switched off", "sudo sysctl -w user.max_user_namespaces=15000",
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """`full`, `user` or `none`; why; and the one thing that would improve it."""
+
+    name: str
+    why: str
+    advice: str = ""
+
+
+def probe() -> Level:
+    """Start a sandbox of the best kind that may work here and see what happens."""
+    candidate = FULL if os.geteuid() == 0 else USER
+    problem = _try(candidate)
+    if problem is None and candidate == FULL:
+        return Level(name=FULL, why="sandboxes with a host uid of their own work")
+    if problem is None:
+        return Level(
+            name=USER,
+            why="user namespaces work, but without root every app has this user's uid and no limits on memory and CPU",
+            advice="start towpath as root (sudo towpath up, or the systemd unit in deploy/)",
+        )
+    for name, (bad, why, advice) in _SYSCTLS.items():
+        path = Path("/proc/sys", *name.split("."))
+        if path.exists() and path.read_text().strip() == bad:
+            return Level(name=NONE, why=why, advice=advice)
+    return Level(
+        name=NONE, why=f"no sandbox could be started: {problem}",
+        advice="run on a machine or in a container that allows user namespaces",
+    )  # fmt: skip
+
+
+def _try(level: str) -> str | None:
+    with tempfile.TemporaryDirectory(prefix="towpath-", ignore_cleanup_errors=True) as directory:
+        data = Path(directory)
+        slug = data / "slug"
+        slug.mkdir()
+        nothing = Indexes(hosts=frozenset(), env={}, ca_bundle=None)
+        host = Host(Paths(data=data), level=level, cgroups=None, found=nothing, peers=frozenset())
+        host.prepare()
+        spec = AppSpec(
+            app_id="probe", app_name="probe", release_id="probe", version=1, slug_dir=slug, config={}, processes=()
+        )
+        keeper = host.keeper(data / "run/x/probe")
+        host.start_command(keeper, spec, "touch /app/written && ! unshare -U true 2>/dev/null", dyno="probe")
+        deadline = time.monotonic() + _PATIENCE
+        while keeper.exit_code is None and keeper.alive and time.monotonic() < deadline:
+            time.sleep(0.005)
+        code = keeper.exit_code
+        keeper.kill_all()
+        if code == 0:
+            return None
+        output = data / "run/x/probe/out"
+        text = output.read_text(errors="replace") if output.exists() else ""
+        return (text or keeper.trouble).strip()[-300:] or f"exit code {code}"

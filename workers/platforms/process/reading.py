@@ -1,0 +1,89 @@
+"""Reading what sandboxes write: output of commands by offset, an app's log by lines."""
+
+import asyncio
+import codecs
+from collections import deque
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from workers.platforms.process.runs import Command
+
+_CHUNK = 64 * 1024
+_PAUSE = 0.03
+
+
+async def command_output(command: Command) -> AsyncIterator[tuple[str, int]]:
+    """What nobody has read yet, piece by piece, each with the offset behind it; ends when the command has."""
+    offset = command.read
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    while True:
+        ended = command.ended.is_set()
+        data = await asyncio.to_thread(_read, command.output, offset)
+        offset += len(data)
+        if text := decoder.decode(data):
+            yield text, offset - len(decoder.getstate()[0])
+        elif ended and not data:
+            return
+        if not data:
+            try:
+                await asyncio.wait_for(command.ended.wait(), _PAUSE)
+            except TimeoutError:
+                continue
+
+
+def _read(path: Path, offset: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(_CHUNK)
+    except FileNotFoundError:
+        return b""
+
+
+async def log_lines(path: Path, *, follow: bool, lines: int) -> AsyncIterator[str]:
+    """The last `lines` lines of a log that is turned over to `.1`, then what comes."""
+    last, inode, offset = await asyncio.to_thread(_last, path, lines)
+    for line in last:
+        yield line
+    rest = b""
+    while follow:
+        await asyncio.sleep(_PAUSE)
+        data, inode, offset = await asyncio.to_thread(_more, path, inode, offset)
+        *whole, rest = (rest + data).split(b"\n")
+        for one in whole:
+            yield one.decode("utf-8", "replace")
+
+
+def _older(path: Path) -> Path:
+    return path.with_name(path.name + ".1")
+
+
+def _last(path: Path, lines: int) -> tuple[list[str], int, int]:
+    found: deque[str] = deque(maxlen=lines)
+    inode = offset = 0
+    for one in (_older(path), path):
+        try:
+            with one.open("rb") as file:
+                text = file.read()
+                inode, offset = file.fileno() and one.stat().st_ino, len(text)
+        except FileNotFoundError:
+            inode = offset = 0
+            continue
+        found.extend(text.decode("utf-8", "replace").splitlines())
+    return list(found), inode, offset
+
+
+def _more(path: Path, inode: int, offset: int) -> tuple[bytes, int, int]:
+    """What was appended; when the file was turned over, first the end of the older one."""
+    try:
+        current = path.stat().st_ino
+    except FileNotFoundError:
+        return b"", inode, offset
+    if inode and current != inode:
+        older = _older(path)
+        rest = _read(older, offset) if older.exists() and older.stat().st_ino == inode else b""
+        if rest:
+            return rest, inode, offset + len(rest)
+        offset = 0
+    data = _read(path, offset)
+    return data, current, offset + len(data)

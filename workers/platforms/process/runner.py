@@ -1,0 +1,222 @@
+"""The runner: the only privileged process. Keeps apps alive as wanted and takes commands on a unix socket.
+
+It holds nothing that it could not find again: what is wanted is on disk, what runs is found by its shims. Killing it
+leaves every app serving; the next one takes up where it was.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import assert_never
+
+import structlog
+
+from service.domain.errors import Refused, Transient
+from workers.platforms.base import Fenced, Unhealthy
+from workers.platforms.process import cgroups, indexes, levels, reading, wire
+from workers.platforms.process.apps import Apps
+from workers.platforms.process.host import Host, Paths, Timing
+from workers.platforms.process.runs import Command, Runs
+from workers.platforms.process.stopping import label
+
+log = structlog.get_logger()
+Send = Callable[[wire.Reply], Awaitable[None]]
+_PEER = struct.Struct("3i")
+_KINDS = {Fenced: "fenced", Unhealthy: "unhealthy", Refused: "refused", Transient: "transient"}
+
+
+class Runner:
+    """Answers the driver's commands."""
+
+    def __init__(self, host: Host, timing: Timing) -> None:
+        self._host = host
+        self._apps = Apps(host, timing)
+        self._runs = Runs(host)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def resume(self) -> None:
+        """Take up what runs and start what is wanted."""
+        await self._apps.resume()
+        self._runs.resume()
+
+    async def close(self) -> None:
+        """Let everything go on without us."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await asyncio.gather(self._apps.let_go(), self._runs.let_go())
+
+    def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection: one command."""
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer):
+            sock: socket.socket = writer.get_extra_info("socket")
+            uid = _PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))[1]
+            if uid not in self._host.peers:
+                log.warning("peer refused", uid=uid)
+                return
+            with contextlib.suppress(ConnectionError):
+                request = await wire.read_request(reader)
+                if request is not None:
+                    await self._answer(request, reader, writer)
+
+    async def _answer(self, request: wire.Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        send = _sender(writer)
+        try:
+            reply = await self._do(request, reader, send)
+        except (Fenced, Unhealthy, Refused, Transient) as error:
+            reply = wire.Failed(kind=_KINDS[type(error)], text=str(error))
+        except asyncio.CancelledError:
+            # Not the connection but the command was cancelled: another one for the same app has come.
+            reply = wire.Failed(kind="transient", text="a later command for this app has taken over")
+        except ConnectionError:
+            return
+        except OSError as error:
+            log.exception("command failed", command=type(request).__name__)
+            reply = wire.Failed(kind="transient", text=f"the runner could not do it: {error}")
+        await send(reply)
+
+    async def _do(self, request: wire.Request, reader: asyncio.StreamReader, send: Send) -> wire.Reply:
+        match request:
+            case wire.Prepare(spec, fence):
+                app = self._apps.get(spec.app_id)
+                return wire.Done(endpoints=await app.prepare(spec, fence, _progress(send)))
+            case wire.Activate(spec, fence):
+                await self._apps.get(spec.app_id).activate(spec, fence)
+            case wire.Discard(app_id, release_id, fence):
+                await self._apps.get(app_id).discard(release_id, fence)
+            case wire.Remove(app_id, fence):
+                await self._apps.remove(app_id, fence, lambda: self._runs.end_of_app(app_id))
+            case wire.Run():
+                return await self._stream(await self._run(request), reader, send)
+            case wire.Build(name, run):
+                command = self._runs.attach(
+                    "build", name, seconds=run.seconds, build=run,
+                    start=lambda keeper, owner: self._host.start_build(keeper, run, owner=owner),
+                )  # fmt: skip
+                return await self._stream(command, reader, send)
+            case wire.Forget(name):
+                await self._runs.forget("build", name)
+            case wire.Observe():
+                return wire.Done(instances=tuple(self._apps.instances()))
+            case wire.Logs():
+                await self._logs(request, reader, send)
+            case _:
+                assert_never(request)
+        return wire.Done()
+
+    async def _logs(self, request: wire.Logs, reader: asyncio.StreamReader, send: Send) -> None:
+        async def lines() -> None:
+            path = self._apps.get(request.app_id).log
+            async for line in reading.log_lines(path, follow=request.follow, lines=request.lines):
+                await send(wire.Said(text=line))
+
+        told, hung_up = asyncio.create_task(lines()), asyncio.create_task(reader.read(1))
+        try:
+            await asyncio.wait({told, hung_up}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            hung_up.cancel()
+            told.cancel()
+            await asyncio.wait({told, hung_up})
+        if not told.cancelled():
+            told.result()
+
+    async def _run(self, request: wire.Run) -> Command:
+        spec = request.spec
+        await self._apps.get(spec.app_id).accept(request.fence)
+        return self._runs.attach(
+            "run", request.name, app_id=spec.app_id, seconds=request.seconds,
+            start=lambda keeper, _: self._host.start_command(keeper, spec, request.command, dyno=request.name),
+        )  # fmt: skip
+
+    async def _stream(self, command: Command, reader: asyncio.StreamReader, send: Send) -> wire.Reply:
+        """Pass output on; each piece counts as read only when the driver says so."""
+        async for text, offset in reading.command_output(command):
+            await send(wire.Said(text=text, to=offset))
+            read = await wire.read_ack(reader)
+            if read is None:
+                raise Transient("the driver has hung up")
+            command.note_read(read)
+        return wire.Done(code=self._runs.result(command))
+
+
+def _sender(writer: asyncio.StreamWriter) -> Send:
+    async def send(reply: wire.Reply) -> None:
+        writer.write(wire.encode(reply))
+        await writer.drain()
+
+    return send
+
+
+def _progress(send: Send) -> Callable[[str], Awaitable[None]]:
+    """A boot goes on when its driver has hung up: a successor will ask again."""
+
+    async def say(text: str) -> None:
+        with contextlib.suppress(ConnectionError):
+            await send(wire.Said(text=text))
+
+    return say
+
+
+async def serve(
+    data: Path, path: Path, *, timing: Timing | None = None, peers: frozenset[int] = frozenset(),
+    ready: asyncio.Event | None = None, hosts: frozenset[str] = frozenset(),
+) -> None:  # fmt: skip
+    """Serve until cancelled. `peers` are uids that may give commands besides root and our own; `hosts` builds may reach."""
+    level = await asyncio.to_thread(levels.probe)
+    found = indexes.find(os.environ, home=Path.home())
+    found = indexes.Indexes(hosts=found.hosts | hosts, env=found.env, ca_bundle=found.ca_bundle)
+    allowed = cgroups.find(label(data)) if level.name == "full" else None
+    host = Host(Paths(data=data), level=level.name, cgroups=allowed, found=found, peers=peers | {0, os.getuid()})
+    await asyncio.to_thread(host.prepare)
+    runner = Runner(host, timing or Timing())
+    await runner.resume()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    server = await asyncio.start_unix_server(runner.connected, path, limit=wire.LINE_MOST)
+    path.chmod(0o666)  # who may connect is told by the peer's uid
+    log.info("runner ready", level=level.name, why=level.why, cgroups=type(allowed).__name__)
+    if ready:
+        ready.set()
+    try:
+        await server.serve_forever()
+    finally:
+        server.close()
+        await runner.close()
+
+
+async def _until_told(data: Path, path: Path, peers: frozenset[int], hosts: frozenset[str]) -> None:
+    task = asyncio.create_task(serve(data, path, peers=peers, hosts=hosts))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def main() -> None:
+    """`python -m workers.platforms.process.runner --data DIR`."""
+    parser = argparse.ArgumentParser(description="Keeps the apps of the embedded platform running.")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--socket", type=Path, help="default: DATA/run/runner.sock")
+    parser.add_argument("--peer", type=int, action="append", default=[], help="a uid that may give commands")
+    parser.add_argument("--allow-host", action="append", default=[], help="a host that builds may reach")
+    given = parser.parse_args()
+    data: Path = given.data.absolute()
+    path = given.socket or data / "run/runner.sock"
+    asyncio.run(_until_told(data, path, frozenset(given.peer), frozenset(given.allow_host)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""Commands: one-off ones of a release and build steps. Named, detached, found again, started once.
+
+A command's directory is made before it is started and stays until it is forgotten, so that its name answers with the
+recorded exit code for as long as anyone may ask.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from service.domain.errors import Transient
+from workers.platforms.base import SandboxRun
+from workers.platforms.process import files
+from workers.platforms.process.host import Host, boottime
+from workers.platforms.process.keeper import Keeper
+
+log = structlog.get_logger()
+TIMED_OUT, KILLED = 124, 137
+_KEPT = 7 * 86_400.0
+_GRACE = 5.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Command:
+    """One command, running or ended."""
+
+    keeper: Keeper
+    about: dict[str, Any]
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def code(self) -> int | None:
+        """The recorded exit code; None if it was lost with the machine or its shim."""
+        record = files.read_json(self.keeper.directory / "result") or {}
+        return record.get("code")
+
+    @property
+    def output(self) -> Path:
+        """All it printed."""
+        return self.keeper.directory / "out"
+
+    @property
+    def read(self) -> int:
+        """How much of the output is where it belongs."""
+        return int(files.read_json(self.keeper.directory / "read") or 0)
+
+    def note_read(self, offset: int) -> None:
+        """Remember that, for a successor."""
+        if self.keeper.directory.is_dir():
+            files.write_plain(self.keeper.directory / "read", offset)
+
+
+class Runs:
+    """All commands of the installation."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._commands: dict[str, Command] = {}
+
+    def resume(self) -> None:
+        """Take up what an earlier runner left, and forget what nobody has asked for in a week."""
+        for path in sorted(self._host.paths.runs.iterdir()):
+            about = files.read_json(path / "about")
+            keeper = self._host.keeper(path)
+            old = about is None or time.time() - about["at"] > _KEPT
+            if old and not keeper.alive:
+                keeper.delete()
+            elif about is not None:
+                self._commands[path.name] = command = Command(keeper=keeper, about=about)
+                self._follow(command)
+
+    def attach(
+        self, kind: str, name: str, *, app_id: str = "", seconds: float, start: Callable[[Keeper, str], None],
+        build: SandboxRun | None = None,
+    ) -> Command:  # fmt: skip
+        """The command of that name; it is started only if there is none."""
+        identity = _directory_name(kind, app_id, name)
+        if identity in self._commands:
+            return self._commands[identity]
+        keeper = self._host.keeper(self._host.paths.runs / identity)
+        writable = [str(bind.host) for bind in build.binds if bind.writable] if build else []
+        about = {
+            "kind": kind, "app_id": app_id, "name": name, "owner": f"app:{app_id}" if app_id else f"run:{identity}",
+            "until": boottime() + seconds, "at": time.time(), "writable": writable,
+        }  # fmt: skip
+        command = self._commands[identity] = Command(keeper=keeper, about=about)
+        command.task = asyncio.create_task(self._run(command, start), name=f"{kind} {name}")
+        return command
+
+    def _follow(self, command: Command) -> None:
+        if (command.keeper.directory / "result").exists():
+            command.ended.set()
+        else:
+            command.task = asyncio.create_task(self._finish(command))
+
+    async def _run(self, command: Command, start: Callable[[Keeper, str], None]) -> None:
+        try:
+            await asyncio.to_thread(self._start, command, start)
+        except OSError as error:
+            log.exception("command not started", name=command.about["name"])
+            files.append(command.output, f"towpath: the command could not be started: {error}\n")
+        await self._finish(command)
+
+    def _start(self, command: Command, start: Callable[[Keeper, str], None]) -> None:
+        owner = command.about["owner"]
+        files.write_json(command.keeper.directory / "about", command.about)
+        command.keeper.directory.chmod(0o711)
+        if uid := self._host.uid(owner):
+            for path in command.about["writable"]:
+                files.give_away(Path(path), uid)
+        start(command.keeper, owner)
+
+    async def _finish(self, command: Command) -> None:
+        """Wait for the end or the time-out, clear up, and only then record the result."""
+        keeper, about = command.keeper, command.about
+        late = False
+        try:
+            await asyncio.wait_for(keeper.ended(), max(0.0, about["until"] - boottime()))
+        except TimeoutError:
+            late = keeper.alive
+            await keeper.stop(_GRACE)
+        if keeper.trouble:
+            log.error("shim failed", name=about["name"], text=keeper.trouble)
+        memory = keeper.out_of_memory
+        await keeper.clear()
+        if memory:
+            files.append(command.output, "[the command exceeded its memory limit]\n")
+        await asyncio.to_thread(self._record, command, TIMED_OUT if late else keeper.exit_code)
+        command.ended.set()
+
+    def _record(self, command: Command, code: int | None) -> None:
+        if self._host.level == "full":
+            for path in command.about["writable"]:
+                if Path(path).is_dir():
+                    files.give_away(Path(path), 0)
+        files.write_json(command.keeper.directory / "result", {"code": code})
+        if not command.about["app_id"]:
+            self._host.release(command.about["owner"])
+
+    def result(self, command: Command) -> int:
+        """The exit code. A lost build may simply be tried again; a lost command of an app counts as killed."""
+        if command.code is not None:
+            return command.code
+        if command.about["kind"] == "run":
+            return KILLED
+        self._commands.pop(command.keeper.name, None)
+        command.keeper.delete()
+        raise Transient(f"the sandbox of {command.about['name']} was lost before it ended")
+
+    async def forget(self, kind: str, name: str) -> None:
+        """End the command if it runs and delete its traces."""
+        command = self._commands.get(_directory_name(kind, "", name))
+        if command:
+            await self._end(command)
+
+    async def end_of_app(self, app_id: str) -> None:
+        """The same for every command of an app."""
+        mine = [command for command in self._commands.values() if command.about["app_id"] == app_id]
+        await asyncio.gather(*(self._end(command) for command in mine))
+
+    async def _end(self, command: Command) -> None:
+        while not command.ended.is_set():
+            command.keeper.kill()
+            try:
+                await asyncio.wait_for(command.ended.wait(), 0.5)
+            except TimeoutError:
+                continue
+        await asyncio.to_thread(command.keeper.delete)
+        self._commands.pop(command.keeper.name, None)
+
+    async def let_go(self) -> None:
+        """The runner ends; the commands go on."""
+        tasks = [command.task for command in self._commands.values() if command.task]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+
+def _directory_name(kind: str, app_id: str, name: str) -> str:
+    return hashlib.blake2b(f"{kind}\0{app_id}\0{name}".encode(), digest_size=8).hexdigest()
