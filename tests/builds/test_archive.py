@@ -48,7 +48,7 @@ HOSTILE: dict[str, tuple[Callable[[], list[tuple[tarfile.TarInfo, bytes]]], str]
         "in the place of the symbolic link",
     ),
     "a file over a link": (lambda: [member("l", tarfile.SYMTYPE, "x"), member("l")], "in the place of"),
-    "the realpath overflow": (_realpath_overflow, ""),
+    "the realpath overflow": (_realpath_overflow, "in the place of the symbolic link"),
     "too much": (lambda: [member("a", content=b"x" * 5000)], "larger than"),
 }
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import socket
 import time
 from pathlib import Path
@@ -61,8 +62,6 @@ async def test_a_slug_is_readable_for_all_writable_for_its_owner_only(store: Slu
         assert place.stat().st_mode & 0o777 == 0o755
         assert (place / "bin/python").readlink() == Path("/opt/towpath/runtimes/python/bin/python3")
         # The second time it comes from the blob.
-        import shutil
-
         shutil.rmtree(place)
 
 

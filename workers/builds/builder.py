@@ -32,6 +32,7 @@ from workers.platforms.base import Bind, Limits, Log, Network, SandboxRun, Sandb
 log = structlog.get_logger()
 
 TIMED_OUT = 124
+BUILD_LIMITS = Limits(memory_mb=2048, cpus=2.0, pids=1024, disk_mb=4096)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
@@ -58,7 +59,7 @@ class Order:
     build_config: Mapping[str, str] = field(default_factory=dict, repr=False)
     network: Network = Network.INDEXES
     seconds: float = 900.0
-    limits: Limits = Limits(memory_mb=2048, cpus=2.0, pids=1024, disk_mb=4096)
+    limits: Limits = BUILD_LIMITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

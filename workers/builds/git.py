@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 from urllib.parse import urlsplit
 
 from service.domain.errors import Refused
@@ -34,7 +34,7 @@ class Git:
         token: str = "",
         seconds: float = 60.0,
         stdin: bytes | None = None,
-        stdout: BinaryIO | None = None,
+        stdout: IO[bytes] | None = None,
     ) -> Finished:
         """Run `git ARGS` on the repository at `at`; `url` and `token` say what may be reached and as whom."""
         env = self.environment(url=url, token=token)
@@ -46,7 +46,6 @@ class Git:
             "core.hooksPath": "/dev/null",
             "gc.autoDetach": "false",
             "credential.helper": "",
-            "protocol.version": "2",
         }
         if token:
             config[f"http.{_origin(url)}/.extraHeader"] = f"Authorization: basic {_basic(token)}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from service.domain.errors import Transient
 
@@ -34,7 +34,7 @@ async def run(
     seconds: float,
     cwd: Path | None = None,
     stdin: bytes | None = None,
-    stdout: BinaryIO | None = None,
+    stdout: IO[bytes] | None = None,
 ) -> Finished:
     """Run to the end; a process that takes longer than `seconds` is ended and reported as `Transient`."""
     process = await asyncio.create_subprocess_exec(

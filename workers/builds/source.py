@@ -28,7 +28,7 @@ MANIFEST_LIMIT = 64 * 1024
 SOURCE_LIMIT = 2 * 1024**3
 
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_MISSING = ("not our ref", "couldn't find remote ref", "no such remote ref", "upload-pack: not our ref")
+_MISSING = ("not our ref", "couldn't find remote ref", "no such remote ref", "unadvertised object")
 _DENIED = ("authentication failed", "could not read username", "repository not found", "returned error: 403")
 _CORRUPT = (
     *("not a git repository", "bad object", "is corrupt", "is empty", "unable to read", "inflate:"),
@@ -153,18 +153,18 @@ class Source:
         done = await self.git("ls-remote", "--end-of-options", address, *wanted, at=Path("/"), url=address)
         if done.code:
             raise Transient(f"buildpack {address} could not be reached: {done.cause}")
-        found = dict(reversed(line.split("\t", 1)) for line in done.stdout.decode().splitlines())
+        lines = (line.partition("\t") for line in done.stdout.decode().splitlines())
+        found = {name: commit for commit, _, name in lines}
         for name in wanted:
             if name in found:
-                return str(found[name])
+                return found[name]
         raise Refused(f"buildpack {address} has no branch or tag named {ref or 'HEAD'}")
 
     async def _has(self, mirror: Path, sha: str) -> bool:
-        if not mirror.exists():
+        if not await asyncio.to_thread(mirror.exists):
             return False
-        return not (
-            await self.git("rev-parse", "--quiet", "--verify", f"refs/towpath/{sha}^{{commit}}", at=mirror)
-        ).code
+        done = await self.git("rev-parse", "--quiet", "--verify", f"refs/towpath/{sha}^{{commit}}", at=mirror)
+        return not done.code
 
     async def _fetched_head(self, mirror: Path, remote: Remote, sha: Sha, pull: int) -> Finished:
         """Fetch the head of a pull request, and name it by its sha if it is the one wanted."""

@@ -2,6 +2,7 @@
 
 Runs inside the sandbox with nothing but the standard library. Everything a person can put right ends in one ` !` line.
 """
+# ruff: noqa: INP001, T201  (a program of its own, not a module; what it prints is the build's output)
 
 import hashlib
 import os
@@ -29,6 +30,8 @@ export VIRTUAL_ENV=/app/.venv
 export PYTHONUNBUFFERED=1
 export PYTHONPATH="${PYTHONPATH-/app}"
 """
+PINNED = re.compile(r"[\w.-]+(\[[\w., -]+\])?\s*===?\s*[\w.+!-]+(\s|;|$)")
+HARMLESS = re.compile(r"--(require-hashes|index-url|extra-index-url|only-binary|no-binary|prefer-binary)\b")
 Version = tuple[int, ...]
 
 
@@ -63,10 +66,9 @@ def lock_file(build: Path) -> str:
         return "uv.lock"
     if (build / "requirements.txt").is_file():
         return "requirements.txt"
-    for name, advice in INSTEAD.items():
-        if (build / name).is_file():
-            refuse(f"{name} alone cannot be installed from; {advice}.")
-    refuse("There is neither requirements.txt nor uv.lock.")
+    found = next((name for name in INSTEAD if (build / name).is_file()), "uv.lock")
+    advice = INSTEAD.get(found, "commit its pyproject.toml too")
+    return refuse(f"{found} alone cannot be installed from; {advice}.")
 
 
 def python_version(build: Path) -> str:
@@ -110,22 +112,16 @@ def fits(version: str, specifier: str) -> bool:
         refuse(f"The Python version {specifier!r} is not understood.")
     operator, text, wildcard = found.groups()
     have, want = numbers(version), numbers(text)
-    start = have[: len(want)] == want
-    match operator:
-        case ">=":
-            return have >= want
-        case "<=":
-            return have <= want
-        case ">":
-            return have > want and not start
-        case "<":
-            return have < want
-        case "~=":
-            return have >= want and have[: len(want) - 1] == want[:-1]
-        case "!=":
-            return not (start if wildcard else have == want)
-        case _:
-            return start if wildcard else have == want
+    same = have[: len(want)] == want if wildcard else have == want
+    answers = {
+        ">=": have >= want,
+        "<=": have <= want,
+        ">": have > want,
+        "<": have < want,
+        "~=": have >= want and have[: len(want) - 1] == want[:-1],
+        "!=": not same,
+    }
+    return answers.get(operator, same)
 
 
 def locked_files(build: Path, lock: str) -> tuple[list[Path], bool]:
@@ -146,18 +142,16 @@ def pinned(path: Path, files: list[Path]) -> bool:
         return False
     files.append(path)
     text = re.sub(r"\\\n", " ", path.read_text())
-    for line in text.splitlines():
-        wanted = re.sub(r"(^|\s)#.*", "", line).strip()
-        included = re.fullmatch(r"(?:-r|--requirement|-c|--constraint)[ =]*(\S+)", wanted)
-        if included:
-            if not pinned(path.parent / included[1], files):
-                return False
-        elif wanted and not re.match(r"[\w.-]+(\[[\w., -]+\])?\s*===?\s*[\w.+!-]+(\s|;|$)", wanted):
-            if not re.match(
-                r"--(require-hashes|index-url|extra-index-url|only-binary|no-binary|prefer-binary)\b", wanted
-            ):
-                return False
-    return True
+    lines = [re.sub(r"(^|\s)#.*", "", line).strip() for line in text.splitlines()]
+    return all(names_one_version(line, path.parent, files) for line in lines if line)
+
+
+def names_one_version(line: str, directory: Path, files: list[Path]) -> bool:
+    """Whether a line of a requirements file can only ever mean the same."""
+    included = re.fullmatch(r"(?:-r|--requirement|-c|--constraint)[ =]*(\S+)", line)
+    if included:
+        return pinned(directory / included[1], files)
+    return bool(PINNED.match(line) or HARMLESS.match(line))
 
 
 def tree_name(version: str, files: Sequence[Path]) -> str:
@@ -185,7 +179,7 @@ def install(build: Path, cache: Path, venv: Path, version: str, lock: str, envir
     step(f"Installing dependencies from {lock} with uv")
     run([UV, "venv", "--quiet", "--python", python, venv], build, environment | settings, "No environment was made.")
     if lock == "uv.lock":
-        command = [UV, "sync", "--locked", "--no-default-groups", "--python", python]
+        command: list[str | Path] = [UV, "sync", "--locked", "--no-default-groups", "--python", python]
     else:
         command = [UV, "pip", "install", "--requirement", lock]
     run(command, build, environment | settings, f"The dependencies in {lock} could not be installed.")

@@ -3,6 +3,7 @@
 serve.py check /app    say whether static.json can be used
 serve.py serve /app    serve on $PORT
 """
+# ruff: noqa: INP001, S104  (a program of its own; the sandbox decides who reaches the port)
 
 import fnmatch
 import json
@@ -81,7 +82,7 @@ class Handler(SimpleHTTPRequestHandler):
     server_version = "towpath-static"
     sys_version = ""
 
-    def send_head(self) -> BinaryIO | None:  # type: ignore[override]
+    def send_head(self) -> BinaryIO | None:
         """Send the headers and return what the body is copied from."""
         status, file = HTTPStatus.OK, self.site.find(self.path)
         if file is not None and file.name == "index.html" and not self._names_a_directory(file):
