@@ -7,11 +7,35 @@ from typing import Any, TypedDict, Unpack
 from sqlalchemy import Connection, RowMapping, or_, select
 
 from service.domain.errors import Refused
-from service.domain.model import App, AppId, AppState, PipelineId, ReleaseId, RepositoryId, Space, SpaceId, UserId
-from service.store import routes, rows, tables
+from service.domain.model import App, AppId, AppState, PipelineId, ReleaseId, RepositoryId, SpaceId, UserId
+from service.store import routes, rows
+from service.store.spaces import ensure as ensure_space
+from service.store.spaces import get as space
+from service.store.spaces import listing as spaces
 from service.store.database import new_id
 from service.store.secrets import Vault
 from service.store.tables import apps, couplings, names
+
+__all__ = [
+    "AppChange",
+    "as_app",
+    "config",
+    "config_context",
+    "create",
+    "engine_state",
+    "engine_states",
+    "ensure_space",
+    "find",
+    "forget",
+    "get",
+    "listing",
+    "rename",
+    "set_config",
+    "set_state",
+    "space",
+    "spaces",
+    "update",
+]
 
 
 class AppChange(TypedDict, total=False):
@@ -110,6 +134,11 @@ def engine_states(conn: Connection) -> dict[AppId, str]:
     return {AppId(app_id): state for app_id, state in found}
 
 
+def engine_state(conn: Connection, app_id: str) -> str:
+    """What the engine was last seen to do with the app."""
+    return conn.execute(select(apps.c.engine_state).where(apps.c.id == app_id)).scalar() or ""
+
+
 def config(conn: Connection, vault: Vault, app_id: str) -> dict[str, str]:
     """The wanted config vars."""
     sealed = conn.execute(select(apps.c.wanted_config).where(apps.c.id == app_id)).scalar()
@@ -132,26 +161,6 @@ def set_config(
 def config_context(app_id: str) -> str:
     """What a sealed wanted config is bound to."""
     return f"app {app_id} config"
-
-
-def ensure_space(conn: Connection, *, name: str, driver: str, now: datetime) -> Space:
-    """The space of that name, made if there is none; an existing one keeps its driver."""
-    row = rows.one(conn, select(tables.spaces).where(tables.spaces.c.name == name))
-    if row:
-        return _space(row)
-    values = {"id": new_id(), "name": name, "driver": driver, "created_at": now, "updated_at": now}
-    return _space(conn.execute(tables.spaces.insert().values(values).returning(tables.spaces)).mappings().one())
-
-
-def space(conn: Connection, space_id: str) -> Space | None:
-    """One space."""
-    row = rows.one(conn, select(tables.spaces).where(tables.spaces.c.id == space_id))
-    return _space(row) if row else None
-
-
-def spaces(conn: Connection) -> list[Space]:
-    """All spaces by name."""
-    return [_space(row) for row in conn.execute(select(tables.spaces).order_by(tables.spaces.c.name)).mappings()]
 
 
 def as_app(row: RowMapping) -> App:
@@ -190,7 +199,3 @@ def _reserve(conn: Connection, *, name: str, app_id: AppId, pipeline_id: str | N
     if held["app_id"] is not None or held["pipeline_id"] not in {None, pipeline_id}:
         raise Refused(f"Name {name} is already taken")
     conn.execute(names.update().where(names.c.name == name).values(app_id=app_id, pipeline_id=pipeline_id))
-
-
-def _space(row: RowMapping) -> Space:
-    return Space(id=SpaceId(row["id"]), name=row["name"], driver=row["driver"])

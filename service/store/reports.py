@@ -26,7 +26,7 @@ class Report:
     repository_id: RepositoryId
     installation_id: int
     wanted: Mapping[str, Any]
-    digest: str
+    wanted_digest: str
     terminal: bool
     github_id: int | None
     attempted: bool
@@ -145,7 +145,7 @@ def _report(row: RowMapping) -> Report:
         repository_id=RepositoryId(row["repository_id"]),
         installation_id=row["installation_id"],
         wanted=rows.from_json(row["wanted"], dict[str, Any]),
-        digest=row["wanted_digest"],
+        wanted_digest=row["wanted_digest"],
         terminal=row["terminal"],
         github_id=row["github_id"],
         attempted=row["attempted"],

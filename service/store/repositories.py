@@ -2,11 +2,11 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, or_, select
 
-from service.domain.model import Repository, RepositoryId
+from service.domain.model import AppState, Repository, RepositoryId
 from service.store import rows
-from service.store.tables import installations, repositories
+from service.store.tables import apps, installations, pipelines, repositories
 
 
 def remember(conn: Connection, repository: Repository, now: datetime) -> None:
@@ -58,6 +58,16 @@ def by_name(conn: Connection, full_name: str) -> Repository | None:
 def listing(conn: Connection) -> list[Repository]:
     """All repositories by name."""
     found = conn.execute(select(repositories).order_by(repositories.c.full_name, repositories.c.id))
+    return [as_repository(row) for row in found.mappings()]
+
+
+def connected(conn: Connection) -> list[Repository]:
+    """The repositories that a pipeline or an app has as its source, by name."""
+    used = or_(
+        repositories.c.id.in_(select(pipelines.c.repository_id)),
+        repositories.c.id.in_(select(apps.c.repository_id).where(apps.c.state != AppState.GONE)),
+    )
+    found = conn.execute(select(repositories).where(used).order_by(repositories.c.full_name, repositories.c.id))
     return [as_repository(row) for row in found.mappings()]
 
 

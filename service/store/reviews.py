@@ -128,6 +128,11 @@ def postdeploy_done(conn: Connection, review_id: str) -> bool:
     return bool(done)
 
 
+def set_postdeploy_done(conn: Connection, review_id: str) -> None:
+    """Its `postdeploy` script has run. No `Conflict` can come of it: nothing is decided by the former value."""
+    conn.execute(review_apps.update().where(review_apps.c.id == review_id).values(postdeploy_done=True))
+
+
 def as_review(row: RowMapping) -> ReviewApp:
     """The review app of a row."""
     return ReviewApp(
