@@ -1,4 +1,4 @@
-"""Apps and the spaces they run in: names, which are unique for ever, states and wanted config."""
+"""Apps: names, which are unique for ever, states and wanted config."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,11 +9,11 @@ from sqlalchemy import Connection, RowMapping, or_, select
 from service.domain.errors import Refused
 from service.domain.model import App, AppId, AppState, PipelineId, ReleaseId, RepositoryId, SpaceId, UserId
 from service.store import routes, rows
+from service.store.database import new_id
+from service.store.secrets import Vault
 from service.store.spaces import ensure as ensure_space
 from service.store.spaces import get as space
 from service.store.spaces import listing as spaces
-from service.store.database import new_id
-from service.store.secrets import Vault
 from service.store.tables import apps, couplings, names
 
 __all__ = [

@@ -32,7 +32,8 @@ def listing(conn: Connection) -> list[Space]:
 
 def driver_of(conn: Connection, space_id: str) -> str:
     """The name of the driver that runs a space's apps."""
-    return conn.execute(select(spaces.c.driver).where(spaces.c.id == space_id)).scalar_one()
+    driver: str = conn.execute(select(spaces.c.driver).where(spaces.c.id == space_id)).scalar_one()
+    return driver
 
 
 def _space(row: RowMapping) -> Space:
