@@ -19,6 +19,7 @@ from gidgethub.apps import get_jwt
 from service.domain.errors import Refused
 from service.domain.model import Repository
 from service.github.transport import Transport
+from service.settings import Settings
 
 TOKEN_SECONDS: Final = 50 * 60.0
 _JWT_SECONDS: Final = 7 * 60.0
@@ -231,3 +232,12 @@ def _only(repository: Repository) -> Mapping[str, Sequence[int | str]]:
     if repository.id:
         return {"repository_ids": [repository.id]}
     return {"repositories": [repository.full_name.partition("/")[2]]}
+
+
+def credentials(settings: Settings, transport: Transport) -> Credentials:
+    """Be a GitHub App when one is configured, else use the token."""
+    if settings.github_app_id and settings.github_private_key_file:
+        return AppTokens.load(
+            transport=transport, app_id=settings.github_app_id, key_file=settings.github_private_key_file
+        )
+    return FixedToken(settings.github_token)

@@ -84,9 +84,11 @@ class Reply:
                 return f"HTTP {self.status}"
 
 
-def new_session() -> aiohttp.ClientSession:
-    """The one session of a process; whoever makes it closes it."""
-    return aiohttp.ClientSession(timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar())
+def new_session(*watchers: aiohttp.TraceConfig) -> aiohttp.ClientSession:
+    """The one session of a process; whoever makes it closes it. Watchers see every request."""
+    return aiohttp.ClientSession(
+        timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=list(watchers) or None
+    )
 
 
 class Transport:

@@ -3,20 +3,22 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp import web
 
-from service.demo import github_sim
 from service.demo.github_sim import GitHubSim
+from service.demo.github_sim import Repository as GitHubRepository
 from service.domain.model import Repository, RepositoryId
 from service.github.app_auth import AppTokens, FixedToken
 from service.github.client import GitHub
 from service.github.looks import Looks
 from service.github.transport import Transport, new_session
 from service.github.writes import Writes
+from tests.github_contract.fixtures import GitHub as GitHubServer
+from tests.github_contract.fixtures import github, octokit
+
+__all__ = ["edge", "github", "octokit", "shop"]
 
 
 @dataclass
@@ -33,7 +35,7 @@ class Clock:
 class Edge:
     """Everything that speaks to GitHub, and the clock it goes by."""
 
-    sim: GitHubSim
+    sim: GitHubServer
     transport: Transport
     tokens: AppTokens
     github: GitHub
@@ -51,42 +53,33 @@ class Edge:
 
 
 @pytest.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with new_session() as opened:
-        yield opened
-
-
-@pytest.fixture
-async def edge(tmp_path: Path, session: aiohttp.ClientSession) -> AsyncIterator[Edge]:
+async def edge(github: GitHubServer) -> AsyncIterator[Edge]:
     lines, clock = list[str](), Clock()
 
-    @web.middleware
-    async def note(request, handler):
-        lines.append(f"{request.method} {request.path}")
-        return await handler(request)
+    async def note(_session, _context, params: aiohttp.TraceRequestStartParams) -> None:
+        lines.append(f"{params.method} {params.url.path}")
 
-    async with github_sim.running(GitHubSim(tmp_path / "github"), middlewares=(note,)) as sim:
-        transport = Transport(session=session, api_url=sim.api_url, wall_clock=lambda: sim.now().timestamp())
+    watcher = aiohttp.TraceConfig()
+    watcher.on_request_start.append(note)
+    async with new_session(watcher) as session:
+        transport = Transport(session=session, api_url=github.api_url, wall_clock=lambda: github.now().timestamp())
         tokens = AppTokens(
-            transport=transport,
-            app_id=str(sim.app_id),
-            private_key=sim.private_key_pem,
-            clock=clock,
+            transport=transport, app_id=str(github.app_id), private_key=github.private_key_pem, clock=clock
         )
-        github = GitHub(transport=transport, credentials=tokens, clock=clock)
+        client = GitHub(transport=transport, credentials=tokens, clock=clock)
         yield Edge(
-            sim=sim,
+            sim=github,
             transport=transport,
             tokens=tokens,
-            github=github,
-            looks=Looks(github=github, now=lambda: datetime(2026, 5, 1, tzinfo=UTC)),
-            writes=Writes(github=github),
+            github=client,
+            looks=Looks(github=client, now=lambda: datetime(2026, 5, 1, tzinfo=UTC)),
+            writes=Writes(github=client),
             lines=lines,
             clock=clock,
         )
 
 
-def repository_of(sim: GitHubSim, repo: github_sim.Repository) -> Repository:
+def repository_of(sim: GitHubSim, repo: GitHubRepository) -> Repository:
     installation = sim.installation_of(repo)
     return Repository(
         id=RepositoryId(repo.id),

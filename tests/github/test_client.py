@@ -197,7 +197,7 @@ async def test_a_repository_is_found_by_name_and_permissions_by_login(edge, shop
         await edge.looks.repository("acme/none")
 
 
-async def test_without_an_app_a_repository_is_found_by_name_too(edge, shop, session):
+async def test_without_an_app_a_repository_is_found_by_name_too(edge, shop):
     edge.sim.add_collaborator("acme/shop", "ann")
     reply = await edge.as_person("ann").get(
         Repository(id=RepositoryId(0), full_name="acme/shop", default_branch=""), ""

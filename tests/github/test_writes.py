@@ -1,0 +1,234 @@
+"""Writing to GitHub: shown once however often it is tried, within GitHub's limits, and never by GitHub's own rules."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pytest
+
+from service.domain.errors import Refused, Transient
+from service.domain.reports import CheckAction, CheckContent, GithubDeploymentContent, StatusContent
+
+
+@dataclass(kw_only=True)
+class Entry:
+    """An outbox row as the job hands it over: its content has been JSON."""
+
+    key: str
+    kind: str
+    wanted: dict[str, Any]
+    github_id: int | None = None
+    attempted: bool = False
+
+
+def entry(kind, content, **more):
+    return Entry(key=f"{kind}:1", kind=kind, wanted=msgspec.json.decode(msgspec.json.encode(content)), **more)
+
+
+def check(sha, **changes):
+    content = {
+        "name": "towpath/shop",
+        "sha": sha,
+        "status": "in_progress",
+        "conclusion": None,
+        "title": "Building",
+        "summary": "It builds.",
+        "actions": (),
+        "details_url": "https://towpath.example/x",
+        "terminal": False,
+    }
+    return CheckContent(**content | changes)
+
+
+def status(sha, **changes):
+    content = {
+        "context": "towpath/shop",
+        "sha": sha,
+        "state": "pending",
+        "description": "Building",
+        "target_url": "https://towpath.example/x",
+        "terminal": False,
+    }
+    return StatusContent(**content | changes)
+
+
+def deployment(sha, **changes):
+    content = {
+        "environment": "shop/shop-staging",
+        "sha": sha,
+        "state": "in_progress",
+        "description": "Release v1",
+        "transient_environment": False,
+        "production_environment": False,
+        "environment_url": "https://shop.example",
+        "log_url": "https://towpath.example/log",
+        "terminal": False,
+    }
+    return GithubDeploymentContent(**content | changes)
+
+
+MAKERS = {"check": check, "status": status, "github_deployment": deployment}
+CREATED_AT = {"check": "/check-runs$", "status": "/statuses/", "github_deployment": "/deployments$"}
+
+
+@pytest.fixture
+async def sha(edge, shop):
+    return await edge.sim.head("acme/shop")
+
+
+def reported(edge, kind):
+    return edge.sim.reported("acme/shop")[
+        {"check": "check_runs", "status": "statuses", "github_deployment": "deployments"}[kind]
+    ]
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+async def test_an_object_is_made_and_its_number_returned(edge, shop, sha, kind):
+    made = await edge.writes.write(entry(kind, MAKERS[kind](sha)), shop)
+    (shown,) = reported(edge, kind)
+    assert shown["id"] == made
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+async def test_an_object_whose_answer_was_lost_is_found_and_not_made_twice(edge, shop, sha, kind):
+    edge.sim.chaos.answer("reset_after", pattern=f"POST .*{CREATED_AT[kind]}")
+    with pytest.raises(Transient):
+        await edge.writes.write(entry(kind, MAKERS[kind](sha)), shop)
+    made = await edge.writes.write(entry(kind, MAKERS[kind](sha), attempted=True), shop)
+    (shown,) = reported(edge, kind)
+    assert shown["id"] == made
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+async def test_an_attempt_that_never_arrived_is_made_up_for(edge, shop, sha, kind):
+    edge.sim.chaos.answer("reset", pattern=f"POST .*{CREATED_AT[kind]}")
+    with pytest.raises(Transient):
+        await edge.writes.write(entry(kind, MAKERS[kind](sha)), shop)
+    await edge.writes.write(entry(kind, MAKERS[kind](sha), attempted=True), shop)
+    assert len(reported(edge, kind)) == 1
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize("trouble", ["error", "html", "secondary_limit"])
+async def test_trouble_at_github_is_transient(edge, shop, sha, kind, trouble):
+    edge.sim.chaos.answer(trouble, pattern=f"POST .*{CREATED_AT[kind]}")
+    with pytest.raises(Transient):
+        await edge.writes.write(entry(kind, MAKERS[kind](sha)), shop)
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+async def test_an_archived_repository_refuses_in_github_s_words(edge, shop, sha, kind):
+    edge.sim.set_archived("acme/shop")
+    with pytest.raises(Refused, match="archived"):
+        await edge.writes.write(entry(kind, MAKERS[kind](sha)), shop)
+
+
+async def test_a_kind_that_github_does_not_know_is_refused(edge, shop, sha):
+    with pytest.raises(Refused, match="poem"):
+        await edge.writes.write(entry("poem", check(sha)), shop)
+
+
+# Checks ---------------------------------------------------------------------------------------------
+
+
+async def test_a_check_is_updated_in_place_and_carries_our_key(edge, shop, sha):
+    made = await edge.writes.write(entry("check", check(sha)), shop)
+    action = CheckAction(label="Deploy anyway", description="Without CI", identifier="deploy")
+    done = check(sha, status="completed", conclusion="success", title="Live", actions=(action,), terminal=True)
+    assert await edge.writes.write(entry("check", done, github_id=made), shop) == made
+    (shown,) = reported(edge, "check")
+    assert (shown["status"], shown["conclusion"], shown["external_id"]) == ("completed", "success", "check:1")
+    assert shown["output"]["title"] == "Live"
+    assert shown["actions"] == [{"label": "Deploy anyway", "description": "Without CI", "identifier": "deploy"}]
+    await edge.writes.write(entry("check", check(sha), github_id=made), shop)
+    (shown,) = reported(edge, "check")
+    assert shown["actions"] == []
+
+
+async def test_a_check_of_another_app_with_our_key_is_not_taken_for_ours(edge, shop, sha):
+    await edge.sim.create_check_run("acme/shop", sha, "towpath/shop", external_id="check:1")
+    await edge.writes.write(entry("check", check(sha), attempted=True), shop)
+    assert len(reported(edge, "check")) == 1
+
+
+async def test_a_check_that_is_gone_is_made_anew(edge, shop, sha):
+    made = await edge.writes.write(entry("check", check(sha), github_id=999_999), shop)
+    (shown,) = reported(edge, "check")
+    assert shown["id"] == made
+
+
+async def test_texts_are_cut_to_what_github_takes(edge, shop, sha):
+    actions = tuple(
+        CheckAction(label="l" * 30, description="d" * 60, identifier=f"action-{number}") for number in range(5)
+    )
+    await edge.writes.write(entry("check", check(sha, summary="é" * 50_000, title="t" * 400, actions=actions)), shop)
+    (shown,) = reported(edge, "check")
+    assert len(shown["output"]["summary"].encode()) <= 65_535
+    assert len(shown["actions"]) == 3
+    await edge.writes.write(entry("status", status(sha, description="d" * 300)), shop)
+    await edge.writes.write(entry("github_deployment", deployment(sha, description="d" * 300)), shop)
+    assert len(reported(edge, "status")[0]["description"]) == 140
+
+
+# Statuses -------------------------------------------------------------------------------------------
+
+
+async def test_a_status_goes_on_to_its_next_state_even_if_the_last_attempt_is_unknown(edge, shop, sha):
+    await edge.writes.write(entry("status", status(sha)), shop)
+    await edge.writes.write(entry("status", status(sha, state="success"), attempted=True), shop)
+    assert [each["state"] for each in reported(edge, "status")] == ["pending", "success"]
+
+
+async def test_a_status_works_with_a_personal_token_where_there_is_no_app(edge, shop, sha):
+    from service.github.writes import Writes
+
+    edge.sim.add_collaborator("acme/shop", "ann", "write")
+    made = await Writes(github=edge.as_person("ann")).write(entry("status", status(sha)), shop)
+    assert made in [each.id for each in edge.sim.repository("acme/shop").statuses]
+
+
+# Deployments ----------------------------------------------------------------------------------------
+
+
+async def test_a_deployment_is_made_once_and_goes_through_its_states(edge, shop, sha):
+    made = await edge.writes.write(entry("github_deployment", deployment(sha)), shop)
+    for state in ("success", "inactive"):
+        wanted = entry("github_deployment", deployment(sha, state=state), github_id=made, attempted=True)
+        assert await edge.writes.write(wanted, shop) == made
+    (shown,) = reported(edge, "github_deployment")
+    assert (shown["environment"], shown["payload"]) == ("shop/shop-staging", {"towpath": "github_deployment:1"})
+    assert [each["state"] for each in shown["statuses"]] == ["in_progress", "success", "inactive"]
+
+
+async def test_github_s_own_gate_does_not_stop_a_deployment(edge, shop, sha):
+    await edge.sim.set_status("acme/shop", sha, "failure", context="ci")
+    assert await edge.writes.write(entry("github_deployment", deployment(sha)), shop)
+
+
+async def test_a_deployment_whose_status_was_lost_gets_it_once(edge, shop, sha):
+    edge.sim.chaos.answer("reset_after", pattern=r"POST .*/deployments/\d+/statuses")
+    with pytest.raises(Transient):
+        await edge.writes.write(entry("github_deployment", deployment(sha)), shop)
+    await edge.writes.write(entry("github_deployment", deployment(sha), attempted=True), shop)
+    (shown,) = reported(edge, "github_deployment")
+    assert [each["state"] for each in shown["statuses"]] == ["in_progress"]
+
+
+async def test_a_success_leaves_other_deployments_of_the_environment_as_they_are(edge, shop, sha):
+    for number in range(2):
+        one = entry("github_deployment", deployment(sha, state="success"))
+        one.key = f"release:{number}"
+        await edge.writes.write(one, shop)
+    assert [each["state"] for each in reported(edge, "github_deployment")] == ["success", "success"]
+
+
+async def test_a_deployment_that_somebody_deleted_is_made_anew(edge, shop, sha):
+    made = await edge.writes.write(entry("github_deployment", deployment(sha)), shop)
+    edge.sim.repository("acme/shop").deployments.clear()
+    again = await edge.writes.write(entry("github_deployment", deployment(sha), github_id=made), shop)
+    assert [each["id"] for each in reported(edge, "github_deployment")] == [again]
+
+
+async def test_a_release_without_a_commit_is_refused(edge, shop, sha):
+    with pytest.raises(Refused, match="without a commit"):
+        await edge.writes.write(entry("github_deployment", deployment(None)), shop)
