@@ -27,12 +27,14 @@ class Settings:
     github_app_id: str = ""
     github_private_key_file: Path | None = None
     github_webhook_secret: str = field(default="", repr=False)
+    github_token: str = field(default="", repr=False)
     secret_key_file: Path | None = None
     lease_seconds: float = 20.0
     settle_seconds: float = 30.0
     due_seconds: float = 2.0
     observe_seconds: float = 30.0
     audit_seconds: float = 300.0
+    boot_seconds: float = 60.0
     allow_weak_isolation: bool = False
     log_format: str = "console"
 
@@ -115,6 +117,8 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         due_seconds=number("TOWPATH_DUE_SECONDS", 2.0),
         observe_seconds=number("TOWPATH_OBSERVE_SECONDS", 30.0),
         audit_seconds=number("TOWPATH_AUDIT_SECONDS", 300.0),
+        boot_seconds=number("TOWPATH_BOOT_SECONDS", 60.0),
+        github_token=env.get("TOWPATH_GITHUB_TOKEN", ""),
         allow_weak_isolation=env.get("TOWPATH_ALLOW_WEAK_ISOLATION", "") == "1",
         log_format=env.get("TOWPATH_LOG_FORMAT", "") or "console",
     )

@@ -1,0 +1,38 @@
+# Every target sets up what it needs: nothing but python3, git, make, curl and libseccomp has to be there.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup demo test check bench lock npm
+.DEFAULT_GOAL := setup
+
+setup: .venv/.ready
+
+.venv/.ready: requirements.lock pyproject.toml deploy/setup.sh
+	@PYTHON="$(PYTHON)" bash deploy/setup.sh
+
+demo: setup
+	@$(BIN)/towpath demo
+
+test: setup npm
+	@$(BIN)/pytest
+
+npm: build/npm/.ready
+
+# GitHub's own examples and descriptions of webhooks; tests that need them say so when npm is missing.
+build/npm/.ready: deploy/setup.sh
+	@mkdir -p build/npm
+	@if command -v npm >/dev/null; then \
+	  npm install --silent --no-save --prefix build/npm @octokit/openapi-webhooks@12.1.0 @octokit/webhooks-examples@7.6.1 && touch $@; \
+	else echo "npm is missing: tests against GitHub's own examples are skipped (apt-get install npm)"; fi
+
+check: setup
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && echo "style: ok"
+	@$(BIN)/mypy --no-error-summary && echo "types: ok"
+	@$(BIN)/lint-imports --no-cache > build/imports.txt || (cat build/imports.txt; false) && echo "imports: ok"
+	@$(BIN)/python deploy/third_party.py --check && echo "licenses: ok"
+
+bench: setup
+	@$(BIN)/python -m tests.bench
+
+lock:
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group dev --generate-hashes --no-header --no-emit-index-url pyproject.toml -o requirements.lock

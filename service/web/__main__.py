@@ -1,0 +1,86 @@
+"""The web process: receives webhooks, answers the API. Listens on a unix socket; the router passes requests on."""
+
+import asyncio
+import signal
+import sys
+
+import aiohttp
+import structlog
+from aiohttp import web
+
+from service import log as logging
+from service.domain.errors import Refused
+from service.enactor import Enactor
+from service.github.app_auth import credentials
+from service.github.client import GitHub
+from service.github.looks import Looks
+from service.github.transport import Transport
+from service.live import LiveLogs
+from service.queue import Queue
+from service.settings import BadSetting, Settings, from_environment
+from service.store.database import Database
+from service.store.deliveries import Inbox
+from service.store.secrets import Vault
+from service.web.app import build_runner
+from service.web.keys import WebContext
+from service.web.lookup import GitHubLookup
+
+log = structlog.get_logger()
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM."""
+    db = await Database.open(settings.sqlalchemy_url)
+    vault = Vault.open(settings.keys_file, create=False)
+    queue = Queue(settings.redis)
+    live = LiveLogs(redis_url=settings.redis, queue=queue)
+    inbox = await Inbox.open(settings.sqlalchemy_url)
+    async with aiohttp.ClientSession() as session:
+        transport = Transport(session=session, api_url=settings.github_api_url)
+        github = GitHub(transport=transport, credentials=credentials(settings, transport))
+        context = WebContext(
+            settings=settings,
+            db=db,
+            vault=vault,
+            enactor=Enactor(db=db, vault=vault, queue=queue),
+            lookup=GitHubLookup(github=github, looks=Looks(github=github, now=db.now)),
+            inbox=inbox,
+            queue=queue,
+            app_logs=live.read,
+        )
+        runner = build_runner(context)
+        await runner.setup()
+        settings.web_socket.unlink(missing_ok=True)
+        await web.UnixSite(runner, str(settings.web_socket)).start()
+        log.info("web is ready")
+        await _until_told()
+        await runner.cleanup()
+    await inbox.close()
+    await live.close()
+    await queue.close()
+    await db.close()
+
+
+async def _until_told() -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+def main() -> int:
+    """Run the process."""
+    try:
+        settings = from_environment()
+        logging.configure(settings.log_format)
+        if not settings.github_webhook_secret:
+            raise Refused("TOWPATH_GITHUB_WEBHOOK_SECRET is not set: without it anybody could send events.")
+        asyncio.run(serve(settings))
+    except (Refused, BadSetting) as error:
+        print(str(error), file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

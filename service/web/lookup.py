@@ -1,0 +1,39 @@
+"""What the API asks GitHub while a person waits: which repository a name means, and which commit a branch."""
+
+import re
+
+from service.domain.errors import Refused
+from service.domain.facts import FactKey, FactKind
+from service.domain.model import Repository, Sha
+from service.github.client import GitHub
+from service.github.looks import Looks
+
+_SHA = re.compile(r"[0-9a-f]{7,40}")
+
+
+class GitHubLookup:
+    """Answers from GitHub itself, in the user's words."""
+
+    def __init__(self, *, github: GitHub, looks: Looks) -> None:
+        self._github = github
+        self._looks = looks
+
+    async def repository(self, full_name: str) -> Repository:
+        """Return the repository of that name, as `OWNER/NAME`."""
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", full_name):
+            raise Refused(f"{full_name} is not a repository name: write it as ORG/REPO.")
+        found = await self._looks.repository(full_name)
+        if found is None:
+            raise Refused(f"Couldn't access that repo: {full_name}. Is it spelt so, and may Towpath read it?")
+        return found
+
+    async def resolve(self, repository: Repository, ref: str) -> Sha:
+        """Return the commit that a branch or a (short) sha names now."""
+        head = await self._looks.look(FactKey(FactKind.HEAD, repository.id, ref), repository)
+        if head.value is not None and head.value.sha is not None:
+            return Sha(head.value.sha)
+        if _SHA.fullmatch(ref):
+            reply = await self._github.get(repository, f"/commits/{ref}")
+            if reply.status == 200 and isinstance(reply.data, dict):
+                return Sha(str(reply.data["sha"]))
+        raise Refused(f"Couldn't find {ref} in {repository.full_name}: it is neither a branch nor a commit.")

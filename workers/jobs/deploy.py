@@ -1,0 +1,183 @@
+"""Deploy a commit: fetch, build (or find the slug of the same tree), release."""
+
+from dataclasses import dataclass
+
+import structlog
+
+from service.domain.decisions import Deploy
+from service.domain.errors import Refused
+from service.domain.facts import FactKey, FactKind
+from service.domain.manifest import Manifest, parse_app_json, review_manifest
+from service.domain.model import App, Build, BuildState, Pipeline, RequestState, Slug, Trust
+from service.enact import Transaction
+from service.store import apps, builds, logs, pipelines, repositories, requests
+from service.store.requests import TakenWork
+from workers.builds import builder
+from workers.builds.buildpack import Buildpack, resolve
+from workers.builds.source import Remote
+from workers.context import Context
+from workers.jobs import release, settle
+from workers.jobs.look import fresh
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """A fetched commit with what the repository says about running it."""
+
+    app: App
+    pipeline: Pipeline | None
+    trust: Trust
+    tree: str
+    root: str
+    manifest: Manifest
+    buildpacks: tuple[Buildpack, ...]
+
+
+class Superseded(Exception):
+    """A newer commit is wanted; this one must not go live."""
+
+
+async def deploy(context: Context, taken: TakenWork, wanted: Deploy) -> None:
+    """Bring the commit live unless a newer one is wanted by then; every step may be repeated."""
+    try:
+        await still_wanted(context, taken, wanted)
+        build = await _begin_build(context, taken, wanted)
+        slug, commit = await _slug(context, taken, wanted, build)
+        await still_wanted(context, taken, wanted)
+        await release.release_slug(context, taken, slug=slug, wanted=wanted, manifest=commit.manifest)
+    except Superseded as superseded:
+        outcome = str(superseded)
+        await context.commit(
+            lambda tx: settle.end(tx, taken, state=RequestState.SUPERSEDED, outcome=outcome), actor=taken.actor
+        )
+
+
+async def still_wanted(context: Context, taken: TakenWork, wanted: Deploy) -> None:
+    """Raise `Superseded` when a newer deploy waits or the pull request has moved on or closed since.
+
+    The pull request is read from GitHub now, not from what was known: a webhook may be late.
+    """
+    if taken.request.by_person and wanted.pull_request is None:
+        return
+    newer = await context.db.read(lambda conn: requests.newer_deploy(conn, taken.request))
+    if newer is not None and not taken.request.by_person:
+        raise Superseded(f"superseded by {(newer.sha or '')[:7]}")
+    if wanted.pull_request is None:
+        return
+    fact = await fresh(context, FactKey(FactKind.PULL_REQUEST, wanted.repository_id, str(wanted.pull_request)))
+    pull = fact.value
+    if pull is not None and pull.state != "open":
+        raise Superseded(f"pull request #{pull.number} is closed")
+    if pull is not None and pull.head_sha != wanted.sha:
+        raise Superseded(f"superseded by {pull.head_sha[:7]}")
+
+
+async def _begin_build(context: Context, taken: TakenWork, wanted: Deploy) -> Build:
+    def begin(tx: Transaction) -> Build:
+        log_id = logs.open_log(tx.conn, tx.now)
+        requests.set_step(tx.conn, taken.request.id, step="build", now=tx.now)
+        build = builds.create(
+            tx.conn,
+            app_id=taken.request.app_id,
+            request_id=taken.request.id,
+            repository_id=wanted.repository_id,
+            sha=wanted.sha,
+            log_id=log_id,
+            now=tx.now,
+        )
+        tx.show_commit(taken.request.app_id, wanted.sha)
+        return build
+
+    return await context.commit(begin, actor=taken.actor)
+
+
+async def _slug(context: Context, taken: TakenWork, wanted: Deploy, build: Build) -> tuple[Slug, Commit]:
+    async with logs.LogSink(context.db, build.log_id, secrets=()) as sink:
+        commit = await _fetch(context, taken, wanted)
+        key = builder.build_key(
+            repository_id=wanted.repository_id,
+            tree=commit.tree,
+            stack=context.stack,
+            buildpacks=commit.buildpacks,
+            build_config={},
+            trust=commit.trust,
+        )
+        slug = await context.db.read(lambda conn: builds.slug_for(conn, trust=commit.trust, build_key=key))
+        reused = slug is not None and build.state is not BuildState.SUCCEEDED
+        if slug is not None:
+            await sink.write(f"-----> Using the slug that was built from the same files ({slug.sha256[:12]})\n")
+        else:
+            order = builder.Order(
+                name=f"build-{build.id}",
+                repository_id=wanted.repository_id,
+                sha=wanted.sha,
+                root=commit.root,
+                trust=commit.trust,
+                stack=context.stack,
+                cache_key=commit.pipeline.id if commit.pipeline else commit.app.id,
+                buildpacks=commit.buildpacks,
+            )
+            built = await builder.build(order, workshop=context.workshop, log=sink)
+
+            def keep(tx: Transaction) -> Slug:
+                return builds.add_slug(
+                    tx.conn,
+                    trust=commit.trust,
+                    build_key=key,
+                    sha256=built.sha256,
+                    size=built.size,
+                    process_types=built.process_types,
+                    stack=context.stack,
+                    now=tx.now,
+                )
+
+            slug = await context.commit(keep)
+    found = slug
+    await context.db.write(
+        lambda conn: builds.finish(
+            conn,
+            build_id=build.id,
+            state=BuildState.SUCCEEDED,
+            slug_id=found.id,
+            error="",
+            reused=reused,
+            build_key=key,
+            now=context.db.now(),
+        )
+    )
+    return found, commit
+
+
+async def _fetch(context: Context, taken: TakenWork, wanted: Deploy) -> Commit:
+    app, pipeline, repository = await context.db.read(
+        lambda conn: (
+            apps.get(conn, taken.request.app_id),
+            pipelines.pipeline_of(conn, taken.request.app_id),
+            repositories.get(conn, wanted.repository_id),
+        )
+    )
+    if app is None or repository is None:
+        raise Refused("the app or its repository is gone")
+    remote = Remote(
+        repository_id=repository.id,
+        url=f"{context.settings.github_url}/{repository.full_name}.git",
+        token=await context.github.git_token(repository),
+    )
+    await context.source.fetch(remote, wanted.sha, trust=wanted.trust, pull=wanted.pull_request)
+    root = pipeline.root_directory if pipeline else ""
+    tree = await context.source.tree_of(wanted.repository_id, wanted.sha, trust=wanted.trust, root=root)
+    path = f"{root}/app.json" if root else "app.json"
+    text = await context.source.read_file(wanted.repository_id, wanted.sha, path, trust=wanted.trust)
+    manifest = parse_app_json(text) if text is not None else Manifest()
+    manifest = review_manifest(manifest) if app.is_review else manifest
+    return Commit(
+        app=app,
+        pipeline=pipeline,
+        trust=wanted.trust,
+        tree=tree,
+        root=root,
+        manifest=manifest,
+        buildpacks=await resolve(manifest.buildpacks, source=context.source),
+    )

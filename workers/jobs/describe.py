@@ -1,0 +1,187 @@
+"""Describe what GitHub should show of a commit or a release, into the outbox; nothing is sent from here."""
+
+from dataclasses import asdict
+from urllib.parse import urlsplit
+
+from sqlalchemy import Connection
+
+from service.domain import reports as describing
+from service.domain.decisions import Deploy
+from service.domain.model import (
+    App,
+    Pipeline,
+    QueuedRequest,
+    ReleaseState,
+    Repository,
+    RequestState,
+    ReviewApp,
+    ReviewState,
+    Sha,
+    Stage,
+)
+from service.domain.reports import CheckDeploy, CheckReview, CheckView, DeploymentView
+from service.enact import Transaction
+from service.queue import REPORT
+from service.settings import Settings
+from service.store import (
+    apps,
+    builds,
+    logs,
+    pipelines,
+    releases,
+    reports,
+    repositories,
+    requests,
+    reviews,
+)
+
+
+def app_url(settings: Settings, app: App) -> str:
+    """Where people reach the app."""
+    base = urlsplit(settings.url)
+    domain = settings.review_domain if app.is_review else settings.apps_domain
+    port = f":{base.port}" if base.port else ""
+    return f"{base.scheme}://{app.name}.{domain}{port}"
+
+
+def check(tx: Transaction, key: str, settings: Settings) -> str:
+    """Put the check of (pipeline, commit) into the outbox."""
+    pipeline_id, _, sha = key.partition("/")
+    pipeline = pipelines.get(tx.conn, pipeline_id)
+    repository = (
+        repositories.get(tx.conn, pipeline.repository_id) if pipeline and pipeline.repository_id else None
+    )
+    if pipeline is None or repository is None:
+        return "no repository is connected"
+    view = _check_view(tx.conn, pipeline, Sha(sha), settings)
+    if view.review is None and not view.deploys:
+        return "nothing to show for this commit"
+    if settings.github_app_id:
+        content = describing.describe_check(view)
+        kind, wanted, terminal = "check", asdict(content), content.terminal
+    else:
+        status = describing.describe_status(view)
+        kind, wanted, terminal = "status", asdict(status), status.terminal
+    return _put(tx, key=f"{kind}:{key}", kind=kind, repository=repository, wanted=wanted, terminal=terminal)
+
+
+def github_deployment(tx: Transaction, release_id: str, settings: Settings) -> str:
+    """Put the GitHub deployment of a release into the outbox."""
+    release = releases.get(tx.conn, release_id)
+    if release is None or release.commit is None or release.repository_id is None:
+        return "the release has no commit to show"
+    repository = repositories.get(tx.conn, release.repository_id)
+    app = apps.get(tx.conn, release.app_id)
+    known = reports.get(tx.conn, f"github_deployment:{release_id}")
+    if repository is None or app is None:
+        return "the repository is not known"
+    coupling = pipelines.coupling_of(tx.conn, app.id)
+    pipeline = pipelines.get(tx.conn, coupling.pipeline_id) if coupling else None
+    gone = app.state.value == "gone"
+    if pipeline is None and known is None:
+        return "the app is in no pipeline"
+    if pipeline is not None and coupling is not None:
+        view = DeploymentView(
+            release=release,
+            app=app,
+            pipeline=pipeline.name,
+            stage=coupling.stage,
+            url=app_url(settings, app),
+            log_url=f"{settings.url}/releases/{release.id}/output",
+            current=app.current_release_id in (None, release.id) or release.state is ReleaseState.PENDING,
+            crashed=app.current_release_id == release.id and apps.engine_state(tx.conn, app.id) == "crashed",
+            gone=gone,
+        )
+        content = asdict(describing.describe_github_deployment(view))
+    else:
+        assert known is not None
+        if known.wanted.get("state") in ("failure", "error"):
+            return "it failed and is gone"
+        content = {**known.wanted, "state": "inactive", "environment_url": "", "terminal": True}
+    return _put(
+        tx,
+        key=f"github_deployment:{release_id}",
+        kind="github_deployment",
+        repository=repository,
+        wanted=content,
+        terminal=bool(content["terminal"]),
+    )
+
+
+def _put(tx: Transaction, *, key: str, kind: str, repository: Repository, wanted: dict[str, object], terminal: bool) -> str:
+    changed = reports.put(
+        tx.conn,
+        key=key,
+        kind=kind,
+        repository_id=repository.id,
+        installation_id=repository.installation_id,
+        wanted=wanted,
+        terminal=terminal,
+        now=tx.now,
+    )
+    if changed:
+        tx.rings.append(REPORT)
+    return "to be shown" if changed else "shown already"
+
+
+def _check_view(conn: Connection, pipeline: Pipeline, sha: Sha, settings: Settings) -> CheckView:
+    review = next((each for each in reviews.of_pipeline(conn, pipeline.id) if each.sha == sha), None)
+    return CheckView(
+        pipeline=pipeline.name,
+        sha=sha,
+        review=None if review is None else _review(conn, review, sha, settings),
+        deploys=tuple(_deploys(conn, pipeline, sha, settings)),
+        details_url=settings.url,
+    )
+
+
+def _review(conn: Connection, review: ReviewApp, sha: Sha, settings: Settings) -> CheckReview:
+    app = apps.get(conn, review.app_id) if review.app_id else None
+    deploy = _deploy_of(conn, app, sha)
+    build = builds.of_request(conn, deploy.id) if deploy else None
+    release = releases.of_request(conn, deploy.id) if deploy else None
+    error = deploy.reason if deploy and deploy.state is RequestState.FAILED else ""
+    state = review.state
+    if state is ReviewState.LIVE and deploy is not None and deploy.state in (RequestState.QUEUED, RequestState.RUNNING):
+        state = ReviewState.CREATING  # the former commit serves; this one is still on its way
+    log_id = (release.log_id if release else build.log_id if build else "") if error else ""
+    return CheckReview(
+        app_name=app.name if app else "",
+        state=state,
+        reason=review.reason,
+        url=app_url(settings, app) if app else "",
+        build=build.state if build else None,
+        release=release.state if release else None,
+        error=error,
+        log_tail=logs.tail(conn, log_id) if log_id else "",
+    )
+
+
+def _deploy_of(conn: Connection, app: App | None, sha: Sha) -> QueuedRequest | None:
+    if app is None:
+        return None
+    found = requests.of_app(conn, app.id, limit=50)
+    return next((each for each in found if each.kind == Deploy.__name__ and each.sha == sha), None)
+
+
+def _deploys(conn: Connection, pipeline: Pipeline, sha: Sha, settings: Settings) -> list[CheckDeploy]:
+    shown = []
+    for coupling in pipelines.couplings(conn, pipeline.id):
+        if coupling.stage is Stage.REVIEW:
+            continue
+        app = apps.get(conn, coupling.app_id)
+        deploy = _deploy_of(conn, app, sha)
+        if app is None or deploy is None:
+            continue
+        shown.append(
+            CheckDeploy(
+                app_name=app.name,
+                stage=coupling.stage,
+                state=deploy.state,
+                reason=deploy.reason,
+                url=app_url(settings, app),
+                error=deploy.reason if deploy.state is RequestState.FAILED else "",
+            )
+        )
+    return shown
+

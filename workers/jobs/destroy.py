@@ -1,0 +1,105 @@
+"""Destroy an app: predestroy script once, everything in the engine gone and verified, then its rows final."""
+
+import structlog
+from sqlalchemy import Connection
+
+from service.domain.decisions import Destroy, Subject, SubjectKind
+from service.domain.errors import Refused
+from service.domain.manifest import Manifest, parse_app_json, review_manifest
+from service.domain.model import App, Release, RequestState, ReviewState, Trust
+from service.enact import Transaction
+from service.store import apps, builds, commands, logs, releases, requests, reviews, routes, spaces
+from service.store.requests import TakenWork
+from workers.context import Context
+from workers.jobs import settle
+from workers.jobs.rollout import Rollout, fence_of, spec_of
+
+log = structlog.get_logger()
+
+PREDESTROY_SECONDS = 300.0
+
+
+async def destroy(context: Context, taken: TakenWork, wanted: Destroy) -> None:
+    """Take the app away; may be begun again at any point."""
+    app = await context.db.read(lambda conn: apps.get(conn, taken.request.app_id))
+    if app is not None and app.state.value != "gone":
+        await context.commit(lambda tx: _close_route(tx, app.id))
+        await context.queue.routes_changed()
+        if app.is_review:
+            await _predestroy(context, taken, app)
+        driver = await context.db.read(lambda conn: spaces.driver_of(conn, app.space_id))
+        fence = fence_of(taken)
+        await context.platforms[driver].remove(app.id, fence=fence)
+    await context.commit(lambda tx: _gone(tx, taken, wanted), actor=taken.actor)
+
+
+def _close_route(tx: Transaction, app_id: str) -> None:
+    routes.delete(tx.conn, app_id)
+
+
+async def _predestroy(context: Context, taken: TakenWork, app: App) -> None:
+    """Run `pr-predestroy` of the code that serves, once; a machine that died in it leaves it `unknown`, not repeated."""
+    found = await context.db.read(lambda conn: releases.get(conn, app.current_release_id or ""))
+    if found is None or found.slug_id is None or found.commit is None or found.repository_id is None:
+        return
+    command = (await _manifest(context, found)).scripts.get("pr-predestroy", "")
+    if not command:
+        return
+    name = f"predestroy-{app.id}"
+    if not await context.db.write(
+        lambda conn: commands.begin(conn, name=name, app_id=app.id, step="predestroy", now=context.db.now())
+    ):
+        return
+    rollout = await context.db.read(lambda conn: _rollout(conn, context, app, found))
+    async with logs.LogSink(context.db, found.log_id, secrets=tuple(rollout.config.values())) as sink:
+        code = await context.platforms[rollout.driver].run(
+            name,
+            await spec_of(context, rollout),
+            command,
+            fence=fence_of(taken),
+            log=sink,
+            seconds=PREDESTROY_SECONDS,
+        )
+    await context.db.write(lambda conn: commands.end(conn, name=name, exit_code=code, now=context.db.now()))
+    log.info("predestroy ended", app=app.id, exit_code=code)
+
+
+async def _manifest(context: Context, found: Release) -> Manifest:
+    assert found.commit is not None
+    assert found.repository_id is not None
+    try:
+        text = await context.source.read_file(found.repository_id, found.commit, "app.json", trust=Trust.OWN)
+        return review_manifest(parse_app_json(text)) if text is not None else Manifest()
+    except Refused as refused:
+        # The app must go even when its repository cannot be read any more.
+        log.warning("predestroy not read", app=found.app_id, error=refused.message)
+        return Manifest()
+
+
+def _rollout(conn: Connection, context: Context, app: App, found: Release) -> Rollout:
+    slug = builds.slug(conn, found.slug_id or "")
+    assert slug is not None
+    return Rollout(
+        app=app,
+        release=found,
+        slug=slug,
+        config=releases.config(conn, context.vault, found.id),
+        formation={},
+        incarnation=requests.incarnation(conn, app.id),
+        review=None,
+    )
+
+
+def _gone(tx: Transaction, taken: TakenWork, wanted: Destroy) -> None:
+    app = apps.get(tx.conn, taken.request.app_id)
+    assert app is not None
+    review = reviews.of_app(tx.conn, app.id)
+    settle.show(tx, app.id, sha=review.sha if review else None, release_id=app.current_release_id)
+    for made in releases.of_app(tx.conn, app.id, limit=20):
+        tx.ring([Subject(SubjectKind.GITHUB_DEPLOYMENT, made.id)], cause="app is gone")
+    if app.state.value != "gone":
+        apps.forget(tx.conn, app=app, now=tx.now)
+    if review is not None and review.state is not ReviewState.DESTROYED:
+        reviews.update(tx.conn, review=review, now=tx.now, state=ReviewState.DESTROYED, reason=wanted.reason)
+    requests.finish(tx.conn, taken.request.id, state=RequestState.SUCCEEDED, outcome="destroyed", now=tx.now)
+    tx.note("app destroyed", app_id=app.id, data={"reason": wanted.reason})

@@ -1,0 +1,79 @@
+"""Look something up at GitHub that a plan lacked, and ring whoever waits for it."""
+
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from service.domain.errors import Transient
+from service.domain.facts import Fact, FactKey, FactKind
+from service.domain.model import RepositoryId
+from service.enact import Transaction
+from service.store import facts, repositories
+from service.store.facts import TakenLook
+from workers.context import Context
+
+log = structlog.get_logger()
+
+
+async def look(context: Context, kind: str, repository_id: str, key: str) -> None:
+    """Fetch a wanted fact once; a failure is tried again later, what was known stays."""
+    fact = FactKey(FactKind(kind), RepositoryId(int(repository_id)), key)
+    taken = await context.db.write(
+        lambda conn: facts.take_look(conn, fact, terms=context.terms, now=context.db.now())
+    )
+    if taken is None:
+        return
+    try:
+        await _answer(context, taken)
+    except Transient as error:
+        await _again_later(context, taken, error)
+
+
+async def fresh(context: Context, fact: FactKey) -> Fact[Any]:
+    """Read a fact now, in the middle of a job; raises `Transient` when GitHub does not answer."""
+
+    def begin(tx: Transaction) -> TakenLook:
+        known = facts.load(tx.conn, fact)
+        if known is None:
+            facts.mark_stale(tx.conn, [fact], now=tx.now)
+        return TakenLook(key=fact, asked=facts.next_asked(tx.conn), etag="", attempts=0)
+
+    await _answer(context, await context.commit(begin))
+    known = await context.db.read(lambda conn: facts.load(conn, fact))
+    assert known is not None
+    if known.error:
+        raise Transient(known.error)
+    return known
+
+
+async def _answer(context: Context, taken: TakenLook) -> None:
+    repository = await context.db.read(lambda conn: repositories.get(conn, taken.key.repository_id))
+    if repository is None:
+        raise Transient(f"repository {taken.key.repository_id} is not known")
+    answer = await context.looks.look(taken.key, repository, etag=taken.etag)
+
+    def write(tx: Transaction) -> None:
+        if answer.not_modified:
+            waiting = facts.learn_unchanged(tx.conn, taken.key, asked=taken.asked, now=tx.now)
+        else:
+            waiting = facts.learn(
+                tx.conn,
+                taken.key,
+                asked=taken.asked,
+                value=answer.value,
+                error=answer.error,
+                etag=answer.etag,
+                now=tx.now,
+            )
+        tx.ring(waiting, cause=f"looked up {taken.key.kind.value} {taken.key.key}".rstrip())
+
+    await context.commit(write)
+
+
+async def _again_later(context: Context, taken: TakenLook, error: Transient) -> None:
+    wait = max(error.retry_after or 0.0, min(2.0**taken.attempts, 300.0))
+    retry_at = context.db.now() + timedelta(seconds=wait)
+    await context.db.write(lambda conn: facts.look_failed(conn, taken, error=error.message, retry_at=retry_at))
+    log.warning("look failed", fact=taken.key.kind.value, key=taken.key.key, error=error.message, retry_seconds=wait)
+

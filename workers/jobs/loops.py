@@ -1,0 +1,107 @@
+"""The loops that make lost rings, lost webhooks and lost processes harmless; each runs in one worker at a time.
+
+They only find what is due and ring for it: the jobs do the work, as if a webhook had come.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import Connection
+
+from service import queue
+from service.domain.decisions import Subject, SubjectKind
+from service.domain.model import AppState
+from service.enact import Transaction
+from service.queue import Ring
+from service.store import apps, deliveries, facts, leases, reports, repositories, requests, routes, subjects
+from service.store.leases import LeaseTerms
+from workers.context import Context
+from workers.jobs.survey import begin_audit
+from workers.platforms.base import Instance, InstanceState
+
+log = structlog.get_logger()
+
+LIMIT = 200
+KEEP_DELIVERIES = timedelta(days=8)
+
+
+async def every(
+    context: Context, name: str, seconds: float, once: Callable[[Context], Awaitable[None]]
+) -> None:
+    """Run `once` every so many seconds wherever the lease is, for ever; a failure is logged and tried again."""
+    terms = LeaseTerms(holder=context.terms.holder, seconds=max(context.terms.seconds, seconds * 2))
+    while True:
+        try:
+            if await context.db.write(lambda conn: leases.take(conn, f"loop:{name}", terms=terms)):
+                await once(context)
+        except Exception:  # a loop must outlive whatever goes wrong in one of its rounds
+            log.exception("loop failed", loop=name)
+        await asyncio.sleep(seconds)
+
+
+async def due(context: Context) -> None:
+    """Ring for everything in the database that is due and that nobody is at. No other I/O."""
+    now = context.db.now()
+
+    def find(conn: Connection) -> list[Ring]:
+        rings = [queue.react(guid) for guid in deliveries.open_guids(conn, limit=LIMIT)]
+        rings += [queue.reconcile(each) for each in subjects.due(conn, terms=context.terms, now=now, limit=LIMIT)]
+        rings += [queue.look(each) for each in facts.due_looks(conn, terms=context.terms, now=now, limit=LIMIT)]
+        rings += [queue.work(each) for each in requests.ready(conn, terms=context.terms, now=now, limit=LIMIT)]
+        if reports.pending(conn, now=now, limit=1):
+            rings.append(queue.REPORT)
+        return rings
+
+    await context.queue.ring(await context.db.read(find))
+
+
+async def observe(context: Context) -> None:
+    """Compare what the engines run with what the database wants."""
+    for platform in context.platforms.values():
+        seen: dict[str, list[Instance]] = {}
+        for instance in await platform.observe():
+            seen.setdefault(instance.app_id, []).append(instance)
+        await context.commit(lambda tx, seen=seen: _compare(tx, seen))
+    await context.queue.routes_changed()
+
+
+def _compare(tx: Transaction, seen: dict[str, list[Instance]]) -> None:
+    for app in apps.listing(tx.conn):
+        if app.state is not AppState.ACTIVE or app.current_release_id is None:
+            continue
+        engine_id = f"{app.current_release_id}.{requests.incarnation(tx.conn, app.id)}"
+        ours = [each for each in seen.get(app.id, []) if each.release_id == engine_id]
+        web = [each for each in ours if each.process.partition(".")[0] == "web"]
+        up = [each.endpoint.address for each in web if each.endpoint and each.state is InstanceState.UP]
+        state = "crashed" if web and not up and all(e.state is InstanceState.CRASHED for e in web) else "up"
+        if apps.engine_state(tx.conn, app.id) != state:
+            apps.update_app(tx.conn, app=app, now=tx.now, engine_state=state)
+            tx.note(f"processes {state}", app_id=app.id)
+            tx.ring([Subject(SubjectKind.GITHUB_DEPLOYMENT, app.current_release_id)], cause=f"processes {state}")
+        route = routes.of_app(tx.conn, app.id)
+        if route is not None and not app.maintenance and app.formation.get("web", 0) and (up or state == "crashed"):
+            routes.put(
+                tx.conn,
+                app_id=app.id,
+                name=app.name,
+                review=app.is_review,
+                state="crashed" if state == "crashed" else "live",
+                endpoints=up,
+                release_id=engine_id,
+            )
+
+
+async def audit(context: Context) -> None:
+    """Ask GitHub, per connected repository, what is open and where the followed branches stand; delete what is old."""
+
+    def begin(tx: Transaction) -> None:
+        for repository in repositories.connected(tx.conn):
+            if repository.accessible:
+                begin_audit(tx, repository.id)
+        deliveries.delete_older(tx.conn, tx.now - KEEP_DELIVERIES)
+        subjects.forget_settled(tx.conn, before=tx.now - KEEP_DELIVERIES)
+
+    await context.commit(begin)
+

@@ -1,0 +1,136 @@
+"""React to a stored delivery: take what has a real order, mark the rest stale, ring the subjects it touches."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import structlog
+from sqlalchemy import Connection
+
+from service.domain.decisions import Subject, SubjectKind
+from service.domain.facts import FactKind
+from service.enact import Transaction
+from service.github.events import (
+    BranchTouched,
+    CheckRunRequested,
+    CommitTouched,
+    Hint,
+    Ignored,
+    InstallationChange,
+    InstallationState,
+    InstallationTouched,
+    PullRequestTouched,
+    RepositoryTouched,
+    Seen,
+    Touched,
+    parse,
+)
+from service.store import deliveries, facts, pipelines, repositories, reviews
+from workers.context import Context
+
+log = structlog.get_logger()
+
+
+async def react(context: Context, guid: str) -> None:
+    """Turn the delivery of that id into facts and rings, once; a second call finds it processed."""
+    delivery = await context.db.read(lambda conn: deliveries.get(conn, guid))
+    if delivery is None or delivery.state != "received":
+        return
+    hint = parse(event=delivery.event, payload=delivery.body, our_app_id=int(context.settings.github_app_id or 0))
+
+    def write(tx: Transaction) -> str:
+        current = deliveries.get(tx.conn, guid)
+        if current is None or current.state != "received":
+            return "already processed"
+        match hint:
+            case Ignored(reason=reason):
+                deliveries.finish(tx.conn, guid=guid, state="ignored", verdict=reason, now=tx.now)
+                return f"ignored: {reason}"
+            case Hint():
+                rung = _take_in(tx, hint)
+                tx.ring(rung, cause=f"delivery {guid}")
+                verdict = f"rang {', '.join(f'{s.kind.value} {s.key}' for s in sorted(rung))}" if rung else "no subject"
+                deliveries.finish(tx.conn, guid=guid, state="processed", verdict=verdict[:500], now=tx.now)
+                return verdict
+
+    verdict = await context.commit(write)
+    log.info("delivery processed", delivery=guid, event=delivery.event, verdict=verdict)
+
+
+def _take_in(tx: Transaction, hint: Hint) -> set[Subject]:
+    if hint.repository is not None:
+        repositories.see(tx.conn, hint.repository, tx.now)
+    if hint.installation is not None:
+        _take_installation(tx.conn, hint.installation, tx.now)
+    stale = [*hint.stale, *(seen.fact for seen in hint.values if not _newer(tx, seen))]
+    facts.mark_stale(tx.conn, stale, now=tx.now)
+    rung: set[Subject] = set()
+    for touched in hint.touched:
+        rung.update(subjects_of(tx.conn, touched))
+    return rung
+
+
+def _newer(tx: Transaction, seen: Seen) -> bool:
+    """Take a value that is strictly newer than what is known; GitHub's times have a grain of one second."""
+    known = facts.load(tx.conn, seen.fact)
+    if known is not None and known.value is not None and known.value.updated_at >= seen.ordered_at:
+        return False
+    asked = facts.next_asked(tx.conn)
+    waiting = facts.learn(tx.conn, seen.fact, asked=asked, value=seen.value, error="", etag="", now=tx.now)
+    tx.ring(waiting, cause="fact learned")
+    return True
+
+
+def _take_installation(conn: Connection, change: InstallationChange, now: datetime) -> None:
+    repositories.remember_installation(
+        conn,
+        installation_id=change.id,
+        account=change.account,
+        suspended=change.state is not InstallationState.ACTIVE,
+        now=now,
+    )
+    for repository_id in change.removed:
+        repositories.set_accessible(conn, repository_id, False, now)
+    for repository_id, _ in change.added:
+        repositories.set_accessible(conn, repository_id, True, now)
+
+
+def subjects_of(conn: Connection, touched: Touched) -> Iterable[Subject]:
+    """Find the subjects that what a delivery touched concerns."""
+    match touched:
+        case PullRequestTouched(repository_id=repository_id, number=number):
+            return [
+                Subject(SubjectKind.REVIEW_APP, f"{pipeline.id}/pr:{number}")
+                for pipeline in pipelines.of_repository(conn, repository_id)
+            ]
+        case BranchTouched(repository_id=repository_id, branch=branch):
+            return [
+                Subject(SubjectKind.AUTO_DEPLOY, app.id)
+                for app in pipelines.auto_deploys(conn, repository_id=repository_id, branch=branch)
+            ]
+        case CommitTouched(repository_id=repository_id, sha=sha):
+            return _of_commit(conn, repository_id, sha)
+        case CheckRunRequested(repository_id=repository_id, sha=sha):
+            return _of_commit(conn, repository_id, sha)
+        case RepositoryTouched(repository_id=repository_id):
+            return [Subject(SubjectKind.REPOSITORY, str(repository_id))]
+        case InstallationTouched(installation_id=installation_id):
+            return [
+                Subject(SubjectKind.REPOSITORY, str(repository.id))
+                for repository in repositories.listing(conn)
+                if repository.installation_id == installation_id
+            ]
+
+
+def _of_commit(conn: Connection, repository_id: int, sha: str) -> Iterable[Subject]:
+    for review in reviews.of_repository(conn, repository_id):
+        if review.sha == sha:
+            yield Subject(SubjectKind.REVIEW_APP, f"{review.pipeline_id}/{review.ref}")
+    heads = {
+        head.value.branch
+        for head in facts.known(conn, kind=FactKind.HEAD, repository_id=repository_id)
+        if head.value is not None and (head.stale or head.value.sha == sha)
+    }
+    for app in pipelines.auto_deploys(conn, repository_id=repository_id, branch=None):
+        if app.auto_deploy_branch in heads:
+            yield Subject(SubjectKind.AUTO_DEPLOY, app.id)
+

@@ -1,0 +1,280 @@
+"""Release a slug with a config: number, release phase, healthy processes, traffic; what served before serves until then."""
+
+import secrets as stdlib_secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from service.domain.decisions import ChangeConfig, Deploy, ReleaseSlug, Restart, Rollback, Scale, Suspend
+from service.domain.errors import Refused
+from service.domain.manifest import Manifest, resolve_env
+from service.domain.model import (
+    App,
+    Release,
+    ReleaseState,
+    RequestState,
+    ReviewApp,
+    Sha,
+    Slug,
+    SlugId,
+    Stage,
+)
+from service.enact import Transaction, config_context
+from service.store import apps, builds, logs, pipelines, promotions, releases, requests, reviews
+from service.store.requests import TakenWork
+from workers.context import Context
+from workers.jobs import settle
+from workers.jobs.rollout import Rollout, fence_of, go, spec_of
+
+log = structlog.get_logger()
+
+COMMAND_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a release is made of, known when its turn starts."""
+
+    slug_id: SlugId | None
+    commit: Sha | None
+    repository_id: int | None
+    description: str
+    config: Mapping[str, str]
+    formation: Mapping[str, int]
+    postdeploy: str = ""
+
+
+async def release_slug(
+    context: Context, taken: TakenWork, *, slug: Slug, wanted: Deploy, manifest: Manifest
+) -> None:
+    """Release what was just built of a commit."""
+
+    def plan(tx: Transaction) -> Plan:
+        app = _app(tx, taken)
+        review = reviews.of_app(tx.conn, app.id) if app.is_review else None
+        config = _first_config(tx, app, review, manifest)
+        first = app.current_release_id is None
+        return Plan(
+            slug_id=slug.id,
+            commit=wanted.sha,
+            repository_id=wanted.repository_id,
+            description=f"Deploy {wanted.sha[:8]}",
+            config=config,
+            formation=formation_of(app, slug, manifest.formation if first or app.is_review else {}),
+            postdeploy=manifest.scripts.get("postdeploy", "")
+            if review is not None and not reviews.postdeploy_done(tx.conn, review.id)
+            else "",
+        )
+
+    await _release(context, taken, plan)
+
+
+async def release(context: Context, taken: TakenWork) -> None:
+    """Release a slug that exists: for a promotion, a change of config or a rollback."""
+
+    def plan(tx: Transaction) -> Plan:
+        app = _app(tx, taken)
+        wanted = taken.work
+        match wanted:
+            case ReleaseSlug():
+                config = apps.config(tx.conn, tx.vault, app.id)
+                slug_id, commit, repository_id = wanted.slug_id, wanted.commit, wanted.repository_id
+                description = wanted.description
+            case ChangeConfig():
+                last = releases.last_succeeded(tx.conn, app.id)
+                assert taken.sealed is not None
+                config = tx.vault.unseal_vars(taken.sealed, config_context(app.id))
+                slug_id, commit, repository_id = _slug_of(last)
+                description = taken.request.reason
+            case Rollback():
+                former = releases.get(tx.conn, wanted.release_id)
+                if former is None or former.state is not ReleaseState.SUCCEEDED:
+                    raise Refused(f"v{wanted.version} cannot be rolled back to: it did not succeed or has expired")
+                config = releases.config(tx.conn, tx.vault, former.id)
+                if wanted.keep_config:
+                    config = apps.config(tx.conn, tx.vault, app.id)
+                apps.set_config(tx.conn, tx.vault, app_id=app.id, variables=config, now=tx.now)
+                slug_id, commit, repository_id = _slug_of(former)
+                description = f"Rollback to v{wanted.version}"
+            case _:
+                raise AssertionError(f"{taken.request.kind} is no release")
+        slug = builds.slug(tx.conn, slug_id) if slug_id else None
+        return Plan(
+            slug_id=slug_id,
+            commit=commit,
+            repository_id=repository_id,
+            description=description,
+            config=config,
+            formation=formation_of(app, slug, {}) if slug else dict(app.formation),
+        )
+
+    await _release(context, taken, plan)
+
+
+async def _release(context: Context, taken: TakenWork, plan: Callable[[Transaction], Plan]) -> None:
+    made, fixed, rollout = await context.commit(lambda tx: _make(tx, taken, plan(tx)), actor=taken.actor)
+    if rollout is None:
+        await context.commit(
+            lambda tx: settle.end(tx, taken, state=RequestState.SUCCEEDED, outcome=made.description),
+            actor=taken.actor,
+        )
+        return
+    async with logs.LogSink(context.db, made.log_id, secrets=tuple(fixed.config.values())) as sink:
+        spec = await spec_of(context, rollout)
+        command = rollout.slug.process_types.get("release", "")
+        if command:
+            await _run_step(context, taken, rollout, "release", command, sink)
+        if fixed.postdeploy:
+            await _run_step(context, taken, rollout, "postdeploy", fixed.postdeploy, sink)
+        await _step(context, taken, "start")
+        await go(context, taken, spec=spec, rollout=rollout, log=sink)
+    await context.commit(
+        lambda tx: settle.end(
+            tx, taken, state=RequestState.SUCCEEDED, outcome=f"released v{made.version}"
+        ),
+        actor=taken.actor,
+    )
+
+
+def _make(tx: Transaction, taken: TakenWork, plan: Plan) -> tuple[Release, Plan, Rollout | None]:
+    """Make the release's row (or find the one that a predecessor made) and fix what it runs with."""
+    app = _app(tx, taken)
+    made = releases.of_request(tx.conn, taken.request.id)
+    if made is None:
+        made = releases.create(
+            tx.conn,
+            app_id=app.id,
+            request_id=taken.request.id,
+            slug_id=plan.slug_id,
+            commit=plan.commit,
+            repository_id=plan.repository_id,
+            description=plan.description,
+            actor=taken.actor,
+            log_id=logs.open_log(tx.conn, tx.now),
+            now=tx.now,
+        )
+        sealed = tx.vault.seal_vars(plan.config, releases.config_context(made.id))
+        releases.fix(tx.conn, release_id=made.id, slug_id=plan.slug_id, sealed_config=sealed, now=tx.now)
+        target = promotions.target_of_request(tx.conn, taken.request.id)
+        if target is not None:
+            promotions.set_target_release(tx.conn, target_id=target.id, release_id=made.id)
+        settle.show(tx, app.id, sha=plan.commit, release_id=made.id)
+    slug = builds.slug(tx.conn, made.slug_id) if made.slug_id else None
+    if slug is None:
+        return made, plan, None
+    return (
+        made,
+        plan,
+        Rollout(
+            app=app,
+            release=made,
+            slug=slug,
+            config=releases.config(tx.conn, tx.vault, made.id),
+            formation=plan.formation,
+            incarnation=requests.incarnation(tx.conn, app.id),
+            review=reviews.of_app(tx.conn, app.id) if app.is_review else None,
+        ),
+    )
+
+
+async def _run_step(
+    context: Context, taken: TakenWork, rollout: Rollout, step: str, command: str, sink: logs.LogSink
+) -> None:
+    await _step(context, taken, step)
+    platform = context.platforms[rollout.driver]
+    code = await platform.run(
+        f"{step}-{rollout.release.id}",
+        await spec_of(context, rollout),
+        command,
+        fence=fence_of(taken),
+        log=sink,
+        seconds=COMMAND_SECONDS,
+    )
+    if code:
+        raise Refused(f"{step} command failed with exit code {code}: {command}")
+    if step == "postdeploy" and rollout.review is not None:
+        review = rollout.review
+        await context.db.write(lambda conn: reviews.set_postdeploy_done(conn, review.id))
+
+
+async def _step(context: Context, taken: TakenWork, step: str) -> None:
+    await context.db.write(
+        lambda conn: requests.set_step(conn, taken.request.id, step=step, now=context.db.now())
+    )
+
+
+async def reshape(context: Context, taken: TakenWork) -> None:
+    """Scale, restart or suspend: the current release in another number or anew; no new release."""
+
+    def plan(tx: Transaction) -> Rollout:
+        app = _app(tx, taken)
+        current = releases.get(tx.conn, app.current_release_id) if app.current_release_id else None
+        slug = builds.slug(tx.conn, current.slug_id) if current and current.slug_id else None
+        if current is None or slug is None:
+            raise Refused(f"{app.name} has no release yet")
+        formation = dict(app.formation)
+        match taken.work:
+            case Scale(formation=wanted):
+                formation |= wanted
+            case Restart():
+                if taken.step != "restart":
+                    requests.raise_incarnation(tx.conn, app.id)
+                    requests.set_step(tx.conn, taken.request.id, step="restart", now=tx.now)
+            case Suspend():
+                formation = dict.fromkeys(formation, 0)
+            case _:
+                raise AssertionError(f"{taken.request.kind} changes no shape")
+        return Rollout(
+            app=app,
+            release=current,
+            slug=slug,
+            config=releases.config(tx.conn, tx.vault, current.id),
+            formation=formation,
+            incarnation=requests.incarnation(tx.conn, app.id),
+            review=None,
+            keep_formation=isinstance(taken.work, Suspend),
+        )
+
+    rollout = await context.commit(plan, actor=taken.actor)
+    async with logs.LogSink(context.db, rollout.release.log_id, secrets=tuple(rollout.config.values())) as sink:
+        await go(context, taken, spec=await spec_of(context, rollout), rollout=rollout, log=sink)
+    await context.commit(
+        lambda tx: settle.end(tx, taken, state=RequestState.SUCCEEDED, outcome=taken.request.reason),
+        actor=taken.actor,
+    )
+
+
+def formation_of(app: App, slug: Slug, asked: Mapping[str, int]) -> dict[str, int]:
+    """Say how many of each type run: as before, else as app.json asks, else one `web` and nothing else."""
+    types = [kind for kind in slug.process_types if kind != "release"]
+    default = {"web": 1}
+    return {kind: app.formation.get(kind, asked.get(kind, default.get(kind, 0))) for kind in types}
+
+
+def _first_config(
+    tx: Transaction, app: App, review: ReviewApp | None, manifest: Manifest
+) -> Mapping[str, str]:
+    """Return the wanted config; a review app's is made of its pipeline's and of app.json, which is read at each push."""
+    config = apps.config(tx.conn, tx.vault, app.id)
+    if review is None:
+        return config
+    given = pipelines.stage_config(tx.conn, tx.vault, review.pipeline_id, Stage.REVIEW) | config
+    injected = {"HEROKU_APP_NAME": app.name, "HEROKU_BRANCH": review.branch}
+    if review.ref.startswith("pr:"):
+        injected["HEROKU_PR_NUMBER"] = review.ref.removeprefix("pr:")
+    resolved = {**given, **resolve_env(manifest, given, lambda: stdlib_secrets.token_hex(32)), **injected}
+    if resolved != config:
+        apps.set_config(tx.conn, tx.vault, app_id=app.id, variables=resolved, now=tx.now)
+    return resolved
+
+
+def _app(tx: Transaction, taken: TakenWork) -> App:
+    app = apps.get(tx.conn, taken.request.app_id)
+    if app is None:
+        raise Refused("the app is gone")
+    return app
+
+
+def _slug_of(found: Release | None) -> tuple[SlugId | None, Sha | None, int | None]:
+    return (found.slug_id, found.commit, found.repository_id) if found else (None, None, None)

@@ -1,0 +1,110 @@
+"""Roll a release out: let the engine bring it up, then switch traffic to it in one fenced transaction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from service.domain.decisions import Subject, SubjectKind
+from service.domain.model import App, AppState, Release, ReviewApp, Slug
+from service.enact import Transaction
+from service.store import apps, logs, requests, routes, spaces
+from service.store.requests import TakenWork
+from workers.context import Context
+from workers.platforms.base import AppSpec, Endpoint, Fence, Fenced, ProcessSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """A release on its way to traffic. `incarnation` tells restarts of one release apart."""
+
+    app: App
+    release: Release
+    slug: Slug
+    config: Mapping[str, str] = field(repr=False)
+    formation: Mapping[str, int]
+    incarnation: int
+    review: ReviewApp | None
+    driver: str = "process"
+    keep_formation: bool = False
+
+    @property
+    def engine_id(self) -> str:
+        """Name the release for the engine: what has another name is started anew."""
+        return f"{self.release.id}.{self.incarnation}"
+
+
+def fence_of(taken: TakenWork) -> Fence:
+    """Make the pair that the engine compares."""
+    return Fence(generation=taken.generation, token=taken.token)
+
+
+async def spec_of(context: Context, rollout: Rollout) -> AppSpec:
+    """Make the engine's order; the slug is unpacked once per content."""
+    slug_dir = await context.slugs.unpacked(rollout.slug.trust, rollout.slug.sha256)
+    given = {
+        "SOURCE_VERSION": rollout.release.commit or "",
+        "HEROKU_SLUG_COMMIT": rollout.release.commit or "",
+        "HEROKU_RELEASE_VERSION": f"v{rollout.release.version}",
+        "HEROKU_APP_NAME": rollout.app.name,
+    }
+    return AppSpec(
+        app_id=rollout.app.id,
+        app_name=rollout.app.name,
+        release_id=rollout.engine_id,
+        version=rollout.release.version,
+        slug_dir=slug_dir,
+        config={**given, **rollout.config},
+        processes=tuple(
+            ProcessSpec(type=kind, command=command, quantity=rollout.formation.get(kind, 0))
+            for kind, command in rollout.slug.process_types.items()
+            if kind != "release"
+        ),
+        boot_seconds=context.settings.boot_seconds,
+    )
+
+
+async def go(context: Context, taken: TakenWork, *, spec: AppSpec, rollout: Rollout, log: logs.LogSink) -> None:
+    """Bring it up and switch; raises `Unhealthy` with the cause while the old release serves on."""
+    platform = context.platforms[await context.db.read(lambda conn: spaces.driver_of(conn, rollout.app.space_id))]
+
+    async def go_live(endpoints: Sequence[Endpoint]) -> None:
+        await context.commit(lambda tx: _switch(tx, taken, rollout, endpoints, context.terms.holder))
+        await context.queue.routes_changed()
+
+    await platform.apply(spec, fence=fence_of(taken), log=log, go_live=go_live)
+
+
+def _switch(
+    tx: Transaction, taken: TakenWork, rollout: Rollout, endpoints: Sequence[Endpoint], holder: str
+) -> None:
+    if not requests.still_ours(tx.conn, taken=taken, holder=holder):
+        raise Fenced(f"another worker has {rollout.app.name}")
+    app = apps.get(tx.conn, rollout.app.id)
+    assert app is not None
+    former = app.current_release_id
+    reached = [endpoint.address for endpoint in endpoints if endpoint.process.partition(".")[0] == "web"]
+    changes = {} if rollout.keep_formation else {"formation": dict(rollout.formation)}
+    apps.update_app(
+        tx.conn,
+        app=app,
+        now=tx.now,
+        current_release_id=rollout.release.id,
+        released_at=tx.now if former != rollout.release.id else app.released_at,
+        engine_state="suspended" if rollout.keep_formation else "up",
+        **changes,
+    )
+    if rollout.keep_formation != (app.state is AppState.SUSPENDED):
+        current = apps.get(tx.conn, app.id)
+        assert current is not None
+        state = AppState.SUSPENDED if rollout.keep_formation else AppState.ACTIVE
+        apps.set_state(tx.conn, app=current, state=state, now=tx.now)
+    routes.put(
+        tx.conn,
+        app_id=app.id,
+        name=app.name,
+        review=app.is_review,
+        state="maintenance" if app.maintenance else "live" if reached else "stopped",
+        endpoints=reached,
+        release_id=rollout.engine_id,
+    )
+    for shown in {former, rollout.release.id} - {None}:
+        tx.ring([Subject(SubjectKind.GITHUB_DEPLOYMENT, str(shown))], cause="release went live")

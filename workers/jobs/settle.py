@@ -1,0 +1,81 @@
+"""Settle a request: its final state with everything that follows from it, in one transaction."""
+
+from service.domain.decisions import Subject, SubjectKind
+from service.domain.model import (
+    App,
+    BuildState,
+    ReleaseState,
+    RequestState,
+    ReviewState,
+    TargetState,
+)
+from service.enact import Transaction
+from service.store import apps, builds, promotions, releases, requests, reviews
+from service.store.requests import TakenWork
+from workers.context import Context
+
+
+async def failed(context: Context, taken: TakenWork, cause: str) -> None:
+    """The request failed for a cause that people read; what ran before runs on."""
+    await context.commit(lambda tx: end(tx, taken, state=RequestState.FAILED, outcome=cause), actor=taken.actor)
+
+
+def end(tx: Transaction, taken: TakenWork, *, state: RequestState, outcome: str) -> None:
+    """Bring request, build, release, promotion target and review app to what the request's end means for them."""
+    request = taken.request
+    if not requests.finish(tx.conn, request.id, state=state, outcome=outcome, now=tx.now):
+        return
+    error = "" if state is RequestState.SUCCEEDED else outcome
+    build = builds.of_request(tx.conn, request.id)
+    if build is not None and build.state is BuildState.PENDING:
+        ended = BuildState.FAILED if state is RequestState.FAILED else BuildState.CANCELLED
+        builds.finish(tx.conn, build_id=build.id, state=ended, slug_id=None, error=error, now=tx.now)
+    release = releases.of_request(tx.conn, request.id)
+    if release is not None and release.state is ReleaseState.PENDING:
+        final = ReleaseState.SUCCEEDED if state is RequestState.SUCCEEDED else ReleaseState.FAILED
+        releases.finish(tx.conn, release_id=release.id, state=final, error=error, now=tx.now)
+    target = promotions.target_of_request(tx.conn, request.id)
+    if target is not None:
+        promotions.finish_target(
+            tx.conn,
+            target_id=target.id,
+            state=TargetState.SUCCEEDED if state is RequestState.SUCCEEDED else TargetState.FAILED,
+            error=error,
+            release_id=release.id if release else None,
+            now=tx.now,
+        )
+    app = apps.get(tx.conn, request.app_id)
+    if app is not None and app.is_review and request.kind == "Deploy":
+        _settle_review(tx, app, state, outcome)
+    tx.note(
+        f"{request.kind} {state.value}", app_id=request.app_id, sha=request.sha, data={"outcome": outcome}
+    )
+    show(tx, request.app_id, sha=request.sha, release_id=release.id if release else None)
+
+
+def _settle_review(tx: Transaction, app: App, state: RequestState, outcome: str) -> None:
+    review = reviews.of_app(tx.conn, app.id)
+    if review is None or review.state in (ReviewState.DESTROYING, ReviewState.DESTROYED):
+        return
+    match state:
+        case RequestState.SUCCEEDED:
+            reviews.update(
+                tx.conn, review=review, now=tx.now, state=ReviewState.LIVE, reason="", deployed_at=tx.now
+            )
+        case RequestState.FAILED:
+            reviews.update(tx.conn, review=review, now=tx.now, state=ReviewState.FAILED, reason=outcome)
+        case _:
+            pass
+
+
+def show(tx: Transaction, app_id: str, *, sha: str | None, release_id: str | None) -> None:
+    """Bring what GitHub shows of the app's commit and release up to date, and ring the plan that watches the app."""
+    if release_id is not None:
+        tx.ring([Subject(SubjectKind.GITHUB_DEPLOYMENT, release_id)], cause="release changed")
+    if sha is not None:
+        tx.show_commit(app_id, sha)
+    review = reviews.of_app(tx.conn, app_id)
+    if review is not None:
+        tx.ring([Subject(SubjectKind.REVIEW_APP, f"{review.pipeline_id}/{review.ref}")], cause="app changed")
+    else:
+        tx.ring([Subject(SubjectKind.AUTO_DEPLOY, app_id)], cause="app changed")

@@ -1,0 +1,149 @@
+"""Work one app's queue, in order, under the app's lease.
+
+A request that is running when its worker dies is taken over by another after the lease: every step below looks at what
+is there before it acts, so that it may be begun twice. A worker that lost its lease, or whose request was cancelled,
+stops at its next step and leaves everything to its successor.
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import assert_never
+
+import structlog
+
+from service.domain.decisions import (
+    ChangeConfig,
+    Deploy,
+    Destroy,
+    ReleaseSlug,
+    Restart,
+    Rollback,
+    Scale,
+    Suspend,
+)
+from service.domain.errors import Refused, Transient
+from service.store import requests
+from service.store.requests import TakenWork
+from workers.context import Context
+from workers.jobs import deploy, destroy, release, settle
+from workers.platforms.base import Fenced, Unhealthy
+
+log = structlog.get_logger()
+
+MAX_ATTEMPTS = 8
+
+
+class Stopped(Exception):
+    """The lease is lost or the request was cancelled: somebody else's business from here on."""
+
+
+async def work(context: Context, app_id: str) -> None:
+    """Work the most urgent app that is ready (the ring's id is only a hint), until its queue is empty."""
+    taken = await _take(context, app_id) or await _take(context, None)
+    while taken is not None:
+        current = taken
+        if not await _one(context, current):
+            return
+        taken = await context.db.write(
+            lambda conn, current=current: requests.next_of(
+                conn,
+                app_id=current.request.app_id,
+                terms=context.terms,
+                token=current.token,
+                now=context.db.now(),
+            )
+        )
+        if taken is None:
+            await _give_back(context, current)
+            # What was queued between the last look and the end of the lease is found by this one.
+            taken = await _take(context, app_id)
+
+
+async def _take(context: Context, app_id: str | None) -> TakenWork | None:
+    return await context.db.write(
+        lambda conn: requests.take(
+            conn, terms=context.terms, now=context.db.now(), cap=context.work_cap, app_id=app_id
+        )
+    )
+
+
+async def _give_back(context: Context, taken: TakenWork, *, seconds: float | None = None) -> None:
+    retry_at = None if seconds is None else context.db.now() + timedelta(seconds=seconds)
+    await context.db.write(
+        lambda conn: requests.give_back(
+            conn,
+            app_id=taken.request.app_id,
+            token=taken.token,
+            holder=context.terms.holder,
+            retry_at=retry_at,
+        )
+    )
+
+
+async def _one(context: Context, taken: TakenWork) -> bool:
+    """Do one request to a final state; False when the lease is given up with work left."""
+    with structlog.contextvars.bound_contextvars(app=taken.request.app_id, request=taken.request.id):
+        try:
+            await _under_lease(context, taken)
+        except (Stopped, Fenced):
+            log.info("work left to its successor", kind=taken.request.kind)
+            await _give_back(context, taken)
+            return False
+        except (Refused, Unhealthy) as error:
+            await settle.failed(context, taken, str(error))
+        except Transient as error:
+            if taken.attempts + 1 >= MAX_ATTEMPTS and not isinstance(taken.work, Destroy):
+                await settle.failed(context, taken, f"given up after {MAX_ATTEMPTS} attempts: {error.message}")
+                return True
+            wait = max(error.retry_after or 0.0, min(2.0**taken.attempts, 60.0))
+            log.warning("work is tried again", kind=taken.request.kind, error=error.message, retry_seconds=wait)
+            await _give_back(context, taken, seconds=wait)
+            return False
+        except asyncio.CancelledError:
+            await asyncio.shield(_give_back(context, taken))
+            raise
+        except Exception:  # the one place where a bug ends: logged whole, shown as "internal error"
+            log.exception("work failed", kind=taken.request.kind)
+            await settle.failed(context, taken, "internal error")
+        return True
+
+
+async def _under_lease(context: Context, taken: TakenWork) -> None:
+    """Run the request while the lease is renewed beside it; raises `Stopped` when it is lost."""
+    job = asyncio.ensure_future(_do(context, taken))
+    heartbeat = asyncio.ensure_future(_heartbeat(context, taken))
+    try:
+        await asyncio.wait((job, heartbeat), return_when=asyncio.FIRST_COMPLETED)
+        if not job.done():
+            raise Stopped
+        await job
+    finally:
+        for task in (job, heartbeat):
+            task.cancel()
+        await asyncio.gather(job, heartbeat, return_exceptions=True)
+
+
+async def _heartbeat(context: Context, taken: TakenWork) -> None:
+    """Renew until the lease is lost; returns then. A database that is away for a moment is not yet a lost lease."""
+    while True:
+        await asyncio.sleep(context.terms.seconds / 4)
+        if not await context.db.write(lambda conn: requests.renew(conn, taken=taken, terms=context.terms)):
+            return
+
+
+async def _do(context: Context, taken: TakenWork) -> None:
+    log.info("work started", kind=taken.request.kind, attempt=taken.attempts + 1)
+    match taken.work:
+        case Deploy():
+            await deploy.deploy(context, taken, taken.work)
+        case ReleaseSlug() | ChangeConfig() | Rollback():
+            await release.release(context, taken)
+        case Scale() | Restart() | Suspend():
+            await release.reshape(context, taken)
+        case Destroy():
+            await destroy.destroy(context, taken, taken.work)
+        case _:
+            assert_never(taken.work)
+    log.info("work done", kind=taken.request.kind)
+
+
