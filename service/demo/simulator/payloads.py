@@ -20,13 +20,13 @@ from service.demo.simulator.state import (
 
 
 def event(
-    site: Site, *, sender: Account, repo: Repository | None, installation: Installation | None, **fields: Any
+    site: Site, body: Json, *, sender: Account, repo: Repository | None, installation: Installation | None
 ) -> Json:
     """The frame of every payload: who did it, where, and through which installation we hear of it."""
-    payload: Json = dict(fields)
+    payload = dict(body)
     if repo is not None:
         payload["repository"] = shapes.repository(site, repo)
-    if installation is not None and "installation" not in fields:
+    if installation is not None and "installation" not in payload:
         number = installation.id
         payload["installation"] = {"id": number, "node_id": shapes.node_id("IntegrationInstallation", number)}
     return payload | {"sender": shapes.user(site, sender)}

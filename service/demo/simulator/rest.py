@@ -56,9 +56,9 @@ class Rest:
         self._allowed(route, caller)
         repo = self._repository(route, request, caller) if "{owner}" in route.path else None
         body: Any = {}
-        if request.can_read_body:
+        if raw := await request.read():
             try:
-                body = await request.json()
+                body = json.loads(raw)
             except ValueError:
                 raise Problem(400, "Problems parsing JSON") from None
             if not isinstance(body, dict):

@@ -170,7 +170,7 @@ async def get_user(call: Call) -> Answer:
         raise forbidden()
     account = call.caller.account
     private = ("collaborators", "disk_usage", "owned_private_repos", "private_gists", "total_private_repos")
-    extra = dict.fromkeys(private, 0) | {"two_factor_authentication": True}
+    extra = dict.fromkeys(private, 0) | {"two_factor_authentication": True, "user_view_type": "private"}
     return Answer(body=shapes.public_user(call.sim.site, account) | extra)
 
 

@@ -130,6 +130,7 @@ def repository(site: Site, repo: Repository) -> Json:
         "mirror_url": None,
         "license": None,
         "topics": [],
+        "custom_properties": {},
         "visibility": "private" if repo.private else "public",
         "default_branch": repo.default_branch,
         "archived": repo.archived,

@@ -181,7 +181,7 @@ class World:
         installation = self.installation_of(repo)
         if event not in self.app.events or (installation and installation.suspended_at):
             return
-        payload = payloads.event(self.site, sender=by, repo=repo, installation=installation, **body)
+        payload = payloads.event(self.site, body, sender=by, repo=repo, installation=installation)
         if repo.owner.type == "Organization":
             payload["organization"] = self.organization(repo.owner)
         self.sender.send(
@@ -190,7 +190,7 @@ class World:
 
     def emit_installation(self, event: str, installation: Installation, body: dict[str, Any]) -> None:
         """Send an event about an installation; GitHub sends these whatever the App listens to."""
-        payload = payloads.event(self.site, sender=installation.account, repo=None, installation=installation, **body)
+        payload = payloads.event(self.site, body, sender=installation.account, repo=None, installation=installation)
         self.sender.send(event, payload, installation_id=installation.id, repository_id=None)
 
     def ping(self) -> None:

@@ -1,0 +1,5 @@
+"""Fixtures of the tests of the simulated GitHub."""
+
+from tests.github_contract.fixtures import github, octokit
+
+__all__ = ["github", "octokit"]

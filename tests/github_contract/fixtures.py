@@ -1,0 +1,104 @@
+"""The `github` fixture: a simulated GitHub on a free port, held to GitHub's descriptions.
+
+Use it from any test package: `from tests.github_contract.fixtures import github, octokit` in a conftest.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import jwt
+import pytest
+
+from service.demo.github_sim import GitHubSim, Repository, running
+from tests.github_contract.validation import (
+    EXAMPLES,
+    NPM,
+    WEBHOOKS,
+    Violations,
+    rest_validation,
+    webhook_validation,
+)
+
+__all__ = ["GitHub", "github", "octokit"]
+
+
+class GitHub(GitHubSim):
+    """The simulated GitHub with the violations that were seen, and a client's side for tests."""
+
+    violations: Violations
+
+    def expected_violations(self) -> AbstractContextManager[list[str]]:
+        """Within this block the test sends what GitHub's description forbids, on purpose."""
+        return self.violations.expected()
+
+    def app_jwt(self, *, life: float = 540.0, issuer: str | None = None) -> str:
+        """A JWT as the App makes it."""
+        moment = self.now().timestamp()
+        claims = {"iat": int(moment) - 60, "exp": int(moment + life), "iss": issuer or str(self.app_id)}
+        return jwt.encode(claims, self.private_key_pem, algorithm="RS256")
+
+    def installation_token(self, repo: Repository, permissions: dict[str, str] | None = None) -> str:
+        """A token for one repository, made without a request."""
+        installation = self.installation_of(repo)
+        assert installation is not None
+        granted = permissions or dict(installation.permissions)
+        token, _ = self.keys.issue(
+            installation, repository_ids=frozenset({repo.id}), permissions=granted, now=self.now()
+        )
+        return token
+
+    async def ask(self, method: str, path: str, *, token: str = "", **options: Any) -> "Reply":
+        """One REST request; never follows redirects."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers |= options.pop("headers", {})
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(method, self.api_url + path, headers=headers, allow_redirects=False, **options) as answer,
+        ):
+            text = await answer.text()
+            body = await answer.json() if answer.content_type == "application/json" and text else text
+            return Reply(answer.status, body, {name.lower(): value for name, value in answer.headers.items()})
+
+
+class Reply:
+    """A REST answer: status, body, headers by lower-case name."""
+
+    def __init__(self, status: int, body: Any, headers: dict[str, str]) -> None:
+        self.status = status
+        self.body = body
+        self.headers = headers
+
+    def __repr__(self) -> str:
+        return f"<{self.status} {str(self.body)[:500]}>"
+
+
+@pytest.fixture(scope="session")
+def octokit() -> Path:
+    """Where Octokit's descriptions are: `npm install --prefix build/npm @octokit/openapi-webhooks@12.1.0 ...`."""
+    if WEBHOOKS.exists() and EXAMPLES.exists():
+        return NPM
+    text = "GitHub's webhook description is not in build/npm (needs Node; `make test` installs it)"
+    if os.environ.get("CI"):
+        pytest.fail(text)
+    pytest.skip(text)
+
+
+@pytest.fixture
+async def github(tmp_path: Path, octokit: Path) -> AsyncIterator[GitHub]:
+    """A running simulated GitHub; the test fails if anybody broke GitHub's contract while it ran."""
+    sim = GitHub(tmp_path / "github")
+    sim.violations = Violations()
+    sim.sender.watchers.append(webhook_validation(sim.violations))
+
+    def name_of(number: str) -> str:
+        repo = sim.repositories.get(int(number)) if number.isdigit() else None
+        return repo.full_name if repo else "nobody/nothing"
+
+    async with running(sim, middlewares=[rest_validation(sim.violations, name_of=name_of)]):
+        yield sim
+    if sim.violations.found:
+        pytest.fail("GitHub's contract was broken:\n" + "\n".join(dict.fromkeys(sim.violations.found)))
