@@ -5,6 +5,7 @@ believed: they are marked stale and read again. Only a pull request carries an o
 takes it only when strictly newer than what is known.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -377,6 +378,18 @@ def _reader(event: str, our_app_id: int) -> tuple[type[Struct], Callable[[Any], 
     return readers.get(event)
 
 
+def _shaped(payload: Mapping[str, Any] | bytes, shape: type[Shape]) -> Shape:
+    if not isinstance(payload, bytes):
+        return msgspec.convert(payload, shape)
+    try:
+        return msgspec.json.decode(payload, type=shape)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        # msgspec takes no lone surrogate, not even in a field that nobody reads; a title may be cut within a character.
+        return msgspec.convert(json.loads(payload.decode()), shape)
+
+
 def parse(*, event: str, payload: Mapping[str, Any] | bytes, our_app_id: int = 0) -> Hint | Ignored:
     """Read a payload, raw or decoded. Never raises for what is in it: what cannot be read is ignored, by name."""
     if event == "ping":
@@ -386,8 +399,6 @@ def parse(*, event: str, payload: Mapping[str, Any] | bytes, our_app_id: int = 0
         return Ignored(reason=f"event {clean(event, limit=64)} is not used")
     shape, read = reader
     try:
-        if isinstance(payload, bytes):
-            return read(msgspec.json.decode(payload, type=shape))
-        return read(msgspec.convert(payload, shape))
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        return read(_shaped(payload, shape))
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         return Ignored(reason=clean(f"cannot read {event}: {error}"))

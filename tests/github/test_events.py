@@ -233,6 +233,13 @@ def test_a_title_for_people_is_made_storable():
     assert len(value.title) == 300
 
 
+def test_a_title_cut_within_a_character_is_read_from_the_raw_body_as_well():
+    payload = example("pull_request", "opened")
+    payload["pull_request"]["title"] = "half an emoji \ud83d"
+    (seen,) = hint("pull_request", json.dumps(payload).encode()).values
+    assert seen.value.title == "half an emoji  "
+
+
 def test_a_pull_request_into_another_repository_than_the_event_s_is_ignored():
     base = example("pull_request", "opened")["pull_request"]["base"]
     payload = example("pull_request", "opened")
