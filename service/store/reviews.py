@@ -102,6 +102,11 @@ def of_repository(conn: Connection, repository_id: int, ref: str | None = None) 
     return _listed(conn, query)
 
 
+def of_ref(conn: Connection, *, pipeline_id: str, ref: str) -> list[ReviewApp]:
+    """The newest generation in each repository that the pipeline has had, newest first."""
+    return _listed(conn, _newest().where(review_apps.c.pipeline_id == pipeline_id, review_apps.c.ref == ref))
+
+
 def live_count(conn: Connection, pipeline_id: str) -> int:
     """How many of the pipeline's review apps have an app, those being destroyed included."""
     query = select(func.count()).where(

@@ -1,0 +1,162 @@
+"""What plans look at, each read from one snapshot in a constant number of statements."""
+
+import json
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Connection, select
+
+from service.domain.auto_deploy import AutoDeployView
+from service.domain.decisions import Deploy, ReleaseSlug, Rollback
+from service.domain.facts import Fact, FactKey, FactKind
+from service.domain.model import (
+    AppState,
+    Pipeline,
+    QueuedRequest,
+    RepositoryId,
+    RequestState,
+    ReviewApp,
+    Sha,
+    Toggles,
+)
+from service.domain.names import review_app_name
+from service.domain.review_rules import OVER, OVER_CAP
+from service.domain.review_view import ReviewView
+from service.store import apps, facts, pipelines, repositories, requests, reviews
+from service.store.tables import activity, releases
+from service.store.tables import requests as request_rows
+
+RESUMED = "auto-deploy switched"
+"""The activity by which a person ends a hold."""
+
+
+def review_view(
+    conn: Connection,
+    *,
+    subject_key: str,
+    now: datetime,
+    our_app_id: int = 0,
+    asked: Literal["create", "destroy"] | None = None,
+) -> ReviewView | None:
+    """The review app of `PIPELINE/pr:N` or `PIPELINE/branch:REF`; None when there is no such pipeline or source."""
+    pipeline_id, _, ref = subject_key.partition("/")
+    pipeline = pipelines.get(conn, pipeline_id)
+    if pipeline is None:
+        return None
+    review = _review(conn, pipeline, ref)
+    repository_id = review.repository_id if review else pipeline.repository_id
+    repository = repositories.get(conn, repository_id) if repository_id is not None else None
+    if repository is None:
+        return None
+    kind, _, name = ref.partition(":")
+    number = int(name) if kind == "pr" else None
+    pull_request = None if number is None else _fact(conn, FactKind.PULL_REQUEST, repository.id, name)
+    head = _fact(conn, FactKind.HEAD, repository.id, name) if number is None else None
+    app = apps.get(conn, review.app_id) if review is not None and review.app_id else None
+    waiting_since = review.created_at if review is not None and review.state not in OVER else None
+    return ReviewView(
+        now=now,
+        pipeline=pipeline,
+        repository=repository,
+        ref=ref,
+        number=number,
+        pull_request=pull_request,
+        ci=_ci(conn, repository.id, _sha(pull_request, "head_sha") or _sha(head, "sha")),
+        review=review,
+        app=app,
+        queue=() if app is None else tuple(requests.open_of(conn, app.id)),
+        last_deploy=None if app is None else _newest_deploy(conn, app.id, _ENDED_BY_ITSELF),
+        live_review_apps=reviews.live_count(conn, pipeline.id),
+        waiting_ahead=reviews.waiting_ahead(conn, pipeline_id=pipeline.id, reason=OVER_CAP, before=waiting_since),
+        asked=asked,
+        name=review_app_name(
+            pipeline_id=pipeline.id, pipeline_name=pipeline.name, base_name=pipeline.toggles.base_name, ref=ref
+        ),
+        head=head,
+        our_app_id=our_app_id,
+    )
+
+
+def auto_deploy_view(
+    conn: Connection, *, subject_key: str, now: datetime, our_app_id: int = 0
+) -> AutoDeployView | None:
+    """An app that may follow a branch, by its id; None when there is none."""
+    app = apps.get(conn, subject_key)
+    if app is None or app.state is AppState.GONE:
+        return None
+    coupling = pipelines.coupling_of(conn, app.id)
+    pipeline = pipelines.get(conn, coupling.pipeline_id) if coupling else None
+    repository = repositories.get(conn, app.repository_id) if app.repository_id is not None else None
+    branch = app.auto_deploy_branch or (repository.default_branch if repository else "")
+    head = _fact(conn, FactKind.HEAD, repository.id, branch) if repository else None
+    return AutoDeployView(
+        now=now,
+        app=app,
+        repository=repository,
+        branch=branch,
+        head=head,
+        ci=_ci(conn, repository.id, _sha(head, "sha")) if repository else None,
+        queue=tuple(requests.open_of(conn, app.id)),
+        last_deploy=requests.last_deploy(conn, app.id),
+        last_auto_deploy=_newest_deploy(conn, app.id, request_rows.c.by_person.is_(False)),
+        stage=coupling.stage if coupling else None,
+        toggles=pipeline.toggles if pipeline else Toggles(),
+        held=held(conn, app.id),
+        our_app_id=our_app_id,
+    )
+
+
+def held(conn: Connection, app_id: str) -> str:
+    """Say "held at vN" after a rollback, a promotion into the app or a deploy of a bare commit, else empty.
+
+    A deploy of a branch ends it, and so does a person who switches automatic deploys on (again).
+    """
+    query = (
+        select(request_rows.c.kind, request_rows.c.work, request_rows.c.finished_at, releases.c.version)
+        .join(releases, releases.c.request_id == request_rows.c.id)
+        .where(
+            request_rows.c.app_id == app_id,
+            request_rows.c.state == RequestState.SUCCEEDED,
+            request_rows.c.kind.in_([Deploy.__name__, ReleaseSlug.__name__, Rollback.__name__]),
+        )
+        .order_by(request_rows.c.seq.desc())
+        .limit(1)
+    )
+    last = conn.execute(query).first()
+    if last is None or json.loads(last.work).get("branch"):
+        return ""
+    resumed = select(activity.c.id).where(
+        activity.c.app_id == app_id, activity.c.action == RESUMED, activity.c.at > last.finished_at
+    )
+    return "" if conn.execute(resumed.limit(1)).first() else f"held at v{last.version}"
+
+
+_ENDED_BY_ITSELF = request_rows.c.state.in_([RequestState.SUCCEEDED, RequestState.FAILED])
+
+
+def _review(conn: Connection, pipeline: Pipeline, ref: str) -> ReviewApp | None:
+    """The review app at the pipeline's source; one left from a former source comes first, until it is gone."""
+    found = reviews.of_ref(conn, pipeline_id=pipeline.id, ref=ref)
+    former = (each for each in found if each.repository_id != pipeline.repository_id and each.state not in OVER)
+    current = (each for each in found if each.repository_id == pipeline.repository_id)
+    return next(former, None) or next(current, None)
+
+
+def _newest_deploy(conn: Connection, app_id: str, condition: ColumnElement[bool]) -> QueuedRequest | None:
+    query = select(request_rows.c.id).where(
+        request_rows.c.app_id == app_id, request_rows.c.kind == Deploy.__name__, condition
+    )
+    found = conn.execute(query.order_by(request_rows.c.seq.desc()).limit(1)).scalar()
+    return requests.get(conn, found) if found is not None else None
+
+
+def _fact(conn: Connection, kind: FactKind, repository_id: RepositoryId, key: str) -> Fact[Any] | None:
+    return facts.load(conn, FactKey(kind, repository_id, key))
+
+
+def _ci(conn: Connection, repository_id: RepositoryId, sha: Sha | None) -> Fact[Any] | None:
+    return None if sha is None else _fact(conn, FactKind.CI, repository_id, sha)
+
+
+def _sha(fact: Fact[Any] | None, field: str) -> Sha | None:
+    return None if fact is None or fact.value is None else getattr(fact.value, field)
