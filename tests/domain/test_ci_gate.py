@@ -1,0 +1,296 @@
+"""When CI has passed for a commit, case by case."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from service.domain.ci_gate import (
+    Failed,
+    Missing,
+    Passed,
+    Pending,
+    Required,
+    Verdict,
+    evaluate,
+    is_stopped,
+    required_contexts,
+)
+from service.domain.facts import CheckRun, CheckSuite, CommitStatus
+from tests.domain.things import NOW, OURS, ago, run, signals, status, suite
+
+SETTLE, GATE = 30.0, 3600.0
+Part = CommitStatus | CheckRun | CheckSuite
+
+
+def judge(*parts: Part, seen: float = 120, required: tuple[Required, ...] = (), **options: Any) -> Verdict:
+    settings: dict[str, Any] = {
+        "ignored": (),
+        "our_app_id": OURS,
+        "now": NOW,
+        "settle_seconds": SETTLE,
+        "gate_seconds": GATE,
+        "deploy_without_ci": False,
+    }
+    return evaluate(signals=signals(*parts, seen=seen), required=required, **settings | options)
+
+
+@dataclass(frozen=True)
+class Case:
+    says: str
+    parts: tuple[Part, ...]
+    want: type[Verdict]
+    text: str = ""
+    seen: float = 120
+    required: tuple[Required, ...] = ()
+    ignored: tuple[str, ...] = ()
+    deploy_without_ci: bool = False
+
+
+CIRCLE = {"app_id": 18001, "app_name": "CircleCI", "suite_id": 2}
+BUILD = (Required(context="build"),)
+LATE = GATE + 1
+
+ALL = [
+    Case("one green status passes", (status("success"),), Passed, "CI passed: ci/build"),
+    Case("one pending status is waited for", (status("pending"),), Pending, "waiting for: ci/build"),
+    Case("a failed status fails", (status("failure"),), Failed, "CI failed: ci/build"),
+    Case("a status in error fails", (status("error"),), Failed),
+    Case("a status in a state nobody knows is waited for", (status("great"),), Pending),
+    Case("one green check passes", (run("success"),), Passed, "CI passed: build (GitHub Actions)"),
+    Case("a queued check is waited for", (run("queued"),), Pending, "waiting for: build (GitHub Actions)"),
+    Case("a running check is waited for", (run("in_progress"),), Pending),
+    Case("a check that waits for a reviewer is waited for", (run("waiting"),), Pending),
+    Case("a requested check is waited for", (run("requested"),), Pending),
+    Case("a pending check is waited for", (run("pending"),), Pending),
+    Case("a failed check fails", (run("failure"),), Failed, "CI failed: build (GitHub Actions)"),
+    Case("a cancelled check fails", (run("cancelled"),), Failed),
+    Case("a check that timed out fails", (run("timed_out"),), Failed),
+    Case("a check that requires action fails", (run("action_required"),), Failed),
+    Case("a check that could not start fails", (run("startup_failure"),), Failed),
+    Case("a stale check is waited for", (run("stale"),), Pending),
+    Case("a stale check times out in the end", (run("stale"),), Missing, "CI timed out, still waiting for", LATE),
+    Case("a completed check without a conclusion is waited for", (run(None),), Pending),
+    Case("a conclusion nobody knows is waited for", (run("splendid"),), Pending),
+    Case("a neutral check does not block a green one", (run("success"), run("neutral", "lint")), Passed),
+    Case("a skipped check does not block a green one", (run("success"), run("skipped", "lint")), Passed),
+    Case("all skipped is not a pass", (run("skipped"), run("skipped", "lint")), Pending, "skipped or neutral"),
+    Case("all neutral is not a pass", (run("neutral"),), Pending, "skipped or neutral"),
+    Case("all skipped times out", (run("skipped"),), Missing, "nothing succeeded", LATE),
+    Case("all skipped is no pass even where CI is not needed", (run("skipped"),), Pending, deploy_without_ci=True),
+    Case("jobs skipped because one failed do not hide it", (run("failure"), run("skipped", "deploy")), Failed),
+    Case("green status, red check: fails", (status("success"), run("failure")), Failed),
+    Case("red status, green check: fails", (status("failure"), run("success")), Failed),
+    Case("green status, running check: waits for the check", (status("success"), run("queued")), Pending, "build"),
+    Case("pending status, green check: waits for the status", (status("pending"), run("success")), Pending, "ci/build"),
+    Case("a failure is told before the rest is done", (run("failure"), run("queued", "lint")), Failed),
+    Case(
+        "everything that is missing is named",
+        (run("queued"), status("pending", "lint")),
+        Pending,
+        "waiting for: lint, build (GitHub Actions)",
+    ),
+    Case(
+        "everything that failed is named",
+        (run("failure"), run("cancelled", "e2e"), run("success", "lint")),
+        Failed,
+        "CI failed: build (GitHub Actions), e2e (GitHub Actions)",
+    ),
+    Case(
+        "one name of two apps: both are needed", (run("success"), run("failure", **CIRCLE)), Failed, "build (CircleCI)"
+    ),
+    Case("a name that is twice green is told once", (run("success"), run("success")), Passed, "build (GitHub Actions)"),
+    Case("an app without a name is fine", (run("success", app_name=""),), Passed, "CI passed: build"),
+    Case("a re-run in progress overrides the former green", (run("in_progress"), suite("in_progress")), Pending),
+    Case("a finished suite adds nothing to its green run", (run("success"), suite("success")), Passed),
+    Case("an unfinished suite has jobs to come", (run("success"), suite("in_progress")), Pending, "further jobs"),
+    Case("a queued suite with runs has jobs to come", (run("success"), suite("queued")), Pending, "further jobs"),
+    Case("a failed suite is judged by its latest runs", (run("success"), suite("failure")), Passed),
+    Case(
+        "a queued suite without runs is waited for at first",
+        (status("success"), suite("queued", runs=0)),
+        Pending,
+        "",
+        5,
+    ),
+    Case("a queued suite without runs is inert later", (status("success"), suite("queued", runs=0, number=9)), Passed),
+    Case(
+        "a requested suite without runs is inert later",
+        (status("success"), suite("requested", runs=0, number=9)),
+        Passed,
+    ),
+    Case("only an inert suite means no CI", (suite("queued", runs=0),), Missing, "no CI found", LATE),
+    Case("a running suite without runs yet is waited for", (status("success"), suite("in_progress", runs=0)), Pending),
+    Case("a suite that waits for approval is waited for", (status("success"), suite("waiting", runs=0)), Pending),
+    Case("a workflow that could not start fails", (status("success"), suite("startup_failure", runs=0)), Failed),
+    Case("a workflow cancelled before its first job fails", (status("success"), suite("cancelled", runs=0)), Failed),
+    Case("a finished suite without runs is no success", (suite("success", runs=0),), Pending),
+    Case("nothing yet is waited for", (), Pending, "waiting for: a first status or check"),
+    Case("nothing by the timeout is no CI", (), Missing, "no CI found", LATE),
+    Case("nothing at first is waited for even where CI is not needed", (), Pending, "a first status", 5, (), (), True),
+    Case(
+        "nothing after the settle time passes where CI is not needed", (), Passed, "within 30 s", deploy_without_ci=True
+    ),
+    Case("an inert suite passes where CI is not needed", (suite("queued", runs=0),), Passed, deploy_without_ci=True),
+    Case("a red check fails even where CI is not needed", (run("failure"),), Failed, deploy_without_ci=True),
+    Case(
+        "a running check is waited for even where CI is not needed", (run("queued"),), Pending, deploy_without_ci=True
+    ),
+    Case("a check that never ends times out", (run("in_progress"),), Missing, "still waiting for: build", LATE),
+    Case("late green still passes", (run("success"),), Passed, "", LATE),
+    Case("late red still fails", (run("failure"),), Failed, "", LATE),
+    Case("our own pending status is not waited for", (status("success"), status("pending", "towpath/shop")), Passed),
+    Case("our own status alone is no CI", (status("success", "Towpath/shop"),), Pending, "a first status or check"),
+    Case("our own check is not waited for", (status("success"), run("queued", app_id=OURS)), Passed),
+    Case("our own failed check does not fail CI", (status("success"), run("failure", app_id=OURS)), Passed),
+    Case("our own suite is not waited for", (status("success"), suite("in_progress", number=3, app_id=OURS)), Passed),
+    Case("an ignored status is not waited for", (run("success"), status("pending", "slow")), Passed, ignored=("SLOW",)),
+    Case(
+        "an ignored failing check does not fail CI",
+        (run("success"), run("failure", "flaky")),
+        Passed,
+        ignored=("flaky",),
+    ),
+    Case(
+        "a suite of ignored checks only is not waited for",
+        (status("success"), run("queued", "slow", **CIRCLE), suite("in_progress", number=2, app_name="CircleCI")),
+        Passed,
+        ignored=("slow",),
+    ),
+    Case(
+        "an ignored app is left out with all it says",
+        (status("success"), run("failure", **CIRCLE), suite("startup_failure", runs=0, number=3, app_name="CircleCI")),
+        Passed,
+        ignored=("circleci",),
+    ),
+    Case(
+        "a suite with an ignored check still waits for its others",
+        (run("success"), run("queued", "slow"), suite("in_progress", runs=2)),
+        Pending,
+        "further jobs",
+        ignored=("slow",),
+    ),
+    Case("only ignored ones is no CI", (status("success", "slow"),), Pending, "a first status", ignored=("slow",)),
+]
+
+REQUIRED = [
+    Case("required and green passes", (run("success"),), Passed, required=BUILD),
+    Case("required and absent is waited for", (), Pending, "waiting for: build", required=BUILD),
+    Case("required and absent times out", (), Missing, "still waiting for: build", LATE, BUILD),
+    Case("required and absent is no pass where CI is not needed", (), Pending, "", 120, BUILD, (), True),
+    Case("required and red fails", (run("failure"),), Failed, required=BUILD),
+    Case("required and cancelled fails", (run("cancelled"),), Failed, required=BUILD),
+    Case("required and running is waited for", (run("in_progress"),), Pending, required=BUILD),
+    Case("required and stale is waited for", (run("stale"),), Pending, required=BUILD),
+    Case("what is not required may fail", (run("success"), run("failure", "lint")), Passed, required=BUILD),
+    Case("what is not required may run on", (run("success"), status("pending", "lint")), Passed, required=BUILD),
+    Case("an unfinished suite does not matter", (run("success"), suite("in_progress")), Passed, required=BUILD),
+    Case("a required status alone passes", (status("success", "build"),), Passed, required=BUILD),
+    Case("contexts differ in case only: the same", (status("success", "BUILD"),), Passed, required=BUILD),
+    Case(
+        "check and status of one name: both needed",
+        (run("success"), status("pending", "build")),
+        Pending,
+        required=BUILD,
+    ),
+    Case(
+        "check and status of one name: one red fails",
+        (run("success"), status("error", "build")),
+        Failed,
+        required=BUILD,
+    ),
+    Case("required and only skipped is not a pass", (run("skipped"),), Pending, "skipped", required=BUILD),
+    Case(
+        "one required green, one skipped: passes",
+        (run("success"), run("skipped", "lint")),
+        Passed,
+        required=required_contexts(("build", "lint")),
+    ),
+    Case(
+        "one required green, one absent: waits for that one",
+        (run("success"),),
+        Pending,
+        "waiting for: lint",
+        required=required_contexts(("build", "lint")),
+    ),
+    Case(
+        "required of an app, green of it",
+        (run("success"),),
+        Passed,
+        required=(Required(context="build", app_id=15368),),
+    ),
+    Case(
+        "required of an app, green of another only",
+        (run("success", **CIRCLE), status("success", "build")),
+        Pending,
+        required=(Required(context="build", app_id=15368),),
+    ),
+    Case("what is required cannot be ignored away", (run("failure"),), Failed, required=BUILD, ignored=("build",)),
+    Case("our own check cannot be required", (run("success", app_id=OURS),), Pending, required=BUILD),
+]
+
+
+@pytest.mark.parametrize("case", ALL + REQUIRED, ids=lambda case: case.says)
+def test_ci(case: Case) -> None:
+    verdict = judge(
+        *case.parts,
+        seen=case.seen,
+        required=case.required,
+        ignored=case.ignored,
+        deploy_without_ci=case.deploy_without_ci,
+    )
+    assert type(verdict) is case.want, verdict
+    assert case.text in verdict.text
+
+
+def test_every_case_has_a_sentence_of_its_own() -> None:
+    sentences = [case.says for case in ALL + REQUIRED]
+    assert len(sentences) >= 60
+    assert len(set(sentences)) == len(sentences)
+
+
+def test_unread_signals_are_waited_for() -> None:
+    verdict = evaluate(
+        signals=None,
+        required=(),
+        ignored=(),
+        our_app_id=0,
+        now=NOW,
+        settle_seconds=SETTLE,
+        gate_seconds=GATE,
+        deploy_without_ci=True,
+    )
+    assert isinstance(verdict, Pending)
+    assert verdict.until is None
+
+
+def test_while_settling_the_verdict_may_change_at_the_end_of_the_settle_time() -> None:
+    verdict = judge(status("success"), suite("queued", runs=0), seen=10)
+    assert isinstance(verdict, Pending)
+    assert verdict.until == ago(10 - SETTLE)
+    assert verdict.waiting_for == ("GitHub Actions",)
+
+
+def test_while_waiting_the_verdict_may_change_when_the_gate_closes() -> None:
+    verdict = judge(run("queued"))
+    assert isinstance(verdict, Pending)
+    assert verdict.until == ago(120 - GATE)
+
+
+def test_without_a_github_app_nothing_but_our_statuses_is_ours() -> None:
+    assert isinstance(judge(run("failure", app_id=0), our_app_id=0), Failed)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "stopped"),
+    [
+        (judge(run("failure")), True),
+        (judge(seen=LATE), True),
+        (judge(run("queued"), seen=LATE), True),
+        (judge(run("queued")), False),
+        (judge(run("success")), False),
+    ],
+    ids=["failed", "no CI", "timed out", "running", "passed"],
+)
+def test_deploy_anyway_is_worth_offering_only_after_ci_stopped_it(verdict: Verdict, stopped: bool) -> None:
+    assert is_stopped(verdict.text) is stopped

@@ -1,0 +1,688 @@
+"""What becomes of a pull request's review app, situation by situation."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from service.domain.decisions import (
+    CreateReviewApp,
+    Decision,
+    Deploy,
+    Destroy,
+    Look,
+    Nothing,
+    Request,
+    SetReview,
+    Wait,
+)
+from service.domain.errors import Refused
+from service.domain.facts import FactKey, FactKind
+from service.domain.model import NO_SHA, AppState, RepositoryId, RequestState, ReviewState, Sha, Toggles, Trust
+from service.domain.review_apps import ReviewView, plan
+from service.domain.review_rules import BOT, BY_PERSON, CLOSED, DRAFT, FORK, MANUAL, MOVED, OVER_CAP, SWITCHED_OFF
+from tests.domain.things import (
+    NOW,
+    ON,
+    REPO,
+    A,
+    B,
+    ago,
+    app,
+    ci_fact,
+    head_fact,
+    live_view,
+    pipeline,
+    pr_fact,
+    pull_request,
+    repository,
+    request,
+    review,
+    review_view,
+    run,
+    suite,
+)
+
+PR_KEY = FactKey(FactKind.PULL_REQUEST, REPO, "5")
+CI_KEY = FactKey(FactKind.CI, REPO, A)
+FAR = RepositoryId(99)
+
+
+def toggles(**changes: Any) -> Any:
+    values = {"review_apps": True, "automatic_review_apps": True} | changes
+    return pipeline(toggles=Toggles(**values))
+
+
+def of(**changes: Any) -> Any:
+    return pr_fact(pull_request(**changes))
+
+
+def deploy(sha: Sha = A, branch: str = "feature", number: int | None = 5) -> Deploy:
+    return Deploy(repository_id=REPO, sha=sha, trust=Trust.OWN, branch=branch, pull_request=number)
+
+
+def created(*, sha: Sha = A, reason: str = "pr:5 is open at aaaaaaa", by_person: bool = False) -> CreateReviewApp:
+    return CreateReviewApp(
+        pipeline_id=pipeline().id,
+        repository_id=REPO,
+        ref="pr:5",
+        name="shop-pr-5",
+        deploy=deploy(sha),
+        reason=reason,
+        by_person=by_person,
+    )
+
+
+def updated(sha: Sha) -> Request:
+    return Request(app_id=app().id, work=deploy(sha), reason=f"the pull request is at {sha[:7]}")
+
+
+def destroyed(reason: str, *, by_person: bool = False, ordered: bool = True) -> Request:
+    return Request(app_id=app().id, work=Destroy(ordered=ordered, reason=reason), reason=reason, by_person=by_person)
+
+
+def shown(
+    state: ReviewState, reason: str, *, sha: Sha = A, by_person: bool = False, branch: str = "feature"
+) -> SetReview:
+    return SetReview(
+        pipeline_id=pipeline().id,
+        repository_id=REPO,
+        ref="pr:5",
+        state=state,
+        sha=sha,
+        branch=branch,
+        reason=reason,
+        by_person=by_person,
+    )
+
+
+def waits(reason: str, **more: Any) -> SetReview:
+    return shown(ReviewState.WAITING, reason, **more)
+
+
+def waiting(reason: str, **more: Any) -> Any:
+    return review(state=ReviewState.WAITING, reason=reason, app_id=None, deployed_at=None, **more)
+
+
+CI_ON = toggles(wait_for_ci=True)
+OFF = toggles(review_apps=False)
+BY_HAND = toggles(automatic_review_apps=False)
+LEAVING = review(state=ReviewState.DESTROYING, reason=CLOSED)
+GONE = review(state=ReviewState.DESTROYED, reason=CLOSED)
+QUEUED_A = (request(A, RequestState.QUEUED),)
+RUNNING_A = (request(A, RequestState.RUNNING),)
+CAPPED = toggles(max_review_apps=2)
+CAP_TEXT = f"{OVER_CAP} of 2 review apps, 0 waiting before it"
+SOON = NOW + timedelta(minutes=1)
+
+CREATION: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
+    ("an open pull request gets an app", review_view(), (created(),)),
+    ("an unknown pull request is looked at", review_view(pull_request=None), (Look(fact=PR_KEY, why="not known yet"),)),
+    (
+        "an outdated one is looked at",
+        review_view(pull_request=pr_fact(stale=True)),
+        (Look(fact=PR_KEY, why="newer is out"),),
+    ),
+    (
+        "one read long ago is read again before an app is made",
+        review_view(pull_request=pr_fact(age=301)),
+        (Look(fact=PR_KEY, why="too old to act on"),),
+    ),
+    (
+        "an error is waited out",
+        review_view(pull_request=pr_fact(error="502 Bad Gateway")),
+        (Wait(reason="GitHub could not be asked: 502 Bad Gateway", until=ago(5) + timedelta(minutes=1)),),
+    ),
+    (
+        "after an error it is looked at again",
+        review_view(pull_request=pr_fact(error="404", age=61)),
+        (Look(fact=PR_KEY, why="the last look failed: 404"),),
+    ),
+    (
+        "a closed one without an app needs nothing",
+        review_view(pull_request=of(state="closed")),
+        (Nothing(reason=CLOSED),),
+    ),
+    (
+        "a fork waits for approval",
+        review_view(pull_request=of(head_repository_id=FAR)),
+        (waits(FORK), Wait(reason=FORK)),
+    ),
+    (
+        "a deleted fork is a fork",
+        review_view(pull_request=of(head_repository_id=None)),
+        (waits(FORK), Wait(reason=FORK)),
+    ),
+    ("a bot waits for approval", review_view(pull_request=of(author_is_bot=True)), (waits(BOT), Wait(reason=BOT))),
+    ("a draft gets an app", review_view(pull_request=of(draft=True)), (created(),)),
+    (
+        "a draft waits where drafts get none",
+        review_view(pull_request=of(draft=True), pipeline=toggles(drafts=False)),
+        (waits(DRAFT), Wait(reason=DRAFT)),
+    ),
+    (
+        "a draft that is ready gets its app",
+        review_view(pipeline=toggles(drafts=False), review=waiting(DRAFT)),
+        (created(),),
+    ),
+    ("with automatic off it is listed", review_view(pipeline=BY_HAND), (waits(MANUAL), Wait(reason=MANUAL))),
+    (
+        "what is shown already is not shown again",
+        review_view(pipeline=BY_HAND, review=waiting(MANUAL)),
+        (Wait(reason=MANUAL),),
+    ),
+    (
+        "a push to a waiting one is shown",
+        review_view(pipeline=BY_HAND, review=waiting(MANUAL), pull_request=of(head_sha=B)),
+        (waits(MANUAL, sha=B), Wait(reason=MANUAL)),
+    ),
+    ("automatic switched on lets it go", review_view(review=waiting(MANUAL)), (created(),)),
+    (
+        "CI is read first",
+        review_view(pipeline=CI_ON),
+        (waits("waiting for: what GitHub says about the commit"), Look(fact=CI_KEY, why="not known yet")),
+    ),
+    (
+        "CI is waited for",
+        review_view(pipeline=CI_ON, ci=ci_fact(run("queued"))),
+        (
+            waits("waiting for: build (GitHub Actions)"),
+            Wait(reason="waiting for: build (GitHub Actions)", until=ago(5) + timedelta(minutes=2)),
+        ),
+    ),
+    ("green CI lets it go", review_view(pipeline=CI_ON, ci=ci_fact(run("success"))), (created(),)),
+    (
+        "red CI stops it",
+        review_view(pipeline=CI_ON, ci=ci_fact(run("failure"))),
+        (
+            waits("CI failed: build (GitHub Actions)"),
+            Wait(reason="CI failed: build (GitHub Actions)", until=ago(5) + timedelta(minutes=2)),
+        ),
+    ),
+    (
+        "CI of another commit does not count",
+        review_view(pipeline=CI_ON, ci=ci_fact(run("success"), sha=B)),
+        (waits("waiting for: what GitHub says about the commit"), Look(fact=CI_KEY, why="not known yet")),
+    ),
+    ("below the cap there is a place", review_view(pipeline=CAPPED, live_review_apps=1), (created(),)),
+    (
+        "over the cap it waits visibly",
+        review_view(pipeline=CAPPED, live_review_apps=2),
+        (waits(CAP_TEXT), Wait(reason=CAP_TEXT, until=SOON)),
+    ),
+    (
+        "the oldest gets the next place",
+        review_view(pipeline=CAPPED, live_review_apps=1, waiting_ahead=1),
+        (
+            waits(f"{OVER_CAP} of 2 review apps, 1 waiting before it"),
+            Wait(reason=f"{OVER_CAP} of 2 review apps, 1 waiting before it", until=SOON),
+        ),
+    ),
+    (
+        "a place that is free is taken",
+        review_view(pipeline=CAPPED, live_review_apps=1, review=waiting(CAP_TEXT)),
+        (created(),),
+    ),
+    ("with the feature off nothing is made", review_view(pipeline=OFF), (Nothing(reason=SWITCHED_OFF),)),
+    (
+        "without access it waits",
+        review_view(repository=repository(accessible=False)),
+        (Wait(reason="waiting for: access to acme/shop"),),
+    ),
+    (
+        "reopened while it is destroyed: the next one waits",
+        review_view(review=LEAVING, app=app(state=AppState.DESTROYING)),
+        (Wait(reason="waiting for: the former review app to be gone"),),
+    ),
+    ("reopened after it was destroyed: the next one comes", review_view(review=GONE), (created(),)),
+    (
+        "reopened after it never came: it comes",
+        review_view(review=review(state=ReviewState.SKIPPED, reason=CLOSED)),
+        (created(),),
+    ),
+    (
+        "taken away by a person: it stays away",
+        review_view(review=review(state=ReviewState.DESTROYED, reason=BY_PERSON)),
+        (Nothing(reason=f"taken away ({BY_PERSON}); the next push or a person brings it back"),),
+    ),
+    (
+        "taken off the list by a person: it stays away",
+        review_view(review=review(state=ReviewState.SKIPPED, reason=BY_PERSON)),
+        (Nothing(reason=f"taken away ({BY_PERSON}); the next push or a person brings it back"),),
+    ),
+    (
+        "taken away for being idle: a push brings it back",
+        review_view(
+            review=review(state=ReviewState.DESTROYED, reason="no deploy for 5 days"), pull_request=of(head_sha=B)
+        ),
+        (created(sha=B, reason="pr:5 is open at bbbbbbb"),),
+    ),
+    (
+        "switched off and on again: it comes back",
+        review_view(review=review(state=ReviewState.DESTROYED, reason=SWITCHED_OFF)),
+        (created(),),
+    ),
+    (
+        "an app that went on its own is noted",
+        live_view(app=app(state=AppState.GONE)),
+        (shown(ReviewState.DESTROYED, BY_PERSON),),
+    ),
+    ("an app that is missing is noted", live_view(app=None), (shown(ReviewState.DESTROYED, BY_PERSON),)),
+]
+
+UPDATE: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
+    ("up to date: nothing to do", live_view(), (Nothing(reason="aaaaaaa is deployed"),)),
+    (
+        "an old fact is fine while nothing is to be done",
+        live_view(pull_request=pr_fact(age=9000)),
+        (Nothing(reason="aaaaaaa is deployed"),),
+    ),
+    ("a push is deployed to the same app", live_view(pull_request=of(head_sha=B)), (updated(B),)),
+    (
+        "an old fact is read again before a deploy",
+        live_view(pull_request=pr_fact(pull_request(head_sha=B), age=301)),
+        (Look(fact=PR_KEY, why="too old to act on"),),
+    ),
+    (
+        "a waiting deploy of it is enough",
+        live_view(queue=QUEUED_A, last_deploy=None),
+        (Nothing(reason="deploy of aaaaaaa is under way"),),
+    ),
+    (
+        "a running deploy of it is enough",
+        live_view(queue=RUNNING_A, last_deploy=None),
+        (Nothing(reason="deploy of aaaaaaa is under way"),),
+    ),
+    ("a newer head replaces what waits", live_view(queue=QUEUED_A, pull_request=of(head_sha=B)), (updated(B),)),
+    ("a newer head queues behind what runs", live_view(queue=RUNNING_A, pull_request=of(head_sha=B)), (updated(B),)),
+    (
+        "pushed back to what runs while another waits: asked for again",
+        live_view(queue=(*RUNNING_A, request(B, RequestState.QUEUED))),
+        (updated(A),),
+    ),
+    (
+        "a person's deploy of it is enough",
+        live_view(queue=(request(A, RequestState.QUEUED, by_person=True),), last_deploy=None),
+        (Nothing(reason="deploy of aaaaaaa is under way, asked for by a person"),),
+    ),
+    (
+        "a failed deploy is not repeated by itself",
+        live_view(last_deploy=request(A, RequestState.FAILED)),
+        (Nothing(reason="deploy of aaaaaaa failed; push a new commit or deploy it again"),),
+    ),
+    ("a cancelled deploy is repeated", live_view(last_deploy=request(A, RequestState.CANCELLED)), (updated(A),)),
+    (
+        "a superseded deploy is repeated when its commit is the head again",
+        live_view(last_deploy=request(A, RequestState.SUPERSEDED)),
+        (updated(A),),
+    ),
+    (
+        "a deploy that runs although the queue is empty is enough",
+        live_view(last_deploy=request(A, RequestState.RUNNING)),
+        (Nothing(reason="deploy of aaaaaaa is under way"),),
+    ),
+    (
+        "a failed app gets the next push",
+        live_view(
+            review=review(state=ReviewState.FAILED),
+            last_deploy=request(A, RequestState.FAILED),
+            pull_request=of(head_sha=B),
+        ),
+        (updated(B),),
+    ),
+    (
+        "a suspended app gets the next push",
+        live_view(
+            review=review(state=ReviewState.SUSPENDED), app=app(state=AppState.SUSPENDED), pull_request=of(head_sha=B)
+        ),
+        (updated(B),),
+    ),
+    (
+        "with automatic off a push is still deployed",
+        live_view(pipeline=BY_HAND, pull_request=of(head_sha=B)),
+        (updated(B),),
+    ),
+    (
+        "over the cap a push is still deployed",
+        live_view(pipeline=CAPPED, live_review_apps=9, pull_request=of(head_sha=B)),
+        (updated(B),),
+    ),
+    (
+        "a push waits for CI without touching the app",
+        live_view(pipeline=CI_ON, pull_request=of(head_sha=B), ci=ci_fact(run("success"), sha=A)),
+        (Look(fact=FactKey(FactKind.CI, REPO, B), why="not known yet"),),
+    ),
+    (
+        "a push is deployed when its CI is green",
+        live_view(pipeline=CI_ON, pull_request=of(head_sha=B), ci=ci_fact(run("success"), suite("success"), sha=B)),
+        (updated(B),),
+    ),
+    (
+        "a push to what became a draft is not deployed where drafts get none",
+        live_view(pipeline=toggles(drafts=False), pull_request=of(head_sha=B, draft=True)),
+        (Nothing(reason=f"{DRAFT}: not updated"),),
+    ),
+    (
+        "a fork is never deployed",
+        live_view(pull_request=of(head_sha=B, head_repository_id=FAR)),
+        (Nothing(reason=f"{FORK}: not updated"),),
+    ),
+    (
+        "an app whose destroy is queued gets nothing",
+        live_view(queue=(request(None, RequestState.QUEUED, kind="destroy"),), pull_request=of(head_sha=B)),
+        (Wait(reason="it is being destroyed"),),
+    ),
+    (
+        "an app that is being destroyed on its own gets nothing",
+        live_view(app=app(state=AppState.DESTROYING), pull_request=of(head_sha=B)),
+        (Wait(reason="it is being destroyed"),),
+    ),
+    (
+        "an error changes nothing",
+        live_view(pull_request=pr_fact(error="HTML")),
+        (Wait(reason="GitHub could not be asked: HTML", until=ago(5) + timedelta(minutes=1)),),
+    ),
+    (
+        "an unknown pull request changes nothing",
+        live_view(pull_request=None),
+        (Look(fact=PR_KEY, why="not known yet"),),
+    ),
+]
+
+TIDY = toggles(destroy_stale=True, stale_days=5)
+OLD = {"deployed_at": NOW - timedelta(days=6)}
+STALE_TEXT = "no deploy for 5 days"
+
+ENDS: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
+    ("closed: destroyed", live_view(pull_request=of(state="closed")), (destroyed(CLOSED),)),
+    ("merged: destroyed", live_view(pull_request=of(state="closed", merged=True)), (destroyed(CLOSED),)),
+    (
+        "closed wins over draft, fork, base, labels and toggles",
+        live_view(
+            pipeline=toggles(drafts=False, automatic_review_apps=False, wait_for_ci=True, max_review_apps=1),
+            pull_request=of(state="closed", draft=True, head_repository_id=None, base_ref="other", labels=("keep",)),
+        ),
+        (destroyed(CLOSED),),
+    ),
+    ("closed wins over a push", live_view(pull_request=of(state="closed", head_sha=B)), (destroyed(CLOSED),)),
+    (
+        "closed wins over what waits and runs",
+        live_view(pull_request=of(state="closed"), queue=QUEUED_A),
+        (destroyed(CLOSED),),
+    ),
+    (
+        "closed long ago is still closed",
+        live_view(pull_request=pr_fact(pull_request(state="closed"), age=9e5)),
+        (destroyed(CLOSED),),
+    ),
+    (
+        "closed without access is still closed",
+        live_view(repository=repository(accessible=False), pull_request=of(state="closed")),
+        (destroyed(CLOSED),),
+    ),
+    (
+        "closed, but newer is out: looked at first",
+        live_view(pull_request=pr_fact(pull_request(state="closed"), stale=True)),
+        (Look(fact=PR_KEY, why="newer is out"),),
+    ),
+    (
+        "closed while creating: destroyed",
+        live_view(review=review(state=ReviewState.CREATING), pull_request=of(state="closed")),
+        (destroyed(CLOSED),),
+    ),
+    (
+        "closed after a failure: destroyed",
+        live_view(review=review(state=ReviewState.FAILED), pull_request=of(state="closed")),
+        (destroyed(CLOSED),),
+    ),
+    (
+        "closed while suspended: destroyed",
+        live_view(review=review(state=ReviewState.SUSPENDED), pull_request=of(state="closed")),
+        (destroyed(CLOSED),),
+    ),
+    (
+        "closed while waiting: nothing to take away",
+        review_view(review=waiting(MANUAL), pull_request=of(state="closed")),
+        (shown(ReviewState.SKIPPED, CLOSED),),
+    ),
+    (
+        "closed while a destroy waits: destroyed once",
+        live_view(pull_request=of(state="closed"), queue=(request(None, RequestState.QUEUED, kind="destroy"),)),
+        (Wait(reason="waiting for: everything of it to be verified gone"),),
+    ),
+    (
+        "closed while being destroyed: destroyed once",
+        live_view(review=LEAVING, app=app(state=AppState.DESTROYING), pull_request=of(state="closed")),
+        (Wait(reason="waiting for: everything of it to be verified gone"),),
+    ),
+    (
+        "closed while an app went on its own: noted",
+        live_view(app=app(state=AppState.GONE), pull_request=of(state="closed")),
+        (shown(ReviewState.DESTROYED, CLOSED),),
+    ),
+    (
+        "closed while it leaves for another reason: noted, so that reopening brings it back",
+        live_view(review=review(state=ReviewState.DESTROYING, reason=BY_PERSON), pull_request=of(state="closed")),
+        (shown(ReviewState.DESTROYING, CLOSED), Wait(reason="waiting for: everything of it to be verified gone")),
+    ),
+    (
+        "closed after it left for another reason: noted",
+        review_view(review=review(state=ReviewState.DESTROYED, reason=STALE_TEXT), pull_request=of(state="closed")),
+        (shown(ReviewState.DESTROYED, CLOSED), Nothing(reason=CLOSED)),
+    ),
+    ("closed and gone: nothing", review_view(review=GONE, pull_request=of(state="closed")), (Nothing(reason=CLOSED),)),
+    (
+        "feature off: destroyed without asking GitHub",
+        live_view(pipeline=OFF, pull_request=None),
+        (destroyed(SWITCHED_OFF),),
+    ),
+    (
+        "feature off while waiting: off the list",
+        review_view(pipeline=OFF, review=waiting(FORK)),
+        (shown(ReviewState.SKIPPED, SWITCHED_OFF),),
+    ),
+    (
+        "repository changed: the old one's are destroyed",
+        live_view(pipeline=pipeline(repository_id=FAR)),
+        (destroyed(MOVED),),
+    ),
+    ("repository disconnected: destroyed", live_view(pipeline=pipeline(repository_id=None)), (destroyed(MOVED),)),
+    ("a person takes it away", live_view(asked="destroy", pull_request=None), (destroyed(BY_PERSON, by_person=True),)),
+    (
+        "a person takes it off the list",
+        review_view(asked="destroy", review=waiting(FORK)),
+        (shown(ReviewState.SKIPPED, BY_PERSON),),
+    ),
+    (
+        "idle for too long: destroyed, as inferred",
+        live_view(pipeline=TIDY, review=review(**OLD)),
+        (destroyed(STALE_TEXT, ordered=False),),
+    ),
+    (
+        "not idle for long enough: waits for the day",
+        live_view(pipeline=TIDY),
+        (Wait(reason="aaaaaaa is deployed", until=ago(4000) + timedelta(days=5)),),
+    ),
+    (
+        "pinned: stays",
+        live_view(pipeline=TIDY, review=review(pinned=True, **OLD)),
+        (Nothing(reason="aaaaaaa is deployed"),),
+    ),
+    ("idle with the setting off: stays", live_view(review=review(**OLD)), (Nothing(reason="aaaaaaa is deployed"),)),
+    (
+        "never deployed for too long: destroyed",
+        live_view(
+            pipeline=TIDY,
+            review=review(state=ReviewState.FAILED, deployed_at=None, created_at=NOW - timedelta(days=6)),
+            last_deploy=request(A, RequestState.FAILED),
+        ),
+        (destroyed(STALE_TEXT, ordered=False),),
+    ),
+    (
+        "idle with something in its queue: stays",
+        live_view(pipeline=TIDY, review=review(**OLD), queue=(request(None, RequestState.QUEUED, kind="restart"),)),
+        (Nothing(reason="aaaaaaa is deployed"),),
+    ),
+    (
+        "idle, but a push came: deployed",
+        live_view(pipeline=TIDY, review=review(**OLD), pull_request=of(head_sha=B)),
+        (updated(B),),
+    ),
+    (
+        "idle and outdated: looked at, not destroyed",
+        live_view(pipeline=TIDY, review=review(**OLD), pull_request=pr_fact(stale=True)),
+        (Look(fact=PR_KEY, why="newer is out"),),
+    ),
+]
+
+ASKED = "a person asked for it"
+PERSONS = Request(app_id=app().id, work=deploy(A), reason=ASKED, by_person=True)
+WISH: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
+    (
+        "a person gets one with automatic off",
+        review_view(asked="create", pipeline=BY_HAND),
+        (created(reason=ASKED, by_person=True),),
+    ),
+    (
+        "a person does not wait for CI",
+        review_view(asked="create", pipeline=CI_ON),
+        (created(reason=ASKED, by_person=True),),
+    ),
+    (
+        "a person's wish is kept while the pull request is read",
+        review_view(asked="create", pull_request=None),
+        (waits(ASKED, sha=NO_SHA, branch="", by_person=True), Look(fact=PR_KEY, why="not known yet")),
+    ),
+    (
+        "a person's wish is kept while it is read again",
+        review_view(asked="create", pull_request=pr_fact(age=301)),
+        (waits(ASKED, by_person=True), Look(fact=PR_KEY, why="too old to act on")),
+    ),
+    (
+        "a kept wish is fulfilled although automatic is off",
+        review_view(pipeline=BY_HAND, review=waiting(ASKED, by_person=True)),
+        (created(reason=ASKED, by_person=True),),
+    ),
+    (
+        "a kept wish is read again when it got old",
+        review_view(pipeline=BY_HAND, review=waiting(ASKED, by_person=True), pull_request=pr_fact(age=301)),
+        (Look(fact=PR_KEY, why="too old to act on"),),
+    ),
+    (
+        "a person over the cap waits visibly",
+        review_view(asked="create", pipeline=CAPPED, live_review_apps=2),
+        (waits(CAP_TEXT, by_person=True), Wait(reason=CAP_TEXT, until=SOON)),
+    ),
+    (
+        "a person brings back what was taken away",
+        review_view(asked="create", review=review(state=ReviewState.DESTROYED, reason=BY_PERSON)),
+        (created(reason=ASKED, by_person=True),),
+    ),
+    (
+        "a person repeats a failed deploy",
+        live_view(asked="create", last_deploy=request(A, RequestState.FAILED)),
+        (PERSONS,),
+    ),
+    (
+        "a person need not repeat what is under way",
+        live_view(asked="create", queue=QUEUED_A),
+        (Nothing(reason="deploy of aaaaaaa is under way"),),
+    ),
+    (
+        "a person's repeat waits for the look",
+        live_view(asked="create", pull_request=None),
+        (Look(fact=PR_KEY, why="not known yet"),),
+    ),
+]
+
+
+@pytest.mark.parametrize(("view", "want"), [(v, w) for _, v, w in CREATION], ids=[s for s, _, _ in CREATION])
+def test_creation(view: ReviewView, want: tuple[Decision, ...]) -> None:
+    assert plan(view) == want
+
+
+@pytest.mark.parametrize(("view", "want"), [(v, w) for _, v, w in UPDATE], ids=[s for s, _, _ in UPDATE])
+def test_update(view: ReviewView, want: tuple[Decision, ...]) -> None:
+    assert plan(view) == want
+
+
+@pytest.mark.parametrize(("view", "want"), [(v, w) for _, v, w in ENDS], ids=[s for s, _, _ in ENDS])
+def test_end(view: ReviewView, want: tuple[Decision, ...]) -> None:
+    assert plan(view) == want
+
+
+@pytest.mark.parametrize(("view", "want"), [(v, w) for _, v, w in WISH], ids=[s for s, _, _ in WISH])
+def test_a_persons_wish(view: ReviewView, want: tuple[Decision, ...]) -> None:
+    assert plan(view) == want
+
+
+REFUSALS = [
+    ("a fork", review_view(asked="create", pull_request=of(head_repository_id=FAR)), "needs approval of this commit"),
+    ("a bot", review_view(asked="create", pull_request=of(author_is_bot=True)), "needs approval of this commit"),
+    ("a fork with an app", live_view(asked="create", pull_request=of(head_repository_id=FAR)), "needs approval"),
+    ("a closed pull request", review_view(asked="create", pull_request=of(state="closed")), "is closed"),
+    ("a pipeline without review apps", review_view(asked="create", pipeline=OFF), "switched off"),
+    ("a pull request GitHub does not give", review_view(asked="create", pull_request=pr_fact(error="404")), "404"),
+    ("one that is being destroyed", review_view(asked="create", review=LEAVING), "being destroyed"),
+    ("one whose destroy is queued", live_view(asked="create", app=app(state=AppState.DESTROYING)), "being destroyed"),
+    ("destroying what is not there", review_view(asked="destroy"), "There is no review app for pr:5"),
+    ("destroying what is gone", review_view(asked="destroy", review=GONE), "There is no review app for pr:5"),
+]
+
+
+@pytest.mark.parametrize(("view", "text"), [(v, t) for _, v, t in REFUSALS], ids=[s for s, _, _ in REFUSALS])
+def test_refused(view: ReviewView, text: str) -> None:
+    with pytest.raises(Refused, match=text):
+        plan(view)
+
+
+def branch_view(**changes: Any) -> ReviewView:
+    values = {"ref": "branch:topic", "number": None, "pull_request": None, "name": "shop-br-topic"}
+    return review_view(**values | changes)
+
+
+HEAD_KEY = FactKey(FactKind.HEAD, REPO, "topic")
+
+
+def test_a_branch_gets_an_app_only_from_a_person() -> None:
+    assert plan(branch_view()) == (Nothing(reason="review apps of a branch are made and taken away by a person"),)
+
+
+def test_a_person_gets_an_app_for_a_branch() -> None:
+    (decision,) = plan(branch_view(asked="create", head=head_fact(branch="topic")))
+    assert isinstance(decision, CreateReviewApp)
+    assert decision.deploy == deploy(A, "topic", None)
+
+
+def test_a_branchs_head_is_read_first_and_the_wish_is_kept() -> None:
+    held, look = plan(branch_view(asked="create"))
+    assert isinstance(held, SetReview)
+    assert held.by_person
+    assert look == Look(fact=HEAD_KEY, why="not known yet")
+    (decision,) = plan(branch_view(review=waiting(ASKED, by_person=True), head=head_fact(branch="topic")))
+    assert isinstance(decision, CreateReviewApp)
+
+
+def test_a_branch_that_is_not_there_is_refused() -> None:
+    with pytest.raises(Refused, match="there is no branch topic in acme/shop"):
+        plan(branch_view(asked="create", head=head_fact(None, branch="topic")))
+    kept = branch_view(review=waiting(ASKED, by_person=True), head=head_fact(NO_SHA, branch="topic"))
+    assert plan(kept) == (Nothing(reason="there is no branch topic in acme/shop"),)
+
+
+def test_a_branchs_app_follows_nothing_and_is_deployed_again_by_a_person() -> None:
+    live = branch_view(review=review(ref="branch:topic"), app=app(), head=head_fact(B, branch="topic"))
+    assert isinstance(plan(live)[0], Nothing)
+    asked = branch_view(review=review(ref="branch:topic"), app=app(), head=head_fact(B, branch="topic"), asked="create")
+    assert plan(asked) == (Request(app_id=app().id, work=deploy(B, "topic", None), reason=ASKED, by_person=True),)
+
+
+def test_a_branchs_app_that_is_being_destroyed_cannot_be_made_again_yet() -> None:
+    view = branch_view(asked="create", review=LEAVING, app=app(), head=head_fact(branch="topic"))
+    with pytest.raises(Refused, match="being destroyed"):
+        plan(view)
+
+
+def test_the_default_switches_are_off() -> None:
+    assert Toggles() != ON
+    assert not Toggles().review_apps
