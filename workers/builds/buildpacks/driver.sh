@@ -24,10 +24,10 @@ call() { if [ -x "$1" ]; then "$@"; else bash "$@"; fi; }
 
 chosen=()
 for entry in "$@"; do
-  name=${entry%%=*} directory=/tmp/buildpacks/${#chosen[@]}
+  name=${entry%=*} directory=/tmp/buildpacks/${#chosen[@]}
   rm -rf "$directory" && mkdir -p /tmp/buildpacks
   # A copy, because a buildpack writes its `export` file beside itself.
-  cp -R "${entry#*=}" "$directory" || fail "The buildpack $name cannot be read."
+  cp -R "${entry##*=}" "$directory" || fail "The buildpack $name cannot be read."
   if label=$(call "$directory/bin/detect" "$build"); then
     chosen+=("$name")
     printf -- '-----> %s app detected\n' "${label%%$'\n'*}"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 RUNTIMES = Path("/opt/towpath/runtimes")
-UV = Path("/opt/towpath/bin/uv")
+UV = RUNTIMES / "uv/uv"
 OUT = Path("/out")
 INSTEAD = {
     "poetry.lock": "run `poetry export --format requirements.txt --output requirements.txt` and commit it",
