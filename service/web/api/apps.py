@@ -98,7 +98,7 @@ async def collaborators(request: web.Request) -> web.Response:
     return answers.answer(request, [{"id": shapes.constant_id(f"owner:{shown['id']}"), "role": "owner", "user": user}])
 
 
-async def no_team(request: web.Request) -> web.Response:
+async def no_team(_request: web.Request) -> web.Response:
     """GET /teams/TEAM/...: there are no teams."""
     raise not_found("team")
 

@@ -80,20 +80,19 @@ async def _follow(request: web.Request, find: Callable[[Connection], Output]) ->
     Whether it is over is read in the same snapshot as the text: so nothing that was written before the end is missed,
     and a log that a killed worker left open does not hold the client.
     """
-    db, seen, said = request.app[CONTEXT].db, -1, False
+    db, seen = request.app[CONTEXT].db, 0
 
-    def read(conn: Connection) -> tuple[Output, logs.LogPart | None]:
+    def read(conn: Connection) -> tuple[Output, list[logs.Chunk], bool]:
         output = find(conn)
-        return output, None if output.log_id is None else logs.read(conn, output.log_id, seen)
+        return output, *(([], False) if output.log_id is None else logs.read(conn, output.log_id, seen))
 
     while True:
-        output, part = await db.read(read)
-        if part is not None:
-            for chunk in part.chunks:
-                seen, said = chunk.seq, True
-                yield chunk.text
-        if output.final or (part is not None and part.closed):
-            if not said and output.last_words:
+        output, chunks, closed = await db.read(read)
+        for chunk in chunks:
+            seen = chunk.seq
+            yield chunk.text
+        if output.final or closed:
+            if not seen and output.last_words:
                 yield f"{output.last_words}\n"
             return
         if await _until_closing(request, _POLL_SECONDS):

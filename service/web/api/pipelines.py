@@ -85,7 +85,7 @@ async def delete(request: web.Request) -> web.Response:
             pipeline_id=pipeline.id,
             data={"name": pipeline.name},
         )
-        pipelines.delete(conn, pipeline)
+        pipelines.delete(conn, pipeline.id)
         return pipeline
 
     return answers.answer(request, shapes.pipeline(await db.write(write)))
@@ -117,7 +117,7 @@ async def change_stage_config(request: web.Request) -> web.Response:
         before = pipelines.stage_config(conn, context.vault, pipeline.id, stage)
         merged = before | changes
         after = {name: value for name, value in merged.items() if value is not None}
-        pipelines.set_stage_config(conn, context.vault, pipeline_id=pipeline.id, stage=stage, vars=after)
+        pipelines.set_stage_config(conn, context.vault, pipeline_id=pipeline.id, stage=stage, variables=after, now=now)
         activity.record(
             conn,
             now=now,

@@ -118,7 +118,7 @@ def cut(rows: Sequence[Row], wanted: Range, keys: Mapping[str, SortKey[Row]]) ->
     """Sort, bound and cut a list as its `Range` says."""
     key = keys[wanted.attribute]
     inside = [row for row in rows if _within(key(row), wanted)]
-    inside.sort(key=key, reverse=wanted.descending)  # type: ignore[arg-type]
+    inside.sort(key=key, reverse=wanted.descending)
     shown = inside[: wanted.max]
     if not shown:
         return Page(rows=(), content_range=f"{wanted.attribute} ..", next_range=None)

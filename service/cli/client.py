@@ -1,0 +1,182 @@
+"""The Platform API over `http.client`: light to import, so that every command starts at once."""
+
+import http.client
+import json
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from service.cli.errors import ApiError, Unreachable
+from service.cli.profile import Profile
+
+Json = dict[str, Any]
+_ACCEPT = "application/vnd.heroku+json; version=3"
+_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the server said."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: Any
+
+    @property
+    def request_id(self) -> str | None:
+        """The queued request that the change became, if it became one."""
+        return self.headers.get("towpath-request")
+
+
+def path(*parts: str) -> str:
+    """Build a path of the API from words of the user."""
+    return "".join(f"/{quote(part, safe='')}" for part in parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """Calls to one server. Every call is its own connection: commands make few."""
+
+    profile: Profile
+    seconds: float = field(default=_SECONDS)
+
+    def get(self, target: str) -> Any:
+        """Read one thing."""
+        return self.call("GET", target).data
+
+    def everything(self, target: str) -> list[Json]:
+        """Read a list to its end, however many parts it comes in."""
+        answer = self.call("GET", target)
+        found = list(answer.data)
+        while following := answer.headers.get("next-range"):
+            answer = self.call("GET", target, headers={"Range": following})
+            found.extend(answer.data)
+        return found
+
+    def newest(self, target: str, *, by: str, limit: int) -> list[Json]:
+        """Read the newest of a list."""
+        answer = self.call("GET", target, headers={"Range": f"{by} ..; order=desc,max={limit}"})
+        return list(answer.data)
+
+    def call(
+        self,
+        method: str,
+        target: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Make one call; raises `ApiError` with the server's words when it is refused."""
+        with self._exchange(method, target, body, headers or {}) as response:
+            raw = response.read()
+            _raise_for(response, raw, target)
+            return Answer(
+                status=response.status,
+                headers={name.lower(): value for name, value in response.getheaders()},
+                data=json.loads(raw) if raw else None,
+            )
+
+    def stream(self, target: str) -> Iterator[str]:
+        """Read plain text while it is being written; `target` is a path or an address of this server."""
+        with self._exchange("GET", _path_of(target), None, {"Accept": "text/plain"}, follow=True) as response:
+            if response.status != http.client.OK:
+                _raise_for(response, response.read(), target)
+            rest = b""
+            while chunk := response.read1(65536):
+                # A character may be cut in two by a chunk's end.
+                whole, rest = _whole_characters(rest + chunk)
+                yield whole
+            if rest:
+                yield rest.decode(errors="replace")
+
+    @contextmanager
+    def _exchange(
+        self,
+        method: str,
+        target: str,
+        body: Mapping[str, Any] | None,
+        headers: Mapping[str, str],
+        *,
+        follow: bool = False,
+    ) -> Iterator[http.client.HTTPResponse]:
+        """Send a request and hold its answer open; what breaks on the way becomes one sentence."""
+        connection = self._connection(None if follow else self.seconds)
+        try:
+            connection.request(
+                method,
+                urlsplit(self.profile.url).path.rstrip("/") + target,
+                body=None if body is None else json.dumps(body),
+                headers={
+                    "Host": self.profile.host,
+                    "Authorization": f"Bearer {self.profile.token}",
+                    "Accept": _ACCEPT,
+                    "User-Agent": "towpath-cli",
+                    "Content-Type": "application/json",
+                    **headers,
+                },
+            )
+            yield connection.getresponse()
+        except TimeoutError:
+            raise Unreachable(self.profile.url, f"no answer within {self.seconds:.0f} s") from None
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable(self.profile.url, _reason(error)) from None
+        finally:
+            connection.close()
+
+    def _connection(self, seconds: float | None) -> http.client.HTTPConnection:
+        parts = urlsplit(self.profile.url)
+        host = parts.hostname or ""
+        if host == "localhost" or host.endswith(".localhost"):
+            # Resolvers need not know names under localhost, and Python's does not.
+            host = "127.0.0.1"
+        if parts.scheme == "https":
+            context = ssl.create_default_context()
+            return http.client.HTTPSConnection(host, parts.port, timeout=seconds, context=context)
+        return http.client.HTTPConnection(host, parts.port, timeout=seconds)
+
+
+def _path_of(target: str) -> str:
+    parts = urlsplit(target)
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
+def _whole_characters(raw: bytes) -> tuple[str, bytes]:
+    for cut in range(4):
+        end = len(raw) - cut
+        try:
+            return raw[:end].decode(), raw[end:]
+        except UnicodeDecodeError:
+            continue
+    return raw.decode(errors="replace"), b""
+
+
+def _reason(error: OSError | http.client.HTTPException) -> str:
+    match error:
+        case ConnectionRefusedError():
+            return "connection refused"
+        case socket.gaierror():
+            return "the host is not known"
+        case ssl.SSLError():
+            return f"TLS: {error.reason}"
+        case http.client.HTTPException():
+            return "what answers there is not Towpath"
+        case _:
+            return error.strerror or type(error).__name__
+
+
+def _raise_for(response: http.client.HTTPResponse, raw: bytes, target: str) -> None:
+    if response.status < 400:
+        return
+    try:
+        problem = json.loads(raw)
+        message, id_ = str(problem["message"]), str(problem["id"])
+    except (ValueError, KeyError, TypeError):
+        what = "had an error; its log says which" if response.status >= 500 else "does not understand"
+        message, id_ = f"The server {what} (HTTP {response.status}).", "unknown"
+    if response.status == http.client.UNAUTHORIZED:
+        message = f"{message} Set TOWPATH_TOKEN, or run as the user who started `towpath up`."
+    raise ApiError(message, id_=id_, status=response.status, target=target)

@@ -1,0 +1,126 @@
+"""`towpath apps`: make, list, look at and destroy apps; and the git remote that names one."""
+
+from typing import Annotated
+
+import typer
+
+from service.cli import asking, output, target
+from service.cli.client import Client, Json, path
+from service.cli.errors import ApiError, ExitCode, Stop
+from service.cli.options import AppOption, ConfirmOption, JsonOption, RemoteOption
+from service.cli.profile import load
+
+NameArgument = Annotated[str | None, typer.Argument(metavar="[NAME]")]
+
+
+def listing(json: JsonOption = False) -> None:
+    """List apps."""
+    client = Client(profile=load())
+    apps = client.everything("/apps")
+    if json:
+        output.show_json(apps)
+        return
+    if not apps:
+        output.say("There is no app yet. Make one: towpath apps:create NAME")
+        return
+    output.heading("Apps")
+    output.table([[app["name"], app["web_url"], "" if app["state"] == "active" else app["state"]] for app in apps])
+
+
+def create(
+    name: NameArgument = None,
+    *,
+    space: Annotated[str | None, typer.Option("--space", metavar="SPACE", help="Where it runs.")] = None,
+    remote: Annotated[
+        str, typer.Option("--remote", "-r", metavar="REMOTE", help="The git remote to make.")
+    ] = "towpath",
+    no_remote: Annotated[bool, typer.Option("--no-remote", help="Make no git remote.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Create an app, with a made-up name if none is given."""
+    client = Client(profile=load())
+    body = {key: value for key, value in {"name": name, "space": space}.items() if value is not None}
+    with output.action(f"Creating {name or 'app'}", quiet=json) as doing:
+        app = client.call("POST", "/apps", body).data
+        doing.end = "done" if name else f"done, {app['name']}"
+    if not no_remote and target.git("rev-parse", "--git-dir") is not None:
+        target.git("remote", "add", remote, app["git_url"])
+    if json:
+        output.show_json(app)
+    else:
+        output.say(f"{app['web_url']} | {app['git_url']}")
+
+
+def info(
+    name: NameArgument = None, *, app: AppOption = None, remote: RemoteOption = None, json: JsonOption = False
+) -> None:
+    """Show an app."""
+    profile = load()
+    client = Client(profile=profile)
+    found = client.get(path("apps", target.app_name(profile, app or name, remote)))
+    coupling = _coupling(client, found["id"])
+    if json:
+        output.show_json({"app": found, "pipeline_coupling": coupling})
+        return
+    output.heading(found["name"])
+    pipeline = f"{coupling['pipeline']['name']} - {coupling['stage']}" if coupling else ""
+    rows = {
+        "Web URL": found["web_url"],
+        "Git URL": found["git_url"],
+        "Owner": found["owner"]["email"],
+        "Pipeline": pipeline,
+        "Space": found["region"]["name"],
+        "Stack": found["stack"]["name"],
+        "Slug size": f"{found['slug_size'] / 1e6:.1f} MB" if found["slug_size"] else "",
+        "Released": output.ago(found["released_at"]),
+        "State": found["state"],
+        "Maintenance": "on" if found["maintenance"] else "",
+    }
+    output.table([[f"{key}:", value] for key, value in rows.items() if value])
+
+
+def _coupling(client: Client, app: str) -> Json | None:
+    try:
+        found: Json = client.get(path("apps", app, "pipeline-couplings"))
+    except ApiError as error:
+        if error.id == "not_found":
+            return None
+        raise
+    return found
+
+
+def destroy(
+    name: NameArgument = None, *, app: AppOption = None, remote: RemoteOption = None, confirm: ConfirmOption = None
+) -> None:
+    """Destroy an app with its releases and config."""
+    profile = load()
+    client = Client(profile=profile)
+    found = client.get(path("apps", target.app_name(profile, app or name, remote)))
+    asking.confirm(found["name"], confirm, danger=f"This destroys {found['name']} for good.")
+    with output.action(f"Destroying {found['name']}"):
+        client.call("DELETE", path("apps", found["id"]))
+
+
+def git_remote(
+    app: AppOption = None,
+    remote: Annotated[str, typer.Option("--remote", "-r", metavar="REMOTE", help="The remote's name.")] = "towpath",
+) -> None:
+    """Make the git remote of an app, so that commands in this clone know it."""
+    if not app:
+        raise Stop("Which app? Say -a APP.", code=ExitCode.USAGE)
+    if target.git("rev-parse", "--git-dir") is None:
+        raise Stop("This is not a git repository. Run it in a clone of the app's code.")
+    url = Client(profile=load()).get(path("apps", app))["git_url"]
+    known = remote in (target.git("remote") or "").split()
+    if target.git("remote", "set-url" if known else "add", remote, url) is None:
+        raise Stop(f"git refused to make the remote {remote}.")
+    output.say(f"set git remote {remote} to {url}")
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the commands."""
+    cli.command("apps")(listing)
+    cli.command("apps:create")(create)
+    cli.command("apps:info")(info)
+    cli.command("apps:destroy")(destroy)
+    cli.command("git:remote")(git_remote)

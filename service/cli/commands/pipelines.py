@@ -1,0 +1,194 @@
+"""`towpath pipelines`: apps of one source, by stage."""
+
+from typing import Annotated
+
+import typer
+
+from service.cli import asking, output, target
+from service.cli.client import Client, Json, path
+from service.cli.errors import ApiError, ExitCode, Stop
+from service.cli.options import AppOption, ConfirmOption, JsonOption, RemoteOption, StageOption
+from service.cli.profile import load
+
+_ORDER = ("development", "review", "staging", "production")
+PipelineArgument = Annotated[str, typer.Argument(metavar="PIPELINE")]
+
+
+def listing(json: JsonOption = False) -> None:
+    """List pipelines."""
+    pipelines = Client(profile=load()).everything("/pipelines")
+    if json:
+        output.show_json(pipelines)
+        return
+    if not pipelines:
+        output.say("There is no pipeline yet. Make one: towpath pipelines:create NAME -a APP -s STAGE")
+        return
+    output.heading("Pipelines")
+    for pipeline in pipelines:
+        output.say(pipeline["name"])
+
+
+def _couple(client: Client, app: Json, pipeline: Json, stage: str, *, quiet: bool = False) -> Json:
+    with output.action(f"Adding {app['name']} to {pipeline['name']} pipeline as {stage}", quiet=quiet):
+        body = {"app": app["id"], "pipeline": pipeline["id"], "stage": stage}
+        coupling: Json = client.call("POST", "/pipeline-couplings", body).data
+    return coupling
+
+
+def create(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
+    *,
+    app: AppOption = None,
+    remote: RemoteOption = None,
+    stage: StageOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Create a pipeline with an app in it."""
+    profile = load()
+    client = Client(profile=profile)
+    found = client.get(path("apps", target.app_name(profile, app, remote)))
+    base, guessed = asking.split_name(found["name"])
+    name = name or asking.ask("Pipeline name", default=base, option="NAME")
+    stage = asking.check_stage(
+        stage or asking.ask(f"Stage of {found['name']}", default=guessed, option="--stage STAGE")
+    )
+    _refuse_coupled(client, found)
+    with output.action(f"Creating {name} pipeline", quiet=json):
+        pipeline = client.call("POST", "/pipelines", {"name": name}).data
+    coupling = _couple(client, found, pipeline, stage, quiet=json)
+    if json:
+        output.show_json({"pipeline": pipeline, "pipeline_coupling": coupling})
+
+
+def _refuse_coupled(client: Client, app: Json) -> None:
+    """Refuse before anything is made: else an empty pipeline would be left behind."""
+    try:
+        coupling = client.get(path("apps", app["id"], "pipeline-couplings"))
+    except ApiError as error:
+        if error.id == "not_found":
+            return
+        raise
+    raise Stop(f"App {app['name']} is already in pipeline {coupling['pipeline']['name']} ({coupling['stage']}).")
+
+
+def add(
+    pipeline: PipelineArgument, *, app: AppOption = None, remote: RemoteOption = None, stage: StageOption = None
+) -> None:
+    """Add an app to a pipeline."""
+    profile = load()
+    client = Client(profile=profile)
+    name = target.app_name(profile, app, remote)
+    found, into = client.get(path("apps", name)), client.get(path("pipelines", pipeline))
+    _, guessed = asking.split_name(found["name"])
+    stage = asking.check_stage(
+        stage or asking.ask(f"Stage of {found['name']}", default=guessed, option="--stage STAGE")
+    )
+    _couple(client, found, into, stage)
+
+
+def update(app: AppOption = None, remote: RemoteOption = None, stage: StageOption = None) -> None:
+    """Move an app to another stage of its pipeline."""
+    if stage is None:
+        raise Stop("Which stage? Say --stage STAGE.", code=ExitCode.USAGE)
+    profile = load()
+    client = Client(profile=profile)
+    name = target.app_name(profile, app, remote)
+    coupling = target.coupling_of(client, name)
+    with output.action(f"Changing {coupling['app']['name']} to {stage}"):
+        client.call("PATCH", path("pipeline-couplings", coupling["id"]), {"stage": asking.check_stage(stage)})
+
+
+def remove(app: AppOption = None, remote: RemoteOption = None) -> None:
+    """Take an app out of its pipeline; the app lives on."""
+    profile = load()
+    client = Client(profile=profile)
+    coupling = target.coupling_of(client, target.app_name(profile, app, remote))
+    with output.action(f"Removing {coupling['app']['name']}"):
+        client.call("DELETE", path("pipeline-couplings", coupling["id"]))
+
+
+def rename(pipeline: PipelineArgument, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Rename a pipeline."""
+    client = Client(profile=load())
+    found = client.get(path("pipelines", pipeline))
+    with output.action(f"Renaming {found['name']} pipeline to {name}"):
+        client.call("PATCH", path("pipelines", found["id"]), {"name": name})
+
+
+def destroy(pipeline: PipelineArgument, confirm: ConfirmOption = None) -> None:
+    """Destroy a pipeline; its apps live on."""
+    client = Client(profile=load())
+    found = client.get(path("pipelines", pipeline))
+    asking.confirm(found["name"], confirm, danger=f"This destroys pipeline {found['name']}; its apps live on.")
+    with output.action(f"Destroying {found['name']} pipeline"):
+        client.call("DELETE", path("pipelines", found["id"]))
+
+
+def _source(client: Client, pipeline: Json) -> Json | None:
+    try:
+        found: Json = client.get(path("pipelines", pipeline["id"], "repository"))
+    except ApiError as error:
+        if error.id == "not_found":
+            return None
+        raise
+    return found
+
+
+def info(
+    pipeline: Annotated[str | None, typer.Argument(metavar="[PIPELINE]")] = None,
+    *,
+    app: AppOption = None,
+    remote: RemoteOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show a pipeline's apps by stage, what they run, and its repository."""
+    client = Client(profile=load())
+    found = target.pipeline(client, pipeline, app=app, remote=remote)
+    couplings = client.everything(path("pipelines", found["id"], "pipeline-couplings"))
+    couplings.sort(key=lambda it: (_ORDER.index(it["stage"]) if it["stage"] in _ORDER else 9, it["app"]["name"]))
+    releases = {it["app"]["id"]: it for it in client.everything(path("pipelines", found["id"], "latest-releases"))}
+    source = _source(client, found)
+    if json:
+        apps = [it["app"] | {"stage": it["stage"], "release": releases.get(it["app"]["id"])} for it in couplings]
+        output.show_json({"pipeline": found, "repository": source and source["repository"], "apps": apps})
+        return
+    output.heading(found["name"])
+    output.say(f"repository: {source['full_name'] if source else 'not connected'}\n")
+    rows = []
+    for it in couplings:
+        release = releases.get(it["app"]["id"])
+        runs = f"v{release['version']} {(release['commit'] or '')[:7]}" if release else ""
+        rows.append([it["app"]["name"], it["stage"], runs, release["status"] if release else ""])
+    output.table(rows, header=["app name", "stage", "release", "status"])
+
+
+def connect(
+    pipeline: Annotated[str | None, typer.Argument(metavar="[PIPELINE]")] = None,
+    *,
+    repository: Annotated[
+        str | None, typer.Option("--repository", "--repo", "-r", metavar="ORG/REPO", help="The GitHub repository.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Connect a pipeline to a GitHub repository."""
+    if repository is None or repository.count("/") != 1 or not all(repository.split("/")):
+        raise Stop("Which repository? Say -r ORG/REPO.", code=ExitCode.USAGE)
+    client = Client(profile=load())
+    found = target.pipeline(client, pipeline)
+    with output.action(f"Linking {found['name']} to {repository}", quiet=json):
+        connected = client.call("POST", path("pipelines", found["id"], "repository"), {"repository": repository}).data
+    if json:
+        output.show_json(connected)
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the commands."""
+    cli.command("pipelines")(listing)
+    cli.command("pipelines:create")(create)
+    cli.command("pipelines:add")(add)
+    cli.command("pipelines:update")(update)
+    cli.command("pipelines:remove")(remove)
+    cli.command("pipelines:rename")(rename)
+    cli.command("pipelines:destroy")(destroy)
+    cli.command("pipelines:info")(info)
+    cli.command("pipelines:connect")(connect)

@@ -1,0 +1,102 @@
+"""`towpath releases`: what an app ran, and back to it."""
+
+from typing import Annotated
+
+import typer
+
+from service.cli import following, output, target
+from service.cli.client import Client, path
+from service.cli.errors import Stop
+from service.cli.options import AppOption, JsonOption, RemoteOption, WaitOption
+from service.cli.profile import load
+
+_WORDS = {"pending": "release command executing"}
+
+
+def listing(
+    app: AppOption = None,
+    remote: RemoteOption = None,
+    number: Annotated[int, typer.Option("--num", "-n", metavar="N", min=1, max=1000, help="How many.")] = 15,
+    json: JsonOption = False,
+) -> None:
+    """List an app's releases, newest first."""
+    client = Client(profile=load())
+    name = target.app_name(client.profile, app, remote)
+    releases = client.newest(path("apps", name, "releases"), by="version", limit=number)
+    if json:
+        output.show_json(releases)
+        return
+    if not releases:
+        output.say(f"{name} has no releases.")
+        return
+    output.heading(f"{name} Releases")
+    output.table(
+        [
+            [
+                f"v{it['version']}{' (current)' if it['current'] else ''}",
+                it["description"],
+                _WORDS.get(it["status"], "" if it["status"] == "succeeded" else it["status"]),
+                it["user"]["email"],
+                output.ago(it["created_at"]),
+            ]
+            for it in releases
+        ]
+    )
+
+
+def rollback(
+    release: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="The one before if left out.")] = None,
+    *,
+    app: AppOption = None,
+    remote: RemoteOption = None,
+    keep_config: Annotated[bool, typer.Option("--keep-config", help="Bring back the code only.")] = False,
+    wait: WaitOption = True,
+    json: JsonOption = False,
+) -> None:
+    """Release a former release's code and config again."""
+    client = Client(profile=load())
+    name = target.app_name(client.profile, app, remote)
+    wanted = release or _former(client, name)
+    version = f"v{wanted.removeprefix('v')}"
+    with output.action(f"Rolling back {name} to {version}", quiet=json) as doing:
+        body = {"release": wanted, "keep_config": keep_config}
+        answer = client.call("POST", path("apps", name, "releases"), body).data
+        done = answer["request"]
+        if wait:
+            done = following.follow(client, done["id"], output=False)
+            doing.end = f"done, v{done['release']['version']}" if done["release"] else "done"
+    if json:
+        output.show_json(done)
+
+
+def _former(client: Client, app: str) -> str:
+    releases = client.newest(path("apps", app, "releases"), by="version", limit=10)
+    eligible = [it for it in releases if it["eligible_for_rollback"] and not it["current"]]
+    if not eligible:
+        raise Stop(f"{app} has no former release to go back to.")
+    return f"v{eligible[0]['version']}"
+
+
+def output_of(
+    release: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="The newest if left out.")] = None,
+    *,
+    app: AppOption = None,
+    remote: RemoteOption = None,
+) -> None:
+    """Show the output of a release, while it runs and afterwards."""
+    client = Client(profile=load())
+    name = target.app_name(client.profile, app, remote)
+    if release is None:
+        found = client.newest(path("apps", name, "releases"), by="version", limit=1)
+        if not found:
+            raise Stop(f"{name} has no releases.")
+        release = found[0]["id"]
+    shown = client.get(path("apps", name, "releases", release))
+    following.write(client.stream(path("releases", shown["id"], "output")), quiet=False)
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the commands."""
+    cli.command("releases")(listing)
+    cli.command("releases:rollback")(rollback)
+    cli.command("releases:output")(output_of)

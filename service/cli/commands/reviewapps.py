@@ -1,0 +1,225 @@
+"""`towpath reviewapps`: a running app for each pull request."""
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from service.cli import asking, following, output, target
+from service.cli.client import Client, Json, path
+from service.cli.errors import ApiError, ExitCode, Stop
+from service.cli.options import AppOption, ConfirmOption, JsonOption, PipelineOption, RemoteOption, WaitOption
+from service.cli.profile import load
+
+_COMING = ("waiting", "creating")
+ForArgument = Annotated[str | None, typer.Argument(metavar="[PR|BRANCH]", help="Such as 12 or my-branch.")]
+
+
+def listing(pipeline: PipelineOption = None, app: AppOption = None, json: JsonOption = False) -> None:
+    """List review apps with their state and the reason for it."""
+    client = Client(profile=load())
+    found = target.pipeline(client, pipeline, app=app)
+    reviews = client.everything(path("pipelines", found["id"], "review-apps"))
+    if json:
+        output.show_json(reviews)
+        return
+    if not reviews:
+        output.say(f"Pipeline {found['name']} has no review app.")
+        return
+    rows = [
+        [
+            _label(it),
+            it["app"]["name"] if it["app"] else "",
+            it["state"],
+            (it["commit"] or "")[:7],
+            it["web_url"] if it["state"] == "live" else it["reason"] or "",
+        ]
+        for it in reviews
+    ]
+    output.table(rows, header=["for", "app", "state", "commit", ""])
+
+
+def _label(review: Json) -> str:
+    return f"#{review['pr_number']}" if review["pr_number"] else str(review["branch"])
+
+
+def create(
+    wanted: ForArgument = None,
+    *,
+    pipeline: PipelineOption = None,
+    number: Annotated[int | None, typer.Option("--pr", metavar="NUMBER", min=1, help="The pull request.")] = None,
+    branch: Annotated[str | None, typer.Option("--branch", "-b", metavar="BRANCH", help="The branch.")] = None,
+    wait: WaitOption = True,
+    json: JsonOption = False,
+) -> None:
+    """Create the review app of a pull request or branch."""
+    client = Client(profile=load())
+    body: Json = _reference(wanted, number, branch)
+    found = target.pipeline(client, pipeline)
+    what = f"#{body['pr_number']}" if "pr_number" in body else body["branch"]
+    with output.action(f"Creating review app for {what} in {found['name']}", quiet=json):
+        review = client.call("POST", "/review-apps", body | {"pipeline": found["id"]}).data
+    if wait:
+        with following.patiently(f"towpath reviewapps -p {found['name']}"):
+            review = _follow(client, review, quiet=json)
+    if json:
+        output.show_json(review)
+    elif review["state"] == "live":
+        output.say(f"{review['app']['name']} is live: {review['web_url']}")
+    if wait and review["state"] != "live":
+        raise Stop(f"The review app is {review['state']}: {review['reason'] or 'no reason is known'}")
+
+
+def _reference(wanted: str | None, number: int | None, branch: str | None) -> Json:
+    if sum(each is not None for each in (wanted, number, branch)) != 1:
+        raise Stop("Name one pull request (12) or one branch.", code=ExitCode.USAGE)
+    plain = (wanted or "").removeprefix("#")
+    if number is not None or plain.isdecimal():
+        return {"pr_number": number if number is not None else int(plain)}
+    return {"branch": branch or wanted}
+
+
+def _follow(client: Client, review: Json, *, quiet: bool) -> Json:
+    """Wait until the review app is live or not coming; says why it waits, and shows the build."""
+    said, shown = "", False
+    while (review := client.get(path("review-apps", review["id"])))["state"] in _COMING:
+        if review["reason"] and review["reason"] != said:
+            said = review["reason"]
+            output.note(f"{review['state']}: {said}")
+        if review["app"] and not shown:
+            builds = client.newest(path("apps", review["app"]["id"], "builds"), by="created_at", limit=1)
+            shown = bool(builds)
+            for build in builds:
+                following.write(client.stream(path("builds", build["id"], "output")), quiet=quiet)
+            continue
+        time.sleep(following.POLL_SECONDS)
+    return review
+
+
+def destroy(
+    wanted: ForArgument = None,
+    *,
+    pipeline: PipelineOption = None,
+    app: AppOption = None,
+    confirm: ConfirmOption = None,
+) -> None:
+    """Destroy a review app."""
+    client = Client(profile=load())
+    if app is not None:
+        review = client.get(path("apps", app, "review-app"))
+    else:
+        reference = _reference(wanted, None, None)
+        found = target.pipeline(client, pipeline)
+        review = _one(client.everything(path("pipelines", found["id"], "review-apps")), reference, found)
+    name = review["app"]["name"] if review["app"] else _label(review)
+    asking.confirm(name, confirm, danger=f"This destroys review app {name}.")
+    with output.action(f"Destroying review app {name}"):
+        client.call("DELETE", path("review-apps", review["id"]))
+
+
+def _one(reviews: list[Json], reference: Json, pipeline: Json) -> Json:
+    for review in reviews:
+        if all(review[key] == value for key, value in reference.items()):
+            return review
+    known = ", ".join(_label(review) for review in reviews) or "none"
+    raise Stop(f"Pipeline {pipeline['name']} has no review app for {next(iter(reference.values()))}; it has: {known}.")
+
+
+StaleDays = Annotated[
+    int | None, typer.Option("--destroy-stale-days", metavar="N", min=1, max=30, help="Destroy after N idle days.")
+]
+Automatic = Annotated[
+    bool | None,
+    typer.Option("--automatic/--no-automatic", "--autodeploy/--no-autodeploy", help="For every pull request."),
+]
+WaitForCi = Annotated[bool | None, typer.Option("--wait-for-ci/--no-wait-for-ci", help="Create after CI has passed.")]
+DestroyStale = Annotated[
+    bool | None,
+    typer.Option("--destroy-stale/--no-destroy-stale", "--autodestroy/--no-autodestroy", help="Destroy idle ones."),
+]
+
+
+def enable(
+    pipeline: PipelineOption = None,
+    app: AppOption = None,
+    remote: RemoteOption = None,
+    automatic: Automatic = None,
+    wait_for_ci: WaitForCi = None,
+    destroy_stale: DestroyStale = None,
+    destroy_stale_days: StaleDays = None,
+    base_name: Annotated[str | None, typer.Option("--base-name", metavar="NAME", help="Begins their names.")] = None,
+    max_review_apps: Annotated[
+        int | None, typer.Option("--max", metavar="N", min=0, help="At most N at a time; 0 for no limit.")
+    ] = None,
+    drafts: Annotated[bool | None, typer.Option("--drafts/--no-drafts", help="For drafts too.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Enable review apps, or change their settings."""
+    if destroy_stale_days is not None and destroy_stale is None:
+        destroy_stale = True
+    settings = {
+        "automatic_review_apps": automatic,
+        "wait_for_ci": wait_for_ci,
+        "destroy_stale_apps": destroy_stale,
+        "stale_days": destroy_stale_days,
+        "base_name": base_name,
+        "max_review_apps": max_review_apps,
+        "drafts": drafts,
+    }
+    client = Client(profile=load())
+    found = target.pipeline(client, pipeline, app=app, remote=remote)
+    where = path("pipelines", found["id"], "review-app-config")
+    body = {key: value for key, value in settings.items() if value is not None}
+    with output.action(f"Configuring {found['name']} pipeline", quiet=json):
+        config = client.call("PATCH" if _is_enabled(client, where) else "POST", where, body).data
+    if json:
+        output.show_json(config)
+    else:
+        _show(config)
+
+
+def _is_enabled(client: Client, where: str) -> bool:
+    try:
+        client.get(where)
+    except ApiError as error:
+        if error.id == "not_found":
+            return False
+        raise
+    return True
+
+
+def _show(config: Json) -> None:
+    def switch(value: Any) -> str:
+        return {True: "on", False: "off"}.get(value, str(value))
+
+    stale = f"after {config['stale_days']} days" if config["destroy_stale_apps"] else "off"
+    rows = {
+        "automatic": switch(config["automatic_review_apps"]),
+        "wait for CI": switch(config["wait_for_ci"]),
+        "destroy stale": stale,
+        "base name": config["base_name"] or "the pipeline's",
+    }
+    output.table([[f"{key}:", value] for key, value in rows.items()])
+
+
+def disable(
+    pipeline: PipelineOption = None,
+    app: AppOption = None,
+    remote: RemoteOption = None,
+    confirm: ConfirmOption = None,
+) -> None:
+    """Disable review apps; those there are get destroyed."""
+    client = Client(profile=load())
+    found = target.pipeline(client, pipeline, app=app, remote=remote)
+    asking.confirm(found["name"], confirm, danger=f"This destroys all review apps of {found['name']}.")
+    with output.action(f"Disabling review apps of {found['name']} pipeline"):
+        client.call("DELETE", path("pipelines", found["id"], "review-app-config"))
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the commands."""
+    cli.command("reviewapps")(listing)
+    cli.command("reviewapps:create")(create)
+    cli.command("reviewapps:destroy")(destroy)
+    cli.command("reviewapps:enable")(enable)
+    cli.command("reviewapps:disable")(disable)

@@ -1,0 +1,75 @@
+"""Waiting for what was asked: the output as it is written, then how it ended, as an exit code."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from service.cli.client import Client, Json, path
+from service.cli.errors import ExitCode, Stop
+
+POLL_SECONDS = 0.4
+_OPEN = ("queued", "running")
+
+
+@contextmanager
+def patiently(look: str) -> Iterator[None]:
+    """Let Ctrl-C end the waiting and say that the work goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Stop(f"\nStopped waiting; Towpath goes on. Look with: {look}", code=ExitCode.INTERRUPTED) from None
+
+
+def request(client: Client, request_id: str) -> Json:
+    """Read how far a request has come."""
+    found: Json = client.get(path("requests", request_id))
+    return found
+
+
+def write(texts: Iterator[str], *, quiet: bool) -> bool:
+    """Show output; beside the answer when that is for programs. True when there was any."""
+    stream, said = (sys.stderr if quiet else sys.stdout), False
+    for text in texts:
+        stream.write(text)
+        stream.flush()
+        said = True
+    return said
+
+
+def follow(client: Client, request_id: str, *, output: bool, quiet: bool = False) -> Json:
+    """Wait for a request's end, showing its build and release phase; returns it, or stops with why it failed."""
+    with patiently("towpath releases"):
+        shown: set[str] = set()
+        while (found := request(client, request_id))["state"] in _OPEN:
+            if not (output and _show_next(client, found, shown, quiet=quiet)):
+                time.sleep(POLL_SECONDS)
+        while output and _show_next(client, found, shown, quiet=quiet):
+            pass
+    check(found)
+    return found
+
+
+def _show_next(client: Client, found: Json, shown: set[str], *, quiet: bool) -> bool:
+    """Show the next of the request's outputs to its end; False when none has begun."""
+    for what in ("build", "release"):
+        if found[what] is not None and what not in shown:
+            shown.add(what)
+            source = found["id"] if what == "build" else found["release"]["id"]
+            write(client.stream(path(f"{what}s", source, "output")), quiet=quiet)
+            return True
+    return False
+
+
+def check(found: Json) -> None:
+    """Stop with the reason and its exit code unless the request succeeded."""
+    if found["state"] == "succeeded":
+        return
+    reason = found["reason"] or found["state"]
+    app, build, release = found["app"]["name"], found["build"], found["release"]
+    if build is not None and build["status"] == "failed":
+        raise Stop(f"The build for {app} failed: {build['error'] or reason}", code=ExitCode.BUILD_FAILED)
+    if release is not None and release["status"] == "failed":
+        text = f"Release v{release['version']} of {app} failed: {release['error'] or reason}"
+        raise Stop(f"{text}. The former release still serves.", code=ExitCode.RELEASE_FAILED)
+    raise Stop(f"{found['kind']} of {app} is {found['state']}: {reason}")

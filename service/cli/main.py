@@ -1,0 +1,101 @@
+"""The `towpath` command: every verb, and how each end becomes a sentence and an exit code."""
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Annotated, cast
+from urllib.parse import unquote
+
+import typer
+
+from service.cli import servers
+from service.cli.client import Client
+from service.cli.commands import apps, config, deploy, insight, pipelines, promote, ps, releases, reviewapps
+from service.cli.errors import ApiError, ExitCode, Stop
+from service.cli.output import note, paint
+from service.cli.profile import load
+from service.cli.topics import ByTopic, close
+
+_NAMED = re.compile(r"/(?P<kind>apps|pipelines)/(?P<name>[^/?]+)")
+
+
+def help_(
+    ctx: typer.Context,
+    topic: Annotated[str | None, typer.Argument(metavar="[COMMAND|TOPIC]")] = None,
+) -> None:
+    """Show help for a command or a topic."""
+    assert ctx.parent is not None
+    group = cast("ByTopic", ctx.parent.command)
+    if topic is None:
+        typer.echo(ctx.parent.get_help())
+        return
+    related = group.siblings(topic)
+    command = group.get_command(ctx.parent, topic)
+    if command is None and not related:
+        raise Stop(f"There is no command or topic {topic}.{close(topic, list(group.commands))}", code=ExitCode.USAGE)
+    if command is not None:
+        with command.make_context(topic, [], parent=ctx.parent, resilient_parsing=True) as inner:
+            typer.echo(command.get_help(inner))
+    if len(related) > 1:
+        typer.echo(f"\nRelated: {', '.join(related)}")
+
+
+def build_cli() -> typer.Typer:
+    """Put the command line together."""
+    cli = typer.Typer(
+        name="towpath",
+        cls=ByTopic,
+        help="Continuous delivery on machines you own: review apps, staging, promotion.",
+        epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 build failed, 4 release failed, "
+        "5 promotion failed, 6 server unreachable.",
+        rich_markup_mode=None,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 110},
+    )
+    for part in (apps, pipelines, promote, reviewapps, deploy, releases, config, ps, insight, servers):
+        part.register(cli)
+    cli.command("help")(help_)
+    return cli
+
+
+def _explained(error: Stop) -> str:
+    """The error's text, with the names that are probably meant when a thing was not found."""
+    if not isinstance(error, ApiError) or error.id != "not_found":
+        return error.message
+    named = _NAMED.match(error.target)
+    if named is None or named["kind"].removesuffix("s") not in error.message:
+        return error.message
+    name = unquote(named["name"])
+    try:
+        known = [each["name"] for each in Client(profile=load()).everything(f"/{named['kind']}")]
+    except Stop:
+        known = []
+    return f"Couldn't find the {named['kind'].removesuffix('s')} {name}.{close(name, known)}"
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    try:
+        build_cli()(args=args, prog_name="towpath")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except Stop as stop:
+        if stop.message:
+            note(f"{paint(' ▸', 'red', stream=sys.stderr)}    {_explained(stop)}")
+        return stop.code
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.REFUSED
+    return ExitCode.OK
+
+
+def main() -> None:
+    """Run the command of this process."""
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

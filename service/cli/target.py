@@ -1,0 +1,108 @@
+"""What a command acts on: the app of `-a`, of a git remote, or of the only Towpath remote; and its pipeline."""
+
+import subprocess
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from service.cli.client import Client, Json, path
+from service.cli.errors import ApiError, ExitCode, Stop
+from service.cli.profile import Profile
+
+
+def git(*args: str) -> str | None:
+    """What git says, or None when it refuses or is not there."""
+    try:
+        done = subprocess.run(["git", *args], capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def _same_host(one: str, other: str) -> bool:
+    def plain(netloc: str) -> str:
+        host, _, port = netloc.rpartition("@")[2].partition(":")
+        return f"{'localhost' if host == '127.0.0.1' else host}:{port}"
+
+    return plain(one) == plain(other)
+
+
+def app_of_url(url: str, profile: Profile) -> str | None:
+    """The app a git address belongs to, if it is one of this server."""
+    parts = urlsplit(url)
+    name = parts.path.strip("/")
+    if not _same_host(parts.netloc, profile.host) or not name.endswith(".git") or "/" in name:
+        return None
+    return name.removesuffix(".git")
+
+
+def _remotes(profile: Profile) -> Mapping[str, str]:
+    """Apps by the name of their remote."""
+    found = {}
+    for line in (git("remote", "-v") or "").splitlines():
+        remote, _, rest = line.partition("\t")
+        app = app_of_url(rest.removesuffix(" (fetch)"), profile) if rest.endswith(" (fetch)") else None
+        if app is not None:
+            found[remote] = app
+    return found
+
+
+def app_name(profile: Profile, app: str | None, remote: str | None) -> str:
+    """The app to act on; stops with how to name it when that is not clear."""
+    if app is not None and remote is not None:
+        raise Stop("Say either --app or --remote, not both.", code=ExitCode.USAGE)
+    if app is not None:
+        if not app:
+            raise Stop("--app is empty: say -a APP.", code=ExitCode.USAGE)
+        return app
+    remotes = _remotes(profile)
+    if remote is not None:
+        if remote not in remotes:
+            known = f" There are: {', '.join(sorted(remotes))}." if remotes else ""
+            raise Stop(f"There is no git remote {remote} of an app at {profile.url}.{known}", code=ExitCode.USAGE)
+        return remotes[remote]
+    match sorted(set(remotes.values())):
+        case [only]:
+            return only
+        case []:
+            raise Stop(
+                "Which app? Say -a APP, or run this in a clone with a Towpath remote (towpath git:remote -a APP).",
+                code=ExitCode.USAGE,
+            )
+        case _:
+            raise Stop(
+                f"Which app? This clone has several remotes of apps: {', '.join(sorted(remotes))}. Say -r REMOTE.",
+                code=ExitCode.USAGE,
+            )
+
+
+def coupling_of(client: Client, app: str) -> Json:
+    """Where the app is; stops when it is in no pipeline."""
+    try:
+        found: Json = client.get(path("apps", app, "pipeline-couplings"))
+    except ApiError as error:
+        if error.id == "not_found" and "coupling" in error.message:
+            raise Stop(f"App {app} is in no pipeline. Add it: towpath pipelines:add PIPELINE -a {app}") from None
+        raise
+    return found
+
+
+def pipeline(client: Client, named: str | None, *, app: str | None = None, remote: str | None = None) -> Json:
+    """The pipeline that is named, else that of the app, else the only one there is."""
+    if named is not None:
+        return _read(client, named)
+    if app is not None or remote is not None:
+        coupling = coupling_of(client, app_name(client.profile, app, remote))
+        return _read(client, coupling["pipeline"]["id"])
+    match client.everything("/pipelines"):
+        case [only]:
+            return only
+        case []:
+            raise Stop("There is no pipeline yet. Make one: towpath pipelines:create NAME -a APP -s STAGE")
+        case several:
+            names = ", ".join(sorted(each["name"] for each in several))
+            raise Stop(f"Which pipeline? There are: {names}. Say -p PIPELINE.", code=ExitCode.USAGE)
+
+
+def _read(client: Client, named: str) -> Json:
+    found: Json = client.get(path("pipelines", named))
+    return found

@@ -1,0 +1,53 @@
+"""Help by topic, and commands that are found although they are misspelt."""
+
+from difflib import get_close_matches
+from typing import Any
+
+from typer.core import TyperGroup
+
+TOPICS = {
+    "apps": "Apps",
+    "git": "Apps",
+    "pipelines": "Pipelines",
+    "reviewapps": "Review apps",
+    "deploy": "Deploys and releases",
+    "releases": "Deploys and releases",
+    "config": "Config vars",
+    "ps": "Processes and logs",
+    "logs": "Processes and logs",
+    "deliveries": "What happened and why",
+    "why": "What happened and why",
+}
+_SERVER = "The server"
+
+
+def topic_of(command: str) -> str:
+    """The heading a command stands under."""
+    return TOPICS.get(command.partition(":")[0], _SERVER)
+
+
+class ByTopic(TyperGroup):
+    """Lists commands under headings, the server's own last."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write one section for each topic."""
+        sections: dict[str, list[tuple[str, str]]] = {topic: [] for topic in [*TOPICS.values(), _SERVER]}
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            if command is not None and not command.hidden:
+                sections[topic_of(name)].append((name, command.get_short_help_str(90)))
+        for topic, rows in sections.items():
+            if rows:
+                with formatter.section(topic):
+                    formatter.write_dl(rows)
+
+    def siblings(self, name: str) -> list[str]:
+        """The commands of the same topic, as `pipelines:add` to `pipelines`."""
+        head = name.partition(":")[0]
+        return [each for each in self.commands if each.partition(":")[0] == head]
+
+
+def close(name: str, known: list[str]) -> str:
+    """A question after a name that is probably meant, or nothing."""
+    matches = get_close_matches(name, known, n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(matches)}?" if matches else ""
