@@ -98,10 +98,16 @@ def resolve(host: str, policy: Policy) -> list[str]:
 def _connect(host: str, port: int, policy: Policy) -> socket.socket:
     problem: OSError | None = None
     for address in resolve(host, policy):
+        # Not create_connection: it looks the address up once more, through the idna codec (see `resolve`).
+        upstream = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        upstream.settimeout(_CONNECT)
         try:
-            return socket.create_connection((address, port), timeout=_CONNECT)
+            upstream.connect((address, port))
         except OSError as error:
+            upstream.close()
             problem = error
+        else:
+            return upstream
     raise Denied(f"{host}:{port} does not answer: {problem}")
 
 

@@ -114,6 +114,10 @@ class Keeper:
                         await asyncio.sleep(0.005)  # its last descriptors are being closed
                 finally:
                     os.close(descriptor)
+        self.reap()
+
+    def reap(self) -> None:
+        """Wait for a shim that is about to be gone; one of an earlier runner is reaped by init."""
         if self._child:
             self._child.wait()
 
@@ -128,16 +132,19 @@ class Keeper:
         pids: dict[str, Any] = files.read_json(self.directory / "pids") or {}
         return {name: Process(pid, start) for name, (pid, start) in pids.items()}
 
-    def send(self, number: signal.Signals) -> None:
-        """Signal every process of the app, as Heroku does; bubblewrap's own two would not pass it on."""
+    def send(self, number: signal.Signals) -> bool:
+        """Signal every process of the app, as Heroku does; bubblewrap's own two would not pass it on.
+
+        False while there is none yet.
+        """
         known = self._processes()
-        own = {known[name].pid for name in ("sandbox", "init") if name in known}
-        if sandbox := known.get("sandbox"):
-            if "init" not in known:
-                own.discard(sandbox.pid)
-            for pid in sandbox.descendants():
-                if pid not in own and (process := Process.of(pid)):
-                    process.send(number)
+        if "init" not in known:
+            return False
+        own = {known["sandbox"].pid, known["init"].pid}
+        targets = [pid for pid in known["sandbox"].descendants() if pid not in own]
+        for process in filter(None, map(Process.of, targets)):
+            process.send(number)
+        return bool(targets)
 
     def kill(self) -> None:
         """End everything inside at once. The shim then writes the exit code and goes."""
@@ -164,10 +171,11 @@ class Keeper:
 
     async def stop(self, seconds: float) -> None:
         """SIGTERM, up to `seconds` to end, SIGKILL; returns when nothing of it runs."""
-        await self._until_started()
-        self.send(signal.SIGTERM)
         try:
-            await asyncio.wait_for(self.ended(), seconds)
+            async with asyncio.timeout(seconds):
+                while self.alive and not self.send(signal.SIGTERM):
+                    await asyncio.sleep(0.005)  # sent before the app's first process exists, it would be lost
+                await self.ended()
         except TimeoutError:
             self.kill()
             try:
@@ -176,11 +184,6 @@ class Keeper:
                 self.kill_all()
                 await self.ended()
         await self.clear()
-
-    async def _until_started(self) -> None:
-        """A signal before the sandbox is known would be lost."""
-        while self.alive and "sandbox" not in self._processes():
-            await asyncio.sleep(0.005)
 
     async def clear(self) -> None:
         """End what the command left behind in the background and remove its group. The directory stays."""

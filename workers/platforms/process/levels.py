@@ -76,6 +76,7 @@ def _try(level: str) -> str | None:
             time.sleep(0.005)
         code = keeper.exit_code
         keeper.kill_all()
+        keeper.reap()
         if code == 0:
             return None
         output = data / "run/x/probe/out"

@@ -1,0 +1,293 @@
+"""Apps on the embedded platform: going live, replacing, failing, crashing, being removed; all with real processes."""
+
+import asyncio
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.platforms.conftest import FENCE, Collected, Engine, Routes, fetch
+from tests.waiting import until
+from workers.platforms.base import Fence, Fenced, InstanceState, ProcessSpec, Unhealthy
+from workers.platforms.process import files
+from workers.platforms.process.procs import Process
+
+
+async def states(engine: Engine) -> list[tuple[str, str, InstanceState]]:
+    return sorted((one.release_id, one.process, one.state) for one in await engine.platform.observe())
+
+
+async def only_release(engine: Engine, release: str) -> None:
+    async def alone() -> bool:
+        return {one.release_id for one in await engine.platform.observe()} == {release}
+
+    await until(alone, what=f"only {release} runs")
+
+
+def web(command: str) -> tuple[ProcessSpec, ...]:
+    return (ProcessSpec(type="web", command=command, quantity=1),)
+
+
+async def test_an_app_goes_live_and_answers_through_the_handed_over_socket(engine):
+    routes = await engine.up(engine.spec(greeting="bonjour"))
+    assert await routes.get() == "bonjour"
+    assert await states(engine) == [("r1", "web.1", InstanceState.UP)]
+
+
+async def test_the_new_release_replaces_the_old_and_no_request_is_lost(engine):
+    routes = await engine.up(engine.spec("r1", greeting="one"))
+    answers, stop = [], asyncio.Event()
+
+    async def client() -> None:
+        while not stop.is_set():
+            answers.append(await routes.get())
+
+    task = asyncio.create_task(client())
+    second = engine.spec("r2", greeting="two")
+    await engine.platform.apply(second, fence=FENCE, log=Collected(), go_live=routes.go_live)
+    await only_release(engine, "r2")
+    stop.set()
+    await task
+    assert set(answers) == {"one", "two"}
+    assert answers == sorted(answers)
+
+
+@pytest.mark.parametrize(
+    ("command", "boot_seconds", "cause"),
+    [
+        ("echo no database; exit 7", 20.0, "web.1 exited with status 7\nno database"),
+        ("echo waiting; exec sleep 100", 0.5, "web.1 did not listen on $PORT within 0.5 s\nwaiting"),
+        ("exec no-such-program", 20.0, "web.1 exited with status 127"),
+    ],
+    ids=["exits at once", "never listens", "is not there"],
+)
+async def test_a_release_that_does_not_boot_says_why_and_the_old_one_serves_on(
+    engine, command, boot_seconds, cause
+):
+    routes = await engine.up(engine.spec("r1", greeting="old"))
+    bad = engine.spec("r2", processes=web(command), boot_seconds=boot_seconds)
+    with pytest.raises(Unhealthy) as failure:
+        await engine.platform.apply(bad, fence=FENCE, log=Collected(), go_live=routes.go_live)
+    assert str(failure.value).startswith(cause)
+    assert await routes.get() == "old"
+    assert await states(engine) == [("r1", "web.1", InstanceState.UP)]
+
+
+async def test_a_process_that_listens_late_is_waited_for(engine):
+    routes = await engine.up(engine.spec(processes=web("sleep 1; exec python3 app.py")))
+    assert await routes.get() == "hello"
+
+
+async def test_a_health_path_that_answers_500_is_unhealthy_and_named(engine):
+    with pytest.raises(Unhealthy, match="did not answer GET /sick with 2xx or 3xx"):
+        await engine.up(engine.spec(health_path="/sick", boot_seconds=1.5))
+    assert await (await engine.up(engine.spec(health_path="/fine"))).get() == "hello"
+
+
+async def test_a_worker_that_ends_at_once_is_unhealthy_and_one_that_stays_is_not(engine):
+    worker = ProcessSpec(type="worker", command="exit 3", quantity=1)
+    with pytest.raises(Unhealthy, match=r"worker\.1 exited with status 3"):
+        await engine.up(engine.spec("r1", processes=(worker,)))
+    await engine.up(engine.spec("r2", processes=(replace(worker, command="exec sleep 100"),)))
+    assert await states(engine) == [("r2", "worker.1", InstanceState.UP)]
+
+
+async def test_when_go_live_fails_the_prepared_release_is_gone_and_the_old_one_serves(engine):
+    routes = await engine.up(engine.spec("r1", greeting="old"))
+
+    async def refuse(_) -> None:
+        raise Fenced("another worker")
+
+    with pytest.raises(Fenced):
+        await engine.platform.apply(engine.spec("r2"), fence=FENCE, log=Collected(), go_live=refuse)
+    await only_release(engine, "r1")
+    assert await routes.get() == "old"
+
+
+async def test_a_successor_adopts_what_its_dead_predecessor_had_prepared(engine):
+    started = asyncio.Event()
+
+    async def die(_) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    spec = engine.spec()
+    first = asyncio.create_task(engine.platform.apply(spec, fence=FENCE, log=Collected(), go_live=die))
+    await started.wait()
+    before = await engine.platform.observe()
+    routes = await engine.up(spec, fence=Fence(generation=1, token=2))
+    after = await engine.platform.observe()
+    assert [one.since for one in before] == [one.since for one in after]
+    assert await routes.get() == "hello"
+    first.cancel()
+    await asyncio.wait({first})
+    assert await routes.get() == "hello"
+
+
+async def test_scaling_the_same_release_keeps_what_runs(engine):
+    spec = engine.spec()
+    await engine.up(spec)
+    before = await engine.platform.observe()
+    routes = await engine.up(replace(spec, processes=(replace(spec.processes[0], quantity=2),)))
+    assert [one.process for one in routes.endpoints] == ["web.1", "web.2"]
+    assert [await fetch(one) for one in routes.endpoints] == ["hello", "hello"]
+    assert before[0] in await engine.platform.observe()
+    await engine.up(spec)
+
+    async def one_left() -> bool:
+        return list(await engine.platform.observe()) == list(before)
+
+    await until(one_left, what="web.2 is gone")
+
+
+async def test_an_empty_formation_stops_everything_after_go_live(engine):
+    await engine.up(engine.spec())
+    routes = await engine.up(engine.spec("r2", processes=()))
+    assert routes.endpoints == ()
+
+    async def nothing() -> bool:
+        return not await engine.platform.observe()
+
+    await until(nothing)
+
+
+async def test_a_lower_fence_is_refused_by_every_verb_also_after_the_runner_restarted(engine):
+    old, new = Fence(generation=1, token=9), Fence(generation=2, token=1)
+    spec = engine.spec()
+    await engine.up(spec, fence=new)
+    for restarted in (False, True):
+        if restarted:
+            await engine.restart()
+        for attempt in (
+            engine.up(engine.spec("r2"), fence=old),
+            engine.platform.remove("app-1", fence=old),
+            engine.platform.run("x", spec, "true", fence=old, log=Collected(), seconds=5),
+        ):
+            with pytest.raises(Fenced):
+                await attempt
+    await engine.platform.remove("app-1", fence=new)
+    await engine.restart()
+    with pytest.raises(Fenced):
+        await engine.up(spec, fence=old)
+
+
+async def test_remove_wins_over_a_release_that_is_still_booting(engine):
+    booting = asyncio.create_task(engine.up(engine.spec(processes=web("exec sleep 100"))))
+
+    async def started() -> bool:
+        return bool(await engine.platform.observe())
+
+    await until(started)
+    await engine.platform.remove("app-1", fence=Fence(generation=2, token=1))
+    assert not await engine.platform.observe()
+    with pytest.raises(Exception, match="taken over|is at Fence"):
+        await booting
+
+
+async def test_apps_survive_a_killed_runner_and_the_next_one_takes_them_up(engine):
+    routes = await engine.up(engine.spec())
+    await engine.end(signal.SIGKILL)
+    assert await routes.get() == "hello"
+    await engine.start()
+    assert await routes.get() == "hello"
+
+    async def up() -> bool:
+        return await states(engine) == [("r1", "web.1", InstanceState.UP)]
+
+    await until(up)
+    with pytest.raises(ConnectionResetError):
+        await routes.get("/crash")
+    await until(lambda: answers(routes), what="restarted by a runner that had not started it")
+
+
+async def answers(routes: Routes) -> bool:
+    try:
+        return await routes.get() == "hello"
+    except ConnectionError:
+        return False
+
+
+async def test_a_crash_is_restarted_and_counted_and_the_route_stays_true(engine):
+    routes = await engine.up(engine.spec())
+    with pytest.raises(ConnectionResetError):
+        await routes.get("/crash")
+    await until(lambda: answers(routes), what="answers again on the same endpoint")
+    (one,) = await engine.platform.observe()
+    assert (one.restarts, one.exit_code) == (1, 9)
+
+
+async def test_an_app_that_crashes_again_and_again_is_crashed(engine):
+    script = "if [ -e /proc/$PPID ] && [ $SECONDS -ge 0 ]; then sleep 0.5; exit 5; fi"
+    await engine.up(engine.spec(processes=(ProcessSpec(type="worker", command=script, quantity=1),)))
+
+    async def crashed() -> bool:
+        return [one.state for one in await engine.platform.observe()] == [InstanceState.CRASHED]
+
+    await until(crashed, seconds=60)
+    (one,) = await engine.platform.observe()
+    assert (one.restarts, one.exit_code) == (10, 5)
+
+
+async def test_what_is_wanted_but_gone_is_started_by_the_next_runner_as_after_a_reboot(engine):
+    routes = await engine.up(engine.spec())
+    await engine.end()
+    (directory,) = (engine.data / "run/i").iterdir()
+    for name, (pid, _) in files.read_json(directory / "pids").items():
+        if name != "egress":
+            os.kill(pid, signal.SIGKILL)
+    await until(lambda: engine.processes() == [])
+    await engine.start()
+    await until(lambda: answers(routes), what="the app is back")
+
+
+async def test_a_killed_shim_takes_its_app_along_and_both_come_back(engine):
+    routes = await engine.up(engine.spec())
+    (directory,) = (engine.data / "run/i").iterdir()
+    before = files.read_json(directory / "pids")
+    os.kill(before["shim"][0], signal.SIGKILL)
+    await until(lambda: (files.read_json(directory / "pids") or before)["shim"] != before["shim"])
+    await until(lambda: answers(routes))
+    assert not Process(*before["init"]).alive
+
+
+async def test_remove_leaves_no_process_no_group_and_no_directory_and_gone_is_fine(engine):
+    await engine.up(engine.spec(processes=web("sleep 1000 & exec python3 app.py")))
+    await engine.run("true")
+    assert engine.processes() != []
+    mounts = len(Path("/proc/self/mounts").read_text().splitlines())
+    await engine.platform.remove("app-1", fence=FENCE)
+    assert engine.processes() == []
+    assert [path.name for name in ("apps", "run/i", "run/x") for path in (engine.data / name).iterdir()] == []
+    assert engine.groups() == []
+    assert len(Path("/proc/self/mounts").read_text().splitlines()) == mounts
+    await engine.platform.remove("app-1", fence=FENCE)
+    await engine.platform.remove("never-seen", fence=FENCE)
+
+
+async def test_sigterm_reaches_the_app_so_that_it_can_finish(engine):
+    script = "trap 'echo finishing; exit 0' TERM; (exec python3 app.py) & while :; do wait; done"
+    routes = await engine.up(engine.spec(processes=web(script)))
+    await engine.up(engine.spec("r2"))
+    await only_release(engine, "r2")
+    lines = [line async for line in engine.platform.logs("app-1", follow=False, lines=100)]
+    assert any(line.endswith("app[web.1]: finishing") for line in lines)
+    assert routes.endpoints
+
+
+async def test_logs_are_stamped_named_and_followed(engine):
+    routes = await engine.up(engine.spec(greeting="salut"))
+    seen: list[str] = []
+
+    async def follow() -> None:
+        async for line in engine.platform.logs("app-1", follow=True, lines=10):
+            seen.append(line)
+
+    task = asyncio.create_task(follow())
+    await until(lambda: seen)
+    assert seen[0].endswith("app[web.1]: starting salut")
+    await routes.get("/later")
+    await until(lambda: seen[-1].endswith("app[web.1]: served /later"))
+    task.cancel()
+    await asyncio.wait({task})

@@ -1,0 +1,146 @@
+"""One-off commands and build steps on the embedded platform: once, detached, found again."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from service.domain.errors import Transient
+from tests.platforms.conftest import FENCE, Collected, Engine
+from tests.waiting import until
+from workers.platforms.base import Bind, Fence
+from workers.platforms.process.stopping import stop_all
+
+
+async def test_a_command_returns_its_exit_code_and_output_and_the_code_stays_recorded(engine):
+    assert await engine.run("echo out; echo err >&2; exit 3") == (3, "out\nerr\n")
+    assert await engine.run("echo never run again", name="one") == (3, "")
+
+
+async def test_a_command_that_takes_too_long_ends_with_124(engine):
+    code, output = await engine.run("echo begun; sleep 100", seconds=0.5)
+    assert (code, output) == (124, "begun\n")
+
+
+async def test_a_command_killed_by_a_signal_tells_it_the_way_shells_do(engine):
+    assert (await engine.run("kill -9 $$"))[0] == 137
+
+
+async def test_a_command_runs_once_though_driver_and_runner_die_in_between(engine):
+    kept = engine.data / "kept"
+    kept.mkdir(mode=0o777)
+    script = "echo one >> /kept/ran; echo first; until [ -e /kept/go ]; do sleep 0.02; done; echo second; exit 4"
+    bind = Bind(host=kept, inside="/kept", writable=True)
+    first_log = Collected()
+    first = asyncio.create_task(_build(engine, script, bind, first_log))
+    await until(lambda: first_log.text == "first\n")
+    first.cancel()
+    await asyncio.wait({first})
+    await engine.restart()
+    second_log = Collected()
+    second = asyncio.create_task(_build(engine, script, bind, second_log))
+    (kept / "go").touch()
+    assert await second == 4
+    assert second_log.text == "second\n"
+    assert (kept / "ran").read_text() == "one\n"
+
+
+async def _build(engine: Engine, script: str, bind: Bind, log: Collected) -> int:
+    from workers.platforms.base import Network, SandboxRun
+
+    run = SandboxRun(argv=("/bin/bash", "-c", script), env={}, binds=(bind,), cwd="/", network=Network.NONE)
+    return await engine.platform.sandboxed("step", run, log=log)
+
+
+async def test_a_command_ends_and_is_recorded_while_there_is_no_runner(engine):
+    log = Collected()
+    spec = engine.spec()
+    task = asyncio.create_task(
+        engine.platform.run("x", spec, "echo begun; sleep 0.5; echo done; exit 6", fence=FENCE, log=log, seconds=20)
+    )
+    await until(lambda: list((engine.data / "run/x").glob("*/read")), what="the output is acknowledged")
+    await engine.end()
+    with pytest.raises(Transient):
+        await task
+    await until(lambda: engine.processes() == [])
+    await engine.start()
+    again = Collected()
+    assert await engine.platform.run("x", spec, "exit 0", fence=FENCE, log=again, seconds=20) == 6
+    assert again.text == "done\n"
+
+
+async def test_a_command_lost_with_the_machine_counts_as_killed_and_a_lost_build_is_tried_again(engine):
+    log = Collected()
+    tasks = [
+        asyncio.create_task(
+            engine.platform.run("x", engine.spec(), "echo on; sleep 100", fence=FENCE, log=log, seconds=90)
+        ),
+        asyncio.create_task(engine.build("echo on; sleep 100")),
+    ]
+    await until(lambda: log.text)
+    await until(lambda: len(list((engine.data / "run/x").glob("*/out"))) == 2)
+    await engine.end(signal.SIGTERM)
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await stop_all(engine.data, seconds=0.2)
+    assert engine.processes() == []
+    assert engine.groups() == []
+    await engine.start()
+    assert (await engine.run("exit 0", name="x"))[0] == 137
+    with pytest.raises(Transient, match="lost"):
+        await engine.build("true")
+    assert await engine.build("echo again") == (0, "again\n")
+
+
+async def test_a_build_writes_only_what_is_bound_writable_and_gives_it_back_to_the_runner(engine):
+    source, cache = engine.data / "source", engine.data / "cache"
+    for path in (source, cache):
+        path.mkdir()
+    (source / "package").write_text("x")
+    binds = (
+        Bind(host=source, inside="/app", writable=True),
+        Bind(host=cache, inside="/cache", writable=True),
+        Bind(host=engine.slug(), inside="/buildpack"),
+    )
+    script = """
+        echo built > /app/built && rm /app/package && mkdir -p /cache/deep/er && ln -s /etc/passwd /app/link
+        echo x > /buildpack/app.py || echo read-only
+        id -u; pwd; touch /tmp/much && echo tmp
+    """
+    code, output = await engine.build(script, *binds)
+    assert code == 0
+    assert output.splitlines()[-4:] == ["read-only", "1000", "/", "tmp"]
+    assert (source / "built").read_text() == "built\n"
+    assert not (source / "package").exists()
+    for path in (source / "built", source / "link", cache / "deep/er"):
+        assert path.lstat().st_uid == os.getuid()
+
+
+async def test_forgetting_ends_a_build_and_frees_its_name(engine):
+    task = asyncio.create_task(engine.build("echo on; sleep 100"))
+    await until(lambda: engine.processes())
+    await engine.platform.forget("build")
+    assert (await asyncio.gather(task, return_exceptions=True))[0] is not None
+    assert await engine.build("echo new") == (0, "new\n")
+    await engine.platform.forget("build")
+    await engine.platform.forget("unknown")
+    assert list((engine.data / "run/x").iterdir()) == []
+
+
+async def test_output_is_never_cut_within_a_character(engine):
+    code, output = await engine.run("for i in $(seq 20000); do printf 'grün — '; done", seconds=60)
+    assert (code, output) == (0, "grün — " * 20000)
+
+
+async def test_a_command_gets_the_profile_scripts_of_its_slug_and_no_shell_words_of_ours(engine):
+    profile = engine.slug() / ".profile.d"
+    profile.mkdir()
+    (profile / "python.sh").write_text('export FROM_PROFILE="yes"\n')
+    code, output = await engine.run("echo \"$FROM_PROFILE $0 $# '$DYNO'\"")
+    assert (code, output) == (0, "yes /bin/bash 0 'one'\n")
+
+
+async def test_the_fence_of_a_command_counts(engine):
+    await engine.up(engine.spec(), fence=Fence(generation=3, token=1))
+    with pytest.raises(Exception, match="is at Fence"):
+        await engine.run("true")
