@@ -1,7 +1,6 @@
 """Names stay reserved, states change only for whoever read them last."""
 
 import asyncio
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,19 +11,7 @@ from service.domain.model import App, AppState, PipelineId, Stage
 from service.store import apps, pipelines, routes
 from service.store.database import Conflict, Database
 from service.store.secrets import Vault
-
-NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
-
-
-def make_app(conn: Connection, name: str = "shop", pipeline_id: PipelineId | None = None) -> App:
-    space = apps.ensure_space(conn, name="common", driver="process", now=NOW)
-    return apps.create(
-        conn, name=name, space_id=space.id, owner_id=None, is_review=False, now=NOW, pipeline_id=pipeline_id
-    )
-
-
-def make_pipeline(conn: Connection, name: str = "shop") -> PipelineId:
-    return pipelines.create(conn, name=name, owner_id=None, owner_type=None, now=NOW).id
+from tests.store.making import NOW, make_app, make_pipeline
 
 
 async def test_an_app_is_found_by_id_and_by_name(database: Database) -> None:

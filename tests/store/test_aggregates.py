@@ -1,0 +1,320 @@
+"""What each aggregate promises to those who build on it."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Connection, update
+
+from service.domain.errors import Refused
+from service.domain.model import (
+    BuildState,
+    Release,
+    ReleaseState,
+    ReviewState,
+    Stage,
+    TargetState,
+    Toggles,
+    Trust,
+)
+from service.store import (
+    activity,
+    apps,
+    builds,
+    pipelines,
+    promotions,
+    releases,
+    reports,
+    repositories,
+    reviews,
+    users,
+)
+from service.store.database import Conflict, Database
+from service.store.secrets import Vault
+from service.store.tables import build_keys
+from tests.store.making import NOW, REPOSITORY, make_app, make_pipeline, make_request, make_review
+
+
+def make_release(conn: Connection, app_id: str, request_id: str | None = None) -> Release:
+    return releases.create(
+        conn,
+        app_id=app_id,
+        request_id=request_id or make_request(conn, app_id).id,
+        slug_id=None,
+        commit=None,
+        repository_id=None,
+        description="test",
+        actor="test",
+        log_id="",
+        now=NOW,
+    )
+
+
+async def test_release_numbers_are_given_once_however_many_ask(database: Database) -> None:
+    app = await database.write(make_app)
+    made = await asyncio.gather(*(database.write(lambda conn: make_release(conn, app.id)) for _ in range(12)))
+    assert sorted(release.version for release in made) == list(range(1, 13))
+
+
+async def test_a_request_leads_to_one_release_however_often_it_is_worked(database: Database) -> None:
+    app = await database.write(make_app)
+    request = await database.write(lambda conn: make_request(conn, app.id))
+    first = await database.write(lambda conn: make_release(conn, app.id, request.id))
+    assert await database.write(lambda conn: make_release(conn, app.id, request.id)) == first
+    assert (await database.write(lambda conn: make_release(conn, app.id))).version == 2
+
+
+async def test_the_last_succeeded_release_is_what_the_next_builds_on(database: Database, vault: Vault) -> None:
+    app = await database.write(make_app)
+    one, two, three = [await database.write(lambda conn: make_release(conn, app.id)) for _ in range(3)]
+
+    def run(conn: Connection) -> None:
+        sealed = vault.seal_vars({"A": "1"}, releases.config_context(one.id))
+        releases.fix(conn, release_id=one.id, slug_id=None, sealed_config=sealed, now=NOW)
+        releases.finish(conn, release_id=one.id, state=ReleaseState.SUCCEEDED, error="", now=NOW)
+        releases.finish(conn, release_id=two.id, state=ReleaseState.FAILED, error="exit code 1", now=NOW)
+
+    await database.write(run)
+    last = await database.read(lambda conn: releases.last_succeeded(conn, app.id, before_version=three.version))
+    assert last is not None
+    assert last.version == 1
+    assert await database.read(lambda conn: releases.config(conn, vault, one.id)) == {"A": "1"}
+    assert [each.version for each in await database.read(lambda conn: releases.of_app(conn, app.id, 2))] == [3, 2]
+    assert await database.read(lambda conn: releases.last_succeeded(conn, app.id, before_version=1)) is None
+
+
+async def test_a_slug_is_found_by_its_key_only_within_its_trust(database: Database) -> None:
+    def add(conn: Connection, trust: Trust, key: str) -> str:
+        return builds.add_slug(
+            conn, trust=trust, build_key=key, sha256="s" * 64, size=5, process_types={"web": "x"}, stack="host", now=NOW
+        ).id
+
+    fork = await database.write(lambda conn: add(conn, Trust.FORK, "k1"))
+    assert await database.read(lambda conn: builds.slug_for(conn, trust=Trust.OWN, build_key="k1")) is None
+    own = await database.write(lambda conn: add(conn, Trust.OWN, "k1"))
+    assert own != fork
+    assert await database.write(lambda conn: add(conn, Trust.OWN, "k2")) == own
+    found = await database.read(lambda conn: builds.slug_for(conn, trust=Trust.OWN, build_key="k2"))
+    assert found is not None
+    assert (found.id, found.process_types) == (own, {"web": "x"})
+
+
+async def test_an_aged_build_is_not_found_when_a_limit_is_set(database: Database) -> None:
+    await database.write(
+        lambda conn: builds.add_slug(
+            conn, trust=Trust.OWN, build_key="k", sha256="s" * 64, size=5, process_types={}, stack="host", now=NOW
+        )
+    )
+    await database.write(lambda conn: conn.execute(update(build_keys).values(created_at=NOW - timedelta(days=2))))
+    limit = NOW - timedelta(days=1)
+    assert (
+        await database.read(lambda conn: builds.slug_for(conn, trust=Trust.OWN, build_key="k", not_before=limit))
+        is None
+    )
+    assert await database.read(lambda conn: builds.slug_for(conn, trust=Trust.OWN, build_key="k")) is not None
+
+
+async def test_a_build_is_made_once_per_request_and_finished(database: Database) -> None:
+    def build(conn: Connection, request_id: str) -> str:
+        return builds.create(
+            conn, app_id=app.id, request_id=request_id, repository_id=7, sha="a" * 40, log_id="", now=NOW
+        ).id
+
+    app = await database.write(make_app)
+    request = await database.write(lambda conn: make_request(conn, app.id, sha="a" * 40))
+    made = await database.write(lambda conn: build(conn, request.id))
+    assert await database.write(lambda conn: build(conn, request.id)) == made
+    ended = await database.write(
+        lambda conn: builds.finish(conn, build_id=made, state=BuildState.FAILED, slug_id=None, error="no", now=NOW)
+    )
+    assert await database.read(lambda conn: builds.of_app(conn, app.id, 5)) == [ended]
+    assert ended.error == "no"
+
+
+async def test_pipeline_toggles_survive_and_a_lost_race_is_a_conflict(database: Database) -> None:
+    pipeline_id = await database.write(make_pipeline)
+    (before,) = await database.read(lambda conn: pipelines.find(conn, "shop"))
+    toggles = Toggles(review_apps=True, required_contexts=("ci/test",), stale_days=3)
+    await database.write(lambda conn: pipelines.update(conn, pipeline=before, now=NOW, toggles=toggles))
+    after = await database.read(lambda conn: pipelines.get(conn, pipeline_id))
+    assert after is not None
+    assert after.toggles == toggles
+    with pytest.raises(Conflict):
+        await database.write(lambda conn: pipelines.update(conn, pipeline=before, now=NOW, name="other"))
+
+
+async def test_stage_config_is_kept_per_stage(database: Database, vault: Vault) -> None:
+    pipeline_id = await database.write(make_pipeline)
+    for value in ("1", "2"):
+        await database.write(
+            lambda conn, value=value: pipelines.set_stage_config(
+                conn, vault, pipeline_id=pipeline_id, stage=Stage.REVIEW, variables={"A": value}, now=NOW
+            )
+        )
+    assert await database.read(lambda conn: pipelines.stage_config(conn, vault, pipeline_id, Stage.REVIEW)) == {
+        "A": "2"
+    }
+    assert await database.read(lambda conn: pipelines.stage_config(conn, vault, pipeline_id, Stage.TEST)) == {}
+
+
+async def test_a_pipeline_goes_only_without_review_apps_and_leaves_its_apps(database: Database) -> None:
+    pipeline_id = await database.write(lambda conn: make_pipeline(conn, repository=REPOSITORY))
+    app = await database.write(make_app)
+    await database.write(
+        lambda conn: pipelines.couple(conn, app_id=app.id, pipeline_id=pipeline_id, stage=Stage.STAGING, now=NOW)
+    )
+    review = await database.write(lambda conn: make_review(conn, pipeline_id, state=ReviewState.LIVE, app_id="x"))
+    with pytest.raises(Refused, match="still has review apps"):
+        await database.write(lambda conn: pipelines.delete(conn, pipeline_id))
+    await database.write(lambda conn: reviews.update(conn, review=review, now=NOW, state=ReviewState.DESTROYED))
+    assert await database.read(lambda conn: pipelines.members(conn, pipeline_id)) == [(app, Stage.STAGING)]
+    await database.write(lambda conn: pipelines.delete(conn, pipeline_id))
+    assert await database.read(lambda conn: pipelines.coupling_of(conn, app.id)) is None
+    assert await database.read(lambda conn: apps.find(conn, "shop")) is not None
+
+
+async def test_only_active_apps_on_the_branch_are_deployed_automatically(database: Database) -> None:
+    await database.write(lambda conn: repositories.remember(conn, REPOSITORY, NOW))
+    for name, branch in (("one", "main"), ("two", "dev")):
+        app = await database.write(lambda conn, name=name: make_app(conn, name))
+        await database.write(
+            lambda conn, app=app, branch=branch: apps.update(
+                conn, app=app, now=NOW, auto_deploy=True, auto_deploy_branch=branch, repository_id=REPOSITORY.id
+            )
+        )
+
+    def names(conn: Connection, branch: str | None) -> list[str]:
+        return [app.name for app in pipelines.auto_deploys(conn, repository_id=REPOSITORY.id, branch=branch)]
+
+    assert await database.read(lambda conn: names(conn, "main")) == ["one"]
+    assert await database.read(lambda conn: names(conn, None)) == ["one", "two"]
+
+
+async def test_the_newest_generation_of_each_review_app_counts(database: Database) -> None:
+    pipeline_id = await database.write(lambda conn: make_pipeline(conn, repository=REPOSITORY))
+    await database.write(lambda conn: make_review(conn, pipeline_id, state=ReviewState.DESTROYED))
+    second = await database.write(
+        lambda conn: make_review(conn, pipeline_id, generation=2, state=ReviewState.LIVE, app_id="x")
+    )
+    await database.write(lambda conn: make_review(conn, pipeline_id, ref="pr:2", state=ReviewState.DESTROYED))
+    newest = await database.read(
+        lambda conn: reviews.latest(conn, pipeline_id=pipeline_id, repository_id=REPOSITORY.id, ref="pr:1")
+    )
+    assert newest == second
+    assert await database.read(lambda conn: reviews.of_repository(conn, REPOSITORY.id)) == [second]
+    assert len(await database.read(lambda conn: reviews.of_pipeline(conn, pipeline_id))) == 2
+    assert await database.read(lambda conn: reviews.live_count(conn, pipeline_id)) == 1
+
+
+async def test_promotion_targets_end_on_their_own(database: Database) -> None:
+    pipeline_id = await database.write(make_pipeline)
+    apps_made = [await database.write(lambda conn, name=name: make_app(conn, name)) for name in ("one", "two")]
+
+    def promote(conn: Connection) -> str:
+        slug = builds.add_slug(
+            conn, trust=Trust.OWN, build_key="k", sha256="s" * 64, size=5, process_types={}, stack="host", now=NOW
+        )
+        targets = [(app.id, make_request(conn, app.id).id) for app in apps_made]
+        return promotions.create(
+            conn,
+            pipeline_id=pipeline_id,
+            source_app_id="source",
+            source_release_id="release",
+            slug_id=slug.id,
+            actor="test",
+            targets=targets,
+            now=NOW,
+        ).id
+
+    promotion_id = await database.write(promote)
+    first, second = await database.read(lambda conn: promotions.targets(conn, promotion_id))
+    await database.write(
+        lambda conn: promotions.finish_target(
+            conn, target_id=first.id, state=TargetState.FAILED, error="exit code 1", release_id=None, now=NOW
+        )
+    )
+    assert await database.read(lambda conn: promotions.target_of_request(conn, second.request_id)) == second
+    states = [target.state for target in await database.read(lambda conn: promotions.targets(conn, promotion_id))]
+    assert states == [TargetState.FAILED, TargetState.PENDING]
+
+
+async def test_an_event_updates_a_known_repository_and_leaves_an_unknown_one_alone(database: Database) -> None:
+    await database.write(lambda conn: repositories.see(conn, REPOSITORY, NOW))
+    assert await database.read(repositories.listing) == []
+    await database.write(lambda conn: repositories.remember(conn, REPOSITORY, NOW))
+    await database.write(lambda conn: repositories.set_accessible(conn, REPOSITORY.id, False, NOW))
+    renamed = replace(REPOSITORY, full_name="acme/store", installation_id=0)
+    await database.write(lambda conn: repositories.see(conn, renamed, NOW))
+    assert await database.read(lambda conn: repositories.by_name(conn, "acme/store")) == replace(
+        REPOSITORY, full_name="acme/store", accessible=False
+    )
+
+
+async def test_activity_is_listed_by_what_it_is_about(database: Database) -> None:
+    for action, app_id in (("created", "one"), ("deployed", "one"), ("created", "two")):
+        await database.write(
+            lambda conn, action=action, app_id=app_id: activity.record(
+                conn, now=NOW, actor="user:a@b", action=action, app_id=app_id, data={"n": 1}
+            )
+        )
+    found = await database.read(lambda conn: activity.listing(conn, app_id="one", limit=5))
+    assert [(entry.action, entry.data) for entry in found] == [("deployed", {"n": 1}), ("created", {"n": 1})]
+
+
+async def test_a_token_is_kept_as_a_digest_and_expires(database: Database) -> None:
+    user_id = await database.write(lambda conn: users.ensure_embedded_user(conn, now=NOW))
+    assert await database.write(lambda conn: users.ensure_embedded_user(conn, now=NOW)) == user_id
+    token = await database.write(
+        lambda conn: users.add_token(conn, user_id=user_id, description="", now=NOW, lasts=timedelta(hours=1))
+    )
+    user = await database.read(lambda conn: users.by_token(conn, token, NOW))
+    assert user is not None
+    assert user.id == user_id
+    assert await database.read(lambda conn: users.by_token(conn, token + "x", NOW)) is None
+    assert await database.read(lambda conn: users.by_token(conn, token, NOW + timedelta(hours=1))) is None
+
+
+def show(conn: Connection, key: str, state: str, *, terminal: bool = False, minutes: int = 0) -> bool:
+    return reports.put(
+        conn,
+        key=key,
+        kind="check",
+        repository_id=7,
+        installation_id=3,
+        wanted={"state": state},
+        terminal=terminal,
+        now=NOW + timedelta(minutes=minutes),
+    )
+
+
+async def test_the_newest_report_wins_and_what_is_shown_is_not_written_again(database: Database) -> None:
+    assert await database.write(lambda conn: show(conn, "one", "queued"))
+    (first,) = await database.read(lambda conn: reports.pending(conn, now=NOW, limit=5))
+    assert await database.write(lambda conn: show(conn, "one", "done"))
+    await database.write(lambda conn: reports.shown(conn, key="one", digest=first.wanted_digest, github_id=42, now=NOW))
+    (second,) = await database.read(lambda conn: reports.pending(conn, now=NOW, limit=5))
+    assert (second.wanted, second.github_id) == ({"state": "done"}, 42)
+    await database.write(
+        lambda conn: reports.shown(conn, key="one", digest=second.wanted_digest, github_id=42, now=NOW)
+    )
+    assert not await database.write(lambda conn: show(conn, "one", "done"))
+    assert await database.read(reports.unfinished) == 0
+
+
+async def test_final_reports_go_first_and_failed_ones_wait_their_time(database: Database) -> None:
+    await database.write(lambda conn: show(conn, "old", "queued"))
+    await database.write(lambda conn: show(conn, "new", "done", terminal=True, minutes=1))
+    await database.write(lambda conn: show(conn, "later", "queued"))
+    later = NOW + timedelta(minutes=5)
+    await database.write(
+        lambda conn: reports.failed(conn, key="later", error="502", retry_at=later, final=False, now=NOW)
+    )
+
+    def keys(conn: Connection, at: int) -> list[str]:
+        return [report.key for report in reports.pending(conn, now=NOW + timedelta(minutes=at), limit=5)]
+
+    assert await database.read(lambda conn: keys(conn, 1)) == ["new", "old"]
+    assert await database.read(lambda conn: keys(conn, 5)) == ["new", "later", "old"]
+    await database.write(lambda conn: reports.failed(conn, key="old", error="404", retry_at=None, final=True, now=NOW))
+    assert await database.read(lambda conn: keys(conn, 5)) == ["new", "later"]
