@@ -7,7 +7,7 @@ import sys
 
 from service import log as logging
 from service.domain.errors import Refused
-from service.router.server import Router, serve
+from service.router.server import serve
 from service.router.table import Route, RouteTable
 from service.settings import BadSetting, Settings, from_environment
 from service.store import routes
@@ -37,9 +37,8 @@ async def run(settings: Settings) -> None:
 
     inherited = os.environ.get("TOWPATH_LISTEN_FD", "")
     listener = socket.socket(fileno=int(inherited)) if inherited else None
-    router = Router(settings=settings, load=load, version=version)
     try:
-        await serve(router, host=None, port=settings.port, listener=listener)
+        await serve(settings=settings, load=load, version=version, host=None, port=settings.port, listener=listener)
     finally:
         await db.close()
 

@@ -4,7 +4,6 @@ import asyncio
 import signal
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 import structlog
 
@@ -142,6 +141,7 @@ async def serve(
     version: Callable[[], Awaitable[int]],
     host: str | None,
     port: int,
+    listener: socket.socket | None = None,
     on_request: Callable[[Served], None] | None = None,
     limits: Limits | None = None,
     grace: float = 5.0,
@@ -152,7 +152,7 @@ async def serve(
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    await router.start(host, port)
+    await router.start(host, port, listener=listener)
     stopping, broken = loop.create_task(stop.wait()), loop.create_task(router.failed())
     try:
         await asyncio.wait({stopping, broken}, return_when=asyncio.FIRST_COMPLETED)
@@ -160,8 +160,9 @@ async def serve(
             broken.result()
         await router.drain(grace=grace)
     finally:
-        stopping.cancel()
-        broken.cancel()
-        with suppress(asyncio.CancelledError):
-            await broken
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(signum)
+        for task in (stopping, broken):
+            task.cancel()
+        await asyncio.gather(stopping, broken, return_exceptions=True)
         await router.close()

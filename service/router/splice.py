@@ -11,7 +11,6 @@ class Spliceable(BaseProtocol):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self.peer: Spliceable | None = None
-        self.ended = False
         self.touched = 0.0  # when bytes last passed
 
     def join(self, other: "Spliceable", *, tail: bytes, other_tail: bytes) -> None:
@@ -45,18 +44,12 @@ class Spliceable(BaseProtocol):
         if self.peer is not None:
             self.peer._resume_transport_reading()  # noqa: SLF001
 
-    def eof_received(self) -> bool:
-        """Pass a half-close on; the connection goes when both halves have ended."""
-        peer = self.peer
-        if peer is None or peer.transport is None or peer.ended:
-            return False
-        self.ended = True
-        if peer.transport.can_write_eof():
-            peer.transport.write_eof()
-        return True
-
     def connection_lost(self, exc: BaseException | None) -> None:
-        """The other side goes with this one, after what is written to it has left."""
+        """The other side goes with this one, after what is written to it has left.
+
+        The end of one direction ends both: half-closed connections have no meaning to WebSockets, and an app that
+        died looks just like one that closed its half.
+        """
         super().connection_lost(exc)
         peer = self.peer
         if peer is not None and peer.transport is not None:

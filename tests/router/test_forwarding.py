@@ -74,7 +74,9 @@ async def test_what_a_trusted_proxy_in_front_says_is_kept_and_appended_to(town):
 
 async def test_a_stranger_cannot_claim_https_or_another_host(town):
     await town.start(live(await town.app(echo)), limits=Limits(trusted_proxies=frozenset()))
-    given = "X-Forwarded-Proto: https\r\nX-Forwarded-Host: bank.test\r\nX-Forwarded-Port: 1\r\nX_Forwarded_Proto: https\r\n"
+    given = (
+        "X-Forwarded-Proto: https\r\nX-Forwarded-Host: bank.test\r\nX-Forwarded-Port: 1\r\nX_Forwarded_Proto: https\r\n"
+    )
     headers = seen(await town.get(headers=given))
     assert headers["x-forwarded-proto"] == "http"
     assert headers["x-forwarded-host"] == "shop.apps.test"
@@ -119,7 +121,9 @@ async def test_one_client_connection_and_one_app_connection_carry_many_requests(
     reader, writer = await town.connect()
     for number in range(20):
         body = f"n={number}".encode()
-        writer.write(b"POST /%d HTTP/1.1\r\nHost: shop.apps.test\r\nContent-Length: %d\r\n\r\n%b" % (number, len(body), body))
+        writer.write(
+            b"POST /%d HTTP/1.1\r\nHost: shop.apps.test\r\nContent-Length: %d\r\n\r\n%b" % (number, len(body), body)
+        )
         answer = await read_answer(reader)
         assert json.loads(answer.body)["body"] == body.decode()
         assert answer.header("connection") is None
