@@ -5,7 +5,7 @@ is shared between requests.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -32,7 +32,7 @@ class RepositoryLookup(Protocol):
         """The commit a branch or a (short) sha names now."""
 
 
-AppLogs = Callable[[str, int, bool], AsyncIterator[str]]
+AppLogs = Callable[[str, int, bool], AsyncGenerator[str, None]]
 """Lines an app has written: (app id, how many of the last lines, whether to go on with new ones)."""
 
 

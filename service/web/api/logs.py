@@ -6,7 +6,8 @@ The addresses carry an unguessable key instead of a token, because Heroku's clie
 import asyncio
 import base64
 import binascii
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -15,7 +16,7 @@ import msgspec
 from aiohttp import hdrs, web
 from sqlalchemy import Connection, or_, select
 
-from service.domain.errors import Refused
+from service.domain.errors import Refused, Transient
 from service.domain.model import BuildState, ReleaseState, RequestState
 from service.store import logs
 from service.store.database import new_id
@@ -74,7 +75,7 @@ async def _until_closing(request: web.Request, seconds: float) -> bool:
     return True
 
 
-async def _follow(request: web.Request, find: Callable[[Connection], Output]) -> AsyncIterator[str]:
+async def _follow(request: web.Request, find: Callable[[Connection], Output]) -> AsyncGenerator[str, None]:
     """The log from its beginning, then what is added, until it is closed or its build or release is over.
 
     Whether it is over is read in the same snapshot as the text: so nothing that was written before the end is missed,
@@ -99,20 +100,23 @@ async def _follow(request: web.Request, find: Callable[[Connection], Output]) ->
             return
 
 
-async def _send(request: web.Request, texts: AsyncIterator[str]) -> web.StreamResponse:
+async def _send(request: web.Request, texts: AsyncGenerator[str, None]) -> web.StreamResponse:
     """Send texts as they come: as plain text, or as events when the client asks for them."""
     as_events = "text/event-stream" in request.headers.get(hdrs.ACCEPT, "")
     response = web.StreamResponse(headers={hdrs.CACHE_CONTROL: "no-store", "X-Accel-Buffering": "no"})
     response.content_type = "text/event-stream" if as_events else "text/plain"
     response.charset = "utf-8"
     await response.prepare(request)
-    try:
-        async for text in texts:
-            await response.write((_event(text) if as_events else text).encode())
-        await response.write_eof()
-    except ConnectionResetError:
-        # The client has gone; aiohttp has nothing more to send either.
-        return response
+    async with aclosing(texts):
+        try:
+            async for text in texts:
+                await response.write((_event(text) if as_events else text).encode())
+        except Transient as trouble:
+            # The status has been sent already: all that is left is to say it.
+            await response.write(f"{trouble.message}\n".encode())
+        except ConnectionResetError:
+            return response  # the client has gone, and with it whom to tell
+    await response.write_eof()
     return response
 
 
@@ -180,25 +184,28 @@ async def read_session(request: web.Request) -> web.StreamResponse:
     return await _send(request, _app_lines(request, session))
 
 
-async def _app_lines(request: web.Request, session: _Session) -> AsyncIterator[str]:
+async def _app_lines(request: web.Request, session: _Session) -> AsyncGenerator[str, None]:
     """The app's lines, given up when the server stops even if the app says nothing."""
-    lines = request.app[CONTEXT].app_logs(session.app_id, session.lines, session.tail)
     closing = asyncio.create_task(request.app[CLOSING].wait())
     try:
-        while True:
-            following = asyncio.ensure_future(anext(lines, None))
-            await asyncio.wait({following, closing}, return_when=asyncio.FIRST_COMPLETED)
-            if not following.done():
-                following.cancel()
-                await asyncio.gather(following, return_exceptions=True)
-                return
-            line = following.result()
-            if line is None:
-                return
-            if session.dyno is None or f"[{session.dyno}" in line:
-                yield line if line.endswith("\n") else f"{line}\n"
+        async with aclosing(request.app[CONTEXT].app_logs(session.app_id, session.lines, session.tail)) as lines:
+            while (line := await _next_unless(closing, lines)) is not None:
+                if session.dyno is None or f"[{session.dyno}" in line:
+                    yield line if line.endswith("\n") else f"{line}\n"
     finally:
         closing.cancel()
+
+
+async def _next_unless(closing: asyncio.Task[bool], lines: AsyncGenerator[str, None]) -> str | None:
+    """The next line, or None when there are no more or the server stops."""
+    following = asyncio.ensure_future(anext(lines, None))
+    try:
+        await asyncio.wait({following, closing}, return_when=asyncio.FIRST_COMPLETED)
+        return following.result() if following.done() else None
+    finally:
+        if not following.done():
+            following.cancel()
+            await asyncio.wait({following})
 
 
 ROUTES = [

@@ -3,7 +3,7 @@
 from aiohttp import web
 from sqlalchemy import Connection
 
-from service.domain.model import App, AppId, Pipeline, Promotion, PromotionTarget, Release, TargetState
+from service.domain.model import App, Pipeline, Promotion, PromotionTarget, Release, TargetState
 from service.store import promotions
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import find_app, find_pipeline, find_release
@@ -43,11 +43,11 @@ async def create(request: web.Request) -> web.Response:
     context = request.app[CONTEXT]
     body = await bodies.parse(request, bodies.Promote)
 
-    def read(conn: Connection) -> tuple[Pipeline, App, Release | None, list[AppId] | None]:
+    def read(conn: Connection) -> tuple[Pipeline, App, Release | None, list[str] | None]:
         source = find_app(conn, bodies.identity(body.source.app))
         asked = body.source.release
         release = None if asked is None else find_release(conn, source, bodies.identity(asked))
-        targets = None
+        targets: list[str] | None = None
         if body.targets is not None:
             named = dict.fromkeys(bodies.identity(target.app) for target in body.targets)
             targets = [find_app(conn, name).id for name in named]

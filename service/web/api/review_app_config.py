@@ -16,7 +16,7 @@ from service.web.keys import CALLER, CONTEXT
 
 # Heroku's names where they differ from ours.
 _OURS: dict[str, str] = {"destroy_stale_apps": "destroy_stale"}
-_THEIRS = {ours: theirs for theirs, ours in _OURS.items()}
+_THEIRS: dict[str, str] = {ours: theirs for theirs, ours in _OURS.items()}
 
 
 def _shape(pipeline: Pipeline) -> shapes.Json:
@@ -39,8 +39,9 @@ def _enabled(conn: Connection, identity: str) -> Pipeline:
 
 def _changes(body: bodies.ReviewAppConfig) -> dict[str, Any]:
     sent = body.model_dump(exclude_none=True, exclude={"repo", "pipeline", "deploy_target"})
-    lists = {name: tuple(value) for name, value in sent.items() if isinstance(value, list)}
-    changes: dict[str, Any] = {_OURS.get(name, name): value for name, value in (sent | lists).items()}
+    changes = {
+        _OURS.get(name, name): tuple(value) if isinstance(value, list) else value for name, value in sent.items()
+    }
     # `null` clears the base name; absent leaves it.
     if "base_name" in body.model_fields_set:
         changes["base_name"] = body.base_name or ""
