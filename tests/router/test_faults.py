@@ -234,7 +234,7 @@ async def test_when_the_client_leaves_the_app_is_let_go(town):
         gone.set()
 
     await town.start(live(await town.raw(app)))
-    reader, writer = await town.connect()
+    _reader, writer = await town.connect()
     writer.write(b"GET / HTTP/1.1\r\nHost: shop.apps.test\r\n\r\n")
     await asyncio.wait_for(begun.wait(), 5)
     writer.close()
@@ -251,7 +251,7 @@ async def test_when_the_client_leaves_within_its_body_the_app_is_let_go(town):
         gone.set()
 
     await town.start(live(await town.raw(app)))
-    reader, writer = await town.connect()
+    _reader, writer = await town.connect()
     writer.write(b"POST / HTTP/1.1\r\nHost: shop.apps.test\r\nContent-Length: 100\r\n\r\nabc")
     await until(lambda: any(c.exchange is not None for c in town.router.connections))
     writer.close()

@@ -304,7 +304,7 @@ async def test_a_client_that_does_not_read_holds_the_app_back(town):
             written += 65_536
 
     await town.start(live(await town.app(flood)))
-    reader, writer = await town.connect()
+    _reader, writer = await town.connect()
     writer.transport.pause_reading()
     writer.write(b"GET / HTTP/1.1\r\nHost: shop.apps.test\r\n\r\n")
     last = -1

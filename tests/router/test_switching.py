@@ -152,7 +152,7 @@ async def test_draining_ends_what_is_under_way_and_takes_nothing_new(town):
     port = router.port
     draining = asyncio.create_task(router.drain(grace=10))
     assert await asyncio.wait_for(idle_reader.read(), 5) != b""  # the page's body, then the end
-    with pytest.raises(OSError):
+    with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
     assert not draining.done()
     release.set()
