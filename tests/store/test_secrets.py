@@ -1,0 +1,77 @@
+"""Secrets open with the key they name, in the place they belong to, and nowhere else."""
+
+from pathlib import Path
+
+import pytest
+
+from service.domain.errors import Refused
+from service.store.database import Database
+from service.store.secrets import Vault, new_key_line
+
+
+def test_what_is_sealed_opens_again_and_does_not_show(vault: Vault) -> None:
+    sealed = vault.seal_vars({"KEY": "välue"}, "app 1")
+    assert vault.unseal_vars(sealed, "app 1") == {"KEY": "välue"}
+    assert b"lue" not in sealed
+    assert sealed != vault.seal_vars({"KEY": "välue"}, "app 1")
+
+
+def test_a_secret_that_was_moved_or_changed_does_not_open(vault: Vault) -> None:
+    sealed = vault.seal(b"x", "app 1")
+    with pytest.raises(Refused, match="damaged or was moved"):
+        vault.unseal(sealed, "app 2")
+    with pytest.raises(Refused, match="damaged or was moved"):
+        vault.unseal(sealed[:-1] + bytes([sealed[-1] ^ 1]), "app 1")
+
+
+def test_the_newest_key_seals_and_older_ones_still_open(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    old = Vault.open(path, create=True)
+    before = old.seal(b"x", "app")
+    with path.open("a") as file:
+        file.write(new_key_line())
+    new = Vault.open(path, create=False)
+    assert new.unseal(before, "app") == b"x"
+    assert not new.is_current(before)
+    assert new.is_current(new.seal(b"x", "app"))
+    with pytest.raises(Refused, match="data needs key"):
+        old.unseal(new.seal(b"x", "app"), "app")
+
+
+async def test_a_database_sealed_with_other_keys_is_refused(database: Database, vault: Vault, tmp_path: Path) -> None:
+    other = Vault.open(tmp_path / "other.keys", create=True)
+    await database.write(vault.check_canary)
+    await database.write(vault.check_canary)
+    with pytest.raises(Refused, match=r"data needs key [0-9a-f]{8}, file .*other\.keys holds [0-9a-f]{8}"):
+        await database.write(other.check_canary)
+
+
+def test_the_keys_file_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "keys"
+    first, second = Vault.open(path, create=True), Vault.open(path, create=True)
+    assert second.unseal(first.seal(b"x", "app"), "app") == b"x"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "message"),
+    [
+        pytest.param(None, 0o600, "is missing", id="missing"),
+        pytest.param("# none\n", 0o600, "holds no key", id="empty"),
+        pytest.param("short\n", 0o600, "is not a key", id="not a key"),
+        pytest.param(new_key_line(), 0o644, "chmod 600", id="readable by others"),
+    ],
+)
+def test_a_bad_keys_file_is_refused(tmp_path: Path, content: str | None, mode: int, message: str) -> None:
+    path = tmp_path / "keys"
+    if content is not None:
+        path.write_text(content)
+        path.chmod(mode)
+    with pytest.raises(Refused, match=message):
+        Vault.open(path, create=False)
+
+
+def test_a_vault_does_not_show_its_keys(vault: Vault, tmp_path: Path) -> None:
+    key = (tmp_path / "secret.keys").read_text().splitlines()[-1]
+    assert key not in repr(vault)
