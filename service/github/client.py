@@ -82,8 +82,8 @@ class GitHub:
         address = path if path.startswith("http") else _address(repository) + path
         for last in (False, True):
             self._check_pause(repository.installation_id)
-            token = await self._credentials.token(repository, purpose)
             try:
+                token = await self._credentials.token(repository, purpose)
                 reply = await self._transport.send(method, address, params=params, body=body, token=token, etag=etag)
             except Limited as limited:
                 self._paused_until[repository.installation_id] = self._clock() + limited.wait

@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from service.domain.ci_gate import OUR_PREFIX
 from service.domain.facts import FactKey, FactKind, PullRequest
 from service.domain.model import Repository, RepositoryId, Sha
 from service.github.payloads import (
@@ -30,9 +31,6 @@ from service.github.payloads import (
     Word,
     clean,
 )
-
-OUR_PREFIX = "towpath/"
-"""Every check and status of ours is named so."""
 
 QUEUE_PREFIX = "gh-readonly-queue/"
 """GitHub's merge queue makes such branches; nobody pushes to them."""
@@ -281,7 +279,7 @@ def _commit(event: _Event, sha: str) -> Hint:
 
 
 def _status(event: _Status) -> Hint | Ignored:
-    if event.context.lower().startswith(OUR_PREFIX):
+    if event.context.casefold().startswith(OUR_PREFIX):
         return Ignored(reason="our own status")
     return _commit(event, event.sha)
 

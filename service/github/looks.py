@@ -13,11 +13,11 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Meta, Struct
 
+from service.domain.ci_gate import OUR_PREFIX
 from service.domain.errors import Refused
 from service.domain.facts import CiSignals, FactKey, FactKind, Head, PullRequest
 from service.domain.model import Repository, RepositoryId, Sha
 from service.github.client import GitHub, Listing
-from service.github.events import OUR_PREFIX
 from service.github.payloads import (
     CheckRunPayload,
     CheckSuitePayload,

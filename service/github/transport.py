@@ -86,18 +86,22 @@ class Reply:
 
 def new_session(*watchers: aiohttp.TraceConfig) -> aiohttp.ClientSession:
     """The one session of a process; whoever makes it closes it. Watchers see every request."""
-    return aiohttp.ClientSession(
-        timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=list(watchers) or None
-    )
+    return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trace_configs=list(watchers) or None)
 
 
 class Transport:
     """GitHub's API at one base URL, github.com's or an Enterprise Server's (`https://HOST/api/v3`)."""
 
     def __init__(
-        self, *, session: aiohttp.ClientSession, api_url: str, wall_clock: Callable[[], float] = time.time
+        self,
+        *,
+        session: aiohttp.ClientSession,
+        api_url: str,
+        wall_clock: Callable[[], float] = time.time,
+        timeout: aiohttp.ClientTimeout = _TIMEOUT,
     ) -> None:
         self._session = session
+        self._timeout = timeout
         self._base = URL(api_url.rstrip("/") + "/")
         self._wall_clock = wall_clock
 
@@ -124,21 +128,20 @@ class Transport:
             status, answered, read = await self._exchange(method, url, headers, content)
             location = answered.get("location", "")
             if status not in {301, 302, 307, 308} or not location:
-                return self._reply(status, answered, read)
-            url = self.url(location, {})
+                return self._reply(url, status, answered, read)
+            url = self._ours(_joined(url, location), location)
         raise Transient(f"GitHub redirected {method} {path} more than {MAX_REDIRECTS} times")
 
     def url(self, path: str, params: Mapping[str, str]) -> URL:
         """An address below the base URL; anything else would get our token."""
         text = sansio.format_url(path, None, base_url=str(self._base))
-        try:
-            url = URL(f"{text}?{urlencode(params)}" if params else text, encoded=True)
-        except ValueError:
-            url = URL()
-        climbs = {".", ".."} & set(unquote(path.partition("?")[0]).split("/"))
-        ours = (url.scheme, url.raw_authority) == (self._base.scheme, self._base.raw_authority)
-        if climbs or not ours or not url.raw_path.startswith(self._base.raw_path):
-            raise Refused(f"{path[:200]!r} is not an address of GitHub's API", code="github_address")
+        return self._ours(_joined(self._base, f"{text}?{urlencode(params)}" if params else text), path)
+
+    def _ours(self, url: URL, said: str) -> URL:
+        climbs = {".", ".."} & set(unquote(said.partition("?")[0]).split("/"))
+        same = (url.scheme, url.raw_authority) == (self._base.scheme, self._base.raw_authority)
+        if climbs or not same or not url.raw_path.startswith(self._base.raw_path):
+            raise Refused(f"{said[:200]!r} is not an address of GitHub's API", code="github_address")
         return url
 
     async def _exchange(
@@ -146,13 +149,13 @@ class Transport:
     ) -> tuple[int, CIMultiDictProxy[str], bytes]:
         try:
             async with self._session.request(
-                method, url, headers=headers, data=content, allow_redirects=False, timeout=_TIMEOUT
+                method, url, headers=headers, data=content, allow_redirects=False, timeout=self._timeout
             ) as response:
                 return response.status, response.headers, await _bounded(response)
         except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
             raise Transient(f"GitHub could not be reached: {type(error).__name__}") from error
 
-    def _reply(self, status: int, headers: CIMultiDictProxy[str], body: bytes) -> Reply:
+    def _reply(self, url: URL, status: int, headers: CIMultiDictProxy[str], body: bytes) -> Reply:
         self._check_limits(status, headers, body)
         if status >= 500 or status == 408:
             raise Transient(f"GitHub answered {status}", retry_after=_seconds(headers.get("retry-after")))
@@ -162,12 +165,16 @@ class Transport:
         if not 200 <= status < 300:
             return Reply(status=status, data=_json(body), quota=quota)
         try:
-            data, _, following = sansio.decipher_response(200 if status == 203 else status, headers, body)
+            # Without the limit's headers, which it would stumble over if they are odd.
+            telling = {name: headers[name] for name in ("content-type", "link") if name in headers}
+            data, _, following = sansio.decipher_response(200, telling, body)
         except (ValueError, LookupError, RecursionError) as error:
             raise Transient(f"GitHub's answer could not be read: {type(error).__name__}") from error
         if status != 204 and not isinstance(data, dict | list):
             raise Transient("GitHub's answer is not JSON")  # a proxy's page, under status 200
-        return Reply(status=status, data=data, etag=etag, next_url=following or "", quota=quota)
+        return Reply(
+            status=status, data=data, etag=etag, next_url=str(_joined(url, following)) if following else "", quota=quota
+        )
 
     def _check_limits(self, status: int, headers: CIMultiDictProxy[str], body: bytes) -> None:
         """429, and those 403 that mean "later": GitHub's primary and secondary limits."""
@@ -189,6 +196,14 @@ def _detail(error: Any) -> str:
             return text
         case _:
             return str(error)
+
+
+def _joined(base: URL, address: str) -> URL:
+    """An address seen from another; an empty one when it cannot be read."""
+    try:
+        return base.join(URL(address, encoded=True))
+    except ValueError:
+        return URL()
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:
