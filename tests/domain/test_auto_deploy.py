@@ -1,0 +1,186 @@
+"""When an app that follows a branch deploys, situation by situation."""
+
+from datetime import timedelta
+
+import pytest
+
+from service.domain.auto_deploy import AutoDeployView, plan
+from service.domain.decisions import Decision, Deploy, Look, Nothing, Request, Wait
+from service.domain.facts import FactKey, FactKind
+from service.domain.model import NO_SHA, AppState, RequestState, Sha, Stage, Trust
+from tests.domain.things import (
+    REPO,
+    A,
+    B,
+    C,
+    ago,
+    app,
+    auto_view,
+    ci_fact,
+    head_fact,
+    repository,
+    request,
+    run,
+)
+
+HEAD = FactKey(FactKind.HEAD, REPO, "main")
+DONE, FAILED, CANCELLED = RequestState.SUCCEEDED, RequestState.FAILED, RequestState.CANCELLED
+QUEUED, RUNNING = RequestState.QUEUED, RequestState.RUNNING
+
+
+def deploys(sha: Sha, branch: str = "main") -> Request:
+    return Request(
+        app_id=app("shop-staging").id,
+        work=Deploy(repository_id=REPO, sha=sha, trust=Trust.OWN, branch=branch),
+        reason=f"{branch} is at {sha[:7]}",
+    )
+
+
+GATED = app("shop-staging", wait_for_ci=True)
+CASES: list[tuple[str, AutoDeployView, Decision]] = [
+    ("the head is deployed", auto_view(), deploys(A)),
+    ("off: nothing", auto_view(app=app(auto_deploy=False)), Nothing(reason="automatic deploys are off")),
+    ("no repository: nothing", auto_view(repository=None), Nothing(reason="no repository is connected")),
+    (
+        "without access it waits",
+        auto_view(repository=repository(accessible=False)),
+        Wait(reason="waiting for: access to acme/shop"),
+    ),
+    ("held: nothing", auto_view(held="held at v12"), Nothing(reason="held at v12")),
+    ("no branch named: nothing", auto_view(branch=""), Nothing(reason="no branch is named")),
+    (
+        "the merge queue's branches: nothing",
+        auto_view(branch="gh-readonly-queue/main/pr-5-aaaa"),
+        Nothing(reason="branches of the merge queue are never deployed"),
+    ),
+    (
+        "a review app does not follow a branch",
+        auto_view(app=app(is_review=True)),
+        Nothing(reason="review apps follow their pull request"),
+    ),
+    (
+        "an app in the review stage does not follow a branch",
+        auto_view(stage=Stage.REVIEW),
+        Nothing(reason="review apps follow their pull request"),
+    ),
+    ("an app outside a pipeline may follow a branch", auto_view(stage=None), deploys(A)),
+    ("a suspended app: nothing", auto_view(app=app(state=AppState.SUSPENDED)), Nothing(reason="the app is suspended")),
+    (
+        "an app whose destroy is queued: nothing",
+        auto_view(queue=(request(None, QUEUED, kind="destroy"),)),
+        Nothing(reason="the app is about to be destroyed"),
+    ),
+    ("an unknown head is looked at", auto_view(head=None), Look(fact=HEAD, why="not known yet")),
+    ("an outdated head is looked at", auto_view(head=head_fact(stale=True)), Look(fact=HEAD, why="newer is out")),
+    (
+        "a head of another branch is looked at",
+        auto_view(head=head_fact(branch="master")),
+        Look(fact=HEAD, why="not known yet"),
+    ),
+    (
+        "a changed default branch is deployed",
+        auto_view(branch="trunk", head=head_fact(B, branch="trunk")),
+        deploys(B, "trunk"),
+    ),
+    (
+        "an old head is read again before a deploy",
+        auto_view(head=head_fact(age=301)),
+        Look(fact=HEAD, why="too old to act on"),
+    ),
+    (
+        "an old head is fine while nothing is to be done",
+        auto_view(head=head_fact(age=9000), last_auto_deploy=request(A)),
+        Nothing(reason="aaaaaaa is deployed"),
+    ),
+    (
+        "an error is waited out",
+        auto_view(head=head_fact(error="500")),
+        Wait(reason="GitHub could not be asked: 500", until=ago(5) + timedelta(minutes=1)),
+    ),
+    (
+        "a deleted branch: nothing",
+        auto_view(head=head_fact(None)),
+        Nothing(reason="there is no branch main now; deploys go on when it is back"),
+    ),
+    (
+        "an all-zero head: nothing",
+        auto_view(head=head_fact(NO_SHA)),
+        Nothing(reason="there is no branch main now; deploys go on when it is back"),
+    ),
+    ("deployed: nothing", auto_view(last_auto_deploy=request(A)), Nothing(reason="aaaaaaa is deployed")),
+    ("a newer head is deployed", auto_view(head=head_fact(B), last_auto_deploy=request(A)), deploys(B)),
+    ("a force-pushed head is deployed", auto_view(head=head_fact(A), last_auto_deploy=request(B)), deploys(A)),
+    (
+        "failed: not repeated by itself",
+        auto_view(last_auto_deploy=request(A, FAILED)),
+        Nothing(reason="deploy of aaaaaaa failed; push a new commit or deploy it again"),
+    ),
+    ("cancelled: repeated", auto_view(last_auto_deploy=request(A, CANCELLED)), deploys(A)),
+    (
+        "waiting already: once is enough",
+        auto_view(queue=(request(A, QUEUED),), last_auto_deploy=request(A, QUEUED)),
+        Nothing(reason="deploy of aaaaaaa is under way"),
+    ),
+    ("a newer head replaces what waits", auto_view(head=head_fact(B), queue=(request(A, QUEUED),)), deploys(B)),
+    (
+        "a newer head queues behind what runs",
+        auto_view(head=head_fact(B), queue=(request(A, RUNNING),), last_auto_deploy=request(A, RUNNING)),
+        deploys(B),
+    ),
+    (
+        "a manual deploy of another commit in between stays until the next push",
+        auto_view(last_deploy=request(C, DONE, by_person=True), last_auto_deploy=request(A)),
+        Nothing(reason="aaaaaaa is deployed"),
+    ),
+    (
+        "the next push overwrites a manual deploy",
+        auto_view(head=head_fact(B), last_deploy=request(C, DONE, by_person=True), last_auto_deploy=request(A)),
+        deploys(B),
+    ),
+    (
+        "the head deployed by hand is not deployed again",
+        auto_view(last_deploy=request(A, DONE, by_person=True)),
+        Nothing(reason="aaaaaaa is deployed"),
+    ),
+    (
+        "the head failed by hand is tried once by itself",
+        auto_view(last_deploy=request(A, FAILED, by_person=True)),
+        deploys(A),
+    ),
+    (
+        "CI is read first",
+        auto_view(app=GATED),
+        Look(fact=FactKey(FactKind.CI, REPO, A), why="not known yet"),
+    ),
+    ("green CI: deployed", auto_view(app=GATED, ci=ci_fact(run("success"))), deploys(A)),
+    (
+        "running CI: waits",
+        auto_view(app=GATED, ci=ci_fact(run("queued"))),
+        Wait(reason="waiting for: build (GitHub Actions)", until=ago(5) + timedelta(minutes=2)),
+    ),
+    (
+        "red CI: waits for a re-run",
+        auto_view(app=GATED, ci=ci_fact(run("failure"))),
+        Wait(reason="CI failed: build (GitHub Actions)", until=ago(5) + timedelta(minutes=2)),
+    ),
+    (
+        "no CI by the timeout: never by itself",
+        auto_view(app=GATED, ci=ci_fact(seen=3601)),
+        Wait(reason="no CI found"),
+    ),
+    (
+        "late green: deployed",
+        auto_view(app=GATED, ci=ci_fact(run("success"), seen=9000)),
+        deploys(A),
+    ),
+    (
+        "CI of the former head never lets the new one through",
+        auto_view(app=GATED, head=head_fact(B), ci=ci_fact(run("success"), sha=A)),
+        Look(fact=FactKey(FactKind.CI, REPO, B), why="not known yet"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("view", "want"), [(v, w) for _, v, w in CASES], ids=[s for s, _, _ in CASES])
+def test_auto_deploy(view: AutoDeployView, want: Decision) -> None:
+    assert plan(view) == (want,)

@@ -1,0 +1,87 @@
+"""How the CI gate and its reads follow one another in time."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from service.domain.decisions import Look, Wait
+from service.domain.facts import CiSignals, Fact, FactKey, FactKind
+from service.domain.freshness import Closed, ci_gate
+from service.domain.model import Toggles
+from tests.domain.things import NOW, OURS, REPO, A, ago, ci_fact, run, status, suite
+
+KEY = FactKey(FactKind.CI, REPO, A)
+
+
+def gate(fact: Fact[CiSignals] | None, **toggles: Any) -> Closed | None:
+    return ci_gate(fact, KEY, toggles=Toggles(**toggles), our_app_id=OURS, now=NOW)
+
+
+def then(fact: Fact[CiSignals] | None, **toggles: Any) -> Look | Wait:
+    closed = gate(fact, **toggles)
+    assert closed is not None
+    return closed.then
+
+
+def test_green_and_just_read_opens() -> None:
+    assert gate(ci_fact(run("success"))) is None
+
+
+def test_green_but_read_a_while_ago_is_read_once_more() -> None:
+    assert gate(ci_fact(run("success"), age=61)) == Closed(
+        reason="waiting for: CI to be read again", then=Look(fact=KEY, why="the last read before the deploy")
+    )
+
+
+def test_a_burst_of_events_is_one_read() -> None:
+    closed = gate(ci_fact(run("queued"), age=4, stale=True))
+    assert closed is not None
+    assert closed.reason == "waiting for: build (GitHub Actions)"
+    assert closed.then == Wait(reason="waiting for: CI to be read again", until=ago(4 - 10))
+
+
+def test_a_short_settle_time_shortens_the_burst() -> None:
+    assert then(ci_fact(run("queued"), age=4, stale=True), settle_seconds=3.0) == Look(fact=KEY, why="newer is out")
+
+
+def test_outdated_signals_are_read_again() -> None:
+    assert then(ci_fact(run("success"), age=11, stale=True)) == Look(fact=KEY, why="newer is out")
+
+
+def test_signals_never_read_are_read() -> None:
+    assert then(replace(ci_fact(run("success")), looked_at=None)) == Look(fact=KEY, why="not known yet")
+    assert then(replace(ci_fact(run("success")), looked_at=None, stale=True)) == Look(fact=KEY, why="not known yet")
+
+
+def test_an_error_is_waited_out_and_never_a_verdict() -> None:
+    assert then(ci_fact(error="truncated page")) == Wait(
+        reason="GitHub could not be asked: truncated page", until=ago(5 - 60)
+    )
+
+
+@pytest.mark.parametrize(
+    ("seen", "minutes"),
+    [(30, 1), (90, 2), (240, 5), (700, 10), (3000, 10)],
+    ids=["in the first minute", "then", "later", "much later", "in the end"],
+)
+def test_lost_events_delay_by_the_poll_interval(seen: float, minutes: float) -> None:
+    early, late = minutes * 60 - 1, minutes * 60
+    assert then(ci_fact(run("queued"), seen=seen, age=early)) == Wait(
+        reason="waiting for: build (GitHub Actions)", until=ago(early) + timedelta(minutes=minutes)
+    )
+    assert then(ci_fact(run("queued"), seen=seen, age=late)) == Look(fact=KEY, why="an event may have been lost")
+
+
+def test_the_end_of_the_settle_time_comes_before_the_next_poll() -> None:
+    fact = ci_fact(status("success"), suite("queued", runs=0), seen=10)
+    assert then(fact) == Wait(reason="waiting for: GitHub Actions", until=ago(10 - 30))
+
+
+def test_a_failure_is_polled_for_a_rerun() -> None:
+    assert then(ci_fact(run("failure"), age=600, seen=3000)) == Look(fact=KEY, why="an event may have been lost")
+
+
+def test_after_the_timeout_nothing_is_polled() -> None:
+    assert then(ci_fact(seen=9000, age=9000)) == Wait(reason="no CI found")

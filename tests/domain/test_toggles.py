@@ -1,0 +1,73 @@
+"""A pipeline's switches."""
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from service.domain.errors import Refused
+from service.domain.model import Toggles
+from service.domain.toggles import DESCRIPTIONS, change, from_json, to_json
+
+
+def test_every_switch_is_described_and_can_be_changed() -> None:
+    names = {field.name for field in fields(Toggles)}
+    assert set(DESCRIPTIONS) == names
+    assert all(text.endswith(".") for text in DESCRIPTIONS.values())
+    assert change(Toggles(), to_json(Toggles())) == Toggles()
+
+
+def test_a_change_leaves_the_rest() -> None:
+    changed = change(
+        Toggles(drafts=False),
+        {"review_apps": True, "stale_days": 30, "base_name": "acme", "required_contexts": [" build ", "build", "lint"]},
+    )
+    assert changed == Toggles(
+        drafts=False, review_apps=True, stale_days=30, base_name="acme", required_contexts=("build", "lint")
+    )
+
+
+def test_whole_seconds_and_no_base_name_are_fine() -> None:
+    assert change(Toggles(), {"settle_seconds": 5, "base_name": None}) == Toggles(settle_seconds=5.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"review_apps": "yes"}, "review_apps: expected true or false"),
+        ({"wait_for_ci": 1}, "wait_for_ci: expected true or false"),
+        ({"stale_days": 0}, "stale_days: expected a whole number from 1 to 30"),
+        ({"stale_days": 31}, "stale_days: expected a whole number from 1 to 30"),
+        ({"stale_days": True}, "stale_days: expected a whole number from 1 to 30"),
+        ({"stale_days": "5"}, "stale_days: expected a whole number from 1 to 30"),
+        ({"max_review_apps": -1}, "max_review_apps: expected a whole number from 0 to 1000"),
+        ({"settle_seconds": "30"}, "settle_seconds: expected seconds from 0 to 3600"),
+        ({"gate_seconds": float("nan")}, "gate_seconds: expected seconds from 0 to 86400"),
+        ({"gate_seconds": 10}, "settle_seconds: cannot be longer than gate_seconds"),
+        ({"base_name": 5}, "base_name: expected text"),
+        ({"base_name": "Acme"}, "base_name: must be at most 30 characters"),
+        ({"required_contexts": "build"}, "required_contexts: expected a list of names"),
+        ({"ignored_contexts": ["a", ""]}, "ignored_contexts: expected a list of names"),
+        ({"ignored_contexts": ["a"] * 101}, "ignored_contexts: expected at most 100 names"),
+        ({"required_contexts": ["a"], "ignored_contexts": ["a"]}, "ignored_contexts: a is required as well"),
+        ({"stale_day": 5}, "stale_day: there is no such setting; there are review_apps, "),
+    ],
+    ids=str,
+)
+def test_a_mistake_names_its_field(changes: dict[str, Any], text: str) -> None:
+    with pytest.raises(Refused) as refused:
+        change(Toggles(), changes)
+    assert refused.value.message.startswith(text)
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    with pytest.raises(Refused) as refused:
+        change(Toggles(), {"drafts": 0, "stale_days": 99, "nonsense": 1})
+    assert len(refused.value.message.splitlines()) == 3
+
+
+def test_what_was_kept_comes_back_and_what_is_no_longer_known_is_left_out() -> None:
+    toggles = Toggles(review_apps=True, ignored_contexts=("slow",), base_name="acme")
+    assert from_json(to_json(toggles)) == toggles
+    assert from_json({"review_apps": True, "from_a_later_version": 1}) == Toggles(review_apps=True)
+    assert to_json(toggles)["ignored_contexts"] == ["slow"]
