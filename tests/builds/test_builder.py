@@ -271,6 +271,19 @@ async def test_a_build_is_taken_up_by_name_after_its_worker_was_killed(site: Sit
     assert (await site.slug(built) / "when").exists()
 
 
+async def test_a_build_whose_sandbox_was_lost_starts_from_a_fresh_tree(site: Site) -> None:
+    script = "test ! -e half && touch half && sleep 1"
+    order = await site.order(site.repository.commit(node_app(scripts={"build": script, "start": "x"})))
+    first = asyncio.create_task(build(order, workshop=site.workshop, log=Lines()))
+    half = site.workshop.data / "builds" / order.name / "app/half"
+    await until(half.exists)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    await site.sandbox.forget(order.name)
+    built = await build(order, workshop=site.workshop, log=Lines())
+    assert (await site.slug(built) / "half").exists()
+
+
 async def test_what_dead_builds_left_is_swept_and_live_ones_are_not(site: Site) -> None:
     for name in ("dead", "alive"):
         (site.workshop.data / "builds" / name / "app").mkdir(parents=True)

@@ -130,3 +130,18 @@ async def test_the_loop_goes_on_while_a_slug_is_packed(store: SlugStore, tmp_pat
         longest, last = max(longest, time.monotonic() - last), time.monotonic()
     await packing
     assert longest < 1.0
+
+
+async def test_what_killed_processes_left_is_tidied_away_when_it_is_old(
+    store: SlugStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = await store.add(tree(tmp_path / "a"), trust=Trust.OWN)
+    shelf = tmp_path / "data/slugs/own"
+    (shelf / ".new-tree/x").mkdir(parents=True)
+    (shelf / ".new-blob").touch()
+    await store.tidy()
+    assert len(list(shelf.iterdir())) == 4
+    later = time.time() + 2 * 24 * 3600
+    monkeypatch.setattr(time, "time", lambda: later)
+    await store.tidy()
+    assert {path.name for path in shelf.iterdir()} == {blob.sha256, f"{blob.sha256}.tar.zst"}

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from service.domain.errors import Refused, Transient
 from service.domain.model import Sha, Trust
@@ -199,6 +201,52 @@ async def test_a_damaged_mirror_is_made_anew(source: Source, remote: Remote, rep
     sha = repository.commit({"x": "3"})
     await source.fetch(remote, sha, trust=OWN)
     assert await source.read_file(REPOSITORY, sha, "x", trust=OWN) == "3"
+
+
+async def test_damage_found_while_reading_heals_with_the_next_fetch(
+    source: Source, remote: Remote, repository: Repository, tmp_path: Path
+) -> None:
+    sha = repository.commit({"x": "1"})
+    await source.fetch(remote, sha, trust=OWN)
+    blob = git(repository.path, "rev-parse", f"{sha}:x")
+    loose = source.mirror(REPOSITORY, OWN) / "objects" / blob[:2] / blob[2:]
+    loose.chmod(0o644)
+    loose.write_bytes(b"")
+    with pytest.raises(Transient):
+        await source.export(REPOSITORY, sha, tmp_path / "first", trust=OWN)
+    await source.fetch(remote, sha, trust=OWN)
+    await source.export(REPOSITORY, sha, tmp_path / "second", trust=OWN)
+    assert (tmp_path / "second/x").read_text() == "1"
+
+
+async def test_a_lock_that_a_killed_git_left_does_not_stay_in_the_way(
+    source: Source, remote: Remote, repository: Repository
+) -> None:
+    await source.fetch(remote, repository.commit({"x": "1"}), trust=OWN)
+    sha = repository.commit({"x": "2"})
+    (source.mirror(REPOSITORY, OWN) / f"refs/towpath/{sha}.lock").touch()
+    await source.fetch(remote, sha, trust=OWN)
+    assert await source.read_file(REPOSITORY, sha, "x", trust=OWN) == "2"
+
+
+@pytest.mark.parametrize(("status", "error"), [(404, Refused), (403, Refused), (401, Refused), (500, Transient)])
+async def test_a_server_sees_the_token_in_a_header_and_its_answer_is_understood(
+    tmp_path: Path, status: int, error: type[Exception]
+) -> None:
+    seen: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append(request.headers.get("Authorization", ""))
+        return web.Response(status=status, headers={"WWW-Authenticate": "Basic"} if status == 401 else {})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as server:
+        remote = Remote(repository_id=1, url=str(server.make_url("/o/r.git")), token=TOKEN)
+        with pytest.raises(error) as raised:
+            await Source(data=tmp_path).fetch(remote, Sha("1" * 40), trust=OWN)
+    assert seen[0] == "basic eC1hY2Nlc3MtdG9rZW46Z2hzX2NhbmFyeXNlY3JldA=="
+    assert TOKEN not in str(raised.value)
 
 
 async def test_many_fetches_at_once_all_succeed(source: Source, remote: Remote, repository: Repository) -> None:

@@ -31,6 +31,7 @@ from workers.platforms.base import Bind, Limits, Log, Network, SandboxRun, Sandb
 log = structlog.get_logger()
 
 TIMED_OUT = 124
+INTERRUPTED = 75
 BUILD_LIMITS = Limits(memory_mb=2048, cpus=2.0, pids=1024, disk_mb=4096)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -157,11 +158,14 @@ async def build(order: Order, *, workshop: Workshop, log: Log) -> BuiltSlug:
     bench = workshop.bench(order.name)
     # Without its tree a build was killed after packing; it starts over and comes to the same slug.
     if not await asyncio.to_thread(lambda: bench.ready.exists() and bench.app.exists()):
-        await discard(order.name, workshop=workshop)
-        await log.write(f"-----> Building on the {order.stack} stack\n")
-        await _prepare(order, bench, workshop)
+        await _prepare(order, bench, workshop, log)
+    tail = Tail(log=log)
+    code = await workshop.sandbox.sandboxed(order.name, _run(order, bench, workshop), log=tail)
+    if code == INTERRUPTED:
+        await _prepare(order, bench, workshop, log)
+        code = await workshop.sandbox.sandboxed(order.name, _run(order, bench, workshop), log=tail)
     try:
-        await _compile(order, bench, workshop, log)
+        await _check(code, order, bench, tail)
         built = await _finish(order, bench, workshop, log)
     except Refused:
         await _put_away(order, bench, workshop)
@@ -183,9 +187,12 @@ async def sweep(workshop: Workshop, *, alive: Collection[str]) -> None:
         if directory.name not in alive:
             await discard(directory.name, workshop=workshop)
             log.info("dead build swept", build=directory.name)
+    await workshop.slugs.tidy()
 
 
-async def _prepare(order: Order, bench: Bench, workshop: Workshop) -> None:
+async def _prepare(order: Order, bench: Bench, workshop: Workshop, log: Log) -> None:
+    await discard(order.name, workshop=workshop)
+    await log.write(f"-----> Building on the {order.stack} stack\n")
     await runtimes.ensure(workshop.data)
     await asyncio.to_thread(_lay_out, bench, order.build_config)
     await workshop.source.export(order.repository_id, order.sha, bench.app, trust=order.trust, root=order.root)
@@ -217,9 +224,7 @@ def _procfile(app: Path) -> dict[str, str]:
     return parse_procfile(text) if text is not None else {}
 
 
-async def _compile(order: Order, bench: Bench, workshop: Workshop, log: Log) -> None:
-    tail = Tail(log=log)
-    code = await workshop.sandbox.sandboxed(order.name, _run(order, bench, workshop), log=tail)
+async def _check(code: int, order: Order, bench: Bench, tail: Tail) -> None:
     if code == TIMED_OUT:
         # Stopped anywhere, so not to be trusted by the next build.
         await asyncio.to_thread(shutil.rmtree, bench.cache, ignore_errors=True)

@@ -109,6 +109,6 @@ def default_process_types(release: str) -> dict[str, str]:
             command = command.strip()
             if len(command) > 1 and command[0] == command[-1] and command[0] in "'\"":
                 command = command[1:-1]
-            if _PROCESS.fullmatch(name.strip("'\"")) and command:
+            if _PROCESS.fullmatch(name.strip("'\"")) and command.isprintable() and command:
                 types[name.strip("'\"")] = command
     return types

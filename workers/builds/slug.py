@@ -14,6 +14,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -30,6 +31,7 @@ log = structlog.get_logger()
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 1 << 20
+_LEFT_OVER = 24 * 3600
 _PACK = (
     *("tar", "--create", "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner"),
     *("--format=posix", "--hard-dereference", "--no-xattrs", "--no-acls", "--no-selinux"),
@@ -81,6 +83,11 @@ class SlugStore:
         """Remove both forms; gone already is fine. Only the caller knows whether a slug is still needed."""
         await asyncio.to_thread(self.blob(trust, sha256).unlink, missing_ok=True)
         await asyncio.to_thread(_discard, self._shelf(trust) / sha256)
+
+    async def tidy(self) -> None:
+        """Delete what killed processes left half-made or half-deleted a day ago or longer."""
+        for trust in Trust:
+            await asyncio.to_thread(_tidy, self._shelf(trust))
 
     def _shelf(self, trust: Trust) -> Path:
         return self.data / "slugs" / trust.value
@@ -181,3 +188,13 @@ def _discard(tree: Path, _place: Path | None = None) -> None:
     with suppress(FileNotFoundError):
         tree.rename(gone)
         shutil.rmtree(gone)
+
+
+def _tidy(shelf: Path) -> None:
+    for path in (*shelf.glob(".new-*"), *shelf.glob(".gone-*")):
+        if time.time() - path.lstat().st_ctime < _LEFT_OVER:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

@@ -29,11 +29,10 @@ SOURCE_LIMIT = 2 * 1024**3
 
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _MISSING = ("not our ref", "couldn't find remote ref", "no such remote ref", "unadvertised object")
-_DENIED = ("authentication failed", "could not read username", "repository not found", "returned error: 403")
-_CORRUPT = (
-    *("not a git repository", "bad object", "is corrupt", "is empty", "unable to read", "inflate:"),
-    *("does not match index", "packfile", "bad tree", "bad config", "unable to parse", "missing blob"),
-)
+_DENIED = ("authentication failed", "could not read username", "' not found", "returned error: 403")
+_LOCKED = (".lock': file exists",)
+_DAMAGED = ("is corrupt", "is empty", "inflate:", "unable to read", "packfile", "does not match index")
+_CORRUPT = (*_DAMAGED, "not a git repository", "bad object", "bad tree", "bad config", "unable to parse")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +95,7 @@ class Source:
             done = await self.git("rev-parse", "--verify", "--end-of-options", f"{sha}^{{tree}}", at=mirror)
         else:
             done = await self.git("ls-tree", "-z", "--full-tree", sha, "--", root, at=mirror)
-        self._raise_unreadable(done, sha)
+        await self._require(done, mirror, sha)
         fields = done.stdout.partition(b"\t")[0].split()
         if root and (len(fields) != 3 or fields[1] != b"tree"):
             raise Refused(f"the root directory {root} is not a directory at {sha[:7]}")
@@ -108,7 +107,7 @@ class Source:
         """Return the text of a regular file of the commit, None if there is none; anything odd is `Refused`."""
         mirror = self.mirror(repository_id, _checked(sha, trust))
         done = await self.git("ls-tree", "-z", "-l", "--full-tree", sha, "--", _root(path), at=mirror)
-        self._raise_unreadable(done, sha)
+        await self._require(done, mirror, sha)
         if not done.stdout:
             return None
         mode, kind, blob, size = done.stdout.partition(b"\t")[0].decode().split()
@@ -118,7 +117,7 @@ class Source:
             raise Refused(f"{path} is not a file")
         check_size(path, int(size), limit)
         content = await self.git("cat-file", "blob", blob, at=mirror)
-        self._raise_unreadable(content, sha)
+        await self._require(content, mirror, sha)
         return as_text(path, content.stdout)
 
     async def export(self, repository_id: int, sha: Sha, dest: Path, *, trust: Trust, root: str = "") -> None:
@@ -127,7 +126,7 @@ class Source:
         mirror = self.mirror(repository_id, trust)
         with tempfile.NamedTemporaryFile(dir=dest.parent, suffix=".tar") as tar:
             done = await self.git("archive", "--format=tar", tree, at=mirror, stdout=tar, seconds=300)
-            self._raise_unreadable(done, sha)
+            await self._require(done, mirror, sha)
             await archive.unpack(Path(tar.name), dest, max_bytes=SOURCE_LIMIT)
 
     async def clone(self, url: str, dest: Path) -> str:
@@ -181,6 +180,10 @@ class Source:
         """Fetch one refspec; a mirror that turns out damaged is thrown away and begun anew, once."""
         await self._ready(mirror)
         done = await self._fetch_once(mirror, remote, refspec)
+        if done.code and _says(done, _LOCKED):
+            # Left by a git that was killed: whoever is here holds our own lock, so nobody else is at work.
+            await asyncio.to_thread(_remove_locks, mirror)
+            done = await self._fetch_once(mirror, remote, refspec)
         if done.code and _says(done, _CORRUPT):
             log.warning("mirror damaged, fetched anew", mirror=mirror.name, cause=done.cause)
             await asyncio.to_thread(shutil.rmtree, mirror)
@@ -208,9 +211,15 @@ class Source:
             raise Transient(f"no mirror could be made: {done.cause}")
         await asyncio.to_thread(_deploy_everything, mirror)
 
-    def _raise_unreadable(self, done: Finished, sha: Sha) -> None:
-        if done.code:
-            raise Transient(f"commit {sha[:7]} could not be read: {done.cause}")
+    async def _require(self, done: Finished, mirror: Path, sha: Sha) -> None:
+        """Raise `Transient` unless git could read; a damaged mirror is put away, so that the next fetch is whole."""
+        if not done.code:
+            return
+        if _says(done, _DAMAGED):
+            async with exclusive(mirror.with_suffix(".lock")):
+                await asyncio.to_thread(shutil.rmtree, mirror, ignore_errors=True)
+            log.warning("mirror damaged, put away", mirror=mirror.name, cause=done.cause)
+        raise Transient(f"commit {sha[:7]} could not be read: {done.cause}")
 
 
 def as_text(path: str, content: bytes) -> str:
@@ -253,6 +262,11 @@ def _deploy_everything(mirror: Path) -> None:
     info = mirror / "info"
     info.mkdir(exist_ok=True)
     (info / "attributes").write_text("* -export-ignore -export-subst\n")
+
+
+def _remove_locks(mirror: Path) -> None:
+    for lock in mirror.rglob("*.lock"):
+        lock.unlink(missing_ok=True)
 
 
 def _says(done: Finished, signs: Sequence[str]) -> bool:

@@ -19,6 +19,9 @@ fail() {
   exit 1
 }
 
+# A run that was lost in the middle (the machine went down) left half a tree; 75 asks for a fresh one.
+mkdir "$out/started" 2>/dev/null || exit 75
+
 # Packaging may lose the executable bit of scripts.
 call() { if [ -x "$1" ]; then "$@"; else bash "$@"; fi; }
 
