@@ -27,11 +27,13 @@ from service.domain.review_rules import (
     ASKED,
     BY_PERSON,
     CLOSED,
+    CONFIRM,
     DRAFT,
     MOVED,
     OVER,
     STALE,
     SWITCHED_OFF,
+    brakes,
     obstacle,
     over_cap,
     stale_at,
@@ -43,6 +45,7 @@ from service.domain.review_view import ReviewView, Target
 __all__ = ["ReviewView", "plan"]
 
 _LOST_RING: Final = timedelta(minutes=1)
+_BRAKE: Final = timedelta(minutes=10)
 
 
 def plan(view: ReviewView) -> tuple[Decision, ...]:
@@ -223,6 +226,8 @@ def _idle(view: ReviewView, done: str) -> Decision:
     if view.now < ends:
         return Wait(reason=done, until=ends)
     reason = f"{STALE} {view.pipeline.toggles.stale_days} days"
+    if brakes(live=view.live_review_apps, inferred_this_hour=view.inferred_this_hour):
+        return Wait(reason=f"{CONFIRM} ({reason})", until=view.now + _BRAKE)
     return Request(app_id=app.id, work=Destroy(ordered=False, reason=reason), reason=reason)
 
 

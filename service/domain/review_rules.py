@@ -11,6 +11,7 @@ SWITCHED_OFF: Final = "review apps are switched off"
 MOVED: Final = "the pipeline is no longer connected to this repository"
 BY_PERSON: Final = "a person took it away"
 STALE: Final = "no deploy for"
+CONFIRM: Final = "destroy pending: confirm"
 OVER_CAP: Final = "over the cap"
 ASKED: Final = "a person asked for it"
 FORK: Final = "fork: needs approval of this commit by someone with write access"
@@ -44,6 +45,11 @@ def over_cap(toggles: Toggles, *, live: int, ahead: int) -> str:
     if not toggles.max_review_apps or live + ahead < toggles.max_review_apps:
         return ""
     return f"{OVER_CAP} of {toggles.max_review_apps} review apps, {ahead} waiting before it"
+
+
+def brakes(*, live: int, inferred_this_hour: int) -> bool:
+    """Whether too many apps left because we inferred it: one wrong inference must not sweep a pipeline empty."""
+    return inferred_this_hour >= max(3, (live + inferred_this_hour) // 2)
 
 
 def stays_away(review: ReviewApp, sha: Sha) -> bool:

@@ -1,5 +1,6 @@
 """What becomes of a pull request's review app, situation by situation."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +21,18 @@ from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import NO_SHA, AppState, RepositoryId, RequestState, ReviewState, Sha, Toggles, Trust
 from service.domain.review_apps import ReviewView, plan
-from service.domain.review_rules import BOT, BY_PERSON, CLOSED, DRAFT, FORK, MANUAL, MOVED, OVER_CAP, SWITCHED_OFF
+from service.domain.review_rules import (
+    BOT,
+    BY_PERSON,
+    CLOSED,
+    DRAFT,
+    FORK,
+    MANUAL,
+    MOVED,
+    OVER_CAP,
+    SWITCHED_OFF,
+    brakes,
+)
 from tests.domain.things import (
     NOW,
     ON,
@@ -634,6 +646,24 @@ REFUSALS = [
 def test_refused(view: ReviewView, text: str) -> None:
     with pytest.raises(Refused, match=text):
         plan(view)
+
+
+def test_many_idle_apps_do_not_leave_at_once() -> None:
+    idle = live_view(pipeline=TIDY, review=review(**OLD), live_review_apps=10)
+    assert plan(replace(idle, inferred_this_hour=5)) == (destroyed(STALE_TEXT, ordered=False),)
+    assert plan(replace(idle, inferred_this_hour=10, live_review_apps=5)) == (
+        Wait(reason=f"destroy pending: confirm ({STALE_TEXT})", until=NOW + timedelta(minutes=10)),
+    )
+    closed = replace(idle, inferred_this_hour=99, pull_request=of(state="closed"))
+    assert plan(closed) == (destroyed(CLOSED),)
+
+
+@pytest.mark.parametrize(
+    ("live", "inferred", "stops"),
+    [(1, 0, False), (1, 2, False), (0, 3, True), (10, 4, False), (5, 5, True), (100, 3, False)],
+)
+def test_the_brake_lets_three_or_half_leave_in_an_hour(live: int, inferred: int, stops: bool) -> None:
+    assert brakes(live=live, inferred_this_hour=inferred) is stops
 
 
 def branch_view(**changes: Any) -> ReviewView:
