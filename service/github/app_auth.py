@@ -223,6 +223,17 @@ class AppTokens:
         return reply.read(_Issued).token
 
 
+def credentials(settings: Settings, transport: Transport) -> Credentials:
+    """As configured: a GitHub App, a token, or nothing but public repositories."""
+    if settings.github_app_id and settings.github_private_key_file:
+        return AppTokens.load(
+            transport=transport, app_id=settings.github_app_id, key_file=settings.github_private_key_file
+        )
+    if settings.github_app_id or settings.github_private_key_file:
+        raise Refused("a GitHub App needs both TOWPATH_GITHUB_APP_ID and TOWPATH_GITHUB_PRIVATE_KEY_FILE")
+    return FixedToken(settings.github_token)
+
+
 def _name(repository: Repository) -> str:
     return str(repository.id or repository.full_name)
 

@@ -1,12 +1,14 @@
 """Speaking to GitHub: tokens, limits, broken answers, and addresses that are not GitHub's."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from service.domain.errors import Refused, Transient
 from service.domain.model import Repository, RepositoryId
-from service.github.app_auth import AppTokens, Purpose
+from service.github.app_auth import AppTokens, FixedToken, Purpose, credentials
+from service.settings import Settings
 from tests.github.conftest import repository_of
 
 # Tokens ---------------------------------------------------------------------------------------------
@@ -73,6 +75,21 @@ async def test_a_repository_without_the_app_is_refused_by_name(edge):
 def test_credentials_that_cannot_work_are_refused_at_the_start(edge, app_id, key):
     with pytest.raises(Refused, match="TOWPATH_GITHUB_"):
         AppTokens(transport=edge.transport, app_id=app_id, private_key=key)
+
+
+def test_settings_choose_between_an_app_a_token_and_nothing(edge, tmp_path):
+    key = tmp_path / "app.pem"
+    key.write_text(edge.sim.private_key_pem)
+    plain = Settings(data=tmp_path)
+    assert credentials(plain, edge.transport).app_id == 0
+    assert isinstance(credentials(replace(plain, github_token="ghp_x"), edge.transport), FixedToken)
+    app = replace(plain, github_app_id="4711", github_private_key_file=key)
+    assert credentials(app, edge.transport).app_id == 4711
+    for half in (replace(app, github_app_id=""), replace(app, github_private_key_file=None)):
+        with pytest.raises(Refused, match="both"):
+            credentials(half, edge.transport)
+    with pytest.raises(Refused, match="cannot be read"):
+        credentials(replace(app, github_private_key_file=tmp_path / "none"), edge.transport)
 
 
 async def test_a_personal_token_works_without_an_app(edge, shop):

@@ -7,7 +7,8 @@ import pytest
 
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import RepositoryId, Sha
-from service.github.events import (
+from service.github.events import parse
+from service.github.hints import (
     BranchTouched,
     CheckRunRequested,
     CommitTouched,
@@ -17,7 +18,6 @@ from service.github.events import (
     InstallationTouched,
     PullRequestTouched,
     RepositoryTouched,
-    parse,
 )
 from tests.github.examples import ODD_VALUES, all_examples, example, mutations
 

@@ -20,7 +20,8 @@ import structlog
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from service.github.events import Hint, Ignored, parse
+from service.github.events import parse
+from service.github.hints import Hint, Ignored
 from service.store import deliveries
 from service.store.database import Database
 from service.store.deliveries import Inbox

@@ -1,0 +1,110 @@
+"""What a webhook may tell, in our words: facts grown stale, a value with an order of its own, and what it touches."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum, unique
+
+from service.domain.facts import FactKey, PullRequest
+from service.domain.model import Repository, RepositoryId, Sha
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullRequestTouched:
+    """Something about a pull request changed."""
+
+    repository_id: RepositoryId
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BranchTouched:
+    """A branch was made, moved or deleted."""
+
+    repository_id: RepositoryId
+    branch: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitTouched:
+    """A commit's CI signals changed, or a merge queue waits for our check on it."""
+
+    repository_id: RepositoryId
+    sha: Sha
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoryTouched:
+    """A repository was renamed, moved, archived, given another default branch, or is `gone` from our reach."""
+
+    repository_id: RepositoryId
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallationTouched:
+    """An installation of our App changed."""
+
+    installation_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckRunRequested:
+    """A button of our check was pressed: `identifier` is the action's, or `rerequest`. The presser is unchecked."""
+
+    repository_id: RepositoryId
+    sha: Sha
+    identifier: str
+    external_id: str
+    login: str
+
+
+Touched = (
+    PullRequestTouched | BranchTouched | CommitTouched | RepositoryTouched | InstallationTouched | CheckRunRequested
+)
+
+
+@unique
+class InstallationState(StrEnum):
+    """What an installation event leaves behind."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallationChange:
+    """An installation and the repositories that it gained and lost, as (id, full name)."""
+
+    id: int
+    account: str
+    state: InstallationState
+    added: tuple[tuple[RepositoryId, str], ...] = ()
+    removed: tuple[RepositoryId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A value with an order of its own: taken only when `ordered_at` is strictly newer, else the fact is stale."""
+
+    fact: FactKey
+    value: PullRequest
+    ordered_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hint:
+    """What a delivery tells."""
+
+    repository: Repository | None = None
+    installation: InstallationChange | None = None
+    stale: tuple[FactKey, ...] = ()
+    values: tuple[Seen, ...] = ()
+    touched: tuple[Touched, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ignored:
+    """Nothing to do, and why."""
+
+    reason: str
