@@ -3,6 +3,7 @@
 Use it from any test package: `from tests.github_contract.fixtures import github, octokit` in a conftest.
 """
 
+import functools
 import os
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
@@ -14,6 +15,7 @@ import jwt
 import pytest
 
 from service.demo.github_sim import GitHubSim, Repository, running
+from service.demo.simulator.tokens import Keys
 from tests.github_contract.validation import (
     EXAMPLES,
     NPM,
@@ -87,10 +89,19 @@ def octokit() -> Path:
     pytest.skip(text)
 
 
+@functools.cache
+def app_key() -> str:
+    """One App key for all tests: making an RSA key takes longer than most tests."""
+    return Keys.create(0).private_key_pem
+
+
 @pytest.fixture
 async def github(tmp_path: Path, octokit: Path) -> AsyncIterator[GitHub]:
     """A running simulated GitHub; the test fails if anybody broke GitHub's contract while it ran."""
-    sim = GitHub(tmp_path / "github")
+    data = tmp_path / "github"
+    data.mkdir()
+    (data / "app.pem").write_text(app_key())
+    sim = GitHub(data, keep_key=True)
     sim.violations = Violations()
     sim.sender.watchers.append(webhook_validation(sim.violations))
 

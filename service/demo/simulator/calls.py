@@ -97,8 +97,8 @@ class Call:
     def paged(self, items: Sequence[Any], wrap: str | None = None, **extra: Any) -> Answer:
         """One page of a list, with Link headers; `wrap` puts it below that key beside `total_count`."""
         query = self.request.query
-        size = min(100, max(1, _whole(query.get("per_page"), 30)))
-        page = max(1, _whole(query.get("page"), 1))
+        size = min(100, max(1, whole(query.get("per_page"), 30)))
+        page = max(1, whole(query.get("page"), 1))
         last = max(1, math.ceil(len(items) / size))
         shown = list(items[(page - 1) * size : page * size])
         wanted = {"next": page + 1, "last": last} if page < last else {}
@@ -131,5 +131,6 @@ class Route:
     needs: str
 
 
-def _whole(text: str | None, default: int) -> int:
+def whole(text: str | None, default: int) -> int:
+    """A number from a query, the default if it is none."""
     return int(text) if text and text.isdigit() else default

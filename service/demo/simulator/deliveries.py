@@ -93,7 +93,7 @@ class Sender:
 
     async def start(self) -> None:
         """Begin to send."""
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self.timeout))
+        self._session = aiohttp.ClientSession()
         self._spawn(self._run())
 
     async def stop(self) -> None:
@@ -152,10 +152,6 @@ class Sender:
         async with asyncio.timeout(seconds):
             await self._idle.wait()
 
-    def release(self) -> None:
-        """Let the sender look again, after `hold` or an outage was switched off."""
-        self._wake.set()
-
     def _queue(self, delivery: Delivery) -> None:
         self.log.append(delivery)
         self._waiting.append(delivery)
@@ -177,15 +173,17 @@ class Sender:
 
     async def _run(self) -> None:
         while True:
-            self._wake.clear()
-            if not self._waiting or self._chaos.webhooks.hold or self._chaos.outage:
+            if self._chaos.webhooks.hold or self._chaos.outage:
+                await asyncio.sleep(0.02)
+            elif not self._waiting:
+                self._wake.clear()
                 await self._wake.wait()
-                continue
-            if self._chaos.webhooks.reorder > 1:
-                # A shuffle needs several at once: leave the next ones a moment to arrive.
-                await asyncio.sleep(0.05)
-            for delivery in self._take():
-                await self._one(delivery)
+                if self._chaos.webhooks.reorder > 1:
+                    # A shuffle needs several at once: leave the next ones a moment to arrive.
+                    await asyncio.sleep(0.05)
+            else:
+                for delivery in self._take():
+                    await self._one(delivery)
 
     def _take(self) -> list[Delivery]:
         width = max(1, self._chaos.webhooks.reorder)
@@ -228,7 +226,11 @@ class Sender:
         began = loop.time()
         try:
             async with self._session.post(
-                self.url, data=body, headers=delivery.request_headers, allow_redirects=False
+                self.url,
+                data=body,
+                headers=delivery.request_headers,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=self.timeout),
             ) as answer:
                 delivery.response_body = (await answer.text(errors="replace"))[:4096]
                 delivery.response_headers = dict(answer.headers)

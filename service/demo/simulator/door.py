@@ -89,7 +89,6 @@ class Door:
             setattr(chaos.webhooks, name, value)
         if answer is not None:
             chaos.answer(**answer)
-        self.sim.sender.release()
 
     def _shown(self, repo: Repository | None, value: Any) -> Any:
         site = self.sim.site

@@ -47,15 +47,30 @@ class PullActions(RepositoryActions):
         return pull
 
     async def head_moved(self, repo: Repository, branch: str, before: str, after: str, by: Account) -> None:
-        """A push to a pull request's head: `refs/pull/N/head` follows, `synchronize` is sent."""
+        """A branch moved: pull requests from it follow, those into it may be merged by that."""
         for base in tuple(self.repositories.values()):
-            for pull in tuple(base.pulls.values()):
-                if pull.head_repository is not repo or pull.head_ref != branch or pull.state == "closed":
-                    continue
-                pull.head_sha = after
-                pull.base_sha = (await self.git.branches(base.id)).get(pull.base_ref, pull.base_sha)
-                await self._take_head(base, pull)
-                self._tell(base, pull, "synchronize", by, before=before, after=after)
+            for pull in [one for one in base.pulls.values() if one.state == "open"]:
+                if pull.head_repository is repo and pull.head_ref == branch:
+                    await self._follow(base, pull, before, after, by)
+                elif base is repo and pull.base_ref == branch and after != ZERO:
+                    await self._notice_merge(base, pull, after, by)
+
+    async def _follow(self, base: Repository, pull: Pull, before: str, after: str, by: Account) -> None:
+        """`refs/pull/N/head` follows its branch (`synchronize`); a deleted branch closes."""
+        if after == ZERO:
+            self.close_pull(base, pull.number, by=by.login)
+            return
+        pull.head_sha = after
+        pull.base_sha = (await self.git.branches(base.id)).get(pull.base_ref, pull.base_sha)
+        await self._take_head(base, pull)
+        self._tell(base, pull, "synchronize", by, before=before, after=after)
+
+    async def _notice_merge(self, repo: Repository, pull: Pull, tip: str, by: Account) -> None:
+        """Pushing a pull request's commits to its base by hand counts as merging it."""
+        if await self.git.merge_base(repo.id, pull.head_sha, tip) == pull.head_sha:
+            pull.state, pull.merge_commit_sha, pull.merged_by = "closed", tip, by
+            pull.merged_at = pull.closed_at = self.now()
+            self._tell(repo, pull, "closed", by)
 
     async def merge_pull(self, repo: RepositoryName, number: int, *, by: str = "", delete_branch: bool = False) -> str:
         """Merge with a merge commit; sends `pull_request.closed` and `push`; returns the commit's sha."""

@@ -7,13 +7,14 @@ from typing import Any, Literal
 
 from service.demo.simulator import git_diff, payloads
 from service.demo.simulator.git_store import ZERO, Commit
-from service.demo.simulator.state import Account, CheckSuite, Installation, Repository, RequiredCheck
-from service.demo.simulator.world import PERMISSIONS, RepositoryName, World
+from service.demo.simulator.installation_actions import InstallationActions
+from service.demo.simulator.state import Account, CheckSuite, Repository, RequiredCheck
+from service.demo.simulator.world import RepositoryName
 
 Files = Mapping[str, str | bytes | None]
 
 
-class RepositoryActions(World):
+class RepositoryActions(InstallationActions):
     """Repositories and pushes."""
 
     async def create_repo(
@@ -25,41 +26,29 @@ class RepositoryActions(World):
         default_branch: str = "master",
         private: bool = False,
         installed: bool = True,
+        hooked: bool = False,
         kind: Literal["User", "Organization"] = "Organization",
         message: str = "First commit",
     ) -> Repository:
         """Create `owner/name`, with a first commit if files are given, and our App installed on it.
 
-        Sends `repository.created`, and `push` for the first commit.
+        Sends what GitHub sends then: `installation.created` or `installation_repositories.added`,
+        `repository.created`, and `push`. Not installed, nothing is sent unless it has a hook of its own.
         """
         owner_name, _, name = full_name.partition("/")
         owner, now = self.account(owner_name, kind), self.now()
         repo = Repository(
-            id=self.next_id(), owner=owner, name=name, default_branch=default_branch, private=private,
+            id=self.next_id(), owner=owner, name=name, default_branch=default_branch, private=private, hooked=hooked,
             created_at=now, updated_at=now, pushed_at=now,
         )  # fmt: skip
         await self.git.create(repo.id, default_branch)
         self.repositories[repo.id] = repo
-        if installed and self.installation_of(repo) is None:
-            self.add_to_installation(repo)
+        if installed:
+            self.cover(repo)
         self.emit("repository", repo, {"action": "created"}, owner)
         if files is not None or directory is not None:
             await self.push(repo, default_branch, files or {}, directory=directory, message=message, by=owner_name)
         return repo
-
-    def add_to_installation(self, repo: Repository) -> Installation:
-        """Cover a repository by its owner's installation, made when new, without an event."""
-        for one in self.installations.values():
-            if one.account.id == repo.owner.id:
-                if one.repository_ids is not None:
-                    one.repository_ids.add(repo.id)
-                return one
-        made = Installation(
-            id=self.next_id(), account=repo.owner, created_at=self.now(),
-            permissions=dict(PERMISSIONS), repository_ids={repo.id},
-        )  # fmt: skip
-        self.installations[made.id] = made
-        return made
 
     async def fork(self, repo: RepositoryName, owner: str) -> Repository:
         """Fork a repository for a user; our App is not installed on the fork."""
@@ -140,9 +129,10 @@ class RepositoryActions(World):
             self.site, repo, ref=ref, before=before, after=after, forced=forced, commits=commits, head=head, pusher=by
         )
         self.emit("push", repo, body, by)
-        if ref.startswith("refs/heads/") and after != ZERO:
+        if ref.startswith("refs/heads/"):
             branch = ref.removeprefix("refs/heads/")
-            await self._own_suite(repo, branch, before, after, by)
+            if after != ZERO:
+                await self._own_suite(repo, branch, before, after, by)
             await self.head_moved(repo, branch, before, after, by)
 
     async def head_moved(self, repo: Repository, branch: str, before: str, after: str, by: Account) -> None:

@@ -38,7 +38,7 @@ class Rest:
             key, answer = "", Answer()
             try:
                 caller = self._caller(request)
-                key = caller.key
+                key = _account_of(caller)
                 self._count(key, route)
                 answer = await route.handler(await self._call(route, request, caller))
             except BadCredentials as error:
@@ -63,7 +63,9 @@ class Rest:
                 raise Problem(400, "Problems parsing JSON") from None
             if not isinstance(body, dict):
                 raise Problem(400, "Body should be a JSON object")
-        return Call(sim=self.sim, request=request, caller=caller, body=body, limits=self.limits(caller.key), found=repo)
+        return Call(
+            sim=self.sim, request=request, caller=caller, body=body, limits=self.limits(_account_of(caller)), found=repo
+        )
 
     def _allowed(self, route: Route, caller: Caller) -> None:
         if route.needs == "none":
@@ -157,6 +159,11 @@ class Rest:
         if not text:
             return web.Response(status=answer.status, headers=headers)
         return web.Response(status=answer.status, headers=headers, text=text, content_type="application/json")
+
+
+def _account_of(caller: Caller) -> str:
+    """Whose rate limit is used up: an installation's tokens share one."""
+    return caller.key if caller.installation is None else f"installation {caller.installation.id}"
 
 
 def problem_headers(problem: Problem) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from service.demo.simulator import shapes
-from service.demo.simulator.calls import Answer, Call, Problem, Route, forbidden, not_found
+from service.demo.simulator.calls import Answer, Call, Problem, Route, forbidden, not_found, whole
 from service.demo.simulator.state import RANK, Installation, stamp
 
 
@@ -109,7 +109,7 @@ async def list_repositories(call: Call) -> Answer:
 async def list_deliveries(call: Call) -> Answer:
     """Newest first, paged by cursor; `status=failure` knows only HTTP errors, not time-outs."""
     query = call.request.query
-    size = min(100, max(1, int(query.get("per_page", "30"))))
+    size = min(100, max(1, whole(query.get("per_page"), 30)))
     found = sorted(call.sim.deliveries, key=lambda one: -one.id)
     match query.get("status"):
         case "failure":

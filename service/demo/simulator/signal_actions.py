@@ -1,6 +1,5 @@
-"""What CI systems and people do around commits: statuses, check runs, pressed buttons; and App installations."""
+"""What CI systems and people do around commits: statuses, check runs, pressed buttons."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from service.demo.simulator import payloads
@@ -11,18 +10,17 @@ from service.demo.simulator.state import (
     App,
     CheckRun,
     CheckSuite,
-    Installation,
     Repository,
     Status,
 )
-from service.demo.simulator.world import PERMISSIONS, RepositoryName
+from service.demo.simulator.world import RepositoryName
 
 # Worst first: a suite's conclusion is its worst run's.
 _WORST = ("failure", "timed_out", "cancelled", "action_required", "stale", "success", "neutral", "skipped")
 
 
 class SignalActions(PullActions):
-    """Statuses, checks and installations."""
+    """Statuses and checks."""
 
     async def set_status(
         self,
@@ -146,57 +144,6 @@ class SignalActions(PullActions):
         else:
             started = any(run.status == "in_progress" for run in latest.values())
             suite.status, suite.conclusion = ("in_progress" if started else "queued"), None
-
-    # Installations -------------------------------------------------------------------------------
-
-    def install(self, login: str, repos: Iterable[RepositoryName] | None = None) -> Installation:
-        """Install our App on an account, on all its repositories or on some (`installation.created`)."""
-        chosen = None if repos is None else {self.repository(repo).id for repo in repos}
-        made = Installation(
-            id=self.next_id(), account=self.account(login), created_at=self.now(),
-            permissions=dict(PERMISSIONS), repository_ids=chosen,
-        )  # fmt: skip
-        self.installations[made.id] = made
-        self._tell_installation(made, "created")
-        return made
-
-    def uninstall(self, installation_id: int) -> None:
-        """Uninstall: its tokens die (`installation.deleted`)."""
-        one = self.installations[installation_id]
-        self._tell_installation(one, "deleted")
-        del self.installations[installation_id]
-        self.keys.revoke_installation(one)
-
-    def suspend(self, installation_id: int, suspended: bool = True) -> None:
-        """Suspend or unsuspend an installation."""
-        one = self.installations[installation_id]
-        one.suspended_at = self.now() if suspended else None
-        self._tell_installation(one, "suspend" if suspended else "unsuspend")
-
-    def add_to(self, installation_id: int, repo: RepositoryName) -> None:
-        """Give an installation one more repository (`installation_repositories.added`)."""
-        self._change_installation(installation_id, added=[self.repository(repo)], removed=[])
-
-    def remove_from(self, installation_id: int, repo: RepositoryName) -> None:
-        """Take a repository from an installation (`installation_repositories.removed`)."""
-        self._change_installation(installation_id, added=[], removed=[self.repository(repo)])
-
-    def repositories_of(self, installation: Installation) -> list[Repository]:
-        """The repositories an installation covers."""
-        return [repo for repo in self.repositories.values() if installation.covers(repo)]
-
-    def _change_installation(self, number: int, *, added: list[Repository], removed: list[Repository]) -> None:
-        one = self.installations[number]
-        if one.repository_ids is None:
-            one.repository_ids = {repo.id for repo in self.repositories_of(one)}
-        one.repository_ids |= {repo.id for repo in added}
-        one.repository_ids -= {repo.id for repo in removed}
-        body = payloads.installation_repositories(self.site, one, self.app, added=added, removed=removed)
-        self.emit_installation("installation_repositories", one, body)
-
-    def _tell_installation(self, one: Installation, action: str) -> None:
-        body = payloads.installation(self.site, one, self.app, action, self.repositories_of(one))
-        self.emit_installation("installation", one, body)
 
 
 def _fill(run: CheckRun, fields: dict[str, Any]) -> None:

@@ -193,7 +193,10 @@ class Pull:
 
 @dataclass(slots=True, kw_only=True)
 class Repository:
-    """A repository and all that hangs on it; its git objects are on disk."""
+    """A repository and all that hangs on it; its git objects are on disk.
+
+    `hooked`: it has a webhook of its own, for the mode without a GitHub App.
+    """
 
     id: int
     owner: Account
@@ -204,6 +207,7 @@ class Repository:
     pushed_at: datetime
     private: bool = False
     archived: bool = False
+    hooked: bool = False
     description: str | None = None
     parent: "Repository | None" = None
     collaborators: dict[str, str] = field(default_factory=dict)

@@ -177,9 +177,10 @@ class World:
     # Events --------------------------------------------------------------------------------------
 
     def emit(self, event: str, repo: Repository, body: dict[str, Any], by: Account) -> None:
-        """Send an event about a repository, unless our App does not listen or is suspended there."""
+        """Send an event about a repository, if it has a hook or our App is there, listens and is not suspended."""
         installation = self.installation_of(repo)
-        if event not in self.app.events or (installation and installation.suspended_at):
+        deaf = not repo.hooked if installation is None else installation.suspended_at is not None
+        if deaf or event not in self.app.events:
             return
         payload = payloads.event(self.site, body, sender=by, repo=repo, installation=installation)
         if repo.owner.type == "Organization":
