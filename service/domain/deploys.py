@@ -2,11 +2,12 @@
 
 from typing import Final
 
+from service.domain.decisions import Deploy, Destroy
 from service.domain.model import QueuedRequest, RequestState, Sha
 
-DEPLOY: Final = "deploy"
-DESTROY: Final = "destroy"
-"""`QueuedRequest.kind` of the two kinds of work that plans must know apart."""
+DEPLOY: Final = Deploy.__name__
+DESTROY: Final = Destroy.__name__
+"""`QueuedRequest.kind` names the class of the work; plans must know these two apart."""
 
 
 def settled(sha: Sha, *, queue: tuple[QueuedRequest, ...], last: QueuedRequest | None) -> str | None:

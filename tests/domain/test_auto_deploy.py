@@ -6,6 +6,7 @@ import pytest
 
 from service.domain.auto_deploy import AutoDeployView, plan
 from service.domain.decisions import Decision, Deploy, Look, Nothing, Request, Wait
+from service.domain.deploys import DESTROY
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import NO_SHA, AppState, RequestState, Sha, Stage, Trust
 from tests.domain.things import (
@@ -67,7 +68,7 @@ CASES: list[tuple[str, AutoDeployView, Decision]] = [
     ("a suspended app: nothing", auto_view(app=app(state=AppState.SUSPENDED)), Nothing(reason="the app is suspended")),
     (
         "an app whose destroy is queued: nothing",
-        auto_view(queue=(request(None, QUEUED, kind="destroy"),)),
+        auto_view(queue=(request(None, QUEUED, kind=DESTROY),)),
         Nothing(reason="the app is about to be destroyed"),
     ),
     ("an unknown head is looked at", auto_view(head=None), Look(fact=HEAD, why="not known yet")),

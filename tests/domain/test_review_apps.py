@@ -17,6 +17,7 @@ from service.domain.decisions import (
     SetReview,
     Wait,
 )
+from service.domain.deploys import DESTROY
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import NO_SHA, AppState, RepositoryId, RequestState, ReviewState, Sha, Toggles, Trust
@@ -381,7 +382,7 @@ UPDATE: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
     ),
     (
         "an app whose destroy is queued gets nothing",
-        live_view(queue=(request(None, RequestState.QUEUED, kind="destroy"),), pull_request=of(head_sha=B)),
+        live_view(queue=(request(None, RequestState.QUEUED, kind=DESTROY),), pull_request=of(head_sha=B)),
         (Wait(reason="it is being destroyed"),),
     ),
     (
@@ -459,7 +460,7 @@ ENDS: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
     ),
     (
         "closed while a destroy waits: destroyed once",
-        live_view(pull_request=of(state="closed"), queue=(request(None, RequestState.QUEUED, kind="destroy"),)),
+        live_view(pull_request=of(state="closed"), queue=(request(None, RequestState.QUEUED, kind=DESTROY),)),
         (Wait(reason="waiting for: everything of it to be verified gone"),),
     ),
     (
@@ -532,7 +533,7 @@ ENDS: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
     ),
     (
         "idle with something in its queue: stays",
-        live_view(pipeline=TIDY, review=review(**OLD), queue=(request(None, RequestState.QUEUED, kind="restart"),)),
+        live_view(pipeline=TIDY, review=review(**OLD), queue=(request(None, RequestState.QUEUED, kind="Restart"),)),
         (Nothing(reason="aaaaaaa is deployed"),),
     ),
     (

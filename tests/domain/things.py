@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from service.domain.auto_deploy import AutoDeployView
+from service.domain.deploys import DEPLOY
 from service.domain.facts import (
     CheckRun,
     CheckSuite,
@@ -123,7 +124,7 @@ def request(sha: Sha | None = A, state: RequestState = RequestState.SUCCEEDED, *
         id=RequestId(f"request-{sha}"),
         app_id=app().id,
         seq=1,
-        kind="deploy",
+        kind=DEPLOY,
         state=state,
         by_person=False,
         sha=sha,
