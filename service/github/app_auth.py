@@ -243,12 +243,3 @@ def _only(repository: Repository) -> Mapping[str, Sequence[int | str]]:
     if repository.id:
         return {"repository_ids": [repository.id]}
     return {"repositories": [repository.full_name.partition("/")[2]]}
-
-
-def credentials(settings: Settings, transport: Transport) -> Credentials:
-    """Be a GitHub App when one is configured, else use the token."""
-    if settings.github_app_id and settings.github_private_key_file:
-        return AppTokens.load(
-            transport=transport, app_id=settings.github_app_id, key_file=settings.github_private_key_file
-        )
-    return FixedToken(settings.github_token)
