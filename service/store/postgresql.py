@@ -12,6 +12,7 @@ from typing import Any, Final, Self, TypeVar
 import asyncpg
 from sqlalchemy import URL, Connection, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from service.domain.errors import Refused, Transient
@@ -25,6 +26,10 @@ POOL = 8
 ATTEMPTS = 5
 # Serialization failure, deadlock: the statement was given up for another's sake. Foreign writers can cause them.
 _GIVEN_UP = frozenset({"40001", "40P01"})
+# Classes of SQLSTATE that pass: connection lost, out of resources, shut down by its operator.
+_PASSING = ("08", "53", "57P")
+# SQLAlchemy wraps what statements raise, but not what connecting raises.
+_FAILURES = (DBAPIError, PoolTimeout, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 # A writer whose machine froze must not keep everyone waiting: the server ends its transaction.
 _SERVER_SETTINGS = {
     "application_name": "towpath",
@@ -58,7 +63,7 @@ class PostgreSQL:
         try:
             async with engine.connect() as conn:
                 await conn.execute(text("SELECT 1"))
-        except (OSError, TimeoutError, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except _FAILURES as error:
             await engine.dispose()
             shown = url.render_as_string(hide_password=True)
             raise Refused(f"The database {shown} cannot be opened: {getattr(error, 'orig', error)}") from error
@@ -94,7 +99,7 @@ class PostgreSQL:
         try:
             async with self._reader.begin() as conn:
                 return await conn.run_sync(fn)
-        except (DBAPIError, OSError) as error:
+        except _FAILURES as error:
             raise _explained(error) from error
 
     async def _write(self, fn: Callable[[Connection], Result]) -> Result:
@@ -104,7 +109,7 @@ class PostgreSQL:
                 async with self._turn, self._writer.begin() as conn:
                     await conn.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": WRITERS_TURN})
                     return await conn.run_sync(fn)
-            except (DBAPIError, OSError) as error:
+            except _FAILURES as error:
                 if _sqlstate(error) not in _GIVEN_UP or attempt == ATTEMPTS:
                     raise _explained(error) from error
             await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311
@@ -124,12 +129,13 @@ def driver_url(url: URL) -> str:
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-def _sqlstate(error: Exception) -> str | None:
-    return getattr(getattr(error, "orig", None), "sqlstate", None)
+def _sqlstate(error: Exception) -> str:
+    return getattr(getattr(error, "orig", error), "sqlstate", None) or ""
 
 
 def _explained(error: Exception) -> Exception:
-    lost = isinstance(error, OSError) or (isinstance(error, DBAPIError) and error.connection_invalidated)
-    if lost or _sqlstate(error) in _GIVEN_UP:
+    state = _sqlstate(error)
+    lost = not isinstance(error, DBAPIError | asyncpg.PostgresError) or state.startswith(_PASSING)
+    if lost or state in _GIVEN_UP or (isinstance(error, DBAPIError) and error.connection_invalidated):
         return Transient(f"The database did not answer: {getattr(error, 'orig', error)}")
     return error

@@ -109,6 +109,11 @@ class Vault:
         return ", ".join(key_id.hex() for key_id in self._ciphers)
 
 
+def request_context(app_id: str) -> str:
+    """What the sealed part of a queued request is bound to."""
+    return f"config:{app_id}"
+
+
 def new_key_line() -> str:
     """A fresh key as a line of the keys file."""
     return base64.b64encode(secrets.token_bytes(32)).decode() + "\n"

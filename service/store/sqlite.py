@@ -22,6 +22,8 @@ Result = TypeVar("Result")
 
 READERS = 4
 BUSY_SECONDS = 15.0
+# Another program holds it, or the disk is full or failing: may pass, and nothing was changed.
+_PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 
 
 def connect_file(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -97,8 +99,8 @@ def _transact(engine: SyncEngine, fn: Callable[[Connection], Result]) -> Result:
         with engine.begin() as conn:
             return fn(conn)
     except OperationalError as error:
-        if _locked(error):
-            raise Transient(f"The database was locked for {BUSY_SECONDS:.0f} s by another program") from error
+        if _code(error) in _PASSING:
+            raise Transient(f"The database cannot be used now: {error.orig}") from error
         raise
 
 
@@ -117,12 +119,12 @@ def _engine(path: Path, *, begin: str, size: int, read_only: bool = False) -> Sy
     return engine
 
 
-def _locked(error: DatabaseError) -> bool:
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+def _code(error: DatabaseError) -> int:
+    """SQLite's primary error code; the extended one has it in its lowest byte."""
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
 
 
 def _why_closed(path: Path, error: DatabaseError) -> str:
-    if _locked(error):
+    if _code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return f"The database {path} is locked by another installation or program: stop it, or use another TOWPATH_DATA"
     return f"The database {path} cannot be opened: {error.orig}"

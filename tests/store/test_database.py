@@ -1,14 +1,15 @@
 """Both engines keep the same promises."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import Connection, insert, select, text, update
 
-from service.domain.errors import Refused
+from service.domain.errors import Refused, Transient
 from service.store.database import Database
-from service.store.tables import counters
+from service.store.tables import counters, meta
 
 
 def _add(conn: Connection) -> int:
@@ -104,3 +105,51 @@ async def test_a_read_does_not_see_what_is_committed_while_it_runs(counting: Dat
     assert not reading.done()
     assert await reading == (0, 0)
     assert await counting.read(_value) == 1
+
+
+async def test_a_connection_that_the_server_ends_is_replaced(postgresql_database: Database) -> None:
+    def end(conn: Connection) -> None:
+        conn.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    for run in (postgresql_database.write, postgresql_database.read):
+        with pytest.raises(Transient):
+            await run(end)
+        assert await run(_value) is None
+
+
+async def test_connections_that_died_while_idle_are_noticed(postgresql_database: Database) -> None:
+    other = await Database.open(postgresql_database.url)
+    await postgresql_database.read(_value)
+    others = text(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+    )
+    await other.read(lambda conn: conn.execute(others))
+    assert await postgresql_database.read(_value) is None
+    await other.close()
+
+
+async def test_a_full_disk_is_a_passing_error_and_changes_nothing(sqlite_database: Database) -> None:
+    def fill(conn: Connection) -> None:
+        conn.execute(text("PRAGMA max_page_count = 1"))  # SQLite takes the current size instead
+        conn.execute(insert(meta).values(name="big", value=b"x" * 1_000_000))
+
+    with pytest.raises(Transient, match="full"):
+        await sqlite_database.write(fill)
+    assert await sqlite_database.read(lambda conn: conn.execute(select(meta)).all()) == []
+
+
+async def test_a_database_that_another_program_holds_is_a_passing_error(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = sqlite_database.url.removeprefix("sqlite:///")
+    monkeypatch.setattr("service.store.sqlite.BUSY_SECONDS", 0.2)
+    hasty = await Database.open(sqlite_database.url)
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Transient, match="locked"):
+        await hasty.write(_value)
+    assert await hasty.read(_value) is None
+    holder.execute("ROLLBACK")
+    assert await hasty.write(_value) is None
+    holder.close()
+    await hasty.close()

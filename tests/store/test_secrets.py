@@ -3,10 +3,16 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
+from service.domain.decisions import Restart
 from service.domain.errors import Refused
+from service.domain.model import Stage
+from service.store import apps, pipelines, releases, requests
 from service.store.database import Database
-from service.store.secrets import Vault, new_key_line
+from service.store.rotation import rotate
+from service.store.secrets import Vault, new_key_line, request_context
+from tests.store.making import NOW, make_app, make_pipeline
 
 
 def test_what_is_sealed_opens_again_and_does_not_show(vault: Vault) -> None:
@@ -75,3 +81,59 @@ def test_a_bad_keys_file_is_refused(tmp_path: Path, content: str | None, mode: i
 def test_a_vault_does_not_show_its_keys(vault: Vault, tmp_path: Path) -> None:
     key = (tmp_path / "secret.keys").read_text().splitlines()[-1]
     assert key not in repr(vault)
+
+
+async def test_after_a_rotation_the_old_key_is_not_needed_any_more(database: Database, tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    old = Vault.open(path, create=True)
+
+    def fill(conn: Connection) -> str:
+        old.check_canary(conn)
+        app = make_app(conn)
+        apps.set_config(conn, old, app_id=app.id, vars={"A": "1"}, now=NOW)
+        pipeline_id = make_pipeline(conn)
+        for stage in (Stage.REVIEW, Stage.TEST):
+            pipelines.set_stage_config(
+                conn, old, pipeline_id=pipeline_id, stage=stage, variables={"B": stage.value}, now=NOW
+            )
+        sealed = old.seal_vars({"C": "3"}, request_context(app.id))
+        queued = requests.add(
+            conn, app_id=app.id, work=Restart(), actor="", reason="", by_person=True, now=NOW, sealed=sealed
+        )
+        made = releases.create(
+            conn,
+            app_id=app.id,
+            request_id=queued.id,
+            slug_id=None,
+            commit=None,
+            repository_id=None,
+            description="",
+            actor="",
+            log_id="",
+            now=NOW,
+        )
+        fixed = old.seal_vars({"D": "4"}, releases.config_context(made.id))
+        releases.fix(conn, release_id=made.id, slug_id=None, sealed_config=fixed, now=NOW)
+        return made.id
+
+    release_id = await database.write(fill)
+    key = new_key_line()
+    with path.open("a") as file:
+        file.write(key)
+    both = Vault.open(path, create=False)
+    assert await database.write(lambda conn: rotate(conn, both)) == 5
+    assert await database.write(lambda conn: rotate(conn, both)) == 0
+    path.write_text(key)
+    new = Vault.open(path, create=False)
+
+    def read(conn: Connection) -> list[dict[str, str]]:
+        new.check_canary(conn)
+        (app,) = apps.listing(conn)
+        (pipeline,) = pipelines.listing(conn)
+        return [
+            apps.config(conn, new, app.id),
+            pipelines.stage_config(conn, new, pipeline.id, Stage.REVIEW),
+            releases.config(conn, new, release_id),
+        ]
+
+    assert await database.read(read) == [{"A": "1"}, {"B": "review"}, {"D": "4"}]

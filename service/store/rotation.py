@@ -1,0 +1,58 @@
+"""Seal everything with the newest key, so that older keys can be taken out of the keys file."""
+
+from collections.abc import Callable, Iterable
+
+from sqlalchemy import Column, Connection, RowMapping, Table, select
+
+from service.domain.model import RequestState, Stage
+from service.store.apps import config_context as app_context
+from service.store.pipelines import stage_context
+from service.store.releases import config_context as release_context
+from service.store.secrets import Vault, request_context
+from service.store.tables import apps, pipeline_config, releases, requests
+
+_OPEN = (RequestState.QUEUED, RequestState.RUNNING)
+
+
+def rotate(conn: Connection, vault: Vault) -> int:
+    """Seal anew what is not sealed with the newest key; returns how many values that were."""
+    # What a finished request carried is in its release; nobody reads it again.
+    conn.execute(requests.update().where(requests.c.state.not_in(_OPEN)).values(sealed=None))
+    changed = sum(
+        (
+            _reseal(conn, vault, apps.c.wanted_config, [apps.c.id], lambda row: app_context(row["id"])),
+            _reseal(conn, vault, releases.c.sealed_config, [releases.c.id], lambda row: release_context(row["id"])),
+            _reseal(conn, vault, requests.c.sealed, [requests.c.id, requests.c.app_id], _of_request),
+            _reseal(conn, vault, pipeline_config.c.sealed, list(pipeline_config.primary_key), _of_stage),
+        )
+    )
+    vault.renew_canary(conn)
+    return changed
+
+
+def _of_request(row: RowMapping) -> str:
+    return request_context(row["app_id"])
+
+
+def _of_stage(row: RowMapping) -> str:
+    return stage_context(row["pipeline_id"], Stage(row["stage"]))
+
+
+def _reseal(
+    conn: Connection,
+    vault: Vault,
+    column: Column[bytes],
+    address: Iterable[Column[str]],
+    context: Callable[[RowMapping], str],
+) -> int:
+    table: Table = column.table
+    address = list(address)
+    changed = 0
+    for row in conn.execute(select(column.label("sealed"), *address).where(column.is_not(None))).mappings().all():
+        if vault.is_current(row["sealed"]):
+            continue
+        plain = vault.unseal(row["sealed"], context(row))
+        here = [own == row[own.name] for own in address]
+        conn.execute(table.update().where(*here).values({column.name: vault.seal(plain, context(row))}))
+        changed += 1
+    return changed
