@@ -15,6 +15,7 @@ from tests.waiting import until
 from workers.platforms.base import AppSpec, Bind, Endpoint, Fence, Network, ProcessSpec, SandboxRun
 from workers.platforms.process import health, levels
 from workers.platforms.process.driver import ProcessPlatform
+from workers.platforms.process.host import NONE
 from workers.platforms.process.stopping import label, stop_all
 
 FENCE = Fence(generation=1, token=1)
@@ -157,13 +158,13 @@ class Engine:
         code = await self.platform.sandboxed(name, run, log=log)
         return code, log.text
 
-    def processes(self) -> list[str]:
-        """Everything of this installation that runs: shims work in its directories, apps are below them."""
-        return [pid for pid in os.listdir("/proc") if pid.isdigit() and self._mine(pid)]
+    def processes(self) -> list[Path]:
+        """Everything of this installation that runs: shims work in its directories."""
+        return [path for path in Path("/proc").iterdir() if path.name.isdigit() and self._mine(path)]
 
-    def _mine(self, pid: str) -> bool:
+    def _mine(self, process: Path) -> bool:
         try:
-            return os.readlink(f"/proc/{pid}/cwd").startswith(str(self.data))
+            return (process / "cwd").readlink().is_relative_to(self.data)
         except OSError:
             return False
 
@@ -175,7 +176,7 @@ class Engine:
 @pytest.fixture(scope="session")
 def level() -> str:
     found = levels.probe()
-    if found.name == levels.NONE:
+    if found.name == NONE:
         pytest.skip(f"no sandbox can be started here: {found.why}")
     return found.name
 

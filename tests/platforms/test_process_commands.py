@@ -118,7 +118,7 @@ async def test_a_build_writes_only_what_is_bound_writable_and_gives_it_back_to_t
 
 async def test_forgetting_ends_a_build_and_frees_its_name(engine):
     task = asyncio.create_task(engine.build("echo on; sleep 100"))
-    await until(lambda: engine.processes())
+    await until(engine.processes)
     await engine.platform.forget("build")
     assert (await asyncio.gather(task, return_exceptions=True))[0] is not None
     assert await engine.build("echo new") == (0, "new\n")

@@ -38,7 +38,14 @@ async def test_the_environment_holds_nothing_of_the_host(short_tmp, level):
 async def test_files_of_the_host_and_of_other_apps_are_out_of_sight(engine):
     other = engine.slug("other")
     (engine.data / "towpath.db").write_text("secret")
-    places = [other / "app.py", engine.data / "towpath.db", Path("/root"), Path("/home"), Path("/etc/shadow"), Path("/var")]
+    places = [
+        other / "app.py",
+        engine.data / "towpath.db",
+        Path("/root"),
+        Path("/home"),
+        Path("/etc/shadow"),
+        Path("/var"),
+    ]
     for place in [*places, engine.data / "run/runner.sock"]:
         code, output = await engine.run(f"ls {place}", name=f"look {place}")
         assert code == 2, output
@@ -199,7 +206,9 @@ async def test_the_hosts_own_addresses_are_refused_directly_and_through_the_prox
             pytest.skip("this machine has no address but loopback")
         own = sock.getsockname()[0]
     assert "Forbidden" in await ask(engine, f"http://{own}:80/", network=Network.PUBLIC)
-    code, _ = await engine.build(f"timeout 5 bash -c 'exec 3<>/dev/tcp/{own}/22'", network=Network.PUBLIC, name="direct")
+    code, _ = await engine.build(
+        f"timeout 5 bash -c 'exec 3<>/dev/tcp/{own}/22'", network=Network.PUBLIC, name="direct"
+    )
     assert code != 0
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workers.platforms.process import cgroups, levels, seccomp
+from workers.platforms.process.host import FULL
 from workers.platforms.process.stopping import label
 
 _LEAST_DISK = 2 * 1024**3
@@ -26,7 +27,7 @@ def checks(data: Path) -> list[Check]:
     """All of them; takes about a second."""
     level = levels.probe()
     return [
-        Check(name="isolation", ok=level.name == levels.FULL, why=f"{level.name}: {level.why}", advice=level.advice),
+        Check(name="isolation", ok=level.name == FULL, why=f"{level.name}: {level.why}", advice=level.advice),
         _limits(data),
         _seccomp(data),
         _program("git", "--version", advice="sudo apt-get install git"),

@@ -12,8 +12,6 @@ import struct
 import threading
 from typing import NamedTuple
 
-PROXY_PORT = 3128
-DNS_PORT = 53
 _HEAD = 32 * 1024
 _IDLE = 600.0
 _CONNECT = 15.0
@@ -30,17 +28,6 @@ class Policy(NamedTuple):
 
 class Denied(Exception):
     """The address or name is not for this sandbox; the text is sent to the app."""
-
-
-def listeners() -> tuple[socket.socket, socket.socket]:
-    """The proxy's and the name server's socket; call it inside the namespace."""
-    proxy = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    proxy.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    proxy.bind(("127.0.0.1", PROXY_PORT))
-    proxy.listen(128)
-    dns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    dns.bind(("127.0.0.1", DNS_PORT))
-    return proxy, dns
 
 
 def serve(proxy: socket.socket, dns: socket.socket, policy: Policy) -> None:

@@ -32,14 +32,18 @@ async def connect(path: Path) -> socket.socket | None:
 
 async def accepts(path: Path, *, poll: float) -> None:
     """Return when the app accepts a connection."""
-    while (connection := await connect(path)) is None:
+    while True:
+        if connection := await connect(path):
+            connection.close()
+            return
         await asyncio.sleep(poll)
-    connection.close()
 
 
 async def answers(path: Path, url_path: str, *, host: str, poll: float) -> None:
     """Return when the app answers a GET of `url_path` with 2xx or 3xx."""
-    while not await _ask(path, url_path, host):
+    while True:
+        if await _ask(path, url_path, host):
+            return
         await asyncio.sleep(max(poll, 0.05))
 
 

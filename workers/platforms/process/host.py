@@ -6,15 +6,28 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.domain.errors import Refused
 from workers.platforms.base import AppSpec, Limits, Network, SandboxRun
-from workers.platforms.process import egress, indexes, sandbox, seccomp
+from workers.platforms.process import indexes, namespaces, sandbox, seccomp
 from workers.platforms.process.cgroups import Cgroups
 from workers.platforms.process.indexes import Indexes
 from workers.platforms.process.keeper import Keeper
-from workers.platforms.process.shim import ShimSpec
+from workers.platforms.process.spec import ShimSpec
 from workers.platforms.process.uids import Uids
 
 PORT = 5000  # every instance has a network of its own
+
+
+FULL, USER, NONE = "full", "user", "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """How well apps are isolated: `full`, `user` or `none`; why; and the one thing that would improve it."""
+
+    name: str
+    why: str
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +80,7 @@ class Host:
     """Puts sandboxes together. One per runner."""
 
     def __init__(
-        self, paths: Paths, *, level: str, cgroups: Cgroups | None, found: Indexes, peers: frozenset[int]
+        self, paths: Paths, *, level: Level, cgroups: Cgroups | None, found: Indexes, peers: frozenset[int]
     ) -> None:
         self.paths = paths
         self.level = level
@@ -86,13 +99,18 @@ class Host:
         sandbox.build_etc(self.paths.etc, ca_bundle=self._indexes.ca_bundle)
         seccomp.write_filter(self.paths.filter)
 
+    def check(self) -> None:
+        """Refuse where no sandbox can be started: nothing of an app ever runs without one."""
+        if self.level.name == NONE:
+            raise Refused(f"this machine cannot run apps: {self.level.why}. To change that: {self.level.advice}")
+
     def keeper(self, directory: Path) -> Keeper:
         """The shim of a directory, started or to be started."""
         return Keeper(directory, cgroups=self.cgroups)
 
     def uid(self, owner: str) -> int | None:
         """The owner's host uid at level full; the runner's own otherwise."""
-        return self._uids.take(owner) if self.level == "full" else None
+        return self._uids.take(owner) if self.level.name == FULL else None
 
     def release(self, owner: str) -> None:
         """Nothing of the owner is left: its uids may be used again."""
@@ -123,7 +141,7 @@ class Host:
         temporary.chmod(0o1777)
         env = {"HOME": "/app", "PATH": sandbox.DEFAULT_PATH, "LANG": "C.UTF-8", "TMPDIR": "/tmp"}  # noqa: S108
         if run.network is not Network.NONE:
-            env |= indexes.sandbox_env(self._indexes, proxy_port=egress.PROXY_PORT, builds=True)
+            env |= indexes.sandbox_env(self._indexes, proxy_port=namespaces.PROXY_PORT, builds=True)
         made = sandbox.Sandbox(
             etc=self.paths.etc, runtimes=self.paths.data / "runtimes", slug=None, binds=run.binds,
             temporary=temporary, disk_mb=run.limits.disk_mb, cwd=run.cwd, env=env | dict(run.env), uid=self.uid(owner),
@@ -132,7 +150,7 @@ class Host:
 
     def _app_spec(self, keeper: Keeper, spec: AppSpec, command: str, *, dyno: str, port: int | None) -> ShimSpec:
         env = {"LANG": "C.UTF-8", "PATH": sandbox.DEFAULT_PATH}
-        env |= indexes.sandbox_env(self._indexes, proxy_port=egress.PROXY_PORT, builds=False)
+        env |= indexes.sandbox_env(self._indexes, proxy_port=namespaces.PROXY_PORT, builds=False)
         env |= {**spec.config, "HOME": "/app", "DYNO": dyno}
         if port:
             env["PORT"] = str(port)
@@ -154,8 +172,6 @@ class Host:
             bwrap=launch.bwrap,
             arguments=launch.arguments,
             command=argv,
-            environment={},
-            directory="/",
             stage=launch.stage,
             uid=made.uid,
             keeper=None if made.uid is None else made.uid + 1,

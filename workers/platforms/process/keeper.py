@@ -16,7 +16,7 @@ import workers
 from workers.platforms.process import files
 from workers.platforms.process.cgroups import Cgroups
 from workers.platforms.process.procs import Process
-from workers.platforms.process.shim import ShimSpec
+from workers.platforms.process.spec import ShimSpec
 
 _ROOT = Path(workers.__file__).parent.parent
 _MAIN = "import sys; sys.path.insert(0, sys.argv.pop(1)); from workers.platforms.process import shim; shim.main()"
@@ -173,8 +173,7 @@ class Keeper:
         """SIGTERM, up to `seconds` to end, SIGKILL; returns when nothing of it runs."""
         try:
             async with asyncio.timeout(seconds):
-                while self.alive and not self.send(signal.SIGTERM):
-                    await asyncio.sleep(0.005)  # sent before the app's first process exists, it would be lost
+                await self._terminate()
                 await self.ended()
         except TimeoutError:
             self.kill()
@@ -184,6 +183,13 @@ class Keeper:
                 self.kill_all()
                 await self.ended()
         await self.clear()
+
+    async def _terminate(self) -> None:
+        """A signal sent before the app's first process exists would be lost."""
+        while self.alive:
+            if self.send(signal.SIGTERM):
+                return
+            await asyncio.sleep(0.005)
 
     async def clear(self) -> None:
         """End what the command left behind in the background and remove its group. The directory stays."""

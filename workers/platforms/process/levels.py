@@ -3,14 +3,12 @@
 import os
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from workers.platforms.base import AppSpec
-from workers.platforms.process.host import Host, Paths
+from workers.platforms.process.host import FULL, NONE, USER, Host, Level, Paths
 from workers.platforms.process.indexes import Indexes
 
-FULL, USER, NONE = "full", "user", "none"
 _PATIENCE = 20.0
 _SYSCTLS = {
     "kernel.apparmor_restrict_unprivileged_userns": (
@@ -25,15 +23,6 @@ _SYSCTLS = {
         "0", "user namespaces are switched off", "sudo sysctl -w user.max_user_namespaces=15000",
     ),
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Level:
-    """`full`, `user` or `none`; why; and the one thing that would improve it."""
-
-    name: str
-    why: str
-    advice: str = ""
 
 
 def probe() -> Level:
@@ -64,7 +53,9 @@ def _try(level: str) -> str | None:
         slug = data / "slug"
         slug.mkdir()
         nothing = Indexes(hosts=frozenset(), env={}, ca_bundle=None)
-        host = Host(Paths(data=data), level=level, cgroups=None, found=nothing, peers=frozenset())
+        host = Host(
+            Paths(data=data), level=Level(name=level, why="being tried"), cgroups=None, found=nothing, peers=frozenset()
+        )
         host.prepare()
         spec = AppSpec(
             app_id="probe", app_name="probe", release_id="probe", version=1, slug_dir=slug, config={}, processes=()

@@ -7,11 +7,11 @@ import os
 import socket
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
+PROXY_PORT = 3128
 STAGE = "/tmp"  # noqa: S108  (exists everywhere; seen only in the sandbox's own mount namespace)
 
 _MS_REC_PRIVATE = 0x4000 | 0x40000
@@ -25,21 +25,15 @@ _MOUNT_ATTR_IDMAP = 0x100000
 # Newer than most libcs; the numbers are the same on every architecture since 5.1.
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442
 _PR_SET_PDEATHSIG = 1
+_DNS_PORT = 53
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 
+# A host directory that the sandbox's uid could not reach by its path, and the name it gets below STAGE. With an owner,
+# files of root are shown as that uid's (an idmapped mount), so that an app can change its own slug's files in its
+# overlay, as on Heroku, while the slug itself stays root's.
+Stage = tuple[str, str, int | None]
+
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-class Stage(NamedTuple):
-    """A host directory the sandbox's uid could not reach by its path, shown as `STAGE/name`.
-
-    `owner` shows files of root as files of that uid (an idmapped mount), so that an app can change its own slug's
-    files in its overlay, as on Heroku, while the slug itself stays root's.
-    """
-
-    source: str
-    name: str
-    owner: int | None = None
 
 
 def _check(result: int, what: str) -> int:
@@ -82,6 +76,17 @@ def enter_network(*, as_user: bool) -> None:
         fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | _IFF_UP))
 
 
+def listeners() -> tuple[socket.socket, socket.socket]:
+    """The sockets of the sandbox's proxy and name server, made inside and served from outside."""
+    proxy = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    proxy.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    proxy.bind(("127.0.0.1", PROXY_PORT))
+    proxy.listen(128)
+    dns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    dns.bind(("127.0.0.1", _DNS_PORT))
+    return proxy, dns
+
+
 def _write(path: str, text: str) -> None:
     with open(path, "w") as file:  # noqa: PTH123
         file.write(text)
@@ -93,19 +98,20 @@ def stage(mounts: Sequence[Stage]) -> None:
     _check(_libc.mount(None, b"/", None, _MS_REC_PRIVATE, None), "mount private")
     trees = [_clone_tree(mount) for mount in mounts]
     _check(_libc.mount(b"towpath", STAGE.encode(), b"tmpfs", _MS_NOSUID_NODEV, b"mode=755,size=64k"), "mount tmpfs")
-    for mount, tree in zip(mounts, trees, strict=True):
-        target = f"{STAGE}/{mount.name}"
+    for (_, name, _), tree in zip(mounts, trees, strict=True):
+        target = f"{STAGE}/{name}"
         os.mkdir(target)  # noqa: PTH102
         moved = _libc.syscall(_SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, target.encode(), _MOVE_MOUNT_F_EMPTY_PATH)
-        _check(moved, f"move_mount {mount.name}")
+        _check(moved, f"move_mount {name}")
         os.close(tree)
 
 
 def _clone_tree(mount: Stage) -> int:
+    source, _, owner = mount
     flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_RECURSIVE
-    tree = _check(_libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, mount.source.encode(), flags), f"open_tree {mount.source}")
-    if mount.owner is not None:
-        _show_as_owned_by(tree, mount.owner)
+    tree = _check(_libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, source.encode(), flags), f"open_tree {source}")
+    if owner is not None:
+        _show_as_owned_by(tree, owner)
     return tree
 
 

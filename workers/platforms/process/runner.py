@@ -21,7 +21,7 @@ from service.domain.errors import Refused, Transient
 from workers.platforms.base import Fenced, Unhealthy
 from workers.platforms.process import cgroups, indexes, levels, reading, wire
 from workers.platforms.process.apps import Apps
-from workers.platforms.process.host import Host, Paths, Timing
+from workers.platforms.process.host import FULL, Host, Paths, Timing
 from workers.platforms.process.runs import Command, Runs
 from workers.platforms.process.stopping import label
 
@@ -74,6 +74,8 @@ class Runner:
     async def _answer(self, request: wire.Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         send = _sender(writer)
         try:
+            if isinstance(request, wire.Prepare | wire.Run | wire.Build):
+                self._host.check()
             reply = await self._do(request, reader, send)
         except (Fenced, Unhealthy, Refused, Transient) as error:
             reply = wire.Failed(kind=_KINDS[type(error)], text=str(error))
@@ -169,23 +171,32 @@ def _progress(send: Send) -> Callable[[str], Awaitable[None]]:
     return say
 
 
+def _listen(path: Path) -> socket.socket:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.bind(str(path))
+    path.chmod(0o666)  # who may command is told by the peer's uid
+    return sock
+
+
 async def serve(
     data: Path, path: Path, *, timing: Timing | None = None, peers: frozenset[int] = frozenset(),
     ready: asyncio.Event | None = None, hosts: frozenset[str] = frozenset(),
 ) -> None:  # fmt: skip
-    """Serve until cancelled. `peers` are uids that may give commands besides root and our own; `hosts` builds may reach."""
+    """Serve until cancelled.
+
+    `peers` are uids that may give commands besides root and our own; `hosts` are reached by builds besides the indexes.
+    """
     level = await asyncio.to_thread(levels.probe)
     found = indexes.find(os.environ, home=Path.home())
     found = indexes.Indexes(hosts=found.hosts | hosts, env=found.env, ca_bundle=found.ca_bundle)
-    allowed = cgroups.find(label(data)) if level.name == "full" else None
-    host = Host(Paths(data=data), level=level.name, cgroups=allowed, found=found, peers=peers | {0, os.getuid()})
+    allowed = cgroups.find(label(data)) if level.name == FULL else None
+    host = Host(Paths(data=data), level=level, cgroups=allowed, found=found, peers=peers | {0, os.getuid()})
     await asyncio.to_thread(host.prepare)
     runner = Runner(host, timing or Timing())
     await runner.resume()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    server = await asyncio.start_unix_server(runner.connected, path, limit=wire.LINE_MOST)
-    path.chmod(0o666)  # who may connect is told by the peer's uid
+    server = await asyncio.start_unix_server(runner.connected, sock=_listen(path), limit=wire.LINE_MOST)
     log.info("runner ready", level=level.name, why=level.why, cgroups=type(allowed).__name__)
     if ready:
         ready.set()

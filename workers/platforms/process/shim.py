@@ -6,6 +6,8 @@ Standard library only, so that it starts in a few milliseconds with `python -I -
 opened before the change of user: afterwards the interpreter's own files may be out of reach.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
@@ -18,34 +20,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, TypedDict
 
-from workers.platforms.process import egress, namespaces, output
+from workers.platforms.process import namespaces, output
+
+TYPE_CHECKING = False  # `typing` would cost 5 ms at every start; type checkers know this name
+if TYPE_CHECKING:
+    from workers.platforms.process.spec import ShimSpec
 
 _OUTPUT_MOST = 10 * 1024 * 1024
 _PEER = struct.Struct("3i")
-
-
-class ShimSpec(TypedDict):
-    """What the runner tells a shim. `uid` and `keeper` are None where the runner is an ordinary user."""
-
-    bwrap: str | None  # None: without any sandbox
-    arguments: list[str]
-    command: list[str]
-    environment: dict[str, str]  # of bubblewrap itself; the app's is among `arguments`, which no `ps` shows
-    directory: str
-    stage: list[namespaces.Stage]
-    uid: int | None
-    keeper: int | None
-    network: str
-    names: list[str]
-    port: int | None
-    cgroups: list[str]
-    limits: dict[str, int]
-    seccomp: str
-    log_directory: str | None  # None: keep the output as it is, in `out`
-    label: str
-    peers: list[int]
+_PIECE, _PIPE_PIECES = 65536, 16  # a pipe holds at most 1 MiB
 
 
 def identity(pid: int) -> list[int]:
@@ -54,7 +38,7 @@ def identity(pid: int) -> list[int]:
         return [pid, int(file.read().rpartition(b")")[2].split()[19])]
 
 
-def replace(name: str, value: Any, *, durable: bool = True) -> None:
+def replace(name: str, value: object, *, durable: bool = True) -> None:
     """Write JSON to a file of this directory: whole or not at all, and if `durable` even after a power cut."""
     file = os.open(f"{name}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
@@ -81,16 +65,15 @@ def main() -> None:
     os.umask(0o077)
     pids: dict[str, list[int]] = {"shim": identity(os.getpid())}
     log = _open_log(spec)
-    if spec["network"] != "none" and spec["bwrap"]:
+    if spec["network"] != "none":
         inside, outside = socket.socketpair()
         pids["egress"] = identity(_fork_egress(spec, outside, inside))
         outside.close()
     else:
         inside = None
-    if spec["bwrap"]:
-        namespaces.enter_network(as_user=spec["uid"] is None)
+    namespaces.enter_network(as_user=spec["uid"] is None)
     if inside:
-        made = egress.listeners()
+        made = namespaces.listeners()
         socket.send_fds(inside, [b"+"], [one.fileno() for one in made])
         for one in made:
             one.close()
@@ -134,6 +117,8 @@ def _fork_egress(spec: ShimSpec, mine: socket.socket, parents: socket.socket) ->
         mine.close()
         os.closerange(3, min(numbers))
         os.chdir("/")
+        from workers.platforms.process import egress  # here, beside bubblewrap's start: it takes its time to import
+
         if spec["keeper"] is not None:
             namespaces.become(spec["keeper"])
         namespaces.die_with_parent(shim)
@@ -156,14 +141,14 @@ def _execute(spec: ShimSpec, writer: int, info: int) -> None:
             _limit(getattr(resource, name), most)
         program, handed = _prepare_bwrap(spec, info)
         if spec["uid"] is not None:
-            namespaces.stage([namespaces.Stage(*one) for one in spec["stage"]])
+            namespaces.stage(spec["stage"])
             namespaces.become(spec["uid"])
         os.umask(0o022)
-        os.chdir(spec["directory"])
+        os.chdir("/")
         os.setsid()
         for number in handed:
             os.set_inheritable(number, True)
-        os.execve(program[0], program, spec["environment"])  # noqa: S606
+        os.execve(program[0], program, {})  # noqa: S606
     except OSError as error:
         os.write(2, f"towpath: the sandbox could not be started: {error}\n".encode())
     finally:
@@ -177,12 +162,10 @@ def _limit(kind: int, most: int) -> None:
 
 
 def _prepare_bwrap(spec: ShimSpec, info: int) -> tuple[list[str], list[int]]:
-    if not spec["bwrap"]:
-        return spec["command"], []
     arguments = os.memfd_create("arguments")
     seccomp = os.open(spec["seccomp"], os.O_RDONLY)
     first = ["--info-fd", str(info), "--seccomp", str(seccomp)]
-    with open(arguments, "wb", closefd=False) as file:  # noqa: PTH123
+    with open(arguments, "wb", closefd=False) as file:
         file.write("".join(f"{one}\0" for one in first + spec["arguments"]).encode())
     os.lseek(arguments, 0, os.SEEK_SET)
     program = [spec["bwrap"], "--args", str(arguments), "--", *spec["command"]]
@@ -202,22 +185,26 @@ def _follow(
         if info in ready:
             poll.unregister(info)
             _note_init(info, pids)
+        if ended in ready:
+            code = os.waitstatus_to_exitcode(os.waitpid(sandbox, 0)[1])
+            _drain(reader, log)
+            return code if code >= 0 else 128 - code
         if reader in ready:
-            data = os.read(reader, 65536)
+            data = os.read(reader, _PIECE)
             log.write(data)
             if not data:
                 poll.unregister(reader)
-        elif ended in ready:
-            status = os.waitpid(sandbox, 0)[1]
-            os.set_blocking(reader, False)
-            with contextlib.suppress(BlockingIOError):
-                while data := os.read(reader, 65536):
-                    log.write(data)
-            log.close()
-            if log.tail:
-                replace("tail", b"\n".join(log.tail).decode("utf-8", "replace"), durable=False)
-            code = os.waitstatus_to_exitcode(status)
-            return code if code >= 0 else 128 - code
+
+
+def _drain(reader: int, log: output.AppLog | output.RunOutput) -> None:
+    """Take what is in the pipe, and no more: a leftover process may go on filling it."""
+    os.set_blocking(reader, False)
+    with contextlib.suppress(BlockingIOError):
+        for _ in range(_PIPE_PIECES):
+            log.write(os.read(reader, _PIECE))
+    log.close()
+    if log.tail:
+        replace("tail", b"\n".join(log.tail).decode("utf-8", "replace"), durable=False)
 
 
 def _note_init(info: int, pids: dict[str, list[int]]) -> None:

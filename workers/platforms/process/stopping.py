@@ -20,7 +20,7 @@ async def stop_all(data: Path, *, seconds: float = 5.0) -> None:
 
     What is wanted stays on disk: the next runner brings it back. Leaves no process, mount, namespace or cgroup.
     """
-    paths = Paths(data=data.absolute())
+    paths = Paths(data=data)
     groups = await asyncio.to_thread(cgroups.find, label(data))
     instances, commands = (list(path.iterdir()) if path.is_dir() else [] for path in (paths.instances, paths.runs))
     await asyncio.gather(

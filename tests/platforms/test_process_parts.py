@@ -1,0 +1,194 @@
+"""Parts of the embedded platform that can be looked at alone: cgroup trees, egress rules, indexes, processes, logs."""
+
+import os
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from service.domain.errors import Refused, Transient
+from workers.platforms.base import Limits
+from workers.platforms.process import cgroups, doctor, egress, files, indexes, output
+from workers.platforms.process.driver import ProcessPlatform
+from workers.platforms.process.host import Host, Level, Paths
+from workers.platforms.process.procs import Process
+from workers.platforms.process.uids import Uids
+
+
+def v2_tree(root: Path, *, own: str = "/") -> tuple[Path, Path]:
+    """A file tree like that of cgroup version 2."""
+    mounts = root / "cgroup"
+    group = mounts / own.lstrip("/")
+    group.mkdir(parents=True)
+    for path in {mounts, group}:
+        (path / "cgroup.controllers").write_text("cpu memory pids")
+        (path / "cgroup.subtree_control").write_text("")
+    if group != mounts:
+        (group / "cgroup.type").write_text("domain")
+        (group / "cgroup.procs").write_text("")
+    proc = root / "own"
+    proc.write_text(f"0::{own}\n")
+    return mounts, proc
+
+
+def test_version_2_writes_the_limits_where_the_kernel_reads_them(tmp_path):
+    mounts, own = v2_tree(tmp_path)
+    found = cgroups.find("towpath-x", mounts=mounts, own=own)
+    assert isinstance(found, cgroups.V2)
+    joined = found.create("one", Limits(memory_mb=64, cpus=0.5, pids=20))
+    group = mounts / "towpath-x/one"
+    assert joined == [str(group / "cgroup.procs")]
+    assert (group / "memory.max").read_text() == str(64 * 1024 * 1024)
+    assert (group / "cpu.max").read_text() == "50000 100000"
+    assert (group / "pids.max").read_text() == "20"
+    assert (mounts / "towpath-x/cgroup.subtree_control").read_text() == "+memory +cpu +pids"
+    (group / "memory.events").write_text("low 0\noom 1\noom_kill 1\n")
+    assert found.out_of_memory("one")
+    assert found.names() == ["one"]
+
+
+def test_in_a_delegated_unit_of_version_2_the_runner_moves_to_a_leaf_and_divides_the_unit(tmp_path):
+    mounts, own = v2_tree(tmp_path, own="/system.slice/towpath.service")
+    unit = mounts / "system.slice/towpath.service"
+    (unit / "cgroup.procs").write_text("4242\n")
+    found = cgroups.find("towpath-x", mounts=mounts, own=own)
+    assert found == cgroups.V2(parent=unit / "towpath-x")
+    assert (unit / "runner/cgroup.procs").read_text() == "4242"
+    assert (unit / "cgroup.subtree_control").read_text() == "+memory +cpu +pids"
+
+
+def test_where_no_cgroup_can_be_made_there_are_none(tmp_path):
+    (tmp_path / "own").write_text("")
+    assert cgroups.find("x", mounts=tmp_path / "nothing", own=tmp_path / "own") is None
+
+
+@pytest.mark.parametrize(
+    ("address", "reachable"),
+    [
+        ("93.184.216.34", True),
+        ("2606:2800:220:1:248:1893:25c8:1946", True),
+        ("127.0.0.1", False),
+        ("10.1.2.3", False),
+        ("169.254.169.254", False),
+        ("100.64.0.1", False),
+        ("0.0.0.0", False),
+        ("255.255.255.255", False),
+        ("224.0.0.1", False),
+        ("::1", False),
+        ("::", False),
+        ("fe80::1%eth0", False),
+        ("fd00::1", False),
+        ("::ffff:10.0.0.1", False),
+        ("64:ff9b::a00:1", False),
+        ("2002:7f00:1::", False),
+        ("ff02::1", False),
+    ],
+)
+def test_only_public_addresses_are_public(address, reachable):
+    assert egress.public(address) is reachable
+
+
+def query(name: str, kind: int) -> bytes:
+    labels = b"".join(bytes([len(part)]) + part.encode() for part in name.split("."))
+    return struct.pack("!HHHHHH", 7, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!HH", kind, 1)
+
+
+def test_the_name_server_answers_allowed_names_and_refuses_others():
+    policy = egress.Policy(public=False, names=frozenset({"localhost"}))
+    answer = egress.dns_answer(query("localhost", 1), policy)
+    assert answer[:2] == b"\0\7"
+    assert answer.endswith(b"\x7f\0\0\1")
+    assert egress.dns_answer(query("elsewhere.test", 1), policy)[3] & 0xF == 5
+    assert struct.unpack_from("!H", egress.dns_answer(query("localhost", 16), policy), 6)[0] == 0
+    for broken in (b"", b"\0" * 12, query("localhost", 1)[:-3], b"\0\7\1\0\0\1\0\0\0\0\0\0\xff"):
+        assert egress.dns_answer(broken, policy) == b""
+
+
+def test_indexes_are_read_from_the_tools_own_settings(tmp_path):
+    (tmp_path / ".config/pip").mkdir(parents=True)
+    (tmp_path / ".config/pip/pip.conf").write_text(
+        "[global]\nindex-url = https://u:p@pip.test/simple\nextra-index-url = file:///opt/x\n    https://more.test/s\n"
+    )
+    (tmp_path / ".npmrc").write_text("registry=https://npm.test/\n@team:registry=https://team.test/\n")
+    found = indexes.find({"UV_INDEX_URL": "https://uv.test/simple"}, home=tmp_path)
+    assert {"pip.test", "more.test", "npm.test", "team.test", "uv.test"} <= found.hosts
+    assert found.env["PIP_INDEX_URL"] == "https://u:p@pip.test/simple"
+    assert found.env["PIP_EXTRA_INDEX_URL"] == "https://more.test/s"
+    assert "u:p" not in repr(found)
+    env = indexes.sandbox_env(found, proxy_port=3128, builds=True)
+    assert env["HTTPS_PROXY"] == "http://127.0.0.1:3128"
+    assert "PIP_INDEX_URL" not in indexes.sandbox_env(found, proxy_port=3128, builds=False)
+
+
+def test_without_settings_the_tools_defaults_are_allowed(tmp_path):
+    assert len(indexes.find({}, home=tmp_path).hosts) >= 2
+
+
+def test_a_reused_pid_is_never_mistaken():
+    child = subprocess.Popen(["sleep", "60"])
+    process = Process.of(child.pid)
+    assert process is not None
+    assert process.alive
+    impostor = Process(child.pid, process.start - 1)
+    assert not impostor.alive
+    impostor.send(9)
+    assert process.alive
+    process.send(9)
+    child.wait()
+    assert not process.alive
+
+
+def test_the_log_of_an_app_is_bounded_and_every_instance_follows_the_turn(tmp_path):
+    directory = os.open(tmp_path, os.O_RDONLY)
+    logs = [output.AppLog(directory, f"web.{number}", most=20_000) for number in (1, 2)]
+    for number in range(2000):
+        logs[number % 2].write(f"line {number}\n".encode())
+    os.close(directory)
+    sizes = [path.stat().st_size for path in tmp_path.iterdir()]
+    assert len(sizes) == 2
+    assert sum(sizes) < 21_000
+    text = (tmp_path / "app.log.1").read_text() + (tmp_path / "app.log").read_text()
+    numbers = [int(line.rpartition(" ")[2]) for line in text.splitlines()]
+    assert numbers == list(range(numbers[0], 2000))
+
+
+def test_uids_are_kept_per_owner_and_used_again_only_when_released(tmp_path):
+    uids = Uids(tmp_path / "uids.json")
+    first, second = uids.take("app:a"), uids.take("app:b")
+    assert abs(first - second) == 2
+    assert Uids(tmp_path / "uids.json").take("app:a") == first
+    uids.release("app:a")
+    assert uids.take("app:c") == first
+
+
+def test_giving_files_away_never_follows_a_link(tmp_path):
+    if os.getuid() != 0:
+        pytest.skip("needs root")
+    outside = tmp_path / "outside"
+    outside.write_text("")
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "link").symlink_to(outside)
+    files.give_away(tree, 700_123)
+    assert (outside.stat().st_uid, (tree / "link").lstat().st_uid) == (0, 700_123)
+
+
+def test_a_machine_without_sandboxes_refuses_and_says_what_to_do(tmp_path):
+    nothing = indexes.Indexes(hosts=frozenset(), env={}, ca_bundle=None)
+    level = Level(name="none", why="user namespaces are switched off", advice="sudo sysctl -w x=1")
+    host = Host(Paths(data=tmp_path), level=level, cgroups=None, found=nothing, peers=frozenset())
+    with pytest.raises(Refused, match=r"switched off.*sudo sysctl"):
+        host.check()
+
+
+async def test_without_a_runner_the_driver_says_that_it_may_pass(tmp_path):
+    with pytest.raises(Transient, match="does not answer"):
+        await ProcessPlatform(tmp_path / "runner.sock").observe()
+
+
+def test_the_doctor_names_every_check_and_an_advice_for_what_fails(tmp_path):
+    found = doctor.checks(tmp_path)
+    assert [one.name for one in found] == ["isolation", "limits", "seccomp", "git", "bash", "python runtime", "disk"]
+    assert all(one.why for one in found)
+    assert all(one.advice for one in found if not one.ok)

@@ -1,0 +1,25 @@
+"""What the runner tells a shim, as JSON on its stdin."""
+
+from typing import TypedDict
+
+from workers.platforms.process.namespaces import Stage
+
+
+class ShimSpec(TypedDict):
+    """One sandbox. `uid` and `keeper` are None where the runner is an ordinary user."""
+
+    bwrap: str
+    arguments: list[str]  # with the app's environment; handed over where no `ps` shows it
+    command: list[str]
+    stage: list[Stage]
+    uid: int | None
+    keeper: int | None
+    network: str
+    names: list[str]
+    port: int | None
+    cgroups: list[str]
+    limits: dict[str, int]
+    seccomp: str
+    log_directory: str | None  # None: keep the output as it is, in `out`
+    label: str
+    peers: list[int]
