@@ -204,6 +204,7 @@ async def test_odd_files_are_refused_before_anything_runs(site: Site, case: str)
         await site.build(site.repository.save())
     assert message in refused.value.message
     assert site.sandbox.started == []
+    assert list((site.workshop.data / "builds").iterdir()) == []
 
 
 async def test_a_procfile_that_the_build_turns_into_a_link_is_refused(site: Site) -> None:
@@ -245,6 +246,20 @@ async def test_a_buildpack_that_does_not_fit_fails_by_name(site: Site) -> None:
     used = await resolve(["heroku/python"], source=site.workshop.source)
     with pytest.raises(Refused, match="not compatible with the buildpack heroku/python"):
         await site.build(site.repository.commit({"index.html": ""}), buildpacks=used)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("heroku/python", "towpath/python", "urn:buildpack:heroku/python"),
+        *("https://github.com/heroku/heroku-buildpack-python", "https://github.com/heroku/heroku-buildpack-python.git"),
+    ],
+)
+async def test_herokus_names_mean_our_own_buildpacks(site: Site, name: str) -> None:
+    used = await resolve([name], source=site.workshop.source)
+    built = await site.build(site.repository.commit(PYTHON), buildpacks=used)
+    assert built.buildpacks == (used[0].name,)
+    assert built.locked
 
 
 @pytest.mark.parametrize(

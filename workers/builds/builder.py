@@ -156,6 +156,16 @@ def build_key(
 async def build(order: Order, *, workshop: Workshop, log: Log) -> BuiltSlug:
     """Make the slug, or raise `Refused` with the cause in the user's words. The commit must have been fetched."""
     bench = workshop.bench(order.name)
+    try:
+        built = await _build(order, bench, workshop, log)
+    except Refused:
+        await _put_away(order, bench, workshop)
+        raise
+    await _put_away(order, bench, workshop)
+    return built
+
+
+async def _build(order: Order, bench: Bench, workshop: Workshop, log: Log) -> BuiltSlug:
     # Without its tree a build was killed after packing; it starts over and comes to the same slug.
     if not await asyncio.to_thread(lambda: bench.ready.exists() and bench.app.exists()):
         await _prepare(order, bench, workshop, log)
@@ -164,14 +174,8 @@ async def build(order: Order, *, workshop: Workshop, log: Log) -> BuiltSlug:
     if code == INTERRUPTED:
         await _prepare(order, bench, workshop, log)
         code = await workshop.sandbox.sandboxed(order.name, _run(order, bench, workshop), log=tail)
-    try:
-        await _check(code, order, bench, tail)
-        built = await _finish(order, bench, workshop, log)
-    except Refused:
-        await _put_away(order, bench, workshop)
-        raise
-    await _put_away(order, bench, workshop)
-    return built
+    await _check(code, order, bench, tail)
+    return await _finish(order, bench, workshop, log)
 
 
 async def discard(name: str, *, workshop: Workshop) -> None:

@@ -67,7 +67,7 @@ async def _resolved(name: str, source: Source) -> Buildpack:
     # Heroku's own fetch from places only Heroku's stacks have; ours do their work under the same name.
     heroku = _HEROKUS.fullmatch(name)
     if heroku:
-        return Buildpack(name=name, version=await asyncio.to_thread(_own_version, heroku[1]))
+        return Buildpack(name=f"heroku/{heroku[1]}", version=await asyncio.to_thread(_own_version, heroku[1]))
     _check_url(name)
     return Buildpack(name=name, url=name.partition("#")[0], version=await source.resolve(name))
 
