@@ -183,7 +183,7 @@ def _plan_update(view: ReviewView, pull_request: PullRequest, key: FactKey) -> t
     lack = lacking(view.pull_request, key, now=view.now, age=ACTED_ON_FOR)
     if lack is not None:
         return (lack,)
-    return _gated(view, target) or (_request(view, target, f"the pull request is at {target.sha[:7]}"),)
+    return _gated(view, target) or _request(view, target, f"the pull request is at {target.sha[:7]}")
 
 
 def _gated(view: ReviewView, target: Target) -> tuple[Decision, ...]:
@@ -194,8 +194,8 @@ def _gated(view: ReviewView, target: Target) -> tuple[Decision, ...]:
     closed = ci_gate(view.ci, key, toggles=view.pipeline.toggles, our_app_id=view.our_app_id, now=view.now)
     if closed is None:
         return ()
-    held = () if view.has_app else _hold(view, closed.reason, target)
-    return (*held, closed.then)
+    shown = _follow(view, closed.reason, target) if view.has_app else _hold(view, closed.reason, target)
+    return (*shown, closed.then)
 
 
 def _create(view: ReviewView, target: Target) -> tuple[Decision, ...]:
@@ -234,13 +234,23 @@ def _idle(view: ReviewView, done: str) -> Decision:
 def _redeploy(view: ReviewView, target: Target) -> tuple[Decision, ...]:
     """A person asks again: that also repeats a deploy that failed."""
     done = settled(target.sha, queue=view.queue, last=None)
-    return (Nothing(reason=done) if done else _request(view, target, ASKED),)
+    return (Nothing(reason=done),) if done else _request(view, target, ASKED)
 
 
-def _request(view: ReviewView, target: Target, reason: str) -> Decision:
+def _request(view: ReviewView, target: Target, reason: str) -> tuple[Decision, ...]:
     assert view.app is not None
     work = _deploy(view, target)
-    return Request(app_id=view.app.id, work=work, reason=reason, by_person=view.asked == "create")
+    request = Request(app_id=view.app.id, work=work, reason=reason, by_person=view.asked == "create")
+    moved = view.wanted_before != target
+    return (*(_follow(view, reason, target) if moved else ()), request)
+
+
+def _follow(view: ReviewView, reason: str, target: Target) -> tuple[SetReview, ...]:
+    """Note the newly wanted commit on an app that goes on as it is."""
+    review = view.review
+    if review is None or (review.reason == reason and view.wanted_before == target):
+        return ()
+    return (_set(view, review.state, reason, target),)
 
 
 def _deploy(view: ReviewView, target: Target) -> Deploy:

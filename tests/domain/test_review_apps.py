@@ -90,6 +90,10 @@ def updated(sha: Sha) -> Request:
     return Request(app_id=app().id, work=deploy(sha), reason=f"the pull request is at {sha[:7]}")
 
 
+def moved(sha: Sha, state: ReviewState = ReviewState.LIVE, reason: str = "") -> SetReview:
+    return shown(state, reason or f"the pull request is at {sha[:7]}", sha=sha)
+
+
 def destroyed(reason: str, *, by_person: bool = False, ordered: bool = True) -> Request:
     return Request(app_id=app().id, work=Destroy(ordered=ordered, reason=reason), reason=reason, by_person=by_person)
 
@@ -290,7 +294,7 @@ UPDATE: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
         live_view(pull_request=pr_fact(age=9000)),
         (Nothing(reason="aaaaaaa is deployed"),),
     ),
-    ("a push is deployed to the same app", live_view(pull_request=of(head_sha=B)), (updated(B),)),
+    ("a push is deployed to the same app", live_view(pull_request=of(head_sha=B)), (moved(B), updated(B))),
     (
         "an old fact is read again before a deploy",
         live_view(pull_request=pr_fact(pull_request(head_sha=B), age=301)),
@@ -306,8 +310,16 @@ UPDATE: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
         live_view(queue=RUNNING_A, last_deploy=None),
         (Nothing(reason="deploy of aaaaaaa is under way"),),
     ),
-    ("a newer head replaces what waits", live_view(queue=QUEUED_A, pull_request=of(head_sha=B)), (updated(B),)),
-    ("a newer head queues behind what runs", live_view(queue=RUNNING_A, pull_request=of(head_sha=B)), (updated(B),)),
+    (
+        "a newer head replaces what waits",
+        live_view(queue=QUEUED_A, pull_request=of(head_sha=B)),
+        (moved(B), updated(B)),
+    ),
+    (
+        "a newer head queues behind what runs",
+        live_view(queue=RUNNING_A, pull_request=of(head_sha=B)),
+        (moved(B), updated(B)),
+    ),
     (
         "pushed back to what runs while another waits: asked for again",
         live_view(queue=(*RUNNING_A, request(B, RequestState.QUEUED))),
@@ -341,34 +353,47 @@ UPDATE: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
             last_deploy=request(A, RequestState.FAILED),
             pull_request=of(head_sha=B),
         ),
-        (updated(B),),
+        (moved(B, ReviewState.FAILED), updated(B)),
     ),
     (
         "a suspended app gets the next push",
         live_view(
             review=review(state=ReviewState.SUSPENDED), app=app(state=AppState.SUSPENDED), pull_request=of(head_sha=B)
         ),
-        (updated(B),),
+        (moved(B, ReviewState.SUSPENDED), updated(B)),
     ),
     (
         "with automatic off a push is still deployed",
         live_view(pipeline=BY_HAND, pull_request=of(head_sha=B)),
-        (updated(B),),
+        (moved(B), updated(B)),
     ),
     (
         "over the cap a push is still deployed",
         live_view(pipeline=CAPPED, live_review_apps=9, pull_request=of(head_sha=B)),
-        (updated(B),),
+        (moved(B), updated(B)),
     ),
     (
         "a push waits for CI without touching the app",
         live_view(pipeline=CI_ON, pull_request=of(head_sha=B), ci=ci_fact(run("success"), sha=A)),
-        (Look(fact=FactKey(FactKind.CI, REPO, B), why="not known yet"),),
+        (
+            moved(B, reason="waiting for: what GitHub says about the commit"),
+            Look(fact=FactKey(FactKind.CI, REPO, B), why="not known yet"),
+        ),
+    ),
+    (
+        "what is noted already is not noted again",
+        live_view(
+            pipeline=CI_ON,
+            review=review(sha=B, reason="waiting for: build (GitHub Actions)"),
+            pull_request=of(head_sha=B),
+            ci=ci_fact(run("queued"), sha=B),
+        ),
+        (Wait(reason="waiting for: build (GitHub Actions)", until=ago(5) + timedelta(minutes=2)),),
     ),
     (
         "a push is deployed when its CI is green",
         live_view(pipeline=CI_ON, pull_request=of(head_sha=B), ci=ci_fact(run("success"), suite("success"), sha=B)),
-        (updated(B),),
+        (moved(B), updated(B)),
     ),
     (
         "a push to what became a draft is not deployed where drafts get none",
@@ -539,7 +564,7 @@ ENDS: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
     (
         "idle, but a push came: deployed",
         live_view(pipeline=TIDY, review=review(**OLD), pull_request=of(head_sha=B)),
-        (updated(B),),
+        (moved(B), updated(B)),
     ),
     (
         "idle and outdated: looked at, not destroyed",
@@ -705,7 +730,10 @@ def test_a_branchs_app_follows_nothing_and_is_deployed_again_by_a_person() -> No
     live = branch_view(review=review(ref="branch:topic"), app=app(), head=head_fact(B, branch="topic"))
     assert isinstance(plan(live)[0], Nothing)
     asked = branch_view(review=review(ref="branch:topic"), app=app(), head=head_fact(B, branch="topic"), asked="create")
-    assert plan(asked) == (Request(app_id=app().id, work=deploy(B, "topic", None), reason=ASKED, by_person=True),)
+    noted, asked_for = plan(asked)
+    assert isinstance(noted, SetReview)
+    assert (noted.state, noted.sha, noted.branch) == (ReviewState.LIVE, B, "topic")
+    assert asked_for == Request(app_id=app().id, work=deploy(B, "topic", None), reason=ASKED, by_person=True)
 
 
 def test_a_branchs_app_that_is_being_destroyed_cannot_be_made_again_yet() -> None:
