@@ -37,8 +37,9 @@ from service.demo.simulator import (
     shapes_checks,
     shapes_work,
 )
+from service.demo.simulator.calls import not_found
 from service.demo.simulator.chaos import Chaos, Handler
-from service.demo.simulator.deliveries import Delivery
+from service.demo.simulator.delivery import Delivery
 from service.demo.simulator.door import Door, DoorClient, DoorFailed
 from service.demo.simulator.git_front import GitFront
 from service.demo.simulator.rest import Rest
@@ -98,7 +99,10 @@ def build_app(sim: GitHubSim, *, middlewares: Sequence[Middleware] = ()) -> web.
     async def through_chaos(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path.startswith("/_sim/"):
             return await handler(request)
-        return await sim.chaos.act(request, handler)
+        try:
+            return await sim.chaos.act(request, handler)
+        except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
+            return web.json_response(not_found().body, status=404)
 
     app = web.Application(middlewares=[through_chaos, *middlewares], client_max_size=32 * 1024**2)
     rest = Rest(sim)

@@ -89,6 +89,9 @@ def rest_validation(violations: Violations, *, name_of: Callable[[str], str]) ->
     async def validate(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
+        where = f"{request.method} {request.path}"
+        if request.match_info.http_exception is not None and request.path.startswith("/api/v3/"):
+            violations.found.append(f"request {where}: the simulated GitHub has no such operation")
         resource = request.match_info.route.resource
         template = "" if resource is None else resource.canonical.removeprefix("/api/v3")
         if not template or template.startswith(("/_", "/{owner}")):
@@ -98,7 +101,6 @@ def rest_validation(violations: Violations, *, name_of: Callable[[str], str]) ->
             words["owner"], _, words["repo"] = name_of(words["repository_id"]).partition("/")
             template = template.replace("/repositories/{repository_id}", "/repos/{owner}/{repo}")
         asked = _Request(request, template, words, await request.read())
-        where = f"{request.method} {request.path}"
         response = await handler(request)
         _check(violations, f"request {where}: {_short(asked.body)}", lambda: description.validate_request(asked))
         assert isinstance(response, web.Response)

@@ -1,12 +1,9 @@
 """The webhook sender: signs, sends in order, waits 10 s for an answer, never repeats by itself, logs all."""
 
 import asyncio
-import hashlib
-import hmac
 import json
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -14,59 +11,13 @@ import aiohttp
 import structlog
 
 from service.demo.simulator.chaos import Chaos
-from service.demo.simulator.state import stamp
+from service.demo.simulator.delivery import Delivery, headers
 
 log = structlog.get_logger()
 Watcher = Callable[[str, dict[str, Any]], None]
 # "Your server should respond with a 2XX response within 10 seconds of receiving a webhook delivery."
 # (GitHub docs, best practices for using webhooks)
 ANSWER_SECONDS = 10.0
-
-
-@dataclass(slots=True, kw_only=True)
-class Delivery:
-    """One attempt; a redelivery is another one with the same `guid`."""
-
-    id: int
-    guid: str
-    event: str
-    action: str | None
-    payload: dict[str, Any]
-    installation_id: int | None
-    repository_id: int | None
-    delivered_at: datetime
-    redelivery: bool = False
-    duration: float = 0.0
-    status: str = "pending"
-    status_code: int = 0
-    request_headers: dict[str, str] = field(default_factory=dict)
-    response_headers: dict[str, str] = field(default_factory=dict)
-    response_body: str = ""
-
-    def item(self) -> dict[str, Any]:
-        """As `GET /app/hook/deliveries` lists it."""
-        return {
-            "id": self.id,
-            "guid": self.guid,
-            "delivered_at": stamp(self.delivered_at),
-            "redelivery": self.redelivery,
-            "duration": self.duration,
-            "status": self.status,
-            "status_code": self.status_code,
-            "event": self.event,
-            "action": self.action,
-            "installation_id": self.installation_id,
-            "repository_id": self.repository_id,
-            "throttled_at": None,
-        }
-
-    def whole(self, url: str) -> dict[str, Any]:
-        """As `GET /app/hook/deliveries/{id}` shows it."""
-        return self.item() | {
-            "url": url,
-            "request": {"headers": self.request_headers, "payload": self.payload},
-            "response": {"headers": self.response_headers, "payload": self.response_body},
-        }
 
 
 class Sender:
@@ -221,7 +172,7 @@ class Sender:
     async def _attempt(self, delivery: Delivery) -> None:
         assert self._session is not None
         body = json.dumps(delivery.payload, separators=(",", ":")).encode()
-        delivery.request_headers = self._headers(delivery, body)
+        delivery.request_headers = headers(delivery, body, secret=self.secret, app_id=self._app_id)
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
@@ -244,21 +195,3 @@ class Sender:
             log.info("webhook not delivered", guid=delivery.guid, hook_event=delivery.event, error=str(error))
             delivery.status, delivery.status_code = "failed to connect to host", 0
         delivery.duration = round(loop.time() - began, 3)
-
-    def _headers(self, delivery: Delivery, body: bytes) -> dict[str, str]:
-        def sign(method: str) -> str:
-            return hmac.new(self.secret.encode(), body, method).hexdigest()
-
-        target = self._app_id if delivery.installation_id else delivery.repository_id or self._app_id
-        return {
-            "Accept": "*/*",
-            "Content-Type": "application/json",
-            "User-Agent": "GitHub-Hookshot/" + hashlib.sha256(b"towpath").hexdigest()[:7],
-            "X-GitHub-Delivery": delivery.guid,
-            "X-GitHub-Event": delivery.event,
-            "X-GitHub-Hook-ID": str(self._app_id * 10),
-            "X-GitHub-Hook-Installation-Target-ID": str(target),
-            "X-GitHub-Hook-Installation-Target-Type": "integration" if delivery.installation_id else "repository",
-            "X-Hub-Signature": "sha1=" + sign("sha1"),
-            "X-Hub-Signature-256": "sha256=" + sign("sha256"),
-        }

@@ -22,7 +22,7 @@ class GitFront:
         for name in ("{repo}.git", "{repo}"):
             for tail in ("info/refs", "git-upload-pack", "git-receive-pack"):
                 app.router.add_route("*", f"/{{owner}}/{name}/{tail}", self.handle)
-        app.router.add_get("/_codeload/{id}/{sha}", self.archive)
+        app.router.add_get(r"/_codeload/{id:\d+}/{sha:[0-9a-f]+}", self.archive)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Check the password, then let git talk; after a push, tell what moved."""

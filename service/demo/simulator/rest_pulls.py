@@ -4,7 +4,7 @@ from service.demo.simulator import shapes, shapes_work
 from service.demo.simulator.calls import Answer, Call, Route, invalid, not_found
 from service.demo.simulator.git_store import ZERO
 from service.demo.simulator.rest_git import files_between
-from service.demo.simulator.state import Comment, Pull
+from service.demo.simulator.state import Comment, Pull, stamp
 
 
 def _pull(call: Call, name: str) -> Pull:
@@ -112,7 +112,7 @@ async def react(call: Call) -> Answer:
         "node_id": shapes.node_id("Reaction", number),
         "user": shapes.user(call.sim.site, call.author),
         "content": kind,
-        "created_at": "2026-01-01T00:00:00Z",
+        "created_at": stamp(call.sim.now()),
     }
     return Answer(status=200 if same else 201, body=shown)
 

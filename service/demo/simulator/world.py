@@ -9,7 +9,8 @@ from typing import Any
 
 from service.demo.simulator import payloads, shapes
 from service.demo.simulator.chaos import Chaos
-from service.demo.simulator.deliveries import Delivery, Sender
+from service.demo.simulator.deliveries import Sender
+from service.demo.simulator.delivery import Delivery
 from service.demo.simulator.git_store import GitStore
 from service.demo.simulator.shapes import Site
 from service.demo.simulator.state import Account, App, Installation, Pull, Repository
