@@ -25,8 +25,9 @@ from service.domain.decisions import (
 )
 from service.domain.errors import Refused
 from service.domain.model import App, QueuedRequest, ReviewApp, ReviewState, Stage
+from service.domain.review_rules import OVER
 from service.queue import Queue, Ring, look, reconcile, work
-from service.store import activity, apps, facts, pipelines, requests, reviews, subjects
+from service.store import activity, apps, facts, pipelines, requests, reviews, spaces, subjects
 from service.store.database import Database
 from service.store.secrets import Vault
 
@@ -123,7 +124,7 @@ def _create_review_app(tx: Transaction, wanted: CreateReviewApp) -> None:
     latest = _latest(tx, wanted.pipeline_id, wanted.repository_id, wanted.ref)
     if pipeline is None:
         return
-    space = apps.ensure_space(tx.conn, name="common", driver="process", now=tx.now)
+    space = spaces.ensure(tx.conn, name="common", driver="process", now=tx.now)
     app = apps.create(
         tx.conn,
         name=wanted.name,
@@ -134,25 +135,32 @@ def _create_review_app(tx: Transaction, wanted: CreateReviewApp) -> None:
         pipeline_id=wanted.pipeline_id,
     )
     pipelines.couple(tx.conn, app_id=app.id, pipeline_id=wanted.pipeline_id, stage=Stage.REVIEW, now=tx.now)
-    changes = {
-        "app_id": app.id,
-        "state": ReviewState.CREATING,
-        "reason": wanted.reason,
-        "sha": wanted.deploy.sha,
-        "branch": wanted.deploy.branch,
-        "by_person": wanted.by_person,
-    }
-    if latest is not None and latest.app_id is None and latest.state is not ReviewState.DESTROYED:
-        reviews.update(tx.conn, review=latest, now=tx.now, **changes)
-    else:
-        reviews.create(
+    if latest is None or latest.app_id is not None or latest.state in OVER:
+        latest = reviews.create(
             tx.conn,
             pipeline_id=wanted.pipeline_id,
             repository_id=wanted.repository_id,
             ref=wanted.ref,
             generation=latest.generation + 1 if latest else 1,
+            app_id=app.id,
+            state=ReviewState.CREATING,
+            reason=wanted.reason,
+            sha=wanted.deploy.sha,
+            branch=wanted.deploy.branch,
+            by_person=wanted.by_person,
             now=tx.now,
-            **changes,
+        )
+    else:
+        reviews.update(
+            tx.conn,
+            review=latest,
+            now=tx.now,
+            app_id=app.id,
+            state=ReviewState.CREATING,
+            reason=wanted.reason,
+            sha=wanted.deploy.sha,
+            branch=wanted.deploy.branch,
+            by_person=wanted.by_person,
         )
     tx.note("review app created", app_id=app.id, pipeline_id=wanted.pipeline_id, ref=wanted.ref, sha=wanted.deploy.sha)
     tx.request(app.id, wanted.deploy, reason=wanted.reason, by_person=wanted.by_person)
@@ -164,8 +172,7 @@ def _latest(tx: Transaction, pipeline_id: str, repository_id: int, ref: str) -> 
 
 def _set_review(tx: Transaction, wanted: SetReview) -> None:
     latest = _latest(tx, wanted.pipeline_id, wanted.repository_id, wanted.ref)
-    changes = {"state": wanted.state, "reason": wanted.reason, "sha": wanted.sha, "branch": wanted.branch}
-    if latest is None or (latest.state is ReviewState.DESTROYED and wanted.state is not ReviewState.DESTROYED):
+    if latest is None or (latest.state in OVER and wanted.state not in OVER):
         reviews.create(
             tx.conn,
             pipeline_id=wanted.pipeline_id,
@@ -173,15 +180,31 @@ def _set_review(tx: Transaction, wanted: SetReview) -> None:
             ref=wanted.ref,
             generation=latest.generation + 1 if latest else 1,
             app_id=None,
-            by_person=False,
+            state=wanted.state,
+            reason=wanted.reason,
+            sha=wanted.sha,
+            branch=wanted.branch,
+            by_person=wanted.by_person,
             now=tx.now,
-            **changes,
         )
-    elif any(getattr(latest, name) != value for name, value in changes.items()):
-        reviews.update(tx.conn, review=latest, now=tx.now, **changes)
+    elif (latest.state, latest.reason, latest.sha, latest.branch, latest.by_person) != _shown(wanted):
+        reviews.update(
+            tx.conn,
+            review=latest,
+            now=tx.now,
+            state=wanted.state,
+            reason=wanted.reason,
+            sha=wanted.sha,
+            branch=wanted.branch,
+            by_person=wanted.by_person,
+        )
     else:
         return
     tx.ring([Subject(SubjectKind.CHECK, f"{wanted.pipeline_id}/{wanted.sha}")], cause="review app changed")
+
+
+def _shown(wanted: SetReview) -> tuple[ReviewState, str, str, str, bool]:
+    return wanted.state, wanted.reason, wanted.sha, wanted.branch, wanted.by_person
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,15 +235,12 @@ def app_or_refuse(conn: Connection, app_id: str) -> App:
     return app
 
 
-def config_context(app_id: str) -> str:
-    """Bind sealed config values to the app they belong to."""
-    return f"config:{app_id}"
-
-
 def check_config(changes: Mapping[str, str | None]) -> None:
     """Refuse what no process could be given as its environment."""
     for key, value in changes.items():
         if not key or "=" in key or "\0" in key or not key.isprintable() or key[0].isdigit():
-            raise Refused(f"Config var name {key!r} is not valid: use letters, digits and _, not starting with a digit.")
+            raise Refused(
+                f"Config var name {key!r} is not valid: use letters, digits and _, not starting with a digit."
+            )
         if value is not None and ("\0" in value or len(value) > 65536):
             raise Refused(f"The value of config var {key} holds a NUL byte or is longer than 64 kB.")

@@ -1,12 +1,13 @@
 """What people ask for through the API: each verb is one transaction, then rings."""
 
-from collections.abc import Mapping
+import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection
 
-from service.domain import names, promotion, toggles
+from service.domain import names, promotion, review_apps, toggles
 from service.domain.decisions import (
     ChangeConfig,
     Deploy,
@@ -21,16 +22,13 @@ from service.domain.decisions import (
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import (
-    NO_SHA,
     App,
-    AppId,
     Coupling,
     Pipeline,
     PipelineId,
     Promotion,
     QueuedRequest,
     Release,
-    ReleaseId,
     ReleaseState,
     Repository,
     RepositoryId,
@@ -39,29 +37,42 @@ from service.domain.model import (
     Sha,
     Stage,
     Trust,
+    UserId,
 )
-from service.enact import Committer, Transaction, app_or_refuse, check_config, config_context
+from service.domain.review_rules import MOVED
+from service.enact import Committer, Transaction, app_or_refuse, check_config, enact
 from service.queue import look
-from service.store import apps, builds, facts, pipelines, promotions, releases, repositories, reviews, routes
+from service.store import (
+    apps,
+    builds,
+    facts,
+    pipelines,
+    promotions,
+    releases,
+    repositories,
+    reviews,
+    routes,
+    spaces,
+    views,
+)
+from service.store.secrets import request_context
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enactor(Committer):
     """The verbs. `actor` is who asks, as `user:EMAIL`."""
 
-    async def create_app(self, *, name: str | None, space: str | None, user_id: str | None, actor: str) -> App:
+    async def create_app(self, *, name: str | None, space: str | None, user_id: UserId | None, actor: str) -> App:
         """Create an app in a space (`common` unless named), with a made-up name when none is given."""
 
         def create(tx: Transaction) -> App:
-            chosen = name or names.random_name(tx.now)
+            chosen = name or _made_up_name()
             names.check_app_name(chosen)
-            found = {each.name: each for each in apps.spaces(tx.conn)}
+            found = {each.name: each for each in spaces.listing(tx.conn)}
             if (space or "common") not in found:
                 raise Refused(f"Couldn't find the space {space}; there are: {', '.join(sorted(found))}.")
             home = found[space or "common"]
-            app = apps.create(
-                tx.conn, name=chosen, space_id=home.id, owner_id=user_id, is_review=False, now=tx.now
-            )
+            app = apps.create(tx.conn, name=chosen, space_id=home.id, owner_id=user_id, is_review=False, now=tx.now)
             tx.note("app created", app_id=app.id)
             return app
 
@@ -92,7 +103,7 @@ class Enactor(Committer):
         """Queue the app's end; everything before it is cancelled."""
         await self.commit(lambda tx: _destroy(tx, app_id), actor=actor)
 
-    async def create_pipeline(self, *, name: str, user_id: str | None, actor: str) -> Pipeline:
+    async def create_pipeline(self, *, name: str, user_id: UserId | None, actor: str) -> Pipeline:
         """Create an empty pipeline owned by the caller."""
 
         def create(tx: Transaction) -> Pipeline:
@@ -146,7 +157,7 @@ class Enactor(Committer):
             pipeline = _pipeline(tx.conn, pipeline_id)
             repositories.remember(tx.conn, repository, tx.now)
             if pipeline.repository_id not in (None, repository.id):
-                _drain(tx, pipeline, "the pipeline was connected to another repository")
+                _drain(tx, pipeline, MOVED)
             pipeline = pipelines.update(tx.conn, pipeline=pipeline, now=tx.now, repository_id=repository.id)
             tx.note("repository connected", pipeline_id=pipeline_id, data={"repository": repository.full_name})
             _look_around(tx, pipeline)
@@ -201,9 +212,7 @@ class Enactor(Committer):
 
         def deploy(tx: Transaction) -> QueuedRequest:
             app_or_refuse(tx.conn, app_id)
-            wanted = Deploy(
-                repository_id=RepositoryId(repository_id), sha=Sha(sha), trust=Trust.OWN, branch=branch
-            )
+            wanted = Deploy(repository_id=RepositoryId(repository_id), sha=Sha(sha), trust=Trust.OWN, branch=branch)
             return tx.request(app_id, wanted, reason=f"deploy of {branch or sha[:7]}", by_person=True)
 
         return await self.commit(deploy, actor=actor)
@@ -227,7 +236,7 @@ class Enactor(Committer):
                 ChangeConfig(set_keys=tuple(sorted(given)), unset_keys=unset),
                 reason=f"{'; '.join(words)} config vars",
                 by_person=True,
-                sealed=tx.vault.seal_vars(merged, config_context(app_id)),
+                sealed=tx.vault.seal_vars(merged, request_context(app_id)),
             )
 
         return await self.commit(change, actor=actor)
@@ -276,7 +285,7 @@ class Enactor(Committer):
         pipeline_id: str,
         source_app_id: str,
         release_id: str | None,
-        target_app_ids: list[str] | None,
+        target_app_ids: Sequence[str] | None,
         actor: str,
     ) -> Promotion:
         """Release the source's slug, as it is now, in each target."""
@@ -322,41 +331,14 @@ class Enactor(Committer):
     async def create_review_app(
         self, *, pipeline_id: str, number: int | None, branch: str | None, actor: str
     ) -> ReviewApp:
-        """Ask for the review app of a pull request, whatever the automatic rules say."""
+        """Ask for the review app of a pull request or a branch, whatever the automatic rules say."""
+        ref = f"pr:{number}" if number is not None else f"branch:{branch}"
 
         def create(tx: Transaction) -> ReviewApp:
-            pipeline = _pipeline(tx.conn, pipeline_id)
-            if pipeline.repository_id is None:
-                raise Refused("The pipeline has no repository: towpath pipelines:connect -r ORG/REPO")
-            if number is None:
-                raise Refused("Name the pull request by its number; review apps of bare branches are not available yet.")
-            ref = f"pr:{number}"
-            latest = reviews.latest(
-                tx.conn, pipeline_id=pipeline_id, repository_id=pipeline.repository_id, ref=ref
-            )
-            if latest is not None and latest.state in (ReviewState.CREATING, ReviewState.LIVE):
-                raise Refused(f"There is a review app of #{number} already: it is {latest.state.value}.")
-            asked = {"state": ReviewState.WAITING, "reason": "asked for", "by_person": True}
-            if latest is None or latest.state in (ReviewState.DESTROYED, ReviewState.DESTROYING):
-                made = reviews.create(
-                    tx.conn,
-                    pipeline_id=pipeline_id,
-                    repository_id=pipeline.repository_id,
-                    ref=ref,
-                    generation=latest.generation + 1 if latest else 1,
-                    app_id=None,
-                    sha=NO_SHA,
-                    branch=branch or "",
-                    now=tx.now,
-                    **asked,
-                )
-            else:
-                made = reviews.update(tx.conn, review=latest, now=tx.now, **asked)
-            facts.mark_stale(
-                tx.conn, [FactKey(FactKind.PULL_REQUEST, pipeline.repository_id, str(number))], now=tx.now
-            )
-            tx.note("review app asked for", pipeline_id=pipeline_id, ref=ref)
-            tx.ring([Subject(SubjectKind.REVIEW_APP, f"{pipeline_id}/{ref}")], cause=f"asked for by {actor}")
+            _ask(tx, pipeline_id, ref, "create")
+            made = _newest(tx.conn, pipeline_id, ref)
+            if made is None:
+                raise Refused(f"There is nothing to make a review app of: {ref}.", code="not_found")
             return made
 
         return await self.commit(create, actor=actor)
@@ -368,15 +350,29 @@ class Enactor(Committer):
             review = reviews.get(tx.conn, review_id)
             if review is None:
                 raise Refused("Couldn't find that review app.", code="not_found")
-            if review.app_id is None:
-                return reviews.update(
-                    tx.conn, review=review, now=tx.now, state=ReviewState.DESTROYED, reason=f"destroyed by {actor}"
-                )
-            if review.state not in (ReviewState.DESTROYING, ReviewState.DESTROYED):
-                _destroy(tx, review.app_id)
+            _ask(tx, review.pipeline_id, review.ref, "destroy")
             return reviews.get(tx.conn, review_id) or review
 
         return await self.commit(destroy, actor=actor)
+
+
+def _ask(tx: Transaction, pipeline_id: str, ref: str, asked: Literal["create", "destroy"]) -> None:
+    """Let the same plan decide that decides for webhooks; it refuses in the user's words."""
+    pipeline = _pipeline(tx.conn, pipeline_id)
+    if pipeline.repository_id is None:
+        raise Refused("The pipeline has no repository: towpath pipelines:connect -r ORG/REPO")
+    subject = Subject(SubjectKind.REVIEW_APP, f"{pipeline_id}/{ref}")
+    view = views.review_view(tx.conn, subject_key=subject.key, now=tx.now, asked=asked)
+    if view is None:
+        raise Refused("The pipeline's repository is not known any more; connect it again.")
+    enact(tx, subject, review_apps.plan(view))
+    tx.note(f"review app {asked} asked for", pipeline_id=pipeline_id, ref=ref)
+    tx.ring([subject], cause=f"{asked} asked for by {tx.actor}")
+
+
+def _newest(conn: Connection, pipeline_id: str, ref: str) -> ReviewApp | None:
+    found = reviews.of_ref(conn, pipeline_id=pipeline_id, ref=ref)
+    return max(found, key=lambda each: each.generation, default=None)
 
 
 def _destroy(tx: Transaction, app_id: str) -> None:
@@ -405,6 +401,13 @@ def _look_around(tx: Transaction, pipeline: Pipeline) -> None:
     facts.want(tx.conn, key, waiter=subject, now=tx.now)
     tx.rings.append(look(key))
     tx.ring([subject], cause="pipeline changed")
+
+
+def _made_up_name() -> str:
+    """Make a name as Heroku does: two words and a number that nobody has to remember."""
+    first = secrets.choice(("calm", "clear", "deep", "green", "quiet", "slow", "still", "wide"))
+    second = secrets.choice(("barge", "bank", "canal", "heron", "lock", "reed", "river", "willow"))
+    return f"{first}-{second}-{secrets.randbelow(90000) + 10000}"
 
 
 def _pipeline(conn: Connection, pipeline_id: str) -> Pipeline:
@@ -446,7 +449,7 @@ def _slug_of(conn: Connection, app: App) -> Any:
 
 
 def _promotion_request(
-    conn: Connection, pipeline_id: str, source_app_id: str, release_id: str | None, to: list[str] | None
+    conn: Connection, pipeline_id: str, source_app_id: str, release_id: str | None, to: Sequence[str] | None
 ) -> promotion.PromotionRequest:
     members = tuple(
         promotion.Member(app=app, stage=stage) for app, stage in pipelines.members(conn, PipelineId(pipeline_id))

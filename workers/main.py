@@ -8,12 +8,13 @@ import asyncio
 import os
 import secrets
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, cast
 
-import aiohttp
 import structlog
+import uvloop
+from arq.typing import WorkerCoroutine
 from arq.worker import Function, Worker, func
 from redis.exceptions import RedisError
 
@@ -22,7 +23,7 @@ from service.domain.errors import Refused, Transient
 from service.github.app_auth import credentials
 from service.github.client import GitHub
 from service.github.looks import Looks
-from service.github.transport import Transport
+from service.github.transport import Transport, new_session
 from service.github.writes import Writes
 from service.live import publish
 from service.queue import DOORS, SHORT_QUEUE, WORK_QUEUE, Queue, deserialize, redis_pool, serialize
@@ -36,7 +37,6 @@ from workers.builds.cache import CacheStore
 from workers.builds.slug import SlugStore
 from workers.builds.source import Source
 from workers.builds.stack import stack
-from workers.builds.tools import find_tools
 from workers.context import Context
 from workers.jobs import loops
 from workers.jobs.look import look
@@ -50,7 +50,7 @@ log = structlog.get_logger()
 
 SHORT_JOBS = 50
 WORK_JOBS = 4
-BELL_SECONDS = 5.0
+BELL_SECONDS = 5
 OUTAGE_ATTEMPTS = 600
 """Redis may be away for ten minutes (a second each) before the worker gives up and is started anew."""
 
@@ -85,7 +85,7 @@ class BellWorker(Worker):
     async def _listen(self) -> None:
         while True:
             try:
-                if await self.pool.blpop([self._door], timeout=BELL_SECONDS):
+                if await cast("Awaitable[Any]", self.pool.blpop([self._door], timeout=BELL_SECONDS)):
                     self._bell.set()
             except (RedisError, OSError):
                 await asyncio.sleep(0.5)
@@ -105,7 +105,7 @@ def _job(context: Context, name: str, body: Callable[..., Awaitable[None]]) -> F
             except Exception:  # the one place where a job's bug ends
                 log.exception("job failed", args=args)
 
-    return func(run, name=name, keep_result=0, timeout=24 * 3600, max_tries=1)
+    return func(cast("WorkerCoroutine", run), name=name, keep_result=0, timeout=24 * 3600, max_tries=1)
 
 
 async def _logs(context: Context, session: str, app_id: str, lines: str, follow: str) -> None:
@@ -124,12 +124,12 @@ async def open_context(settings: Settings, stack_of: AsyncExitStack) -> Context:
     vault = Vault.open(settings.keys_file, create=False)
     queue = Queue(settings.redis)
     stack_of.push_async_callback(queue.close)
-    session = await stack_of.enter_async_context(aiohttp.ClientSession())
+    session = await stack_of.enter_async_context(new_session())
     transport = Transport(session=session, api_url=settings.github_api_url)
     github = GitHub(transport=transport, credentials=credentials(settings, transport))
     platform = ProcessPlatform(settings.runner_socket)
     source = Source(data=settings.data)
-    slugs = SlugStore(settings.data)
+    slugs = SlugStore(data=settings.data)
     await runtimes.ensure(settings.data)
     return Context(
         db=db,
@@ -147,8 +147,7 @@ async def open_context(settings: Settings, stack_of: AsyncExitStack) -> Context:
             data=settings.data,
             source=source,
             slugs=slugs,
-            caches=CacheStore(settings.data),
-            tools=find_tools(settings.data / "runtimes"),
+            caches=CacheStore(data=settings.data),
             sandbox=platform,
         ),
         stack=stack(),
@@ -198,7 +197,7 @@ async def serve(settings: Settings) -> None:
         await _end(tasks, workers)
 
 
-async def _end(tasks: list[asyncio.Future[None]], workers: list[BellWorker]) -> None:
+async def _end(tasks: Sequence[asyncio.Future[None]], workers: list[BellWorker]) -> None:
     running = [job for worker in workers for job in worker.tasks.values()]
     for task in (*tasks, *running):
         task.cancel()
@@ -212,4 +211,4 @@ async def _end(tasks: list[asyncio.Future[None]], workers: list[BellWorker]) -> 
 def main(settings: Settings) -> None:
     """Run the process."""
     logging.configure(settings.log_format)
-    asyncio.run(serve(settings))
+    uvloop.run(serve(settings))

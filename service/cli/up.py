@@ -126,9 +126,7 @@ def listen(port: int) -> socket.socket:
             listener.bind(("0.0.0.0", port))  # noqa: S104  (an apps' router serves whoever reaches the machine)
     except OSError:
         listener.close()
-        raise CannotStart(
-            f"Port {port} is taken: stop what listens there, or choose another with --port."
-        ) from None
+        raise CannotStart(f"Port {port} is taken: stop what listens there, or choose another with --port.") from None
     listener.listen(1024)
     return listener
 
@@ -239,7 +237,7 @@ def _worker_ready(settings: Settings) -> bool:
     place = settings.run_dir / "worker.ready"
     with suppress(OSError, ValueError):
         pids = json.loads((settings.run_dir / "pids.json").read_text())
-        return int(place.read_text()) == pids.get("worker")
+        return bool(int(place.read_text()) == pids.get("worker"))
     return False
 
 

@@ -5,6 +5,8 @@ import os
 import socket
 import sys
 
+import uvloop
+
 from service import log as logging
 from service.domain.errors import Refused
 from service.router.server import serve
@@ -48,7 +50,7 @@ def main() -> int:
     try:
         settings = from_environment()
         logging.configure(settings.log_format)
-        asyncio.run(run(settings))
+        uvloop.run(run(settings))
     except (Refused, BadSetting) as error:
         print(str(error), file=sys.stderr)  # noqa: T201
         return 1

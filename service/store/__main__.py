@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from service.domain.errors import Refused
 from service.settings import BadSetting, Settings, from_environment
-from service.store import apps, users
+from service.store import spaces, users
 from service.store.database import Database
 from service.store.secrets import Vault
 
@@ -27,7 +27,7 @@ async def prepare(settings: Settings, *, token: str) -> str:
         def first(conn: Connection) -> str:
             vault.check_canary(conn)
             now = db.now()
-            apps.ensure_space(conn, name="common", driver=settings.platform, now=now)
+            spaces.ensure(conn, name="common", driver=settings.platform, now=now)
             user_id = users.ensure_embedded_user(conn, now=now)
             if token and users.by_token(conn, token, now) is not None:
                 return token

@@ -6,14 +6,14 @@ answer to a question asked before the fact was marked stale leaves it stale.
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, or_, select
 
 from service.domain.decisions import Subject, SubjectKind
-from service.domain.facts import Fact, FactKey, FactKind
+from service.domain.facts import CiSignals, Fact, FactKey, FactKind
 from service.domain.model import RepositoryId
 from service.store import fact_values
 from service.store.leases import LeaseTerms, free, lease_now
@@ -66,9 +66,13 @@ def load(conn: Connection, key: FactKey) -> Fact[Any] | None:
 def fact_of(row: Any) -> Fact[Any]:
     """Make a fact of a row of `facts`."""
     kind = FactKind(row.kind)
+    value = None if row.value is None else fact_values.decode(kind, row.value)
+    if isinstance(value, CiSignals):
+        # The settle and gate times count from when we learned of the commit, not from the last answer.
+        value = replace(value, first_seen=row.first_seen_at)
     return Fact(
         key=FactKey(kind, RepositoryId(row.repository_id), row.key),
-        value=None if row.value is None else fact_values.decode(kind, row.value),
+        value=value,
         error=row.error,
         stale=row.asked <= row.stale_asked,
         looked_at=row.looked_at,

@@ -106,6 +106,7 @@ def shown(conn: Connection, *, key: str, digest: str, github_id: int | None, now
             shown_digest=digest,
             pending=reports.c.wanted_digest != digest,
             github_id=github_id,
+            attempted=False,
             error="",
             attempts=0,
             retry_at=None,

@@ -133,14 +133,19 @@ def _cancel_open(conn: Connection, *, app_id: str, reason: str, now: datetime) -
     conn.execute(
         apps.update()
         .where(apps.c.id == app_id)
-        .values(generation=apps.c.generation + 1, state=AppState.DESTROYING.value, updated_at=now)
+        .values(
+            generation=apps.c.generation + 1,
+            row_version=apps.c.row_version + 1,
+            state=AppState.DESTROYING.value,
+            updated_at=now,
+        )
     )
 
 
 def _ready(now: datetime) -> Any:
     return and_(
         or_(apps.c.retry_at.is_(None), apps.c.retry_at <= now),
-        exists(select(requests.c.id).where(requests.c.app_id == apps.c.id, requests.c.state.in_(OPEN))),
+        exists(select(requests.c.id).where(requests.c.app_id == apps.c.id, requests.c.state.in_(OPEN)).correlate(apps)),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from service.domain.decisions import Subject, SubjectKind
 from service.store.leases import LeaseTerms, free, lease_now
@@ -37,7 +37,7 @@ class Verdict:
     reconciled_at: datetime | None
 
 
-def _is(subject: Subject) -> tuple[object, object]:
+def _is(subject: Subject) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return subjects.c.kind == subject.kind.value, subjects.c.key == subject.key
 
 

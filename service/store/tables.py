@@ -142,7 +142,7 @@ pipeline_config = Table(
     Column("sealed", LargeBinary, nullable=False),
 )
 
-# `lease_*`: who works the app's queue. `wanted_config` seals the wanted config vars. `formation` is type -> quantity.
+# `lease_*`: who works the app's queue. `incarnation` grows with every restart of the same release. `wanted_config` seals the wanted config vars. `formation` is type -> quantity.
 apps = Table(
     "apps",
     metadata,
@@ -164,6 +164,7 @@ apps = Table(
     Column("formation", Text, nullable=False, server_default="{}"),
     Column("wanted_config", LargeBinary),
     Column("engine_state", String(16), nullable=False, server_default=""),
+    Column("incarnation", Integer, nullable=False, server_default="0"),
     Column("released_at", Moment),
     Column("lease_holder", String(64)),
     Column("lease_token", BigInteger, nullable=False, server_default="0"),

@@ -4,8 +4,8 @@ import asyncio
 import signal
 import sys
 
-import aiohttp
 import structlog
+import uvloop
 from aiohttp import web
 
 from service import log as logging
@@ -14,7 +14,7 @@ from service.enactor import Enactor
 from service.github.app_auth import credentials
 from service.github.client import GitHub
 from service.github.looks import Looks
-from service.github.transport import Transport
+from service.github.transport import Transport, new_session
 from service.live import LiveLogs
 from service.queue import Queue
 from service.settings import BadSetting, Settings, from_environment
@@ -35,7 +35,7 @@ async def serve(settings: Settings) -> None:
     queue = Queue(settings.redis)
     live = LiveLogs(redis_url=settings.redis, queue=queue)
     inbox = await Inbox.open(settings.sqlalchemy_url)
-    async with aiohttp.ClientSession() as session:
+    async with new_session() as session:
         transport = Transport(session=session, api_url=settings.github_api_url)
         github = GitHub(transport=transport, credentials=credentials(settings, transport))
         context = WebContext(
@@ -75,7 +75,7 @@ def main() -> int:
         logging.configure(settings.log_format)
         if not settings.github_webhook_secret:
             raise Refused("TOWPATH_GITHUB_WEBHOOK_SECRET is not set: without it anybody could send events.")
-        asyncio.run(serve(settings))
+        uvloop.run(serve(settings))
     except (Refused, BadSetting) as error:
         print(str(error), file=sys.stderr)  # noqa: T201
         return 1

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import structlog
+from sqlalchemy import Connection
 
 from service.domain.decisions import Deploy
 from service.domain.errors import Refused
@@ -150,11 +151,16 @@ async def _slug(context: Context, taken: TakenWork, wanted: Deploy, build: Build
     return found, commit
 
 
+def _pipeline_of(conn: Connection, app_id: str) -> Pipeline | None:
+    coupling = pipelines.coupling_of(conn, app_id)
+    return pipelines.get(conn, coupling.pipeline_id) if coupling else None
+
+
 async def _fetch(context: Context, taken: TakenWork, wanted: Deploy) -> Commit:
     app, pipeline, repository = await context.db.read(
         lambda conn: (
             apps.get(conn, taken.request.app_id),
-            pipelines.pipeline_of(conn, taken.request.app_id),
+            _pipeline_of(conn, taken.request.app_id),
             repositories.get(conn, wanted.repository_id),
         )
     )

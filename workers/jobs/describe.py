@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection
 
 from service.domain import reports as describing
-from service.domain.decisions import Deploy
+from service.domain.decisions import Deploy, Subject, SubjectKind
+from service.domain.facts import FactKey, FactKind
 from service.domain.model import (
     App,
     Pipeline,
@@ -15,7 +16,6 @@ from service.domain.model import (
     Repository,
     RequestState,
     ReviewApp,
-    ReviewState,
     Sha,
     Stage,
 )
@@ -26,6 +26,7 @@ from service.settings import Settings
 from service.store import (
     apps,
     builds,
+    facts,
     logs,
     pipelines,
     releases,
@@ -33,6 +34,7 @@ from service.store import (
     repositories,
     requests,
     reviews,
+    subjects,
 )
 
 
@@ -48,9 +50,7 @@ def check(tx: Transaction, key: str, settings: Settings) -> str:
     """Put the check of (pipeline, commit) into the outbox."""
     pipeline_id, _, sha = key.partition("/")
     pipeline = pipelines.get(tx.conn, pipeline_id)
-    repository = (
-        repositories.get(tx.conn, pipeline.repository_id) if pipeline and pipeline.repository_id else None
-    )
+    repository = repositories.get(tx.conn, pipeline.repository_id) if pipeline and pipeline.repository_id else None
     if pipeline is None or repository is None:
         return "no repository is connected"
     view = _check_view(tx.conn, pipeline, Sha(sha), settings)
@@ -108,7 +108,9 @@ def github_deployment(tx: Transaction, release_id: str, settings: Settings) -> s
     )
 
 
-def _put(tx: Transaction, *, key: str, kind: str, repository: Repository, wanted: dict[str, object], terminal: bool) -> str:
+def _put(
+    tx: Transaction, *, key: str, kind: str, repository: Repository, wanted: dict[str, object], terminal: bool
+) -> str:
     changed = reports.put(
         tx.conn,
         key=key,
@@ -125,7 +127,10 @@ def _put(tx: Transaction, *, key: str, kind: str, repository: Repository, wanted
 
 
 def _check_view(conn: Connection, pipeline: Pipeline, sha: Sha, settings: Settings) -> CheckView:
-    review = next((each for each in reviews.of_pipeline(conn, pipeline.id) if each.sha == sha), None)
+    deployed = {each.app_id for each in requests.of_commit(conn, sha, limit=50)}
+    review = next(
+        (each for each in reviews.of_pipeline(conn, pipeline.id) if each.sha == sha or each.app_id in deployed), None
+    )
     return CheckView(
         pipeline=pipeline.name,
         sha=sha,
@@ -141,15 +146,13 @@ def _review(conn: Connection, review: ReviewApp, sha: Sha, settings: Settings) -
     build = builds.of_request(conn, deploy.id) if deploy else None
     release = releases.of_request(conn, deploy.id) if deploy else None
     error = deploy.reason if deploy and deploy.state is RequestState.FAILED else ""
-    state = review.state
-    if state is ReviewState.LIVE and deploy is not None and deploy.state in (RequestState.QUEUED, RequestState.RUNNING):
-        state = ReviewState.CREATING  # the former commit serves; this one is still on its way
     log_id = (release.log_id if release else build.log_id if build else "") if error else ""
     return CheckReview(
         app_name=app.name if app else "",
-        state=state,
+        state=review.state,
         reason=review.reason,
         url=app_url(settings, app) if app else "",
+        request=deploy.state if deploy else None,
         build=build.state if build else None,
         release=release.state if release else None,
         error=error,
@@ -164,6 +167,14 @@ def _deploy_of(conn: Connection, app: App | None, sha: Sha) -> QueuedRequest | N
     return next((each for each in found if each.kind == Deploy.__name__ and each.sha == sha), None)
 
 
+def _follows(conn: Connection, app: App, sha: Sha) -> bool:
+    """Whether the app waits with this commit: it is the head of the branch that the app deploys by itself."""
+    if not app.auto_deploy or app.repository_id is None:
+        return False
+    head = facts.load(conn, FactKey(FactKind.HEAD, app.repository_id, app.auto_deploy_branch))
+    return head is not None and head.value is not None and head.value.sha == sha
+
+
 def _deploys(conn: Connection, pipeline: Pipeline, sha: Sha, settings: Settings) -> list[CheckDeploy]:
     shown = []
     for coupling in pipelines.couplings(conn, pipeline.id):
@@ -171,17 +182,17 @@ def _deploys(conn: Connection, pipeline: Pipeline, sha: Sha, settings: Settings)
             continue
         app = apps.get(conn, coupling.app_id)
         deploy = _deploy_of(conn, app, sha)
-        if app is None or deploy is None:
+        if app is None or (deploy is None and not _follows(conn, app, sha)):
             continue
+        held = subjects.verdicts(conn, [Subject(SubjectKind.AUTO_DEPLOY, app.id)])
         shown.append(
             CheckDeploy(
                 app_name=app.name,
                 stage=coupling.stage,
-                state=deploy.state,
-                reason=deploy.reason,
+                state=deploy.state if deploy else None,
+                reason=deploy.reason if deploy else held[0].reason if held else "",
                 url=app_url(settings, app),
-                error=deploy.reason if deploy.state is RequestState.FAILED else "",
+                error=deploy.reason if deploy and deploy.state is RequestState.FAILED else "",
             )
         )
     return shown
-

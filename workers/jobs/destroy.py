@@ -87,6 +87,7 @@ def _rollout(conn: Connection, context: Context, app: App, found: Release) -> Ro
         formation={},
         incarnation=requests.incarnation(conn, app.id),
         review=None,
+        driver=spaces.driver_of(conn, app.space_id),
     )
 
 

@@ -19,9 +19,7 @@ log = structlog.get_logger()
 async def look(context: Context, kind: str, repository_id: str, key: str) -> None:
     """Fetch a wanted fact once; a failure is tried again later, what was known stays."""
     fact = FactKey(FactKind(kind), RepositoryId(int(repository_id)), key)
-    taken = await context.db.write(
-        lambda conn: facts.take_look(conn, fact, terms=context.terms, now=context.db.now())
-    )
+    taken = await context.db.write(lambda conn: facts.take_look(conn, fact, terms=context.terms, now=context.db.now()))
     if taken is None:
         return
     try:
@@ -76,4 +74,3 @@ async def _again_later(context: Context, taken: TakenLook, error: Transient) -> 
     retry_at = context.db.now() + timedelta(seconds=wait)
     await context.db.write(lambda conn: facts.look_failed(conn, taken, error=error.message, retry_at=retry_at))
     log.warning("look failed", fact=taken.key.kind.value, key=taken.key.key, error=error.message, retry_seconds=wait)
-

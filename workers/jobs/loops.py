@@ -27,9 +27,7 @@ LIMIT = 200
 KEEP_DELIVERIES = timedelta(days=8)
 
 
-async def every(
-    context: Context, name: str, seconds: float, once: Callable[[Context], Awaitable[None]]
-) -> None:
+async def every(context: Context, name: str, seconds: float, once: Callable[[Context], Awaitable[None]]) -> None:
     """Run `once` every so many seconds wherever the lease is, for ever; a failure is logged and tried again."""
     terms = LeaseTerms(holder=context.terms.holder, seconds=max(context.terms.seconds, seconds * 2))
     while True:
@@ -59,11 +57,11 @@ async def due(context: Context) -> None:
 
 async def observe(context: Context) -> None:
     """Compare what the engines run with what the database wants."""
+    seen: dict[str, list[Instance]] = {}
     for platform in context.platforms.values():
-        seen: dict[str, list[Instance]] = {}
         for instance in await platform.observe():
             seen.setdefault(instance.app_id, []).append(instance)
-        await context.commit(lambda tx, seen=seen: _compare(tx, seen))
+    await context.commit(lambda tx: _compare(tx, seen))
     await context.queue.routes_changed()
 
 
@@ -77,7 +75,7 @@ def _compare(tx: Transaction, seen: dict[str, list[Instance]]) -> None:
         up = [each.endpoint.address for each in web if each.endpoint and each.state is InstanceState.UP]
         state = "crashed" if web and not up and all(e.state is InstanceState.CRASHED for e in web) else "up"
         if apps.engine_state(tx.conn, app.id) != state:
-            apps.update_app(tx.conn, app=app, now=tx.now, engine_state=state)
+            apps.update(tx.conn, app=app, now=tx.now, engine_state=state)
             tx.note(f"processes {state}", app_id=app.id)
             tx.ring([Subject(SubjectKind.GITHUB_DEPLOYMENT, app.current_release_id)], cause=f"processes {state}")
         route = routes.of_app(tx.conn, app.id)
@@ -104,4 +102,3 @@ async def audit(context: Context) -> None:
         subjects.forget_settled(tx.conn, before=tx.now - KEEP_DELIVERIES)
 
     await context.commit(begin)
-

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.facts import FactKind
+from service.domain.model import RepositoryId
 from service.enact import Transaction
 from service.github.events import (
     BranchTouched,
@@ -53,7 +54,7 @@ async def react(context: Context, guid: str) -> None:
                 return verdict
 
     verdict = await context.commit(write)
-    log.info("delivery processed", delivery=guid, event=delivery.event, verdict=verdict)
+    log.info("delivery processed", delivery=guid, kind=delivery.event, verdict=verdict)
 
 
 def _take_in(tx: Transaction, hint: Hint) -> set[Subject]:
@@ -121,7 +122,7 @@ def subjects_of(conn: Connection, touched: Touched) -> Iterable[Subject]:
             ]
 
 
-def _of_commit(conn: Connection, repository_id: int, sha: str) -> Iterable[Subject]:
+def _of_commit(conn: Connection, repository_id: RepositoryId, sha: str) -> Iterable[Subject]:
     for review in reviews.of_repository(conn, repository_id):
         if review.sha == sha:
             yield Subject(SubjectKind.REVIEW_APP, f"{review.pipeline_id}/{review.ref}")
@@ -133,4 +134,3 @@ def _of_commit(conn: Connection, repository_id: int, sha: str) -> Iterable[Subje
     for app in pipelines.auto_deploys(conn, repository_id=repository_id, branch=None):
         if app.auto_deploy_branch in heads:
             yield Subject(SubjectKind.AUTO_DEPLOY, app.id)
-

@@ -8,6 +8,7 @@ import structlog
 
 from service.domain import auto_deploy, review_apps
 from service.domain.decisions import Decision, Nothing, Subject, SubjectKind
+from service.domain.model import RepositoryId
 from service.enact import Transaction, enact
 from service.store import subjects, views
 from service.store.subjects import TakenSubject
@@ -99,9 +100,11 @@ def _decide(tx: Transaction, subject: Subject, context: Context) -> Outcome:
             app = views.auto_deploy_view(
                 tx.conn, subject_key=subject.key, now=tx.now, our_app_id=int(context.settings.github_app_id or 0)
             )
+            if app is not None and app.head is not None and app.head.value is not None and app.head.value.sha:
+                tx.show_commit(app.app.id, app.head.value.sha)
             return _enacted(tx, subject, [_GONE] if app is None else auto_deploy.plan(app))
         case SubjectKind.REPOSITORY:
-            return Outcome(outcome="rang", reason=survey.survey(tx, int(subject.key)))
+            return Outcome(outcome="rang", reason=survey.survey(tx, RepositoryId(int(subject.key))))
         case SubjectKind.CHECK:
             return Outcome(outcome="described", reason=describe.check(tx, subject.key, context.settings))
         case SubjectKind.GITHUB_DEPLOYMENT:

@@ -13,6 +13,7 @@ from service.domain.model import (
     App,
     Release,
     ReleaseState,
+    RepositoryId,
     RequestState,
     ReviewApp,
     Sha,
@@ -20,9 +21,10 @@ from service.domain.model import (
     SlugId,
     Stage,
 )
-from service.enact import Transaction, config_context
-from service.store import apps, builds, logs, pipelines, promotions, releases, requests, reviews
+from service.enact import Transaction
+from service.store import apps, builds, logs, pipelines, promotions, releases, requests, reviews, spaces
 from service.store.requests import TakenWork
+from service.store.secrets import request_context
 from workers.context import Context
 from workers.jobs import settle
 from workers.jobs.rollout import Rollout, fence_of, go, spec_of
@@ -38,16 +40,14 @@ class Plan:
 
     slug_id: SlugId | None
     commit: Sha | None
-    repository_id: int | None
+    repository_id: RepositoryId | None
     description: str
     config: Mapping[str, str]
     formation: Mapping[str, int]
     postdeploy: str = ""
 
 
-async def release_slug(
-    context: Context, taken: TakenWork, *, slug: Slug, wanted: Deploy, manifest: Manifest
-) -> None:
+async def release_slug(context: Context, taken: TakenWork, *, slug: Slug, wanted: Deploy, manifest: Manifest) -> None:
     """Release what was just built of a commit."""
 
     def plan(tx: Transaction) -> Plan:
@@ -76,6 +76,9 @@ async def release(context: Context, taken: TakenWork) -> None:
     def plan(tx: Transaction) -> Plan:
         app = _app(tx, taken)
         wanted = taken.work
+        slug_id: SlugId | None
+        commit: Sha | None
+        repository_id: RepositoryId | None
         match wanted:
             case ReleaseSlug():
                 config = apps.config(tx.conn, tx.vault, app.id)
@@ -84,7 +87,7 @@ async def release(context: Context, taken: TakenWork) -> None:
             case ChangeConfig():
                 last = releases.last_succeeded(tx.conn, app.id)
                 assert taken.sealed is not None
-                config = tx.vault.unseal_vars(taken.sealed, config_context(app.id))
+                config = tx.vault.unseal_vars(taken.sealed, request_context(app.id))
                 slug_id, commit, repository_id = _slug_of(last)
                 description = taken.request.reason
             case Rollback():
@@ -94,7 +97,7 @@ async def release(context: Context, taken: TakenWork) -> None:
                 config = releases.config(tx.conn, tx.vault, former.id)
                 if wanted.keep_config:
                     config = apps.config(tx.conn, tx.vault, app.id)
-                apps.set_config(tx.conn, tx.vault, app_id=app.id, variables=config, now=tx.now)
+                apps.set_config(tx.conn, tx.vault, app_id=app.id, vars=config, now=tx.now)
                 slug_id, commit, repository_id = _slug_of(former)
                 description = f"Rollback to v{wanted.version}"
             case _:
@@ -130,9 +133,7 @@ async def _release(context: Context, taken: TakenWork, plan: Callable[[Transacti
         await _step(context, taken, "start")
         await go(context, taken, spec=spec, rollout=rollout, log=sink)
     await context.commit(
-        lambda tx: settle.end(
-            tx, taken, state=RequestState.SUCCEEDED, outcome=f"released v{made.version}"
-        ),
+        lambda tx: settle.end(tx, taken, state=RequestState.SUCCEEDED, outcome=f"released v{made.version}"),
         actor=taken.actor,
     )
 
@@ -174,6 +175,7 @@ def _make(tx: Transaction, taken: TakenWork, plan: Plan) -> tuple[Release, Plan,
             formation=plan.formation,
             incarnation=requests.incarnation(tx.conn, app.id),
             review=reviews.of_app(tx.conn, app.id) if app.is_review else None,
+            driver=spaces.driver_of(tx.conn, app.space_id),
         ),
     )
 
@@ -199,9 +201,7 @@ async def _run_step(
 
 
 async def _step(context: Context, taken: TakenWork, step: str) -> None:
-    await context.db.write(
-        lambda conn: requests.set_step(conn, taken.request.id, step=step, now=context.db.now())
-    )
+    await context.db.write(lambda conn: requests.set_step(conn, taken.request.id, step=step, now=context.db.now()))
 
 
 async def reshape(context: Context, taken: TakenWork) -> None:
@@ -233,6 +233,7 @@ async def reshape(context: Context, taken: TakenWork) -> None:
             formation=formation,
             incarnation=requests.incarnation(tx.conn, app.id),
             review=None,
+            driver=spaces.driver_of(tx.conn, app.space_id),
             keep_formation=isinstance(taken.work, Suspend),
         )
 
@@ -252,9 +253,7 @@ def formation_of(app: App, slug: Slug, asked: Mapping[str, int]) -> dict[str, in
     return {kind: app.formation.get(kind, asked.get(kind, default.get(kind, 0))) for kind in types}
 
 
-def _first_config(
-    tx: Transaction, app: App, review: ReviewApp | None, manifest: Manifest
-) -> Mapping[str, str]:
+def _first_config(tx: Transaction, app: App, review: ReviewApp | None, manifest: Manifest) -> Mapping[str, str]:
     """Return the wanted config; a review app's is made of its pipeline's and of app.json, which is read at each push."""
     config = apps.config(tx.conn, tx.vault, app.id)
     if review is None:
@@ -265,7 +264,7 @@ def _first_config(
         injected["HEROKU_PR_NUMBER"] = review.ref.removeprefix("pr:")
     resolved = {**given, **resolve_env(manifest, given, lambda: stdlib_secrets.token_hex(32)), **injected}
     if resolved != config:
-        apps.set_config(tx.conn, tx.vault, app_id=app.id, variables=resolved, now=tx.now)
+        apps.set_config(tx.conn, tx.vault, app_id=app.id, vars=resolved, now=tx.now)
     return resolved
 
 
@@ -276,5 +275,5 @@ def _app(tx: Transaction, taken: TakenWork) -> App:
     return app
 
 
-def _slug_of(found: Release | None) -> tuple[SlugId | None, Sha | None, int | None]:
+def _slug_of(found: Release | None) -> tuple[SlugId | None, Sha | None, RepositoryId | None]:
     return (found.slug_id, found.commit, found.repository_id) if found else (None, None, None)

@@ -42,9 +42,7 @@ async def _lane(context: Context, lane: int, entries: list[Report]) -> bool:
             if not await _write(context, entry):
                 return False
     finally:
-        await asyncio.shield(
-            context.db.write(lambda conn: leases.give_back(conn, name, holder=terms.holder))
-        )
+        await asyncio.shield(context.db.write(lambda conn: leases.give_back(conn, name, holder=terms.holder)))
     return True
 
 
@@ -77,7 +75,13 @@ async def _failed(
     retry_at = context.db.now() + timedelta(seconds=wait)
     await context.db.write(
         lambda conn: reports.failed(
-            conn, key=entry.key, error=error, retry_at=None if final else retry_at, final=final, now=context.db.now()
+            conn,
+            key=entry.key,
+            digest=entry.wanted_digest,
+            error=error,
+            retry_at=None if final else retry_at,
+            final=final,
+            now=context.db.now(),
         )
     )
     log.warning("report not shown", report=entry.key, error=error, final=final)

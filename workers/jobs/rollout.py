@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.model import App, AppState, Release, ReviewApp, Slug
 from service.enact import Transaction
-from service.store import apps, logs, requests, routes, spaces
+from service.store import apps, logs, requests, routes
 from service.store.requests import TakenWork
 from workers.context import Context
 from workers.platforms.base import AppSpec, Endpoint, Fence, Fenced, ProcessSpec
@@ -23,7 +23,7 @@ class Rollout:
     formation: Mapping[str, int]
     incarnation: int
     review: ReviewApp | None
-    driver: str = "process"
+    driver: str
     keep_formation: bool = False
 
     @property
@@ -64,7 +64,7 @@ async def spec_of(context: Context, rollout: Rollout) -> AppSpec:
 
 async def go(context: Context, taken: TakenWork, *, spec: AppSpec, rollout: Rollout, log: logs.LogSink) -> None:
     """Bring it up and switch; raises `Unhealthy` with the cause while the old release serves on."""
-    platform = context.platforms[await context.db.read(lambda conn: spaces.driver_of(conn, rollout.app.space_id))]
+    platform = context.platforms[rollout.driver]
 
     async def go_live(endpoints: Sequence[Endpoint]) -> None:
         await context.commit(lambda tx: _switch(tx, taken, rollout, endpoints, context.terms.holder))
@@ -73,24 +73,21 @@ async def go(context: Context, taken: TakenWork, *, spec: AppSpec, rollout: Roll
     await platform.apply(spec, fence=fence_of(taken), log=log, go_live=go_live)
 
 
-def _switch(
-    tx: Transaction, taken: TakenWork, rollout: Rollout, endpoints: Sequence[Endpoint], holder: str
-) -> None:
+def _switch(tx: Transaction, taken: TakenWork, rollout: Rollout, endpoints: Sequence[Endpoint], holder: str) -> None:
     if not requests.still_ours(tx.conn, taken=taken, holder=holder):
         raise Fenced(f"another worker has {rollout.app.name}")
     app = apps.get(tx.conn, rollout.app.id)
     assert app is not None
     former = app.current_release_id
     reached = [endpoint.address for endpoint in endpoints if endpoint.process.partition(".")[0] == "web"]
-    changes = {} if rollout.keep_formation else {"formation": dict(rollout.formation)}
-    apps.update_app(
+    apps.update(
         tx.conn,
         app=app,
         now=tx.now,
         current_release_id=rollout.release.id,
         released_at=tx.now if former != rollout.release.id else app.released_at,
         engine_state="suspended" if rollout.keep_formation else "up",
-        **changes,
+        formation=app.formation if rollout.keep_formation else dict(rollout.formation),
     )
     if rollout.keep_formation != (app.state is AppState.SUSPENDED):
         current = apps.get(tx.conn, app.id)

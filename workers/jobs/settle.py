@@ -47,9 +47,7 @@ def end(tx: Transaction, taken: TakenWork, *, state: RequestState, outcome: str)
     app = apps.get(tx.conn, request.app_id)
     if app is not None and app.is_review and request.kind == "Deploy":
         _settle_review(tx, app, state, outcome)
-    tx.note(
-        f"{request.kind} {state.value}", app_id=request.app_id, sha=request.sha, data={"outcome": outcome}
-    )
+    tx.note(f"{request.kind} {state.value}", app_id=request.app_id, sha=request.sha, data={"outcome": outcome})
     show(tx, request.app_id, sha=request.sha, release_id=release.id if release else None)
 
 
@@ -59,11 +57,12 @@ def _settle_review(tx: Transaction, app: App, state: RequestState, outcome: str)
         return
     match state:
         case RequestState.SUCCEEDED:
-            reviews.update(
-                tx.conn, review=review, now=tx.now, state=ReviewState.LIVE, reason="", deployed_at=tx.now
-            )
+            reviews.update(tx.conn, review=review, now=tx.now, state=ReviewState.LIVE, reason="", deployed_at=tx.now)
         case RequestState.FAILED:
-            reviews.update(tx.conn, review=review, now=tx.now, state=ReviewState.FAILED, reason=outcome)
+            # What served before serves on: only an app that never came up has failed.
+            serves = app.current_release_id is not None
+            kept = ReviewState.LIVE if serves else ReviewState.FAILED
+            reviews.update(tx.conn, review=review, now=tx.now, state=kept, reason=outcome)
         case _:
             pass
 

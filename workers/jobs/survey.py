@@ -1,13 +1,14 @@
 """Survey a repository: ring every subject that it concerns, whatever was missed before."""
 
 from service.domain.decisions import Subject, SubjectKind
-from service.domain.facts import FactKey, FactKind
+from service.domain.facts import FactKey, FactKind, PullRequest
+from service.domain.model import RepositoryId
 from service.enact import Transaction
 from service.queue import look
 from service.store import facts, pipelines, reviews
 
 
-def survey(tx: Transaction, repository_id: int) -> str:
+def survey(tx: Transaction, repository_id: RepositoryId) -> str:
     """Ring the review apps, the auto-deployed apps and each open pull request that was last listed."""
     rung: set[Subject] = set()
     listed = facts.load(tx.conn, FactKey(FactKind.OPEN_PULL_REQUESTS, repository_id, ""))
@@ -30,16 +31,16 @@ def survey(tx: Transaction, repository_id: int) -> str:
     return f"{len(rung)} subjects"
 
 
-def _learn_listed(tx: Transaction, repository_id: int, pull: object, *, listed_stale: bool) -> None:
+def _learn_listed(tx: Transaction, repository_id: RepositoryId, pull: PullRequest, *, listed_stale: bool) -> None:
     """Take a listed pull request as its fact when the list is newer than what is known."""
-    key = FactKey(FactKind.PULL_REQUEST, repository_id, str(getattr(pull, "number", 0)))
+    key = FactKey(FactKind.PULL_REQUEST, repository_id, str(pull.number))
     known = facts.load(tx.conn, key)
     if listed_stale or (known is not None and known.value is not None and known.value == pull):
         return
     facts.mark_stale(tx.conn, [key], now=tx.now)
 
 
-def begin_audit(tx: Transaction, repository_id: int) -> None:
+def begin_audit(tx: Transaction, repository_id: RepositoryId) -> None:
     """Ask GitHub anew for the open pull requests and the followed heads of a repository."""
     subject = Subject(SubjectKind.REPOSITORY, str(repository_id))
     followed = {

@@ -44,15 +44,7 @@ async def work(context: Context, app_id: str) -> None:
         current = taken
         if not await _one(context, current):
             return
-        taken = await context.db.write(
-            lambda conn, current=current: requests.next_of(
-                conn,
-                app_id=current.request.app_id,
-                terms=context.terms,
-                token=current.token,
-                now=context.db.now(),
-            )
-        )
+        taken = await _next(context, current)
         if taken is None:
             await _give_back(context, current)
             # What was queued between the last look and the end of the lease is found by this one.
@@ -61,8 +53,14 @@ async def work(context: Context, app_id: str) -> None:
 
 async def _take(context: Context, app_id: str | None) -> TakenWork | None:
     return await context.db.write(
-        lambda conn: requests.take(
-            conn, terms=context.terms, now=context.db.now(), cap=context.work_cap, app_id=app_id
+        lambda conn: requests.take(conn, terms=context.terms, now=context.db.now(), cap=context.work_cap, app_id=app_id)
+    )
+
+
+async def _next(context: Context, done: TakenWork) -> TakenWork | None:
+    return await context.db.write(
+        lambda conn: requests.next_of(
+            conn, app_id=done.request.app_id, terms=context.terms, token=done.token, now=context.db.now()
         )
     )
 
@@ -145,5 +143,3 @@ async def _do(context: Context, taken: TakenWork) -> None:
         case _:
             assert_never(taken.work)
     log.info("work done", kind=taken.request.kind)
-
-

@@ -21,11 +21,11 @@ class ProcessPlatform:
         prepared = await self._ask(wire.Prepare(spec=spec, fence=fence), log=log)
         try:
             await go_live(_sorted(prepared.endpoints))
-        except BaseException:
-            # Whatever it was, nobody will activate this: the runner's own time limit does it if we cannot.
+        except Fenced:
+            # Only then it is sure that no route leads there. After any other failure the transaction may have been
+            # committed: what is prepared stays for a successor to adopt, and ends by itself if none comes.
             with contextlib.suppress(Transient, Fenced):
-                discard = wire.Discard(app_id=spec.app_id, release_id=spec.release_id, fence=fence)
-                await self._ask(discard)
+                await self._ask(wire.Discard(app_id=spec.app_id, release_id=spec.release_id, fence=fence))
             raise
         await self._ask(wire.Activate(spec=spec, fence=fence))
 

@@ -35,8 +35,8 @@ def serve(proxy: socket.socket, dns: socket.socket, policy: Policy) -> None:
     room = threading.BoundedSemaphore(_AT_ONCE)
     threading.Thread(target=_serve_dns, args=(dns, policy), daemon=True).start()
     while True:
-        client, _ = proxy.accept()
         room.acquire()
+        client, _ = proxy.accept()
         threading.Thread(target=_client, args=(client, policy, room), daemon=True).start()
 
 

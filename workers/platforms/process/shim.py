@@ -27,6 +27,7 @@ TYPE_CHECKING = False  # `typing` would cost 5 ms at every start; type checkers 
 if TYPE_CHECKING:
     from workers.platforms.process.spec import ShimSpec
 
+_COMPLAINTS_MOST = 1024 * 1024  # an app must not fill the disk by what its egress says of it
 _OUTPUT_MOST = 10 * 1024 * 1024
 _PEER = struct.Struct("3i")
 _PIECE, _PIPE_PIECES = 65536, 16  # a pipe holds at most 1 MiB
@@ -119,6 +120,7 @@ def _fork_egress(spec: ShimSpec, mine: socket.socket, parents: socket.socket) ->
         os.chdir("/")
         from workers.platforms.process import egress  # here, beside bubblewrap's start: it takes its time to import
 
+        _limit(resource.RLIMIT_FSIZE, _COMPLAINTS_MOST)
         if spec["keeper"] is not None:
             namespaces.become(spec["keeper"])
         namespaces.die_with_parent(shim)
@@ -226,8 +228,7 @@ def _hand_over(port: int, peers: frozenset[int]) -> None:
     os.chmod("s", 0o666)  # noqa: PTH101, S103  (the peer's uid, below, tells who may connect)
     server.listen(512)
     while True:
-        client, _ = server.accept()
-        with client, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), server.accept()[0] as client:
             uid = _PEER.unpack(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))[1]
             if uid in peers:
                 _answer(client, port)
