@@ -78,6 +78,17 @@ def _explained(error: Stop) -> str:
 def run(args: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     try:
+        code = _run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.REFUSED
+    return code
+
+
+def _run(args: Sequence[str] | None) -> int:
+    try:
         build_cli()(args=args, prog_name="towpath")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -85,10 +96,6 @@ def run(args: Sequence[str] | None = None) -> int:
         if stop.message:
             note(f"{paint(' ▸', 'red', stream=sys.stderr)}    {_explained(stop)}")
         return stop.code
-    except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.REFUSED
     return ExitCode.OK
 
 

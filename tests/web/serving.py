@@ -1,5 +1,6 @@
 """A real API server on a real database for tests; and a worker's hand, which records what a worker would."""
 
+import io
 import json
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -80,7 +81,8 @@ class Server:
         self, method: str, path: str, body: Any = None, *, expect: int | None = None, **headers: str
     ) -> tuple[Any, Any]:
         """Call the API; returns (JSON or text, response)."""
-        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        raw_body = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        data = None if raw_body is None else io.BytesIO(raw_body)
         sent = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         async with self.session.request(method, self.url + path, data=data, headers=sent) as response:
@@ -132,11 +134,20 @@ def _log(conn: Any, text: str, now: Any) -> str:
 
 def _slug(conn: Any, sha: str, types: dict[str, str], now: Any) -> Slug:
     return builds.add_slug(
-        conn, trust=Trust.OWN, build_key=f"key-{sha}", sha256=sha, size=1000, process_types=types, stack="host-debian", now=now
+        conn,
+        trust=Trust.OWN,
+        build_key=f"key-{sha}",
+        sha256=sha,
+        size=1000,
+        process_types=types,
+        stack="host-debian",
+        now=now,
     )
 
 
-def _work_one(conn: Any, app: App, row: dict[str, Any], *, types: dict[str, str], fail: str, output: str, now: Any) -> None:
+def _work_one(
+    conn: Any, app: App, row: dict[str, Any], *, types: dict[str, str], fail: str, output: str, now: Any
+) -> None:
     work = json.loads(row["work"])
     current = releases.get(conn, app.current_release_id) if app.current_release_id else None
     slug_id, commit = (current.slug_id, current.commit) if current else (None, None)
@@ -145,7 +156,13 @@ def _work_one(conn: Any, app: App, row: dict[str, Any], *, types: dict[str, str]
         case "Deploy":
             commit = row["sha"]
             build = builds.create(
-                conn, app_id=app.id, request_id=row["id"], repository_id=42, sha=commit, log_id=_log(conn, output, now), now=now
+                conn,
+                app_id=app.id,
+                request_id=row["id"],
+                repository_id=42,
+                sha=commit,
+                log_id=_log(conn, output, now),
+                now=now,
             )
             slug_id = None if fail == "build" else _slug(conn, commit, types, now).id
             builds.finish(
@@ -172,14 +189,28 @@ def _work_one(conn: Any, app: App, row: dict[str, Any], *, types: dict[str, str]
     _release(conn, app, row, slug_id=slug_id, commit=commit, description=description, fail=fail, now=now)
 
 
-def _release(conn: Any, app: App, row: dict[str, Any], *, slug_id: str | None, commit: str | None, description: str, fail: str, now: Any) -> Release:
+def _release(
+    conn: Any,
+    app: App,
+    row: dict[str, Any],
+    *,
+    slug_id: str | None,
+    commit: str | None,
+    description: str,
+    fail: str,
+    now: Any,
+) -> Release:
     release = releases.create(
         conn, app_id=app.id, request_id=row["id"], slug_id=slug_id, commit=commit, repository_id=42, description=description,
         actor=row["actor"], log_id=_log(conn, "migrating\n", now), now=now,
     )  # fmt: skip
     error = "release command exited with 1" if fail == "release" else ""
     release = releases.finish(
-        conn, release_id=release.id, state=ReleaseState.FAILED if error else ReleaseState.SUCCEEDED, error=error, now=now
+        conn,
+        release_id=release.id,
+        state=ReleaseState.FAILED if error else ReleaseState.SUCCEEDED,
+        error=error,
+        now=now,
     )
     if not error:
         app = apps.get(conn, app.id) or app
@@ -188,7 +219,9 @@ def _release(conn: Any, app: App, row: dict[str, Any], *, slug_id: str | None, c
     if target is not None:
         state = TargetState.FAILED if error else TargetState.SUCCEEDED
         promotions.finish_target(conn, target_id=target.id, state=state, error=error, release_id=release.id, now=now)
-    requests.finish(conn, row["id"], state=RequestState.FAILED if error else RequestState.SUCCEEDED, outcome=error, now=now)
+    requests.finish(
+        conn, row["id"], state=RequestState.FAILED if error else RequestState.SUCCEEDED, outcome=error, now=now
+    )
     return release
 
 

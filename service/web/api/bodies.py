@@ -260,14 +260,21 @@ MAX_BODY = 1024 * 1024
 """Far more than any request here needs; the application's own cap is the webhook receiver's."""
 
 
+# pydantic puts these between the fields when a value may be one of several kinds.
+_KINDS = frozenset({"[key]", "str", "int", "constrained-str", "constrained-int", "Reference"})
+
+
 def _words(error: ErrorDetails) -> str:
-    field = ".".join(str(part) for part in error["loc"] if not str(part)[:1].isupper() and part != "str")
+    """Say which field is wrong and how, in the user's words where pydantic's are patterns."""
+    field = ".".join(str(part) for part in error["loc"] if part not in _KINDS)
     match error["type"]:
         case "extra_forbidden":
             return f"{field}: unknown field"
         case "missing":
             return f"{field}: is required"
-        case "string_pattern_mismatch" if field.endswith("name"):
+        case "string_pattern_mismatch" if error["loc"][-1:] == ("[key]",):
+            return f"{field}: the name of a config var has letters, digits and _, and does not start with a digit"
+        case "string_pattern_mismatch" if field == "name":
             return f"{field}: starts with a letter and has 3 to 30 lowercase letters, digits and dashes"
         case _:
             return f"{field}: {error['msg']}" if field else error["msg"]

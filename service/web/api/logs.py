@@ -27,6 +27,7 @@ from service.web.errors import not_found
 from service.web.keys import CALLER, CLOSING, CONTEXT
 
 _POLL_SECONDS: Final = 0.25
+_GRACE_POLLS: Final = 8
 _SESSION_MINUTES: Final = 5
 _SESSION: Final = "log session"
 _OPEN = (RequestState.QUEUED, RequestState.RUNNING)
@@ -76,23 +77,24 @@ async def _until_closing(request: web.Request, seconds: float) -> bool:
 
 
 async def _follow(request: web.Request, find: Callable[[Connection], Output]) -> AsyncGenerator[str, None]:
-    """The log from its beginning, then what is added, until it is closed or its build or release is over.
+    """The log from its beginning, then what is added, until it is closed.
 
-    Whether it is over is read in the same snapshot as the text: so nothing that was written before the end is missed,
-    and a log that a killed worker left open does not hold the client.
+    A build or release that is over closes its log at once; only a killed worker leaves one open, and then its reader is
+    let go after a short grace.
     """
-    db, seen = request.app[CONTEXT].db, 0
+    db, seen, grace = request.app[CONTEXT].db, 0, _GRACE_POLLS
 
     def read(conn: Connection) -> tuple[Output, list[logs.Chunk], bool]:
         output = find(conn)
-        return output, *(([], False) if output.log_id is None else logs.read(conn, output.log_id, seen))
+        return output, *(([], output.final) if output.log_id is None else logs.read(conn, output.log_id, seen))
 
     while True:
         output, chunks, closed = await db.read(read)
         for chunk in chunks:
             seen = chunk.seq
             yield chunk.text
-        if output.final or closed:
+        grace -= output.final
+        if closed or grace <= 0:
             if not seen and output.last_words:
                 yield f"{output.last_words}\n"
             return

@@ -1,0 +1,141 @@
+"""How commands end badly: one clear sentence, a truthful exit code, never a traceback."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Cli
+from tests.web.serving import Server
+
+BAD = [
+    ("an unknown command", ["aps"], 2, "apps"),
+    ("an unknown option", ["apps", "--colour"], 2, "--colour"),
+    ("too many arguments", ["apps", "one", "two"], 2, "one"),
+    ("no app", ["ps"], 2, "-a APP"),
+    ("an app that is not there", ["ps", "-a", "exmple"], 1, "Did you mean example?"),
+    ("a pipeline that is not there", ["pipelines:info", "shpo"], 1, "Did you mean shop?"),
+    ("an unknown stage", ["pipelines:add", "shop", "-a", "single", "-s", "prod"], 2, "staging"),
+    ("nobody who answers", ["pipelines:add", "shop", "-a", "single"], 2, "--stage"),
+    ("an app in a pipeline already", ["pipelines:add", "shop", "-a", "example", "-s", "staging"], 1, "already in pipeline shop"),
+    ("an app in no pipeline", ["pipelines:promote", "-a", "single"], 1, "pipelines:add"),
+    ("a promotion from production", ["pipelines:promote", "-a", "example"], 1, "production"),
+    ("a promotion to nobody", ["pipelines:promote", "-a", "example", "--to", ","], 2, "--to"),
+    ("a promotion to an unknown app", ["pipelines:promote", "-a", "example", "--to", "exmple"], 1, "exmple"),
+    ("a repository of no form", ["pipelines:connect", "shop", "-r", "acme"], 2, "ORG/REPO"),
+    ("a repository out of reach", ["pipelines:connect", "shop", "-r", "acme/secret"], 1, "Couldn't access that repo"),
+    ("a config var of no form", ["config:set", "A", "-a", "example"], 2, "KEY=VALUE"),
+    ("a config var of a bad name", ["config:set", "A-B=1", "-a", "example"], 1, "A-B"),
+    ("a scale of no form", ["ps:scale", "web", "-a", "example"], 2, "TYPE=N"),
+    ("a destroy without confirmation", ["apps:destroy", "-a", "example"], 2, "--confirm example"),
+    ("a destroy with the wrong name", ["apps:destroy", "-a", "example", "--confirm", "other"], 1, "does not match"),
+    ("a disable without confirmation", ["reviewapps:disable", "-p", "shop"], 2, "--confirm shop"),
+    ("stale days beyond thirty", ["reviewapps:enable", "-p", "shop", "--destroy-stale-days", "31"], 2, "30"),
+    ("neither on nor off", ["deploy:auto", "maybe", "-a", "example"], 2, "on or off"),
+    ("an unknown branch", ["deploy", "nowhere", "-a", "example"], 1, "nowhere"),
+    ("a deploy without a repository", ["deploy", "main", "-a", "single"], 1, "pipelines:connect"),
+    ("no former release", ["releases:rollback", "-a", "example"], 1, "no former release"),
+    ("a taken name", ["apps:create", "example"], 1, "already taken"),
+    ("a name of a bad form", ["apps:create", "Example"], 1, "name"),
+    ("two references", ["reviewapps:create", "7", "--branch", "x", "-p", "shop"], 2, "one"),
+    ("no such review app", ["reviewapps:destroy", "7", "-p", "shop"], 1, "no review app for 7"),
+    ("no question", ["why"], 2, "SHA|PR|APP"),
+    ("help about nothing", ["help", "pipline"], 2, "pipelines"),
+    ("a remote outside a repository", ["git:remote", "-a", "example"], 1, "git repository"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("args", "code", "words"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
+async def test_bad_usage_is_answered_in_one_sentence(
+    towpath: Cli, server: Server, args: list[str], code: int, words: str
+) -> None:
+    await server.pipeline(production="example", staging="example-staging")
+    await server.app("single")
+    done = await towpath(*args, code=code)
+    assert words in done.err
+
+
+async def test_a_failed_build_ends_with_3_and_its_reason(towpath: Cli, server: Server, worker: dict[str, Any]) -> None:
+    worker["fail"] = "build"
+    await server.pipeline(staging="example")
+    done = await towpath("deploy", "main", "-a", "example", code=3)
+    assert "The build for example failed: no Procfile" in done.err
+
+
+async def test_a_failed_release_ends_with_4(towpath: Cli, server: Server, worker: dict[str, Any]) -> None:
+    worker["fail"] = "release"
+    await server.pipeline(staging="example")
+    done = await towpath("deploy", "main", "-a", "example", code=4)
+    assert "Release v1 of example failed: release command exited with 1" in done.err
+
+
+async def test_a_failed_promotion_target_ends_with_5(towpath: Cli, server: Server, worker: dict[str, Any]) -> None:
+    await server.pipeline(staging="example-staging", production="example")
+    await towpath("deploy", "main", "-a", "example-staging")
+    worker["fail"] = "release"
+    done = await towpath("pipelines:promote", "-a", "example-staging", code=5)
+    assert "(production)... failed, release command exited with 1\n" in done.out
+    done = await towpath("pipelines:promote", "-a", "example-staging", "--to", "example", "--json", code=5)
+    assert [it["status"] for it in done.json["targets"]] == ["failed"]
+
+
+async def test_not_waiting_returns_at_once(towpath: Cli, server: Server) -> None:
+    await server.pipeline(staging="example")
+    assert "is queued" in (await towpath("deploy", "main", "-a", "example", "--no-wait")).out
+    await towpath("config:set", "A=1", "-a", "example", "--no-wait")
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://nowhere.localhost:1", "https://127.0.0.1:1"])
+async def test_an_unreachable_server_is_one_sentence_with_what_to_do(offline: Cli, url: str) -> None:
+    done = await offline("apps", code=6, TOWPATH_URL=url, TOWPATH_TOKEN="x")
+    assert done.err.count("\n") == 1
+    assert "towpath up" in done.err
+
+
+async def test_without_any_server_it_says_how_to_start_one(offline: Cli) -> None:
+    assert "towpath up" in (await offline("apps", code=1)).err
+    await offline("apps", code=1, TOWPATH_URL="http://127.0.0.1:1")
+    assert "not a URL" in (await offline("apps", code=1, TOWPATH_URL="nonsense", TOWPATH_TOKEN="x")).err
+
+
+async def test_a_wrong_token_says_where_the_right_one_comes_from(towpath: Cli) -> None:
+    assert "TOWPATH_TOKEN" in (await towpath("apps", code=1, TOWPATH_TOKEN="towpath-wrong")).err
+
+
+async def test_the_running_server_is_found_by_its_ready_file(server: Server, offline: Cli, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    url = server.url.replace("127.0.0.1", "anything.localhost")
+    (data / "ready.json").write_text(json.dumps({"url": url, "api_token": server.token, "pids": {}}))
+    assert (await offline("apps", "--json", TOWPATH_DATA=str(data))).json == []
+    (data / "ready.json").write_text("{")
+    assert "towpath up" in (await offline("apps", code=1, TOWPATH_DATA=str(data))).err
+
+
+async def test_help_needs_no_server_and_is_found_by_topic(offline: Cli) -> None:
+    assert "Review apps:" in (await offline("--help")).out
+    shown = await offline("help", "pipelines")
+    assert "pipelines:promote" in shown.out
+    assert "Usage: towpath" in (await offline("help", "pipelines:create")).out
+    assert "--to" in (await offline("pipelines:promote", "--help")).out
+
+
+async def test_nothing_is_colored_off_a_terminal(towpath: Cli, server: Server) -> None:
+    await server.app("example")
+    assert "\x1b" not in (await towpath("apps")).out
+
+
+async def test_a_reader_that_goes_away_is_no_traceback(towpath: Cli, server: Server) -> None:
+    import asyncio
+    import sys
+
+    await server.app("example")
+    process = await asyncio.create_subprocess_shell(
+        f"{sys.executable} -m service.cli apps --json | true",
+        cwd=towpath.cwd,
+        env=towpath.env,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await process.communicate()
+    assert err == b""

@@ -1,0 +1,135 @@
+"""The article's transcripts, and every command on its way from a new app to production."""
+
+from typing import Any
+
+from tests.cli.conftest import Cli
+from tests.web.serving import HEADS, Server
+
+
+async def test_creating_a_pipeline_asks_as_in_the_article(towpath: Cli, server: Server) -> None:
+    await server.app("example-app")
+    done = await towpath("pipelines:create", "-a", "example-app", stdin="example-pipeline\nproduction\n")
+    assert done.out.replace("? Pipeline name: (example-app) ", "").replace(
+        "? Stage of example-app: (production) ", ""
+    ) == (
+        "Creating example-pipeline pipeline... done\n"
+        "Adding example-app to example-pipeline pipeline as production... done\n"
+    )
+
+
+async def test_adding_an_app_asks_for_its_stage(towpath: Cli, server: Server) -> None:
+    await server.app("example-staging")
+    await server.pipeline("example-pipeline", connected=False)
+    done = await towpath("pipelines:add", "example-pipeline", "-a", "example-staging", stdin="staging\n")
+    assert done.out.endswith("Adding example-staging to example-pipeline pipeline as staging... done\n")
+
+
+async def test_promoting_prints_each_target_with_its_release(
+    towpath: Cli, server: Server, worker: dict[str, Any]
+) -> None:
+    pipeline = await server.pipeline(staging="example-staging", production="example")
+    await server.app("example-admin")
+    body = {"app": "example-admin", "pipeline": pipeline["id"], "stage": "production"}
+    await server.call("POST", "/pipeline-couplings", body, expect=201)
+    await towpath("deploy", "-a", "example-staging", "main")
+    await towpath("config:set", "A=1", "-a", "example-admin")
+    towpath.git("init", "-q")
+    towpath.git("remote", "add", "staging", f"{server.url}/example-staging.git")
+    done = await towpath("pipelines:promote", "-r", "staging")
+    assert done.out == (
+        "Promoting example-staging to example (production)... done, v1\n"
+        "Promoting example-staging to example-admin (production)... done, v2\n"
+    )
+
+
+async def test_promoting_to_chosen_apps_prints_as_in_the_article(
+    towpath: Cli, server: Server, worker: dict[str, Any]
+) -> None:
+    await server.pipeline(staging="example-staging", production="my-production-app1", development="my-production-app2")
+    await towpath("deploy", "-a", "example-staging")
+    done = await towpath("pipelines:promote", "-a", "example-staging", "--to", "my-production-app1,my-production-app2")
+    assert done.out == (
+        "Starting promotion to apps: my-production-app1,my-production-app2... done\n"
+        "Waiting for promotion to complete... done\n"
+        "Promotion successful\n"
+        "my-production-app1: succeeded\n"
+        "my-production-app2: succeeded\n"
+    )
+
+
+async def test_one_target_shows_its_release_phase(towpath: Cli, server: Server, worker: dict[str, Any]) -> None:
+    worker["release_phase"] = True
+    await server.pipeline(staging="example-staging", production="example")
+    await towpath("deploy", "-a", "example-staging")
+    done = await towpath("pipelines:promote", "-a", "example-staging")
+    assert "migrating\n" in done.out
+    assert done.out.endswith("Promoting example-staging to example (production)... done, v1\n")
+
+
+async def test_the_whole_way(towpath: Cli, server: Server, worker: dict[str, Any]) -> None:
+    created = await towpath("apps:create", "example-staging")
+    assert created.out.startswith("Creating example-staging... done\nhttp://example-staging.localhost:")
+    await towpath("apps:create", "example", "--no-remote")
+    await towpath("pipelines:create", "shop", "-a", "example-staging", "-s", "staging")
+    await towpath("pipelines:add", "shop", "-a", "example", "-s", "production")
+    assert (await towpath("pipelines:connect", "-r", "acme/shop")).out == "Linking shop to acme/shop... done\n"
+    await towpath("reviewapps:enable", "-p", "shop", "--automatic", "--wait-for-ci", "--destroy-stale-days", "3")
+    config = await server.get("/pipelines/shop/review-app-config")
+    assert (config["automatic_review_apps"], config["wait_for_ci"], config["stale_days"]) == (True, True, 3)
+    assert config["destroy_stale_apps"] is True
+    await towpath("deploy:auto", "on", "-a", "example-staging", "--branch", "main", "--wait-for-ci")
+    assert (await server.get("/apps/example-staging/github"))["auto_deploy"] is True
+    deployed = await towpath("deploy", "-a", "example-staging", "main")
+    assert "-----> done\n" in deployed.out
+    assert "Released v1 of example-staging: http://example-staging.localhost" in deployed.out
+    assert (await towpath("config:set", "A=1", "B=x=y", "-a", "example-staging")).out.startswith(
+        "Setting A, B and restarting example-staging... done, v2\n"
+    )
+    assert (await towpath("config", "-a", "example-staging", "--json")).json == {"A": "1", "B": "x=y"}
+    await towpath("config:unset", "B", "-a", "example-staging")
+    assert (await towpath("releases:rollback", "v1", "-a", "example-staging")).out.endswith("done, v4\n")
+    assert (await towpath("ps:scale", "web=2", "worker+1", "-a", "example-staging")).out.endswith(
+        "done, now running web=2, worker=1\n"
+    )
+    assert "worker.1:" in (await towpath("ps", "-a", "example-staging")).out
+    await towpath("ps:restart", "-a", "example-staging")
+    await towpath("pipelines:promote", "-a", "example-staging")
+    releases = (await towpath("releases", "-a", "example", "--json")).json
+    assert [(it["version"], it["commit"]) for it in releases] == [(1, HEADS["main"])]
+    info = (await towpath("pipelines:info", "shop", "--json")).json
+    assert [(it["name"], it["stage"]) for it in info["apps"]] == [
+        ("example-staging", "staging"),
+        ("example", "production"),
+    ]
+    assert "line 0" in (await towpath("logs", "-a", "example")).out
+    assert "requested" in (await towpath("why", "example")).out
+    await towpath("pipelines:update", "-a", "example", "-s", "development")
+    await towpath("pipelines:remove", "-a", "example")
+    await towpath("reviewapps:disable", "-p", "shop", "--confirm", "shop")
+    await towpath("apps:destroy", "example", "--confirm", "example")
+    for listing in (["apps"], ["pipelines"], ["reviewapps"], ["deliveries"], ["apps:info", "-a", "example-staging"]):
+        assert (await towpath(*listing)).out
+        if listing != ["deliveries"]:
+            assert (await towpath(*listing, "--json")).json is not None
+
+
+async def test_the_only_remote_names_the_app(towpath: Cli, server: Server) -> None:
+    await server.app("example")
+    towpath.git("init", "-q")
+    done = await towpath("git:remote", "-a", "example")
+    assert done.out == f"set git remote towpath to {server.url}/example.git\n"
+    assert (await towpath("apps:info", "--json")).json["app"]["name"] == "example"
+    towpath.git("remote", "add", "github", "https://github.com/acme/shop.git")
+    assert (await towpath("apps:info", "--json")).json["app"]["name"] == "example"
+
+
+async def test_several_remotes_must_be_told_apart(towpath: Cli, server: Server) -> None:
+    towpath.git("init", "-q")
+    for app in ("example", "example-staging"):
+        await server.app(app)
+        await towpath("git:remote", "-a", app, "-r", app)
+    unclear = await towpath("apps:info", code=2)
+    assert "example, example-staging" in unclear.err
+    assert (await towpath("apps:info", "-r", "example-staging", "--json")).json["app"]["name"] == "example-staging"
+    await towpath("apps:info", "-r", "nowhere", code=2)
+    await towpath("apps:info", "-r", "example", "-a", "example", code=2)

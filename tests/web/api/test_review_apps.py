@@ -1,0 +1,135 @@
+"""Repositories, review apps and their settings, deliveries and activity on the wire."""
+
+import hashlib
+from typing import Any
+
+from service.domain.model import ReviewState
+from service.store import apps, reviews
+from tests.web.serving import SHOP, Server
+
+
+async def test_a_pipeline_is_connected_shown_and_disconnected(server: Server) -> None:
+    pipeline = await server.pipeline(connected=False)
+    where = f"/pipelines/{pipeline['id']}/repository"
+    await server.call("GET", where, expect=404)
+    connected, _ = await server.call("POST", where, {"repository": "acme/shop"}, expect=201)
+    assert connected["repository"]["id"] == 42
+    assert (await server.get(f"/pipelines/{pipeline['id']}/repo"))["full_name"] == "acme/shop"
+    await server.call("GET", f"/pipelines/{pipeline['id']}/repo/branches/fix/cart", expect=200)
+    await server.call("POST", where, {"repository": 42}, expect=201)
+    await server.call("DELETE", where, expect=200)
+    await server.call("GET", where, expect=404)
+
+
+async def test_a_repository_that_cannot_be_read_is_refused(server: Server) -> None:
+    await server.pipeline(connected=False)
+    for repository in ("acme/secret", "no-slash", "a/b/c", 99):
+        error, _ = await server.call("POST", "/pipelines/shop/repository", {"repository": repository}, expect=422)
+        assert str(repository) in error["message"]
+
+
+async def test_auto_deploy_is_switched_for_a_branch(server: Server) -> None:
+    await server.pipeline(staging="example")
+    assert (await server.get("/apps/example/github"))["auto_deploy"] is False
+    body = {"auto_deploy": True, "branch": "main", "wait_for_ci": True}
+    changed, _ = await server.call("PATCH", "/apps/example/github", body, expect=200)
+    assert (changed["auto_deploy"], changed["branch"], changed["wait_for_ci"]) == (True, "main", True)
+    await server.call("PATCH", "/apps/example/github", {"branch": "nowhere"}, expect=422)
+
+
+async def test_review_apps_are_enabled_changed_and_disabled(server: Server) -> None:
+    pipeline = await server.pipeline()
+    where = f"/pipelines/{pipeline['id']}/review-app-config"
+    await server.call("GET", where, expect=404)
+    body = {"pipeline": pipeline["id"], "repo": "acme/shop", "automatic_review_apps": True, "stale_days": 3}
+    config, _ = await server.call("POST", where, body, expect=201)
+    assert (config["automatic_review_apps"], config["stale_days"], config["repo"]) == (True, 3, {"id": 42})
+    changed, _ = await server.call(
+        "PATCH", where, {"destroy_stale_apps": True, "wait_for_ci": True, "base_name": "shop"}, expect=200
+    )
+    assert (changed["destroy_stale_apps"], changed["wait_for_ci"], changed["base_name"]) == (True, True, "shop")
+    assert changed["automatic_review_apps"] is True
+    cleared, _ = await server.call("PATCH", where, {"base_name": None}, expect=200)
+    assert cleared["base_name"] is None
+    await server.call("DELETE", where, expect=200)
+    await server.call("GET", where, expect=404)
+
+
+async def test_enabling_with_another_repository_is_refused(server: Server) -> None:
+    pipeline = await server.pipeline()
+    body = {"repo": "acme/other"}
+    await server.call("POST", f"/pipelines/{pipeline['id']}/review-app-config", body, expect=422)
+
+
+async def live_review(server: Server, pipeline_id: str, number: int = 7) -> Any:
+    """What a worker records when a review app has gone live."""
+    now = server.db.now()
+
+    def record(conn: Any) -> Any:
+        space = apps.ensure_space(conn, name="common", driver="process", now=now)
+        app = apps.create(
+            conn, name=f"shop-pr-{number}", space_id=space.id, owner_id=None, is_review=True, now=now, pipeline_id=None
+        )
+        return reviews.create(
+            conn, pipeline_id=pipeline_id, repository_id=SHOP.id, ref=f"pr:{number}", generation=1, app_id=app.id,
+            state=ReviewState.LIVE, reason="", sha="b" * 40, branch="fix/cart", by_person=False, now=now,
+        )  # fmt: skip
+
+    return await server.db.write(record)
+
+
+async def test_review_apps_are_listed_shown_and_destroyed(server: Server) -> None:
+    pipeline = await server.pipeline()
+    review = await live_review(server, pipeline["id"])
+    (listed,) = await server.get(f"/pipelines/{pipeline['id']}/review-apps")
+    assert (listed["status"], listed["pr_number"], listed["app"]["name"]) == ("created", 7, "shop-pr-7")
+    assert listed["web_url"].startswith("http://shop-pr-7.localhost:")
+    assert (await server.get("/apps/shop-pr-7/review-app"))["id"] == review.id
+    gone, _ = await server.call("DELETE", f"/review-apps/{review.id}", expect=200)
+    assert gone["status"] == "deleting"
+    error, _ = await server.call("DELETE", f"/pipelines/{pipeline['id']}", expect=422)
+    assert "review apps" in error["message"]
+
+
+async def test_a_review_app_is_asked_for_by_the_number_of_its_pull_request(server: Server) -> None:
+    pipeline = await server.pipeline()
+    await server.call("POST", f"/pipelines/{pipeline['id']}/review-app-config", {}, expect=201)
+    made, _ = await server.call("POST", "/review-apps", {"pipeline": "shop", "pr_number": 9}, expect=201)
+    assert (made["status"], made["pr_number"]) == ("pending", 9)
+    assert (await server.get(f"/review-apps/{made['id']}"))["id"] == made["id"]
+    await server.call("POST", "/review-apps", {"pipeline": "shop"}, expect=422)
+
+
+async def test_deliveries_are_listed_newest_first_and_shown_with_their_payload(server: Server) -> None:
+    for number in range(3):
+        body = b'{"zen": "Design for failure."}'
+        await server.inbox.put(
+            guid=f"{number}-0000-4000-8000", event="ping", action="", repository_id=None, installation_id=None, body=body,
+            body_sha256=hashlib.sha256(body).hexdigest(), received_at=server.db.now(),
+        )  # fmt: skip
+    listed, _ = await server.call("GET", "/deliveries", Range="received_at ..; order=desc,max=2", expect=206)
+    assert [it["id"][0] for it in listed] == ["2", "1"]
+    shown = await server.get(f"/deliveries/{listed[0]['id']}")
+    assert (shown["payload"], shown["state"]) == ({"zen": "Design for failure."}, "received")
+    await server.call("GET", "/deliveries/unknown", expect=404)
+
+
+async def test_a_signed_webhook_reaches_the_deliveries(server: Server) -> None:
+    import hmac
+
+    body = b'{"action": "opened"}'
+    signature = "sha256=" + hmac.digest(b"secret", body, "sha256").hex()
+    await server.call(
+        "POST", "/github/webhooks", body, expect=202, Authorization="", X_GitHub_Event="pull_request",
+        X_GitHub_Delivery="11111111-0000-4000-8000-000000000000", X_Hub_Signature_256=signature,
+    )  # fmt: skip
+    assert [it["event"] for it in await server.get("/deliveries")] == ["pull_request"]
+
+
+async def test_the_activity_names_who_did_what(server: Server) -> None:
+    pipeline = await server.pipeline(production="example")
+    entries = await server.get(f"/activity?pipeline={pipeline['id']}")
+    assert {it["action"] for it in entries} >= {"pipeline created", "app added", "repository connected"}
+    assert {it["actor"] for it in entries} == {"user:admin@localhost"}
+    assert len(await server.get("/activity?app=example")) >= 2
+    await server.call("GET", "/activity?app=nobody", expect=404)
