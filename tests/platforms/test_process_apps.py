@@ -13,6 +13,7 @@ from tests.waiting import until
 from workers.platforms.base import Fence, Fenced, InstanceState, ProcessSpec, Unhealthy
 from workers.platforms.process import files
 from workers.platforms.process.procs import Process
+from workers.platforms.process.stopping import stop_all
 
 
 async def states(engine: Engine) -> list[tuple[str, str, InstanceState]]:
@@ -289,3 +290,41 @@ async def test_logs_are_stamped_named_and_followed(engine):
     await until(lambda: seen[-1].endswith("app[web.1]: served /later"))
     task.cancel()
     await asyncio.wait({task})
+
+
+async def test_when_go_live_fails_otherwise_what_is_prepared_waits_for_a_successor_and_then_ends(short_tmp, level):
+    engine = Engine(data=short_tmp, spare=1.5)
+    await engine.start()
+
+    async def lose_the_database(_) -> None:
+        raise ConnectionResetError
+
+    try:
+        routes = await engine.up(engine.spec("r1", greeting="old"))
+        with pytest.raises(ConnectionResetError):
+            await engine.platform.apply(engine.spec("r2"), fence=FENCE, log=Collected(), go_live=lose_the_database)
+        assert {one.release_id for one in await engine.platform.observe()} == {"r1", "r2"}
+        await only_release(engine, "r1")
+        assert await routes.get() == "old"
+    finally:
+        await engine.end()
+        await stop_all(engine.data)
+    assert (engine.processes(), engine.groups()) == ([], [])
+
+
+async def test_stopping_everything_takes_less_than_ten_seconds_and_the_next_start_brings_the_apps_back(engine):
+    stubborn = web("trap '' TERM; python3 app.py & while :; do wait; done")
+    await engine.up(engine.spec(app="stubborn", processes=stubborn))
+    routes = await engine.up(engine.spec(app="willing"))
+    await engine.end(signal.SIGTERM)
+    async with asyncio.timeout(10):
+        await stop_all(engine.data, seconds=1.0)
+    assert (engine.processes(), engine.groups()) == ([], [])
+    assert list((engine.data / "run/i").iterdir()) == []
+    await engine.start()
+    await until(lambda: answers(routes), what="the app is back at the same endpoint")
+
+
+async def test_two_hundred_clients_at_once_are_all_answered(engine):
+    routes = await engine.up(engine.spec())
+    assert set(await asyncio.gather(*(routes.get() for _ in range(200)))) == {"hello"}

@@ -10,6 +10,7 @@ import pytest
 
 from tests.platforms.conftest import FENCE, Engine
 from workers.platforms.base import Limits, Network
+from workers.platforms.process.stopping import stop_all
 
 PROXY = "python3 - <<'END'\nimport socket\n{body}\nEND"
 
@@ -26,8 +27,8 @@ async def test_the_environment_holds_nothing_of_the_host(short_tmp, level):
     try:
         code, output = await engine.run("env; cat /proc/*/environ | tr '\\0' '\\n'")
     finally:
-        await engine.platform.remove("app-1", fence=FENCE)
         await engine.end()
+        await stop_all(engine.data)
     assert code == 0
     assert "s3cret" not in output
     names = {line.partition("=")[0] for line in output.splitlines()}

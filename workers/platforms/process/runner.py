@@ -18,6 +18,7 @@ from typing import assert_never
 import structlog
 
 from service.domain.errors import Refused, Transient
+from service.log import configure
 from workers.platforms.base import Fenced, Unhealthy
 from workers.platforms.process import cgroups, indexes, levels, reading, wire
 from workers.platforms.process.apps import Apps
@@ -223,7 +224,9 @@ def main() -> None:
     parser.add_argument("--socket", type=Path, help="default: DATA/run/runner.sock")
     parser.add_argument("--peer", type=int, action="append", default=[], help="a uid that may give commands")
     parser.add_argument("--allow-host", action="append", default=[], help="a host that builds may reach")
+    parser.add_argument("--log", default="console", choices=["console", "json"], help="how to log")
     given = parser.parse_args()
+    configure(given.log)
     data: Path = given.data.absolute()
     path = given.socket or data / "run/runner.sock"
     asyncio.run(_until_told(data, path, frozenset(given.peer), frozenset(given.allow_host)))

@@ -19,7 +19,6 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator
 
 from workers.platforms.process import namespaces, output
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 _COMPLAINTS_MOST = 1024 * 1024  # an app must not fill the disk by what its egress says of it
 _OUTPUT_MOST = 10 * 1024 * 1024
 _PEER = struct.Struct("3i")
+_FULL_QUEUE, _TRY_AGAIN = 5.0, 0.02
 _PIECE, _PIPE_PIECES = 65536, 16  # a pipe holds at most 1 MiB
 
 
@@ -235,30 +235,48 @@ def _hand_over(port: int, peers: frozenset[int]) -> None:
 
 
 def _answer(client: socket.socket, port: int) -> None:
-    problem = ""
-    for connection in _attempts(port):
-        if isinstance(connection, OSError):
-            problem = problem or str(connection)
-            continue
-        with connection:
-            socket.send_fds(client, [b"+"], [connection.fileno()])
+    try:
+        connection = _connect(port, client)
+    except OSError as error:
+        client.sendall(b"-" + str(error).encode())
         return
-    client.sendall(b"-" + problem.encode())
+    with connection:
+        socket.send_fds(client, [b"+"], [connection.fileno()])
 
 
-def _attempts(port: int) -> Iterator[socket.socket | OSError]:
+def _connect(port: int, client: socket.socket) -> socket.socket:
+    """Connect to the app, waiting while its queue is full and the client still wants it.
+
+    The kernel drops what does not fit into an app's queue and would try again only after a second; asking anew every
+    few milliseconds makes our own, longer queue work instead, in the order of arrival.
+    """
+    hung_up = select.poll()
+    hung_up.register(client, select.POLLRDHUP)
+    patience = time.monotonic() + _FULL_QUEUE
+    while time.monotonic() < patience and not hung_up.poll(0):
+        with contextlib.suppress(TimeoutError):
+            return _try_both(port)
+    raise TimeoutError("the app does not take connections")
+
+
+def _try_both(port: int) -> socket.socket:
     """Most apps listen on IPv4; some only on IPv6's loopback."""
+    refused = OSError()
     for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.settimeout(5.0)
+        sock.settimeout(_TRY_AGAIN)
         try:
             sock.connect((address, port))
             sock.settimeout(None)
+        except TimeoutError:
+            sock.close()
+            raise
         except OSError as error:
             sock.close()
-            yield error
+            refused = error
         else:
-            yield sock
+            return sock
+    raise refused
 
 
 if __name__ == "__main__":
