@@ -133,3 +133,27 @@ async def test_several_remotes_must_be_told_apart(towpath: Cli, server: Server) 
     assert (await towpath("apps:info", "-r", "example-staging", "--json")).json["app"]["name"] == "example-staging"
     await towpath("apps:info", "-r", "nowhere", code=2)
     await towpath("apps:info", "-r", "example", "-a", "example", code=2)
+
+
+async def test_json_alone_is_on_standard_output(towpath: Cli, server: Server, worker: dict[str, Any]) -> None:
+    await server.app("example")
+    made = await towpath("pipelines:create", "shop", "-a", "example", "-s", "staging", "--json")
+    assert made.json["pipeline_coupling"]["stage"] == "staging"
+    assert (await towpath("apps:create", "other", "--json")).json["name"] == "other"
+    added = await towpath("pipelines:add", "shop", "-a", "other", "-s", "production", "--json")
+    assert added.json["app"]["name"] == "other"
+    moved = await towpath("pipelines:update", "-a", "other", "-s", "development", "--json")
+    assert moved.json["stage"] == "development"
+    assert (await towpath("pipelines:update", "-a", "other", "-s", "production", "--json")).code == 0
+    assert (await towpath("pipelines:connect", "-r", "acme/shop", "--json")).json["full_name"] == "acme/shop"
+    deployed = await towpath("deploy", "-a", "example", "--json")
+    assert deployed.json["release"]["version"] == 1
+    assert "-----> done" in deployed.err
+    promoted = (await towpath("pipelines:promote", "-a", "example", "--json")).json
+    assert promoted["promotion"]["status"] == "completed"
+    assert [it["status"] for it in promoted["targets"]] == ["succeeded"]
+    assert (await towpath("config:set", "A=1", "-a", "example", "--json")).json == {"A": "1"}
+    assert (await towpath("releases:rollback", "v1", "-a", "example", "--json")).json["release"]["version"] == 3
+    assert (await towpath("ps:restart", "-a", "example", "--json")).json["state"] == "succeeded"
+    assert (await towpath("pipelines:remove", "-a", "other", "--json")).json["app"]["name"] == "other"
+    assert (await towpath("apps:destroy", "other", "--confirm", "other", "--json")).json["state"] == "destroying"

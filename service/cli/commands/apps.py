@@ -90,15 +90,22 @@ def _coupling(client: Client, app: str) -> Json | None:
 
 
 def destroy(
-    name: NameArgument = None, *, app: AppOption = None, remote: RemoteOption = None, confirm: ConfirmOption = None
+    name: NameArgument = None,
+    *,
+    app: AppOption = None,
+    remote: RemoteOption = None,
+    confirm: ConfirmOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Destroy an app with its releases and config."""
     profile = load()
     client = Client(profile=profile)
     found = client.get(path("apps", target.app_name(profile, app or name, remote)))
     asking.confirm(found["name"], confirm, danger=f"This destroys {found['name']} for good.")
-    with output.action(f"Destroying {found['name']}"):
-        client.call("DELETE", path("apps", found["id"]))
+    with output.action(f"Destroying {found['name']}", quiet=json):
+        destroyed = client.call("DELETE", path("apps", found["id"])).data
+    if json:
+        output.show_json(destroyed)
 
 
 def git_remote(

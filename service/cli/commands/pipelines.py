@@ -71,8 +71,21 @@ def _refuse_coupled(client: Client, app: Json) -> None:
     raise Stop(f"App {app['name']} is already in pipeline {coupling['pipeline']['name']} ({coupling['stage']}).")
 
 
+def _done(client: Client, text: str, method: str, where: str, body: Json | None = None, *, json: bool) -> None:
+    """Make one change and say so, or show what it gave to a program."""
+    with output.action(text, quiet=json):
+        changed = client.call(method, where, body).data
+    if json:
+        output.show_json(changed)
+
+
 def add(
-    pipeline: PipelineArgument, *, app: AppOption = None, remote: RemoteOption = None, stage: StageOption = None
+    pipeline: PipelineArgument,
+    *,
+    app: AppOption = None,
+    remote: RemoteOption = None,
+    stage: StageOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Add an app to a pipeline."""
     profile = load()
@@ -83,10 +96,14 @@ def add(
     stage = asking.check_stage(
         stage or asking.ask(f"Stage of {found['name']}", default=guessed, option="--stage STAGE")
     )
-    _couple(client, found, into, stage)
+    coupling = _couple(client, found, into, stage, quiet=json)
+    if json:
+        output.show_json(coupling)
 
 
-def update(app: AppOption = None, remote: RemoteOption = None, stage: StageOption = None) -> None:
+def update(
+    app: AppOption = None, remote: RemoteOption = None, stage: StageOption = None, json: JsonOption = False
+) -> None:
     """Move an app to another stage of its pipeline."""
     if stage is None:
         raise Stop("Which stage? Say --stage STAGE.", code=ExitCode.USAGE)
@@ -94,34 +111,41 @@ def update(app: AppOption = None, remote: RemoteOption = None, stage: StageOptio
     client = Client(profile=profile)
     name = target.app_name(profile, app, remote)
     coupling = target.coupling_of(client, name)
-    with output.action(f"Changing {coupling['app']['name']} to {stage}"):
-        client.call("PATCH", path("pipeline-couplings", coupling["id"]), {"stage": asking.check_stage(stage)})
+    _done(
+        client,
+        f"Changing {coupling['app']['name']} to {stage}",
+        "PATCH",
+        path("pipeline-couplings", coupling["id"]),
+        {"stage": asking.check_stage(stage)},
+        json=json,
+    )
 
 
-def remove(app: AppOption = None, remote: RemoteOption = None) -> None:
+def remove(app: AppOption = None, remote: RemoteOption = None, json: JsonOption = False) -> None:
     """Take an app out of its pipeline; the app lives on."""
     profile = load()
     client = Client(profile=profile)
     coupling = target.coupling_of(client, target.app_name(profile, app, remote))
-    with output.action(f"Removing {coupling['app']['name']}"):
-        client.call("DELETE", path("pipeline-couplings", coupling["id"]))
+    where = path("pipeline-couplings", coupling["id"])
+    _done(client, f"Removing {coupling['app']['name']}", "DELETE", where, json=json)
 
 
-def rename(pipeline: PipelineArgument, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+def rename(
+    pipeline: PipelineArgument, name: Annotated[str, typer.Argument(metavar="NAME")], json: JsonOption = False
+) -> None:
     """Rename a pipeline."""
     client = Client(profile=load())
     found = client.get(path("pipelines", pipeline))
-    with output.action(f"Renaming {found['name']} pipeline to {name}"):
-        client.call("PATCH", path("pipelines", found["id"]), {"name": name})
+    where = path("pipelines", found["id"])
+    _done(client, f"Renaming {found['name']} pipeline to {name}", "PATCH", where, {"name": name}, json=json)
 
 
-def destroy(pipeline: PipelineArgument, confirm: ConfirmOption = None) -> None:
+def destroy(pipeline: PipelineArgument, confirm: ConfirmOption = None, json: JsonOption = False) -> None:
     """Destroy a pipeline; its apps live on."""
     client = Client(profile=load())
     found = client.get(path("pipelines", pipeline))
     asking.confirm(found["name"], confirm, danger=f"This destroys pipeline {found['name']}; its apps live on.")
-    with output.action(f"Destroying {found['name']} pipeline"):
-        client.call("DELETE", path("pipelines", found["id"]))
+    _done(client, f"Destroying {found['name']} pipeline", "DELETE", path("pipelines", found["id"]), json=json)
 
 
 def _source(client: Client, pipeline: Json) -> Json | None:

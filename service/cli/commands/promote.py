@@ -121,7 +121,8 @@ def _show_all(client: Client, promotion: Json, *, quiet: bool) -> list[Json]:
 
 def _end(promotion: Json, targets: list[Json], *, waited: bool, json: bool) -> None:
     if json:
-        output.show_json({"promotion": promotion, "targets": targets})
+        status = "pending" if any(it["status"] == "pending" for it in targets) else "completed"
+        output.show_json({"promotion": promotion | {"status": status}, "targets": targets})
     elif not waited:
         output.say(f"Promotion {promotion['id']} is on its way to: {', '.join(it['app']['name'] for it in targets)}")
     if failed := [it["app"]["name"] for it in targets if it["status"] == "failed"]:

@@ -66,14 +66,18 @@ def scale(
         output.show_json(formation | wanted)
 
 
-def restart(app: AppOption = None, remote: RemoteOption = None, wait: WaitOption = True) -> None:
+def restart(
+    app: AppOption = None, remote: RemoteOption = None, wait: WaitOption = True, json: JsonOption = False
+) -> None:
     """Start an app's processes anew, without a gap."""
     client = Client(profile=load())
     name = target.app_name(client.profile, app, remote)
-    with output.action(f"Restarting {name}"):
-        answer = client.call("DELETE", path("apps", name, "dynos"))
-        if wait and answer.request_id is not None:
-            following.follow(client, answer.request_id, output=False)
+    with output.action(f"Restarting {name}", quiet=json):
+        request_id = client.call("DELETE", path("apps", name, "dynos")).request_id or ""
+        if wait:
+            following.follow(client, request_id, output=False)
+    if json:
+        output.show_json(following.request(client, request_id))
 
 
 def logs(

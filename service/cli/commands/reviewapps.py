@@ -102,6 +102,7 @@ def destroy(
     pipeline: PipelineOption = None,
     app: AppOption = None,
     confirm: ConfirmOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Destroy a review app."""
     client = Client(profile=load())
@@ -113,8 +114,10 @@ def destroy(
         review = _one(client.everything(path("pipelines", found["id"], "review-apps")), reference, found)
     name = review["app"]["name"] if review["app"] else _label(review)
     asking.confirm(name, confirm, danger=f"This destroys review app {name}.")
-    with output.action(f"Destroying review app {name}"):
-        client.call("DELETE", path("review-apps", review["id"]))
+    with output.action(f"Destroying review app {name}", quiet=json):
+        destroyed = client.call("DELETE", path("review-apps", review["id"])).data
+    if json:
+        output.show_json(destroyed)
 
 
 def _one(reviews: list[Json], reference: Json, pipeline: Json) -> Json:
@@ -207,13 +210,16 @@ def disable(
     app: AppOption = None,
     remote: RemoteOption = None,
     confirm: ConfirmOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Disable review apps; those there are get destroyed."""
     client = Client(profile=load())
     found = target.pipeline(client, pipeline, app=app, remote=remote)
     asking.confirm(found["name"], confirm, danger=f"This destroys all review apps of {found['name']}.")
-    with output.action(f"Disabling review apps of {found['name']} pipeline"):
-        client.call("DELETE", path("pipelines", found["id"], "review-app-config"))
+    with output.action(f"Disabling review apps of {found['name']} pipeline", quiet=json):
+        config = client.call("DELETE", path("pipelines", found["id"], "review-app-config")).data
+    if json:
+        output.show_json(config)
 
 
 def register(cli: typer.Typer) -> None:

@@ -133,3 +133,24 @@ async def test_the_activity_names_who_did_what(server: Server) -> None:
     assert {it["actor"] for it in entries} == {"user:admin@localhost"}
     assert len(await server.get("/activity?app=example")) >= 2
     await server.call("GET", "/activity?app=nobody", expect=404)
+
+
+async def test_every_setting_of_review_apps_is_kept_as_sent(server: Server) -> None:
+    await server.pipeline()
+    settings = {
+        "automatic_review_apps": True,
+        "wait_for_ci": True,
+        "destroy_stale_apps": True,
+        "stale_days": 30,
+        "base_name": "shop",
+        "max_review_apps": 5,
+        "drafts": False,
+        "required_contexts": ["build", "test"],
+        "ignored_contexts": ["slow"],
+        "deploy_without_ci": True,
+        "settle_seconds": 5.0,
+        "gate_seconds": 60.0,
+    }
+    await server.call("POST", "/pipelines/shop/review-app-config", settings, expect=201)
+    shown = await server.get("/pipelines/shop/review-app-config")
+    assert {name: shown[name] for name in settings} == settings
