@@ -101,11 +101,12 @@ async def test_a_build_writes_only_what_is_bound_writable_and_gives_it_back_to_t
         Bind(host=source, inside="/app", writable=True),
         Bind(host=cache, inside="/cache", writable=True),
         Bind(host=engine.slug(), inside="/buildpack"),
+        Bind(host=engine.slug() / "app.py", inside="/single/file"),
     )
     script = """
         echo built > /app/built && rm /app/package && mkdir -p /cache/deep/er && ln -s /etc/passwd /app/link
         echo x > /buildpack/app.py || echo read-only
-        id -u; pwd; touch /tmp/much && echo tmp
+        cmp /single/file /buildpack/app.py && id -u; pwd; touch /tmp/much && echo tmp
     """
     code, output = await engine.build(script, *binds)
     assert code == 0

@@ -96,11 +96,14 @@ def stage(mounts: Sequence[Stage]) -> None:
     """In a mount namespace of our own, show `mounts` under `STAGE`. Nothing of it is seen on the host."""
     unshare(CLONE_NEWNS)
     _check(_libc.mount(None, b"/", None, _MS_REC_PRIVATE, None), "mount private")
-    trees = [_clone_tree(mount) for mount in mounts]
+    trees = [(_clone_tree(mount), os.path.isdir(mount[0])) for mount in mounts]  # noqa: PTH112
     _check(_libc.mount(b"towpath", STAGE.encode(), b"tmpfs", _MS_NOSUID_NODEV, b"mode=755,size=64k"), "mount tmpfs")
-    for (_, name, _), tree in zip(mounts, trees, strict=True):
+    for (_, name, _), (tree, directory) in zip(mounts, trees, strict=True):
         target = f"{STAGE}/{name}"
-        os.mkdir(target)  # noqa: PTH102
+        if directory:
+            os.mkdir(target)  # noqa: PTH102
+        else:
+            os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
         moved = _libc.syscall(_SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, target.encode(), _MOVE_MOUNT_F_EMPTY_PATH)
         _check(moved, f"move_mount {name}")
         os.close(tree)

@@ -82,8 +82,6 @@ class _Places:
     def add(self, host: Path, *, owner: int | None = None) -> str:
         if not self.staged:
             return str(host)
-        if not host.is_dir():
-            return str(host)  # single files are only taken from the readable system
         name = str(len(self.stage))
         self.stage.append((str(host), name, owner))
         return f"{STAGE}/{name}"
