@@ -5,7 +5,7 @@ soon as nobody listens any more.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from typing import Final
 
@@ -34,7 +34,7 @@ class LiveLogs:
         self._redis: Redis = redis_pool(redis_url, attempts=1)
         self._queue = queue
 
-    async def read(self, app_id: str, lines: int, follow: bool) -> AsyncIterator[str]:  # noqa: FBT001
+    async def read(self, app_id: str, lines: int, follow: bool) -> AsyncGenerator[str, None]:
         """Yield the app's output; raises `Transient` when no worker answers."""
         session = new_id()
         async with self._redis.pubsub() as pubsub:

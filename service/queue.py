@@ -79,7 +79,7 @@ def redis_pool(url: str, *, attempts: int) -> ArqRedis:
         "socket_connect_timeout": 2.0,
     }
     if url.startswith("unix://"):
-        pool: ConnectionPool[Any] = ConnectionPool(
+        pool: ConnectionPool = ConnectionPool(
             connection_class=UnixDomainSocketConnection, path=url.removeprefix("unix://"), **options
         )
     else:

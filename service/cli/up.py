@@ -277,11 +277,10 @@ async def clear_former(settings: Settings) -> None:
         return
     for pid in former.values():
         with suppress(OSError):
-            command = Path(f"/proc/{pid}/environ").read_bytes()
-            if f"TOWPATH_DATA={settings.data}".encode() in command:
+            if _ours(pid, settings):
                 os.kill(pid, signal.SIGTERM)
     async with asyncio.timeout(STOP_SECONDS * 2):
-        while any(_ours(pid, settings) for pid in former.values()):
+        while any(_ours(pid, settings) for pid in former.values()):  # noqa: ASYNC110  (other processes ring no event)
             await asyncio.sleep(0.05)
 
 

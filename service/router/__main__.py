@@ -1,6 +1,5 @@
 """The router process: owns the port, passes requests to apps and to the web process."""
 
-import asyncio
 import os
 import socket
 import sys

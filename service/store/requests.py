@@ -68,7 +68,7 @@ def add(
     now: datetime,
     sealed: bytes | None = None,
 ) -> QueuedRequest:
-    """Append to the app's queue; a newer automatic deploy replaces waiting ones, a destroy ends everything before it."""
+    """Append to the app's queue: a newer automatic deploy replaces waiting ones, a destroy ends all before it."""
     seq = conn.execute(
         apps.update()
         .where(apps.c.id == app_id)

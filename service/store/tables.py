@@ -142,7 +142,8 @@ pipeline_config = Table(
     Column("sealed", LargeBinary, nullable=False),
 )
 
-# `lease_*`: who works the app's queue. `incarnation` grows with every restart of the same release. `wanted_config` seals the wanted config vars. `formation` is type -> quantity.
+# `lease_*`: who works the app's queue. `incarnation` grows with every restart of the same release. `wanted_config`
+# seals the wanted config vars. `formation` is type -> quantity.
 apps = Table(
     "apps",
     metadata,

@@ -74,7 +74,8 @@ def main() -> int:
         settings = from_environment()
         logging.configure(settings.log_format)
         if not settings.github_webhook_secret:
-            raise Refused("TOWPATH_GITHUB_WEBHOOK_SECRET is not set: without it anybody could send events.")
+            print("TOWPATH_GITHUB_WEBHOOK_SECRET is not set: without it anybody could send events.", file=sys.stderr)  # noqa: T201
+            return 1
         uvloop.run(serve(settings))
     except (Refused, BadSetting) as error:
         print(str(error), file=sys.stderr)  # noqa: T201

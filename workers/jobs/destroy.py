@@ -38,7 +38,7 @@ def _close_route(tx: Transaction, app_id: str) -> None:
 
 
 async def _predestroy(context: Context, taken: TakenWork, app: App) -> None:
-    """Run `pr-predestroy` of the code that serves, once; a machine that died in it leaves it `unknown`, not repeated."""
+    """Run `pr-predestroy` of the code that serves, once; a run that a dead machine left is not repeated."""
     found = await context.db.read(lambda conn: releases.get(conn, app.current_release_id or ""))
     if found is None or found.slug_id is None or found.commit is None or found.repository_id is None:
         return

@@ -1,4 +1,4 @@
-"""Release a slug with a config: number, release phase, healthy processes, traffic; what served before serves until then."""
+"""Release a slug with a config: number, release phase, healthy processes, traffic. The former serves until then."""
 
 import secrets as stdlib_secrets
 from collections.abc import Callable, Mapping
@@ -254,7 +254,7 @@ def formation_of(app: App, slug: Slug, asked: Mapping[str, int]) -> dict[str, in
 
 
 def _first_config(tx: Transaction, app: App, review: ReviewApp | None, manifest: Manifest) -> Mapping[str, str]:
-    """Return the wanted config; a review app's is made of its pipeline's and of app.json, which is read at each push."""
+    """Return the wanted config; a review app's comes from its pipeline and from app.json, read at each push."""
     config = apps.config(tx.conn, tx.vault, app.id)
     if review is None:
         return config

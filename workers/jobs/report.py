@@ -30,7 +30,7 @@ async def report(context: Context) -> None:
 
 
 async def _lane(context: Context, lane: int, entries: list[Report]) -> bool:
-    """Work one installation's reports one after the other; False when another worker has the lane or GitHub said wait."""
+    """Work one installation's reports one by one; False when another worker has the lane or GitHub said wait."""
     name = f"report:{lane}"
     terms = LeaseTerms(holder=f"{context.terms.holder}/{id(asyncio.current_task())}", seconds=context.terms.seconds)
     if not await context.db.write(lambda conn: leases.take(conn, name, terms=terms)):
