@@ -6,7 +6,7 @@ Use it from any test package: `from tests.github_contract.fixtures import github
 import functools
 import os
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from tests.github_contract.validation import (
     webhook_validation,
 )
 
-__all__ = ["GitHub", "github", "octokit"]
+__all__ = ["GitHub", "github", "held_to_contract", "octokit"]
 
 
 class GitHub(GitHubSim):
@@ -95,10 +95,9 @@ def app_key() -> str:
     return Keys.create(0).private_key_pem
 
 
-@pytest.fixture
-async def github(tmp_path: Path, octokit: Path) -> AsyncIterator[GitHub]:
-    """A running simulated GitHub; the test fails if anybody broke GitHub's contract while it ran."""
-    data = tmp_path / "github"
+@asynccontextmanager
+async def held_to_contract(data: Path) -> AsyncIterator[GitHub]:
+    """A running simulated GitHub; fails the test at its end if anybody broke GitHub's contract while it ran."""
     data.mkdir()
     (data / "app.pem").write_text(app_key())
     sim = GitHub(data, keep_key=True)
@@ -113,3 +112,10 @@ async def github(tmp_path: Path, octokit: Path) -> AsyncIterator[GitHub]:
         yield sim
     if sim.violations.found:
         pytest.fail("GitHub's contract was broken:\n" + "\n".join(dict.fromkeys(sim.violations.found)))
+
+
+@pytest.fixture
+async def github(tmp_path: Path, octokit: Path) -> AsyncIterator[GitHub]:
+    """A running simulated GitHub for one test."""
+    async with held_to_contract(tmp_path / "github") as sim:
+        yield sim
