@@ -1,5 +1,6 @@
 """Parts of the embedded platform that can be looked at alone: cgroup trees, egress rules, indexes, processes, logs."""
 
+import json
 import os
 import struct
 import subprocess
@@ -13,6 +14,7 @@ from workers.platforms.process import cgroups, doctor, egress, files, indexes, o
 from workers.platforms.process.driver import ProcessPlatform
 from workers.platforms.process.host import Host, Level, Paths
 from workers.platforms.process.procs import Process
+from workers.platforms.process.stopping import stop_all
 from workers.platforms.process.uids import Uids
 
 
@@ -137,6 +139,23 @@ def test_a_reused_pid_is_never_mistaken():
     process.send(9)
     child.wait()
     assert not process.alive
+
+
+async def test_after_a_reboot_a_process_with_the_same_pid_and_start_time_is_left_alone(short_tmp):
+    instance = short_tmp / "run/i/abc"
+    instance.mkdir(parents=True)
+    (short_tmp / "run/boot").write_text("another boot")
+    bystander = subprocess.Popen(["sleep", "60"])
+    process = Process.of(bystander.pid)
+    assert process is not None
+    (instance / "pids").write_text(
+        json.dumps({name: [process.pid, process.start] for name in ("shim", "sandbox", "init")})
+    )
+    await stop_all(short_tmp)
+    assert process.alive
+    assert not instance.exists()
+    bystander.kill()
+    bystander.wait()
 
 
 def test_the_log_of_an_app_is_bounded_and_every_instance_follows_the_turn(tmp_path):

@@ -76,6 +76,19 @@ class Paths:
         return self.data / "run/seccomp.bpf"
 
 
+def forget_other_boots(paths: Paths) -> None:
+    """Drop the pids of processes that a reboot has ended: pid and start time name a process only within one boot."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    note = paths.data / "run/boot"
+    if note.exists() and note.read_text() == boot:
+        return
+    for directory in (paths.instances, paths.runs):
+        for pids in directory.glob("*/pids"):
+            pids.unlink()
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(boot)
+
+
 class Host:
     """Puts sandboxes together. One per runner."""
 
@@ -95,6 +108,7 @@ class Host:
             path.mkdir(parents=True, exist_ok=True)
             path.chmod(0o711)
         self.paths.apps.mkdir(exist_ok=True, mode=0o700)
+        forget_other_boots(self.paths)
         shutil.rmtree(self.paths.etc, ignore_errors=True)
         sandbox.build_etc(self.paths.etc, ca_bundle=self._indexes.ca_bundle)
         seccomp.write_filter(self.paths.filter)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from workers.platforms.process import cgroups, files
 from workers.platforms.process.cgroups import Cgroups
-from workers.platforms.process.host import Paths
+from workers.platforms.process.host import Paths, forget_other_boots
 from workers.platforms.process.keeper import Keeper
 
 
@@ -21,6 +21,7 @@ async def stop_all(data: Path, *, seconds: float = 5.0) -> None:
     What is wanted stays on disk: the next runner brings it back. Leaves no process, mount, namespace or cgroup.
     """
     paths = Paths(data=data)
+    await asyncio.to_thread(forget_other_boots, paths)
     groups = await asyncio.to_thread(cgroups.find, label(data))
     instances, commands = (list(path.iterdir()) if path.is_dir() else [] for path in (paths.instances, paths.runs))
     await asyncio.gather(
