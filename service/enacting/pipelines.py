@@ -1,0 +1,126 @@
+"""What people do to a pipeline: make it, fill it, connect it, set its switches."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from service.domain import names, toggles
+from service.domain.decisions import Destroy, Subject, SubjectKind
+from service.domain.errors import Refused
+from service.domain.facts import FactKey, FactKind
+from service.domain.model import Coupling, Pipeline, Repository, ReviewState, Stage, UserId
+from service.domain.review_rules import MOVED
+from service.enact import Committer, Transaction, app_or_refuse
+from service.enacting.finding import pipeline_or_refuse
+from service.queue import look
+from service.store import facts, pipelines, repositories, reviews
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineVerbs(Committer):
+    """Each verb is one transaction, then rings. `actor` is who asks, as `user:EMAIL`."""
+
+    async def create_pipeline(self, *, name: str, user_id: UserId | None, actor: str) -> Pipeline:
+        """Create an empty pipeline owned by the caller."""
+
+        def create(tx: Transaction) -> Pipeline:
+            names.check_pipeline_name(name)
+            made = pipelines.create(
+                tx.conn, name=name, owner_id=user_id, owner_type="user" if user_id else None, now=tx.now
+            )
+            tx.note("pipeline created", pipeline_id=made.id)
+            return made
+
+        return await self.commit(create, actor=actor)
+
+    async def couple(self, *, app_id: str, pipeline_id: str, stage: Stage, actor: str) -> Coupling:
+        """Put an app into a stage; refused when it is in a pipeline already."""
+
+        def couple(tx: Transaction) -> Coupling:
+            app_or_refuse(tx.conn, app_id)
+            made = pipelines.couple(tx.conn, app_id=app_id, pipeline_id=pipeline_id, stage=stage, now=tx.now)
+            tx.note("app added", app_id=app_id, pipeline_id=pipeline_id, data={"stage": stage.value})
+            tx.ring([Subject(SubjectKind.AUTO_DEPLOY, app_id)], cause="app added to pipeline")
+            return made
+
+        return await self.commit(couple, actor=actor)
+
+    async def move(self, *, coupling_id: str, stage: Stage, actor: str) -> Coupling:
+        """Move an app to another stage of its pipeline."""
+
+        def move(tx: Transaction) -> Coupling:
+            coupling = _coupling(tx.conn, coupling_id)
+            moved = pipelines.move(tx.conn, coupling=coupling, stage=stage, now=tx.now)
+            tx.note("app moved", app_id=moved.app_id, pipeline_id=moved.pipeline_id, data={"stage": stage.value})
+            return moved
+
+        return await self.commit(move, actor=actor)
+
+    async def uncouple(self, *, coupling_id: str, actor: str) -> Coupling:
+        """Take an app out of its pipeline; the app lives on."""
+
+        def uncouple(tx: Transaction) -> Coupling:
+            coupling = _coupling(tx.conn, coupling_id)
+            pipelines.uncouple(tx.conn, coupling_id)
+            tx.note("app removed", app_id=coupling.app_id, pipeline_id=coupling.pipeline_id)
+            return coupling
+
+        return await self.commit(uncouple, actor=actor)
+
+    async def connect_repository(self, *, pipeline_id: str, repository: Repository, actor: str) -> Pipeline:
+        """Give a pipeline its source; review apps of a former one are taken away first."""
+
+        def connect(tx: Transaction) -> Pipeline:
+            pipeline = pipeline_or_refuse(tx.conn, pipeline_id)
+            repositories.remember(tx.conn, repository, tx.now)
+            if pipeline.repository_id not in (None, repository.id):
+                _drain(tx, pipeline, MOVED)
+            pipeline = pipelines.update(tx.conn, pipeline=pipeline, now=tx.now, repository_id=repository.id)
+            tx.note("repository connected", pipeline_id=pipeline_id, data={"repository": repository.full_name})
+            _look_around(tx, pipeline)
+            return pipeline
+
+        return await self.commit(connect, actor=actor)
+
+    async def set_toggles(self, *, pipeline_id: str, changes: Mapping[str, Any], actor: str) -> Pipeline:
+        """Change a pipeline's switches; takes effect by reconciling at once."""
+
+        def change(tx: Transaction) -> Pipeline:
+            pipeline = pipeline_or_refuse(tx.conn, pipeline_id)
+            wanted = toggles.change(pipeline.toggles, changes)
+            if wanted.review_apps and pipeline.repository_id is None:
+                raise Refused("Connect the pipeline to a repository first: towpath pipelines:connect -r ORG/REPO")
+            pipeline = pipelines.update(tx.conn, pipeline=pipeline, now=tx.now, toggles=wanted)
+            tx.note("toggles changed", pipeline_id=pipeline_id, data=dict(changes))
+            _look_around(tx, pipeline)
+            return pipeline
+
+        return await self.commit(change, actor=actor)
+
+
+def _drain(tx: Transaction, pipeline: Pipeline, reason: str) -> None:
+    for review in reviews.ofpipeline_or_refuse(tx.conn, pipeline.id):
+        if review.app_id is not None and review.state not in (ReviewState.DESTROYING, ReviewState.DESTROYED):
+            tx.request(review.app_id, Destroy(ordered=True, reason=reason), reason=reason, by_person=False)
+            reviews.update(tx.conn, review=review, now=tx.now, state=ReviewState.DESTROYING, reason=reason)
+
+
+def _look_around(tx: Transaction, pipeline: Pipeline) -> None:
+    """Learn which pull requests are open now: those opened before the switch count too."""
+    if pipeline.repository_id is None:
+        return
+    subject = Subject(SubjectKind.REPOSITORY, str(pipeline.repository_id))
+    key = FactKey(FactKind.OPEN_PULL_REQUESTS, pipeline.repository_id, "")
+    facts.mark_stale(tx.conn, [key], now=tx.now)
+    facts.want(tx.conn, key, waiter=subject, now=tx.now)
+    tx.rings.append(look(key))
+    tx.ring([subject], cause="pipeline changed")
+
+
+def _coupling(conn: Connection, coupling_id: str) -> Coupling:
+    found = pipelines.coupling(conn, coupling_id)
+    if found is None:
+        raise Refused("Couldn't find that pipeline coupling.", code="not_found")
+    return found

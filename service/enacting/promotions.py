@@ -1,0 +1,87 @@
+"""Promotions: one release's slug, pinned when it is asked for, to other apps of the pipeline."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from service.domain import promotion
+from service.domain.decisions import ReleaseSlug
+from service.domain.model import PipelineId, Promotion
+from service.enact import Committer, Transaction
+from service.enacting.finding import pipeline_or_refuse
+from service.store import builds, pipelines, promotions, releases
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromotionVerbs(Committer):
+    """Each verb is one transaction, then rings. `actor` is who asks, as `user:EMAIL`."""
+
+    async def promote(
+        self,
+        *,
+        pipeline_id: str,
+        source_app_id: str,
+        release_id: str | None,
+        target_app_ids: Sequence[str] | None,
+        actor: str,
+    ) -> Promotion:
+        """Release the source's slug, as it is now, in each target."""
+
+        def promote(tx: Transaction) -> Promotion:
+            resolved = promotion.resolve(
+                _promotion_request(tx.conn, pipeline_id, source_app_id, release_id, target_app_ids)
+            )
+            source, release = resolved.source, resolved.release
+            assert release.slug_id is not None
+            targets = []
+            for target in resolved.targets:
+                wanted = ReleaseSlug(
+                    slug_id=release.slug_id,
+                    commit=release.commit,
+                    repository_id=release.repository_id,
+                    description=f"Promote {source.name} v{release.version}"
+                    + (f" {release.commit[:8]}" if release.commit else ""),
+                )
+                queued = tx.request(target.id, wanted, reason=wanted.description, by_person=True)
+                targets.append((target.id, queued.id))
+            made = promotions.create(
+                tx.conn,
+                pipeline_id=pipeline_id,
+                source_app_id=source_app_id,
+                source_release_id=release.id,
+                slug_id=release.slug_id,
+                actor=actor,
+                targets=targets,
+                now=tx.now,
+            )
+            tx.note(
+                "promoted",
+                pipeline_id=pipeline_id,
+                app_id=source_app_id,
+                sha=release.commit,
+                data={"promotion": made.id, "targets": [target.name for target in resolved.targets]},
+            )
+            return made
+
+        return await self.commit(promote, actor=actor)
+
+
+def _promotion_request(
+    conn: Connection, pipeline_id: str, source_app_id: str, release_id: str | None, to: Sequence[str] | None
+) -> promotion.PromotionRequest:
+    members = tuple(
+        promotion.Member(app=app, stage=stage) for app, stage in pipelines.members(conn, PipelineId(pipeline_id))
+    )
+    source = next((member.app for member in members if member.app.id == source_app_id), None)
+    pinned = release_id or (source.current_release_id if source else None)
+    release = releases.get(conn, pinned) if pinned else None
+    return promotion.PromotionRequest(
+        pipeline=pipeline_or_refuse(conn, pipeline_id),
+        members=members,
+        source=source_app_id,
+        to=None if to is None else tuple(to),
+        release=release if release is not None and release.app_id == source_app_id else None,
+        release_asked=release_id or "",
+        slug_kept=release is None or release.slug_id is None or builds.slug(conn, release.slug_id) is not None,
+    )

@@ -1,0 +1,149 @@
+"""What people have an app do: deploy, config, rollback, retry, scale, restart. All of it goes through its queue."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from service.domain.decisions import (
+    ChangeConfig,
+    Deploy,
+    Restart,
+    Rollback,
+    Scale,
+    Subject,
+    SubjectKind,
+)
+from service.domain.errors import Refused
+from service.domain.model import App, QueuedRequest, Release, ReleaseState, Repository, RepositoryId, Sha, Slug, Trust
+from service.enact import Committer, Transaction, app_or_refuse, check_config
+from service.store import apps, builds, pipelines, releases, repositories
+from service.store.secrets import request_context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseVerbs(Committer):
+    """Each verb is one transaction, then rings. `actor` is who asks, as `user:EMAIL`."""
+
+    async def set_auto_deploy(
+        self, *, app_id: str, enabled: bool, branch: str | None, wait_for_ci: bool | None, actor: str
+    ) -> App:
+        """Deploy a branch of the pipeline's repository automatically, or stop doing so."""
+
+        def change(tx: Transaction) -> App:
+            app = app_or_refuse(tx.conn, app_id)
+            repository = _repository_of(tx.conn, app_id)
+            app = apps.update(
+                tx.conn,
+                app=app,
+                now=tx.now,
+                auto_deploy=enabled,
+                auto_deploy_branch=(branch or app.auto_deploy_branch or repository.default_branch),
+                wait_for_ci=app.wait_for_ci if wait_for_ci is None else wait_for_ci,
+                repository_id=repository.id,
+            )
+            tx.note(
+                "auto-deploy switched",
+                app_id=app_id,
+                data={"enabled": enabled, "branch": app.auto_deploy_branch, "wait_for_ci": app.wait_for_ci},
+            )
+            tx.ring([Subject(SubjectKind.AUTO_DEPLOY, app_id)], cause="auto-deploy switched")
+            return app
+
+        return await self.commit(change, actor=actor)
+
+    async def deploy(self, *, app_id: str, repository_id: int, sha: str, branch: str, actor: str) -> QueuedRequest:
+        """Deploy a commit by hand: CI is not asked, and the next push to an auto-deployed branch replaces it."""
+
+        def deploy(tx: Transaction) -> QueuedRequest:
+            app_or_refuse(tx.conn, app_id)
+            wanted = Deploy(repository_id=RepositoryId(repository_id), sha=Sha(sha), trust=Trust.OWN, branch=branch)
+            return tx.request(app_id, wanted, reason=f"deploy of {branch or sha[:7]}", by_person=True)
+
+        return await self.commit(deploy, actor=actor)
+
+    async def change_config(self, *, app_id: str, changes: Mapping[str, str | None], actor: str) -> QueuedRequest:
+        """Set and unset config vars and release the result."""
+
+        def change(tx: Transaction) -> QueuedRequest:
+            app_or_refuse(tx.conn, app_id)
+            check_config(changes)
+            wanted = apps.config(tx.conn, tx.vault, app_id)
+            given = {key: value for key, value in changes.items() if value is not None}
+            unset = tuple(sorted(key for key, value in changes.items() if value is None))
+            merged = {key: value for key, value in (wanted | given).items() if key not in unset}
+            apps.set_config(tx.conn, tx.vault, app_id=app_id, vars=merged, now=tx.now)
+            words = ([f"Set {', '.join(sorted(given))}"] if given else []) + (
+                [f"Unset {', '.join(unset)}"] if unset else []
+            )
+            return tx.request(
+                app_id,
+                ChangeConfig(set_keys=tuple(sorted(given)), unset_keys=unset),
+                reason=f"{'; '.join(words)} config vars",
+                by_person=True,
+                sealed=tx.vault.seal_vars(merged, request_context(app_id)),
+            )
+
+        return await self.commit(change, actor=actor)
+
+    async def rollback(self, *, app_id: str, release_id: str, keep_config: bool, actor: str) -> QueuedRequest:
+        """Release a former release's slug and config again."""
+
+        def rollback(tx: Transaction) -> QueuedRequest:
+            app_or_refuse(tx.conn, app_id)
+            release = _release(tx.conn, app_id, release_id)
+            if release.state is not ReleaseState.SUCCEEDED or release.slug_id is None:
+                raise Refused(f"Cannot roll back to v{release.version}: it did not succeed or has no slug.")
+            wanted = Rollback(release_id=release.id, version=release.version, keep_config=keep_config)
+            return tx.request(app_id, wanted, reason=f"Rollback to v{release.version}", by_person=True)
+
+        return await self.commit(rollback, actor=actor)
+
+    async def scale(self, *, app_id: str, formation: Mapping[str, int], actor: str) -> QueuedRequest:
+        """Set how many processes of each type run."""
+
+        def scale(tx: Transaction) -> QueuedRequest:
+            app = app_or_refuse(tx.conn, app_id)
+            slug = _slug_of(tx.conn, app)
+            for kind, quantity in formation.items():
+                if kind not in slug.process_types:
+                    known = ", ".join(sorted(slug.process_types)) or "none"
+                    raise Refused(f"Couldn't find that process type ({kind}); the app has: {known}.", code="not_found")
+                if not 0 <= quantity <= 100:
+                    raise Refused(f"The quantity of {kind} must be between 0 and 100.")
+            return tx.request(app_id, Scale(formation=dict(formation)), reason="scale", by_person=True)
+
+        return await self.commit(scale, actor=actor)
+
+    async def restart(self, *, app_id: str, actor: str) -> QueuedRequest:
+        """Start the current release's processes anew, without a gap."""
+
+        def restart(tx: Transaction) -> QueuedRequest:
+            _slug_of(tx.conn, app_or_refuse(tx.conn, app_id))
+            return tx.request(app_id, Restart(), reason="restart", by_person=True)
+
+        return await self.commit(restart, actor=actor)
+
+
+def _release(conn: Connection, app_id: str, release_id: str) -> Release:
+    found = releases.get(conn, release_id)
+    if found is None or found.app_id != app_id:
+        raise Refused("Couldn't find that release.", code="not_found")
+    return found
+
+
+def _repository_of(conn: Connection, app_id: str) -> Repository:
+    coupling = pipelines.coupling_of(conn, app_id)
+    pipeline = pipelines.get(conn, coupling.pipeline_id) if coupling else None
+    found = repositories.get(conn, pipeline.repository_id) if pipeline and pipeline.repository_id else None
+    if found is None:
+        raise Refused("Connect the app's pipeline to a repository first: towpath pipelines:connect -r ORG/REPO")
+    return found
+
+
+def _slug_of(conn: Connection, app: App) -> Slug:
+    release = releases.get(conn, app.current_release_id) if app.current_release_id else None
+    slug = builds.slug(conn, release.slug_id) if release and release.slug_id else None
+    if slug is None:
+        raise Refused(f"{app.name} has no release yet: deploy something first.")
+    return slug

@@ -1,0 +1,65 @@
+"""What people do to review apps: the same plan decides that decides for webhooks, and refuses in their words."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import Connection
+
+from service.domain import review_apps
+from service.domain.decisions import Subject, SubjectKind
+from service.domain.errors import Refused
+from service.domain.model import ReviewApp
+from service.enact import Committer, Transaction, enact
+from service.enacting.finding import pipeline_or_refuse
+from service.store import reviews, views
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewVerbs(Committer):
+    """Each verb is one transaction, then rings. `actor` is who asks, as `user:EMAIL`."""
+
+    async def create_review_app(
+        self, *, pipeline_id: str, number: int | None, branch: str | None, actor: str
+    ) -> ReviewApp:
+        """Ask for the review app of a pull request or a branch, whatever the automatic rules say."""
+        ref = f"pr:{number}" if number is not None else f"branch:{branch}"
+
+        def create(tx: Transaction) -> ReviewApp:
+            _ask(tx, pipeline_id, ref, "create")
+            made = _newest(tx.conn, pipeline_id, ref)
+            if made is None:
+                raise Refused(f"There is nothing to make a review app of: {ref}.", code="not_found")
+            return made
+
+        return await self.commit(create, actor=actor)
+
+    async def destroy_review_app(self, *, review_id: str, actor: str) -> ReviewApp:
+        """Take a review app away."""
+
+        def destroy(tx: Transaction) -> ReviewApp:
+            review = reviews.get(tx.conn, review_id)
+            if review is None:
+                raise Refused("Couldn't find that review app.", code="not_found")
+            _ask(tx, review.pipeline_id, review.ref, "destroy")
+            return reviews.get(tx.conn, review_id) or review
+
+        return await self.commit(destroy, actor=actor)
+
+
+def _ask(tx: Transaction, pipeline_id: str, ref: str, asked: Literal["create", "destroy"]) -> None:
+    """Let the same plan decide that decides for webhooks; it refuses in the user's words."""
+    pipeline = pipeline_or_refuse(tx.conn, pipeline_id)
+    if pipeline.repository_id is None:
+        raise Refused("The pipeline has no repository: towpath pipelines:connect -r ORG/REPO")
+    subject = Subject(SubjectKind.REVIEW_APP, f"{pipeline_id}/{ref}")
+    view = views.review_view(tx.conn, subject_key=subject.key, now=tx.now, asked=asked)
+    if view is None:
+        raise Refused("The pipeline's repository is not known any more; connect it again.")
+    enact(tx, subject, review_apps.plan(view))
+    tx.note(f"review app {asked} asked for", pipeline_id=pipeline_id, ref=ref)
+    tx.ring([subject], cause=f"{asked} asked for by {tx.actor}")
+
+
+def _newest(conn: Connection, pipeline_id: str, ref: str) -> ReviewApp | None:
+    found = reviews.of_ref(conn, pipeline_id=pipeline_id, ref=ref)
+    return max(found, key=lambda each: each.generation, default=None)
