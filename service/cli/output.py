@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TextIO
 
+from service.cli.errors import ExitCode, Stop
+
 _COLORS = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}
 _GOOD = frozenset({"succeeded", "live", "up", "processed", "created", "active"})
 _BAD = frozenset({"failed", "crashed", "errored", "cancelled"})
@@ -98,8 +100,12 @@ def action(text: str, *, quiet: bool = False) -> Iterator[Action]:
     doing.start()
     try:
         yield doing
-    except BaseException:
-        doing.finish("failed")
+    except KeyboardInterrupt:
+        doing.finish("interrupted")
+        raise
+    except BaseException as error:
+        stopped = isinstance(error, Stop) and error.code is ExitCode.INTERRUPTED
+        doing.finish("not waited for" if stopped else "failed")
         raise
     doing.finish(doing.end)
 

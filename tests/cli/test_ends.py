@@ -1,12 +1,18 @@
 """How commands end badly: one clear sentence, a truthful exit code, never a traceback."""
 
+import asyncio
 import json
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from tests.cli.conftest import Cli
+from tests.waiting import until
 from tests.web.serving import Server
 
 BAD = [
@@ -127,9 +133,6 @@ async def test_nothing_is_colored_off_a_terminal(towpath: Cli, server: Server) -
 
 
 async def test_a_reader_that_goes_away_is_no_traceback(towpath: Cli, server: Server) -> None:
-    import asyncio
-    import sys
-
     await server.app("example")
     process = await asyncio.create_subprocess_shell(
         f"{sys.executable} -m service.cli apps --json | true",
@@ -139,3 +142,28 @@ async def test_a_reader_that_goes_away_is_no_traceback(towpath: Cli, server: Ser
     )
     _, err = await process.communicate()
     assert err == b""
+
+
+async def test_ctrl_c_stops_the_waiting_only_and_says_so(towpath: Cli, server: Server) -> None:
+    await server.pipeline(staging="example")
+    polled: list[str] = []
+
+    def see(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if "FROM apps JOIN requests" in statement:
+            polled.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", see)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "service.cli", "config:set", "A=1", "-a", "example",
+            cwd=towpath.cwd, env=towpath.env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        await until(lambda: polled, what="the command asks how far its request has come", seconds=30)
+    finally:
+        event.remove(Engine, "before_cursor_execute", see)
+    process.send_signal(signal.SIGINT)
+    out, err = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 130, err
+    assert b"not waited for" in out
+    assert b"Towpath goes on" in err
+    assert (await server.get("/apps/example/requests"))[0]["state"] == "queued"
