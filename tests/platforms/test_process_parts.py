@@ -60,6 +60,15 @@ def test_in_a_delegated_unit_of_version_2_the_runner_moves_to_a_leaf_and_divides
     assert (unit / "cgroup.subtree_control").read_text() == "+memory +cpu +pids"
 
 
+def test_a_successor_finds_the_groups_that_were_chosen_from_elsewhere(tmp_path):
+    chosen = {name: tmp_path / name / "towpath-x" for name in ("memory", "cpu", "pids")}
+    for path in chosen.values():
+        path.mkdir(parents=True)
+    note = tmp_path / "note"
+    note.write_text(json.dumps({name: str(path) for name, path in chosen.items()}))
+    assert cgroups.find_again("towpath-x", note) == cgroups.V1(parents=chosen)
+
+
 def test_where_no_cgroup_can_be_made_there_are_none(tmp_path):
     (tmp_path / "own").write_text("")
     assert cgroups.find("x", mounts=tmp_path / "nothing", own=tmp_path / "own") is None

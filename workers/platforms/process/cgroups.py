@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from workers.platforms.base import Limits
+from workers.platforms.process import files
 
 _PERIOD = 100_000
 _V1 = ("memory", "cpu", "pids")
@@ -120,6 +121,27 @@ class V1:
         """See `Cgroups`."""
         for parent in self.parents.values():
             _remove(parent)
+
+
+def find_again(label: str, note: Path) -> Cgroups | None:
+    """The groups an earlier runner chose, noted in a file, if they are still there; else new ones.
+
+    Where new ones go depends on the group of who asks, and a successor may be started from elsewhere.
+    """
+    record: dict[str, str] = files.read_json(note) or {}
+    parents = {name: Path(path) for name, path in record.items()}
+    if parents and all(path.is_dir() for path in parents.values()):
+        return V2(parent=parents["unified"]) if "unified" in parents else V1(parents=parents)
+    match find(label):
+        case V2(parent=parent) as found:
+            parents = {"unified": parent}
+        case V1(parents=chosen) as found:
+            parents = dict(chosen)
+        case found:
+            return found
+    note.parent.mkdir(parents=True, exist_ok=True)
+    files.write_plain(note, {name: str(path) for name, path in parents.items()})
+    return found
 
 
 def find(label: str, *, mounts: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Cgroups | None:

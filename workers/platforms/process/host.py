@@ -71,6 +71,11 @@ class Paths:
         return self.data / "run/etc"
 
     @property
+    def groups(self) -> Path:
+        """Which cgroups were chosen."""
+        return self.data / "run/cgroups"
+
+    @property
     def filter(self) -> Path:
         """The compiled seccomp filter."""
         return self.data / "run/seccomp.bpf"

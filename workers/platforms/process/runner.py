@@ -192,7 +192,7 @@ async def serve(
     level = await asyncio.to_thread(levels.probe)
     found = indexes.find(os.environ, home=Path.home())
     found = indexes.Indexes(hosts=found.hosts | hosts, env=found.env, ca_bundle=found.ca_bundle)
-    allowed = cgroups.find(label(data)) if level.name == FULL else None
+    allowed = cgroups.find_again(label(data), Paths(data=data).groups) if level.name == FULL else None
     host = Host(Paths(data=data), level=level, cgroups=allowed, found=found, peers=peers | {0, os.getuid()})
     await asyncio.to_thread(host.prepare)
     runner = Runner(host, timing or Timing())

@@ -22,7 +22,7 @@ async def stop_all(data: Path, *, seconds: float = 5.0) -> None:
     """
     paths = Paths(data=data)
     await asyncio.to_thread(forget_other_boots, paths)
-    groups = await asyncio.to_thread(cgroups.find, label(data))
+    groups = await asyncio.to_thread(cgroups.find_again, label(data), paths.groups)
     instances, commands = (list(path.iterdir()) if path.is_dir() else [] for path in (paths.instances, paths.runs))
     await asyncio.gather(
         *(_stop(Keeper(path, cgroups=groups), seconds=seconds, keep=False) for path in instances),
