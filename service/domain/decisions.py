@@ -54,12 +54,13 @@ class Deploy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseSlug:
-    """Release a slug that exists: a promotion's target."""
+    """Release a slug that exists: a promotion's target, or a retry (then `branch` is what was deployed)."""
 
     slug_id: SlugId
     commit: Sha | None
     repository_id: RepositoryId | None
     description: str
+    branch: str = ""
     promotion_target_id: str | None = None
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from service.domain.decisions import (
     ChangeConfig,
     Deploy,
+    ReleaseSlug,
     Restart,
     Rollback,
     Scale,
@@ -17,7 +18,7 @@ from service.domain.decisions import (
 from service.domain.errors import Refused
 from service.domain.model import App, QueuedRequest, Release, ReleaseState, Repository, RepositoryId, Sha, Slug, Trust
 from service.enact import Committer, Transaction, app_or_refuse, check_config
-from service.store import apps, builds, pipelines, releases, repositories
+from service.store import apps, builds, pipelines, releases, repositories, requests
 from service.store.secrets import request_context
 
 
@@ -92,12 +93,38 @@ class ReleaseVerbs(Committer):
         def rollback(tx: Transaction) -> QueuedRequest:
             app_or_refuse(tx.conn, app_id)
             release = _release(tx.conn, app_id, release_id)
+            if release.state is ReleaseState.EXPIRED:
+                raise Refused(f"Cannot roll back to v{release.version}: it is expired, its slug is no longer kept.")
             if release.state is not ReleaseState.SUCCEEDED or release.slug_id is None:
                 raise Refused(f"Cannot roll back to v{release.version}: it did not succeed or has no slug.")
             wanted = Rollback(release_id=release.id, version=release.version, keep_config=keep_config)
             return tx.request(app_id, wanted, reason=f"Rollback to v{release.version}", by_person=True)
 
         return await self.commit(rollback, actor=actor)
+
+    async def release_slug(self, *, app_id: str, slug_id: str, description: str, actor: str) -> QueuedRequest:
+        """Release a slug that the app has had, with its wanted config: that is what a retry is."""
+
+        def release(tx: Transaction) -> QueuedRequest:
+            app_or_refuse(tx.conn, app_id)
+            made = releases.of_slug(tx.conn, app_id, slug_id)
+            former = next((each for each in made if each.state is not ReleaseState.EXPIRED), None)
+            if former is None and made:
+                raise Refused(f"Release v{made[0].version} is expired: its slug is no longer kept. Deploy again.")
+            if former is None or former.slug_id is None:
+                raise Refused("Couldn't find that slug.", code="not_found")
+            newest = releases.of_app(tx.conn, app_id, limit=1)[0]
+            wanted = ReleaseSlug(
+                slug_id=former.slug_id,
+                commit=former.commit,
+                repository_id=former.repository_id,
+                description=description or f"Retry of v{former.version}: {former.description}",
+                # To try the newest again is no step back: it does not hold automatic deploys up.
+                branch=requests.branch_of(tx.conn, former.request_id) if former.id == newest.id else "",
+            )
+            return tx.request(app_id, wanted, reason=wanted.description, by_person=True)
+
+        return await self.commit(release, actor=actor)
 
     async def scale(self, *, app_id: str, formation: Mapping[str, int], actor: str) -> QueuedRequest:
         """Set how many processes of each type run."""

@@ -71,6 +71,12 @@ def of_app(conn: Connection, app_id: str, limit: int | None = None) -> list[Rele
     return [as_release(row) for row in conn.execute(query).mappings()]
 
 
+def of_slug(conn: Connection, app_id: str, slug_id: str) -> list[Release]:
+    """The app's releases of a slug, newest first."""
+    query = select(releases).where(releases.c.app_id == app_id, releases.c.slug_id == slug_id)
+    return [as_release(row) for row in conn.execute(query.order_by(releases.c.version.desc())).mappings()]
+
+
 def of_request(conn: Connection, request_id: str) -> Release | None:
     """The release that a request led to."""
     row = rows.one(conn, select(releases).where(releases.c.request_id == request_id))

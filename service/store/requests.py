@@ -313,6 +313,12 @@ def of_commit(conn: Connection, sha: str, *, limit: int) -> list[QueuedRequest]:
     return [_request(row) for row in rows]
 
 
+def branch_of(conn: Connection, request_id: str) -> str:
+    """Return the branch whose head a request releases; empty when it releases anything else."""
+    text = conn.execute(select(requests.c.work).where(requests.c.id == request_id)).scalar_one_or_none()
+    return str(json.loads(text).get("branch") or "") if text else ""
+
+
 def last_deploy(conn: Connection, app_id: str) -> QueuedRequest | None:
     """Return the newest deploy that is not waiting: running or finished, superseded and cancelled ones left out."""
     row = conn.execute(

@@ -5,10 +5,11 @@ from typing import TypedDict, Unpack
 
 from sqlalchemy import Connection, RowMapping, Select, func, select
 
+from service.domain.decisions import Destroy
 from service.domain.model import ReviewApp, ReviewAppId, ReviewState
 from service.store import rows
 from service.store.database import new_id
-from service.store.tables import review_apps
+from service.store.tables import requests, review_apps
 
 _WITH_APP = (ReviewState.CREATING, ReviewState.LIVE, ReviewState.FAILED, ReviewState.SUSPENDED, ReviewState.DESTROYING)
 
@@ -111,6 +112,21 @@ def live_count(conn: Connection, pipeline_id: str) -> int:
     """How many of the pipeline's review apps have an app, those being destroyed included."""
     query = select(func.count()).where(
         review_apps.c.pipeline_id == pipeline_id, review_apps.c.app_id.is_not(None), review_apps.c.state.in_(_WITH_APP)
+    )
+    return conn.execute(query).scalar_one()
+
+
+def inferred_since(conn: Connection, *, pipeline_id: str, since: datetime) -> int:
+    """How many of the pipeline's review apps were taken away since then without a person or a close having said so."""
+    query = (
+        select(func.count(requests.c.id.distinct()))
+        .join(review_apps, review_apps.c.app_id == requests.c.app_id)
+        .where(
+            review_apps.c.pipeline_id == pipeline_id,
+            requests.c.kind == Destroy.__name__,
+            requests.c.work.contains('"ordered": false'),
+            requests.c.created_at >= since,
+        )
     )
     return conn.execute(query).scalar_one()
 

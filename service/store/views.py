@@ -1,7 +1,7 @@
 """What plans look at, each read from one snapshot in a constant number of statements."""
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, select
@@ -74,6 +74,7 @@ def review_view(
         ),
         head=head,
         our_app_id=our_app_id,
+        inferred_this_hour=reviews.inferred_since(conn, pipeline_id=pipeline.id, since=now - timedelta(hours=1)),
     )
 
 

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
@@ -30,6 +31,7 @@ from service.domain.model import Trust
 log = structlog.get_logger()
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_BLOB = ".tar.zst"
 _CHUNK = 1 << 20
 _LEFT_OVER = 24 * 3600
 _PACK = (
@@ -59,7 +61,7 @@ class SlugStore:
 
     def blob(self, trust: Trust, sha256: str) -> Path:
         """Where the packed slug is."""
-        return self._shelf(trust) / f"{_digest(sha256)}.tar.zst"
+        return self._shelf(trust) / f"{_digest(sha256)}{_BLOB}"
 
     async def add(self, tree: Path, *, trust: Trust) -> Blob:
         """Pack `tree`, which becomes the store's and is gone from its old place. Adding equal content twice is fine."""
@@ -83,6 +85,18 @@ class SlugStore:
         """Remove both forms; gone already is fine. Only the caller knows whether a slug is still needed."""
         await asyncio.to_thread(self.blob(trust, sha256).unlink, missing_ok=True)
         await asyncio.to_thread(_discard, self._shelf(trust) / sha256)
+
+    async def stored(self, *, older_than: timedelta) -> list[tuple[Trust, str]]:
+        """What is stored, but for what was written just now."""
+        return await asyncio.to_thread(self._stored, older_than.total_seconds())
+
+    def _stored(self, seconds: float) -> list[tuple[Trust, str]]:
+        return [
+            (trust, blob.name.removesuffix(_BLOB))
+            for trust in Trust
+            for blob in self._shelf(trust).glob(f"*{_BLOB}")
+            if time.time() - blob.stat().st_mtime > seconds
+        ]
 
     async def tidy(self) -> None:
         """Delete what killed processes left half-made or half-deleted a day ago or longer."""
@@ -146,7 +160,7 @@ def _pack(tree: Path, shelf: Path) -> Blob:
                 sha256 = hashlib.file_digest(packed, "sha256").hexdigest()
             blob = Blob(sha256=sha256, size=new.stat().st_size)
             new.chmod(0o644)
-            new.replace(shelf / f"{sha256}.tar.zst")
+            new.replace(shelf / f"{sha256}{_BLOB}")
         finally:
             new.unlink(missing_ok=True)
     return blob

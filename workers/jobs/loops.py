@@ -18,6 +18,7 @@ from service.queue import Ring
 from service.store import apps, deliveries, facts, leases, reports, repositories, requests, routes, subjects
 from service.store.leases import LeaseTerms
 from workers.context import Context
+from workers.jobs.retention import retain
 from workers.jobs.survey import begin_audit
 from workers.platforms.base import Instance, InstanceState
 
@@ -102,3 +103,4 @@ async def audit(context: Context) -> None:
         subjects.forget_settled(tx.conn, before=tx.now - KEEP_DELIVERIES)
 
     await context.commit(begin)
+    await retain(context)

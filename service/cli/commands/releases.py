@@ -1,6 +1,6 @@
 """`towpath releases`: what an app ran, and back to it."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -77,6 +77,40 @@ def _former(client: Client, app: str) -> str:
     return f"v{eligible[0]['version']}"
 
 
+def retry(
+    release: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="The newest if left out.")] = None,
+    *,
+    app: AppOption = None,
+    remote: RemoteOption = None,
+    wait: WaitOption = True,
+    json: JsonOption = False,
+) -> None:
+    """Release the same code once more, with the config vars of now: after a release command or a start that failed."""
+    client = Client(profile=load())
+    name = target.app_name(client.profile, app, remote)
+    chosen = client.get(path("apps", name, "releases", release)) if release else _newest(client, name)
+    if chosen["slug"] is None:
+        raise Stop(f"v{chosen['version']} of {name} has no code to release.")
+    with output.action(f"Retrying v{chosen['version']} on {name}", quiet=json) as doing:
+        body = {
+            "slug": chosen["slug"]["id"],
+            "description": f"Retry of v{chosen['version']}: {chosen['description']}",
+        }
+        done = client.call("POST", path("apps", name, "releases"), body).data["request"]
+        if wait:
+            done = following.follow(client, done["id"], output=False)
+            doing.end = f"done, v{done['release']['version']}" if done["release"] else "done"
+    if json:
+        output.show_json(done)
+
+
+def _newest(client: Client, app: str) -> Any:
+    found = client.newest(path("apps", app, "releases"), by="version", limit=1)
+    if not found:
+        raise Stop(f"{app} has no releases.")
+    return found[0]
+
+
 def output_of(
     release: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="The newest if left out.")] = None,
     *,
@@ -87,10 +121,7 @@ def output_of(
     client = Client(profile=load())
     name = target.app_name(client.profile, app, remote)
     if release is None:
-        found = client.newest(path("apps", name, "releases"), by="version", limit=1)
-        if not found:
-            raise Stop(f"{name} has no releases.")
-        release = found[0]["id"]
+        release = _newest(client, name)["id"]
     shown = client.get(path("apps", name, "releases", release))
     following.write(client.stream(path("releases", shown["id"], "output")), quiet=False)
 
@@ -99,4 +130,5 @@ def register(cli: typer.Typer) -> None:
     """Add the commands."""
     cli.command("releases")(listing)
     cli.command("releases:rollback")(rollback)
+    cli.command("releases:retry")(retry)
     cli.command("releases:output")(output_of)

@@ -131,9 +131,10 @@ class Promote(Body):
 
 
 class Rollback(Body):
-    """POST /apps/APP/releases: Heroku's rollback. `keep_config` is Towpath's own."""
+    """POST /apps/APP/releases: a rollback to `release`, or `slug` once more. `keep_config` is Towpath's own."""
 
-    release: str | StrictInt
+    release: str | StrictInt | None = None
+    slug: Words | None = None
     keep_config: StrictBool = False
     description: str | None = None
 

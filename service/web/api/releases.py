@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from aiohttp import web
 from sqlalchemy import Connection
 
+from service.domain.errors import Refused
 from service.domain.model import App, Release, ReleaseState
 from service.settings import Settings
 from service.store import releases
@@ -13,6 +14,7 @@ from service.web.api import answers, bodies, ranges, shapes
 from service.web.api.finding import app_in_path, find_app, find_pipeline, find_release
 from service.web.api.loading import latest_releases, slugs_with_release_phase
 from service.web.api.progress import request_shape
+from service.web.errors import not_found
 from service.web.keys import CALLER, CONTEXT
 
 
@@ -116,24 +118,33 @@ async def config(request: web.Request) -> web.Response:
 
 
 async def roll_back(request: web.Request) -> web.Response:
-    """POST /apps/APP/releases: a new release with a former one's code and config.
+    """POST /apps/APP/releases: a new release with a former one's code and config, or with a slug (a retry).
 
     The new release has no number before a worker takes it, so the answer is the one asked for, marked with the request.
     """
     context, identity = request.app[CONTEXT], app_in_path(request)
     body = await bodies.parse(request, bodies.Rollback)
+    if (body.release is None) == (body.slug is None):
+        raise Refused("Name either the release to roll back to or the slug to release.")
 
     def read(conn: Connection) -> ReleaseShown:
         app = find_app(conn, identity)
-        return show(conn, app, [find_release(conn, app, str(body.release))])[0]
+        if body.slug is None:
+            return show(conn, app, [find_release(conn, app, str(body.release))])[0]
+        former = releases.of_slug(conn, app.id, body.slug)
+        if not former:
+            raise not_found("slug")
+        return show(conn, app, former[:1])[0]
 
-    shown = await context.db.read(read)
-    queued = await context.enactor.rollback(
-        app_id=shown.app.id,
-        release_id=shown.release.id,
-        keep_config=body.keep_config,
-        actor=request[CALLER].actor,
-    )
+    shown, actor = await context.db.read(read), request[CALLER].actor
+    if body.slug is None:
+        queued = await context.enactor.rollback(
+            app_id=shown.app.id, release_id=shown.release.id, keep_config=body.keep_config, actor=actor
+        )
+    else:
+        queued = await context.enactor.release_slug(
+            app_id=shown.app.id, slug_id=body.slug, description=body.description or "", actor=actor
+        )
     described = shape(shown, context.settings) | {"request": request_shape(queued), "output_stream_url": None}
     return answers.answer(request, described, status=201)
 

@@ -1,0 +1,82 @@
+"""How long releases and their slugs are kept: 30 days, or 20 releases, or as long as anything uses them."""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+
+from sqlalchemy import Connection, Select, func, or_, select
+
+from service.domain.model import AppState, ReleaseState, RequestState, Trust
+from service.store.tables import apps, build_keys, builds, promotions, releases, requests, slugs
+from service.store.tables import promotion_targets as targets
+
+_OPEN = (RequestState.QUEUED, RequestState.RUNNING)
+
+
+def expire(conn: Connection, *, before: datetime, keep: int, now: datetime) -> int:
+    """Expire what is older than `before`, not among its app's last `keep` and not in use; returns how many."""
+    rank = func.row_number().over(partition_by=releases.c.app_id, order_by=releases.c.version.desc())
+    ranked = (
+        select(releases.c.id, rank.label("rank"), (apps.c.state == AppState.GONE).label("gone"))
+        .join(apps, apps.c.id == releases.c.app_id)
+        .subquery()
+    )
+    old = select(ranked.c.id).where(or_(ranked.c.rank > keep, ranked.c.gone))
+    ended = releases.c.state.in_([ReleaseState.SUCCEEDED, ReleaseState.FAILED])
+    unused = or_(releases.c.slug_id.is_(None), releases.c.slug_id.not_in(_in_use()))
+    expired = conn.execute(
+        releases.update()
+        .where(releases.c.id.in_(old), ended, releases.c.created_at < before, unused)
+        .values(state=ReleaseState.EXPIRED, updated_at=now)
+    )
+    return expired.rowcount
+
+
+def drop_keys(conn: Connection, *, before: datetime) -> int:
+    """Let no build find a slug any more that is kept for nothing else; returns how many keys went."""
+    dropped = conn.execute(
+        build_keys.delete().where(
+            build_keys.c.created_at < before,
+            build_keys.c.slug_id.not_in(_of_releases()),
+            build_keys.c.slug_id.not_in(_of_open_work()),
+        )
+    )
+    return dropped.rowcount
+
+
+def unneeded(conn: Connection, stored: Iterable[tuple[Trust, str]]) -> list[tuple[Trust, str]]:
+    """Of the slugs stored as files, those that no release, no build and no work can lead to."""
+    needed = select(slugs.c.trust, slugs.c.sha256).where(
+        or_(
+            slugs.c.id.in_(select(build_keys.c.slug_id)),
+            slugs.c.id.in_(_of_releases()),
+            slugs.c.id.in_(_of_open_work()),
+        )
+    )
+    known: Collection[tuple[str, str]] = {(row.trust, row.sha256) for row in conn.execute(needed)}
+    return [each for each in stored if (each[0].value, each[1]) not in known]
+
+
+def _in_use() -> Select[tuple[str]]:
+    """The slugs that apps serve, wherever they were promoted to."""
+    current = select(releases.c.slug_id).join(apps, apps.c.current_release_id == releases.c.id)
+    return current.where(apps.c.state != AppState.GONE, releases.c.slug_id.is_not(None))
+
+
+def _of_releases() -> Select[tuple[str]]:
+    return select(releases.c.slug_id).where(releases.c.state != ReleaseState.EXPIRED, releases.c.slug_id.is_not(None))
+
+
+def _of_open_work() -> Select[tuple[str]]:
+    """The slugs of builds and promotions whose release is still to come."""
+    built = (
+        select(builds.c.slug_id)
+        .join(requests, requests.c.id == builds.c.request_id)
+        .where(requests.c.state.in_(_OPEN), builds.c.slug_id.is_not(None))
+    )
+    promoted = (
+        select(promotions.c.slug_id)
+        .join(targets, targets.c.promotion_id == promotions.c.id)
+        .join(requests, requests.c.id == targets.c.request_id)
+        .where(requests.c.state.in_(_OPEN))
+    )
+    return select(built.union(promoted).subquery().c.slug_id)
