@@ -10,11 +10,12 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,18 @@ from service.demo.github_sim import GitHubSim, Repository, running
 SAMPLES = Path(__file__).parent / "samples"
 SAMPLE_FILES = {"python": "app.py", "node": "server.js"}
 STEP_SECONDS = 180.0
+APP_DIRECTORIES = ("apps", "builds", "run/i", "run/x")
+UNFINISHED = {
+    "apps": "state <> 'gone'",
+    "routes": "1",
+    "review_apps": "state NOT IN ('destroyed', 'skipped')",
+    "requests": "state IN ('queued', 'running')",
+    "builds": "state = 'pending'",
+    "releases": "state = 'pending'",
+    "promotion_targets": "state = 'pending'",
+    "reports": "pending",
+    "deliveries": "state = 'received'",
+}
 
 
 class NotSeen(Exception):
@@ -229,7 +242,7 @@ async def _merge_and_promote(
     made = [each for each in builds if not each.get("reused")]
     if made:
         raise NotSeen(f"staging was built {len(made)} times; the pull request's slug should have been used")
-    stage.tell(sample, "CI green -> staging", started, "0 builds")
+    stage.tell(sample, "CI green -> staging", started, "0 builds; CI is read once in 10 s at most")
     started = time.monotonic()
     await stage.towpath("pipelines:promote", "-a", staging)
     await stage.until("production's page", lambda: _says(stage, production, merged))
@@ -286,19 +299,32 @@ async def _nothing_left(stage: Stage, what: str) -> None:
         await stage.until(what, clear)
     except NotSeen:
         raise NotSeen(f"left behind: {_remains(stage)}") from None
-    stage.tell("", what, started, "processes, mounts, app directories, routes, reports")
+    stage.tell("", what, started, "processes, mounts, directories, routes, rows, reports")
 
 
 def _remains(stage: Stage) -> list[str]:
     """Return what of apps is still there: sandboxes, mounts, unfinished reports at GitHub."""
     found = [f"process {pid}" for pid in _sandboxes_of(stage.data)]
     found += [f"mount {place}" for place in _mounts_of(stage.data)]
+    found += [f"directory {place}" for name in APP_DIRECTORIES for place in (stage.data / name).glob("*")]
+    found += _unfinished_rows(stage.data / "towpath.db")
     for repo in stage.sim.repositories.values():
         shown = stage.sim.reported(repo)
         found += [f"deployment {each['environment']} is {each['state']}" for each in shown["deployments"]
                   if each["state"] not in ("inactive", "failure", "error")]  # fmt: skip
         found += [f"check {each['head_sha'][:7]} is {each['status']}" for each in shown["check_runs"]
                   if each["status"] != "completed"]  # fmt: skip
+    return found
+
+
+def _unfinished_rows(database: Path) -> list[str]:
+    """Return the rows that are not final, and the routes, as the database file itself tells."""
+    found = []
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        for table, unfinished in UNFINISHED.items():
+            count = connection.execute(f"SELECT count(*) FROM {table} WHERE {unfinished}").fetchone()[0]  # noqa: S608
+            if count:
+                found.append(f"{count} {table} {unfinished}")
     return found
 
 
