@@ -3,7 +3,7 @@
 import re
 
 from service.domain.errors import Refused
-from service.domain.facts import FactKey, FactKind
+from service.domain.facts import FactKey, FactKind, Head
 from service.domain.model import Repository, Sha
 from service.github.client import GitHub
 from service.github.looks import Looks
@@ -30,8 +30,8 @@ class GitHubLookup:
     async def resolve(self, repository: Repository, ref: str) -> Sha:
         """Return the commit that a branch or a (short) sha names now."""
         head = await self._looks.look(FactKey(FactKind.HEAD, repository.id, ref), repository)
-        if head.value is not None and head.value.sha is not None:
-            return Sha(head.value.sha)
+        if isinstance(head.value, Head) and head.value.sha is not None:
+            return head.value.sha
         if _SHA.fullmatch(ref):
             reply = await self._github.get(repository, f"/commits/{ref}")
             if reply.status == 200 and isinstance(reply.data, dict):
