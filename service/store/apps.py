@@ -108,8 +108,8 @@ def rename(conn: Connection, *, app: App, name: str, now: datetime) -> App:
 
 
 def set_state(conn: Connection, *, app: App, state: AppState, now: datetime) -> App:
-    """Bring the app to a state that `advance()` gave; raises `Conflict` when it has changed since it was read."""
-    return _change(conn, app, now, {"state": state})
+    """Bring the app to another state; raises `Conflict` when it has changed since it was read."""
+    return _change(conn, app, now, {"state": rows.reach(app.state, state)})
 
 
 def update(conn: Connection, *, app: App, now: datetime, **change: Unpack[AppChange]) -> App:
@@ -125,7 +125,8 @@ def forget(conn: Connection, *, app: App, now: datetime) -> App:
     conn.execute(names.update().where(names.c.app_id == app.id).values(app_id=None))
     conn.execute(couplings.delete().where(couplings.c.app_id == app.id))
     routes.delete(conn, app.id)
-    return _change(conn, app, now, {"state": AppState.GONE, "wanted_config": None, "auto_deploy": False})
+    gone = rows.reach(app.state, AppState.GONE)
+    return _change(conn, app, now, {"state": gone, "wanted_config": None, "auto_deploy": False})
 
 
 def engine_states(conn: Connection) -> dict[AppId, str]:

@@ -78,7 +78,11 @@ def finish_target(
     conn: Connection, *, target_id: str, state: TargetState, error: str, release_id: str | None, now: datetime
 ) -> PromotionTarget:
     """Bring one target to its end."""
-    target = _change(conn, target_id, state=state, error=error, release_id=release_id)
+    row = rows.one(conn, select(promotion_targets).where(promotion_targets.c.id == target_id))
+    assert row is not None
+    target = _change(
+        conn, target_id, state=rows.reach(TargetState(row["state"]), state), error=error, release_id=release_id
+    )
     conn.execute(promotions.update().where(promotions.c.id == target.promotion_id).values(updated_at=now))
     return target
 

@@ -56,7 +56,9 @@ def fix(
 
 def finish(conn: Connection, *, release_id: str, state: ReleaseState, error: str, now: datetime) -> Release:
     """Bring the release to its end."""
-    return _change(conn, release_id, state=state, error=error, updated_at=now)
+    made = get(conn, release_id)
+    assert made is not None
+    return _change(conn, release_id, state=rows.reach(made.state, state), error=error, updated_at=now)
 
 
 def get(conn: Connection, release_id: str) -> Release | None:

@@ -14,8 +14,11 @@ import msgspec
 from sqlalchemy import Connection, and_, exists, func, or_, select, update
 
 from service.domain.decisions import Deploy, Destroy, Work
+from service.domain.lifecycle import Signal, advance
 from service.domain.model import AppId, AppState, QueuedRequest, RequestId, RequestState, Sha, Stage
+from service.store import rows
 from service.store.database import new_id
+from service.store.endings import end_with_request
 from service.store.leases import LeaseTerms, free, held, lease_now
 from service.store.tables import apps, couplings, requests
 
@@ -125,18 +128,20 @@ def _supersede_waiting(conn: Connection, *, app_id: str, by: str, sha: str, now:
 
 
 def _cancel_open(conn: Connection, *, app_id: str, reason: str, now: datetime) -> None:
-    conn.execute(
-        requests.update()
-        .where(requests.c.app_id == app_id, requests.c.state.in_(OPEN), requests.c.kind != Destroy.__name__)
-        .values(state=RequestState.CANCELLED.value, outcome=reason, finished_at=now, updated_at=now)
-    )
+    for request in open_of(conn, app_id):
+        if request.kind != Destroy.__name__:
+            finish(conn, request.id, state=RequestState.CANCELLED, outcome=reason, now=now)
+            end_with_request(conn, request.id, state=RequestState.CANCELLED, outcome=reason, now=now)
+    current = AppState(conn.execute(select(apps.c.state).where(apps.c.id == app_id)).scalar_one())
+    if current is AppState.GONE:
+        return
     conn.execute(
         apps.update()
         .where(apps.c.id == app_id)
         .values(
             generation=apps.c.generation + 1,
             row_version=apps.c.row_version + 1,
-            state=AppState.DESTROYING.value,
+            state=rows.reach(current, AppState.DESTROYING).value,
             updated_at=now,
         )
     )
@@ -238,6 +243,13 @@ def renew(conn: Connection, *, taken: TakenWork, terms: LeaseTerms) -> bool:
     return renewed.rowcount == 1
 
 
+def is_current(conn: Connection, taken: TakenWork) -> bool:
+    """Whether nobody has taken the app since and nothing was cancelled: the token only grows, whoever holds it."""
+    pair = (apps.c.lease_token == taken.token, apps.c.generation == taken.generation)
+    query = select(apps.c.id).where(apps.c.id == taken.request.app_id, *pair).with_for_update()
+    return conn.execute(query).scalar_one_or_none() is not None
+
+
 def still_ours(conn: Connection, *, taken: TakenWork, holder: str) -> bool:
     """Whether (generation, token) is the app's current pair; to be asked inside the transaction that acts on it."""
     return (
@@ -260,13 +272,21 @@ def set_step(conn: Connection, request_id: str, *, step: str, now: datetime) -> 
 
 
 def finish(conn: Connection, request_id: str, *, state: RequestState, outcome: str, now: datetime) -> bool:
-    """Bring a running request to a final state; False when it is final already (cancelled meanwhile)."""
-    done = conn.execute(
+    """Bring an open request to a final state; False when it is final already (cancelled meanwhile)."""
+    current = RequestState(conn.execute(select(requests.c.state).where(requests.c.id == request_id)).scalar_one())
+    if current not in OPEN:
+        return False
+    conn.execute(
         requests.update()
-        .where(requests.c.id == request_id, requests.c.state.in_(OPEN))
-        .values(state=state.value, outcome=outcome, finished_at=now, updated_at=now)
+        .where(requests.c.id == request_id)
+        .values(
+            state=rows.reach(advance(current, Signal.START), state).value,
+            outcome=outcome,
+            finished_at=now,
+            updated_at=now,
+        )
     )
-    return done.rowcount == 1
+    return True
 
 
 def give_back(conn: Connection, *, app_id: str, token: int, holder: str, retry_at: datetime | None = None) -> None:

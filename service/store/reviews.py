@@ -64,6 +64,8 @@ def create(
 
 def update(conn: Connection, *, review: ReviewApp, now: datetime, **change: Unpack[ReviewChange]) -> ReviewApp:
     """Change some of it; raises `Conflict` when it has changed since it was read."""
+    if "state" in change:
+        change["state"] = rows.reach(review.state, change["state"])
     return as_review(
         rows.compare_and_set(conn, review_apps, key=review.id, version=review.version, now=now, values=change)
     )

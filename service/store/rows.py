@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 from sqlalchemy import Connection, RowMapping, Select, Table, update
 
+from service.domain.lifecycle import State, advance, signal_to
 from service.store.database import Conflict
 
 Structure = TypeVar("Structure")
@@ -31,6 +32,11 @@ def compare_and_set(
     if row is None:
         raise Conflict(f"{table.name} {key} is no longer at version {version}")
     return row
+
+
+def reach(current: State, wanted: State) -> State:
+    """The wanted state, through the one function that yields states; what no signal leads to is a bug and raised."""
+    return advance(current, signal_to(current, wanted))
 
 
 def to_json(value: object) -> str:

@@ -28,6 +28,11 @@ async def test_of_many_who_want_a_name_one_gets_it_and_the_others_are_told(datab
     assert len(await database.read(apps.listing)) == 1
 
 
+def destroyed(conn: Connection, app: App) -> App:
+    leaving = apps.set_state(conn, app=app, state=AppState.DESTROYING, now=NOW)
+    return apps.forget(conn, app=leaving, now=NOW)
+
+
 async def test_the_name_of_an_app_that_is_gone_is_kept_for_its_pipeline(database: Database) -> None:
     pipeline = await database.write(make_pipeline)
 
@@ -35,7 +40,7 @@ async def test_the_name_of_an_app_that_is_gone_is_kept_for_its_pipeline(database
         return make_app(conn, "shop-pr-7", pipeline)
 
     first = await database.write(once)
-    gone = await database.write(lambda conn: apps.forget(conn, app=first, now=NOW))
+    gone = await database.write(lambda conn: destroyed(conn, first))
     assert gone.state is AppState.GONE
     assert await database.read(lambda conn: apps.find(conn, "shop-pr-7")) is None
     with pytest.raises(Refused, match="Name shop-pr-7 is already taken"):
@@ -45,7 +50,7 @@ async def test_the_name_of_an_app_that_is_gone_is_kept_for_its_pipeline(database
 
 async def test_the_name_of_an_app_without_pipeline_becomes_free(database: Database) -> None:
     first = await database.write(make_app)
-    await database.write(lambda conn: apps.forget(conn, app=first, now=NOW))
+    await database.write(lambda conn: destroyed(conn, first))
     assert (await database.write(make_app)).id != first.id
 
 

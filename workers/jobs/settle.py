@@ -1,18 +1,14 @@
 """Settle a request: its final state with everything that follows from it, in one transaction."""
 
 from service.domain.decisions import Subject, SubjectKind
-from service.domain.model import (
-    App,
-    BuildState,
-    ReleaseState,
-    RequestState,
-    ReviewState,
-    TargetState,
-)
+from service.domain.lifecycle import Signal, advance
+from service.domain.model import App, RequestState, ReviewState
 from service.enact import Transaction
-from service.store import apps, builds, promotions, releases, requests, reviews
+from service.store import apps, requests, reviews
+from service.store.endings import end_with_request
 from service.store.requests import TakenWork
 from workers.context import Context
+from workers.platforms.base import Fenced
 
 
 async def failed(context: Context, taken: TakenWork, cause: str) -> None:
@@ -23,27 +19,11 @@ async def failed(context: Context, taken: TakenWork, cause: str) -> None:
 def end(tx: Transaction, taken: TakenWork, *, state: RequestState, outcome: str) -> None:
     """Bring request, build, release, promotion target and review app to what the request's end means for them."""
     request = taken.request
+    if not requests.is_current(tx.conn, taken):
+        raise Fenced(f"the request is no longer ours to end as {state.value}: {outcome}")
     if not requests.finish(tx.conn, request.id, state=state, outcome=outcome, now=tx.now):
         return
-    error = "" if state is RequestState.SUCCEEDED else outcome
-    build = builds.of_request(tx.conn, request.id)
-    if build is not None and build.state is BuildState.PENDING:
-        ended = BuildState.FAILED if state is RequestState.FAILED else BuildState.CANCELLED
-        builds.finish(tx.conn, build_id=build.id, state=ended, slug_id=None, error=error, now=tx.now)
-    release = releases.of_request(tx.conn, request.id)
-    if release is not None and release.state is ReleaseState.PENDING:
-        final = ReleaseState.SUCCEEDED if state is RequestState.SUCCEEDED else ReleaseState.FAILED
-        releases.finish(tx.conn, release_id=release.id, state=final, error=error, now=tx.now)
-    target = promotions.target_of_request(tx.conn, request.id)
-    if target is not None:
-        promotions.finish_target(
-            tx.conn,
-            target_id=target.id,
-            state=TargetState.SUCCEEDED if state is RequestState.SUCCEEDED else TargetState.FAILED,
-            error=error,
-            release_id=release.id if release else None,
-            now=tx.now,
-        )
+    release = end_with_request(tx.conn, request.id, state=state, outcome=outcome, now=tx.now)
     app = apps.get(tx.conn, request.app_id)
     if app is not None and app.is_review and request.kind == "Deploy":
         _settle_review(tx, app, state, outcome)
@@ -57,12 +37,12 @@ def _settle_review(tx: Transaction, app: App, state: RequestState, outcome: str)
         return
     match state:
         case RequestState.SUCCEEDED:
-            reviews.update(tx.conn, review=review, now=tx.now, state=ReviewState.LIVE, reason="", deployed_at=tx.now)
+            after = advance(review.state, Signal.SUCCEED)
+            reviews.update(tx.conn, review=review, now=tx.now, state=after, reason="", deployed_at=tx.now)
         case RequestState.FAILED:
             # What served before serves on: only an app that never came up has failed.
-            serves = app.current_release_id is not None
-            kept = ReviewState.LIVE if serves else ReviewState.FAILED
-            reviews.update(tx.conn, review=review, now=tx.now, state=kept, reason=outcome)
+            after = advance(review.state, Signal.FAIL)
+            reviews.update(tx.conn, review=review, now=tx.now, state=after, reason=outcome)
         case _:
             pass
 

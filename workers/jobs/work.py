@@ -41,14 +41,13 @@ async def work(context: Context, app_id: str) -> None:
     """Work the most urgent app that is ready (the ring's id is only a hint), until its queue is empty."""
     taken = await _take(context, app_id) or await _take(context, None)
     while taken is not None:
-        current = taken
-        if not await _one(context, current):
-            return
-        taken = await _next(context, current)
-        if taken is None:
-            await _give_back(context, current)
-            # What was queued between the last look and the end of the lease is found by this one.
-            taken = await _take(context, app_id)
+        current, taken = taken, None
+        if await _one(context, current):
+            taken = await _next(context, current)
+            if taken is None:
+                await _give_back(context, current)
+        # What was queued between the last look and the end of the lease, or cancelled what ran, is found by this one.
+        taken = taken or await _take(context, current.request.app_id)
 
 
 async def _take(context: Context, app_id: str | None) -> TakenWork | None:
@@ -79,31 +78,53 @@ async def _give_back(context: Context, taken: TakenWork, *, seconds: float | Non
 
 
 async def _one(context: Context, taken: TakenWork) -> bool:
-    """Do one request to a final state; False when the lease is given up with work left."""
+    """Do one request; False when the lease is given up with work left."""
     with structlog.contextvars.bound_contextvars(app=taken.request.app_id, request=taken.request.id):
         try:
-            await _under_lease(context, taken)
-        except (Stopped, Fenced):
+            return await _attempt(context, taken)
+        except Stopped:
             log.info("work left to its successor", kind=taken.request.kind)
             await _give_back(context, taken)
-            return False
-        except (Refused, Unhealthy) as error:
-            await settle.failed(context, taken, str(error))
-        except Transient as error:
-            if taken.attempts + 1 >= MAX_ATTEMPTS and not isinstance(taken.work, Destroy):
-                await settle.failed(context, taken, f"given up after {MAX_ATTEMPTS} attempts: {error.message}")
-                return True
-            wait = max(error.retry_after or 0.0, min(2.0**taken.attempts, 60.0))
-            log.warning("work is tried again", kind=taken.request.kind, error=error.message, retry_seconds=wait)
-            await _give_back(context, taken, seconds=wait)
-            return False
+        except Fenced as fenced:
+            log.info("work left to its successor", kind=taken.request.kind, fenced=str(fenced))
+            await _give_back(context, taken, seconds=1.0)
         except asyncio.CancelledError:
             await asyncio.shield(_give_back(context, taken))
             raise
-        except Exception:  # the one place where a bug ends: logged whole, shown as "internal error"
-            log.exception("work failed", kind=taken.request.kind)
-            await settle.failed(context, taken, "internal error")
-        return True
+        return False
+
+
+async def _attempt(context: Context, taken: TakenWork) -> bool:
+    """Bring the request to a final state (True) or rest before the next attempt (False)."""
+    try:
+        await _under_lease(context, taken)
+    except (Stopped, Fenced):
+        raise
+    except (Refused, Unhealthy) as error:
+        return await _failed(context, taken, str(error))
+    except Transient as error:
+        if taken.attempts + 1 >= MAX_ATTEMPTS:
+            return await _failed(context, taken, f"given up after {MAX_ATTEMPTS} attempts: {error.message}")
+        return await _rest(context, taken, error.message, at_least=error.retry_after or 0.0)
+    except Exception:  # the one place where a bug ends: logged whole, shown as "internal error"
+        log.exception("work failed", kind=taken.request.kind)
+        return await _failed(context, taken, "internal error")
+    return True
+
+
+async def _failed(context: Context, taken: TakenWork, cause: str) -> bool:
+    """End the request. A destroy is never given up: what is to go must not be left behind."""
+    if isinstance(taken.work, Destroy):
+        return await _rest(context, taken, cause)
+    await settle.failed(context, taken, cause)
+    return True
+
+
+async def _rest(context: Context, taken: TakenWork, cause: str, *, at_least: float = 0.0) -> bool:
+    wait = max(at_least, min(2.0 ** min(taken.attempts, 8), 60.0))
+    log.warning("work is tried again", kind=taken.request.kind, error=cause, retry_seconds=wait)
+    await _give_back(context, taken, seconds=wait)
+    return False
 
 
 async def _under_lease(context: Context, taken: TakenWork) -> None:
@@ -123,10 +144,17 @@ async def _under_lease(context: Context, taken: TakenWork) -> None:
 
 async def _heartbeat(context: Context, taken: TakenWork) -> None:
     """Renew until the lease is lost; returns then. A database that is away for a moment is not yet a lost lease."""
-    while True:
+    clock = asyncio.get_running_loop().time
+    lost_at = clock() + context.terms.seconds
+    while clock() < lost_at:
         await asyncio.sleep(context.terms.seconds / 4)
-        if not await context.db.write(lambda conn: requests.renew(conn, taken=taken, terms=context.terms)):
-            return
+        begun = clock()
+        try:
+            if not await context.db.write(lambda conn: requests.renew(conn, taken=taken, terms=context.terms)):
+                return
+            lost_at = begun + context.terms.seconds
+        except Transient as error:
+            log.warning("lease not renewed yet", error=error.message)
 
 
 async def _do(context: Context, taken: TakenWork) -> None:

@@ -1,0 +1,85 @@
+"""A small engine in memory: it keeps the fence as real ones do, and can be told to fail, to hang or to lie."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from workers.platforms.base import (
+    AppSpec,
+    Endpoint,
+    Fence,
+    Fenced,
+    GoLive,
+    Instance,
+    InstanceState,
+    Log,
+    SandboxRun,
+)
+
+
+@dataclass
+class MemoryPlatform:
+    """`script` holds what the next calls of a verb raise, in order; `hold` keeps a verb waiting until it is set."""
+
+    running: dict[str, AppSpec] = field(default_factory=dict)
+    fences: dict[str, Fence] = field(default_factory=dict)
+    script: dict[str, list[Exception]] = field(default_factory=lambda: defaultdict(list))
+    hold: dict[str, asyncio.Event] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    exit_codes: dict[str, int] = field(default_factory=dict)
+
+    async def _begin(self, verb: str, app_id: str, fence: Fence) -> None:
+        self.calls.append(verb)
+        if fence < self.fences.get(app_id, fence):
+            raise Fenced(app_id)
+        self.fences[app_id] = fence
+        if verb in self.hold:
+            await self.hold[verb].wait()
+        if self.script[verb]:
+            raise self.script[verb].pop(0)
+
+    async def apply(self, spec: AppSpec, *, fence: Fence, log: Log, go_live: GoLive) -> None:
+        await self._begin("apply", spec.app_id, fence)
+        await log.write("starting\n")
+        web = next((each.quantity for each in spec.processes if each.type == "web"), 0)
+        await go_live([Endpoint(process=f"web.{n + 1}", address=f"tcp:{spec.app_name}:{n}") for n in range(web)])
+        self.running[spec.app_id] = spec
+
+    async def remove(self, app_id: str, *, fence: Fence) -> None:
+        await self._begin("remove", app_id, fence)
+        self.running.pop(app_id, None)
+
+    async def run(self, name: str, spec: AppSpec, command: str, *, fence: Fence, log: Log, seconds: float) -> int:
+        if name not in self.exit_codes:
+            await self._begin("run", spec.app_id, fence)
+            await log.write(f"{command} within {seconds:.0f} s\n")
+            self.exit_codes[name] = 0
+        return self.exit_codes[name]
+
+    async def observe(self) -> Sequence[Instance]:
+        return [
+            Instance(
+                app_id=spec.app_id,
+                release_id=spec.release_id,
+                process=f"{process.type}.{number + 1}",
+                state=InstanceState.UP,
+                since=datetime.now(UTC),
+                endpoint=Endpoint(process=process.type, address=f"tcp:{spec.app_name}:{number}"),
+            )
+            for spec in self.running.values()
+            for process in spec.processes
+            for number in range(process.quantity)
+        ]
+
+    async def logs(self, app_id: str, *, follow: bool, lines: int) -> AsyncIterator[str]:
+        for line in [f"{app_id} follow={follow}"][:lines]:
+            yield line
+
+    async def sandboxed(self, name: str, run: SandboxRun, *, log: Log) -> int:
+        await log.write(f"{name}: {run.argv[0]}\n")
+        return 0
+
+    async def forget(self, name: str) -> None:
+        self.exit_codes.pop(name, None)

@@ -1,0 +1,139 @@
+"""An app's queue under its lease: killed, cancelled, taken over, and never stranded."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from service.domain.decisions import Restart
+from service.domain.errors import Refused, Transient
+from service.domain.model import AppState, BuildState, ReleaseState, RequestState, ReviewState
+from service.store import apps, builds, logs, releases, requests, reviews
+from service.store.tables import apps as app_rows
+from tests.waiting import until
+from tests.workers.conftest import Yard
+from workers.jobs import settle
+from workers.jobs.work import _heartbeat, work
+from workers.platforms.base import Fenced, Unhealthy
+
+
+async def test_a_worker_that_lost_its_app_says_nothing_about_its_request(yard: Yard) -> None:
+    app = await yard.app()
+    asked = await yard.do(lambda tx: tx.request(app.id, Restart(), reason="restart", by_person=True))
+    first = await yard.db.write(
+        lambda conn: requests.take(conn, terms=yard.context.terms, now=yard.clock(), cap=4, app_id=app.id)
+    )
+    await yard.db.write(lambda conn: conn.execute(app_rows.update().values(lease_expires=None)))
+    other = yard.another()
+    assert await yard.db.write(
+        lambda conn: requests.take(conn, terms=other.terms, now=yard.clock(), cap=4, app_id=app.id)
+    )
+    assert first is not None
+    with pytest.raises(Fenced):
+        await settle.failed(yard.context, first, "too late")
+    assert (await yard.request(asked.id)).state is RequestState.RUNNING
+
+
+async def test_a_database_that_is_away_for_a_moment_does_not_end_the_work(yard: Yard) -> None:
+    app = await yard.app()
+    await yard.do(lambda tx: tx.request(app.id, Restart(), reason="restart", by_person=True))
+    taken = await yard.db.write(
+        lambda conn: requests.take(conn, terms=yard.context.terms, now=yard.clock(), cap=4, app_id=app.id)
+    )
+    assert taken is not None
+    write, away = yard.db.write, [True]
+
+    async def sometimes(fn):
+        if away:
+            away.pop()
+            raise Transient("the database is away")
+        return await write(fn)
+
+    yard.db.write = sometimes  # type: ignore[method-assign]
+    beat = asyncio.ensure_future(_heartbeat(yard.context, taken))
+    await until(lambda: not away)
+    done, _ = await asyncio.wait({beat}, timeout=0.5)
+    beat.cancel()
+    assert not done
+
+
+async def test_a_destroy_is_tried_until_it_is_done_whatever_goes_wrong(yard: Yard) -> None:
+    review = await yard.review()
+    assert review.app_id is not None
+    asked = await yard.destroy(review.app_id)
+    yard.platform.script["remove"] = [Unhealthy("no"), Refused("never"), Transient("later"), RuntimeError("bug")]
+    for _ in range(4):
+        await work(yard.context, review.app_id)
+        assert (await yard.request(asked.id)).state is RequestState.RUNNING
+        yard.clock.ahead += timedelta(minutes=10)
+    await work(yard.context, review.app_id)
+    assert (await yard.request(asked.id)).state is RequestState.SUCCEEDED
+    gone = await yard.see(lambda conn: apps.get(conn, review.app_id or ""))
+    assert gone is not None
+    assert gone.state is AppState.GONE
+
+
+async def test_what_a_destroy_cancels_ends_with_its_build_and_release(yard: Yard) -> None:
+    review = await yard.review()
+    app_id = review.app_id or ""
+
+    def begin(tx):
+        asked = tx.request(app_id, Restart(), reason="restart", by_person=True)
+        log_id = logs.open_log(tx.conn, tx.now)
+        builds.create(
+            tx.conn, app_id=app_id, request_id=asked.id, repository_id=1, sha="a" * 40, log_id=log_id, now=tx.now
+        )
+        releases.create(
+            tx.conn,
+            app_id=app_id,
+            request_id=asked.id,
+            slug_id=None,
+            commit=None,
+            repository_id=None,
+            description="",
+            actor="",
+            log_id=log_id,
+            now=tx.now,
+        )
+        return asked
+
+    asked = await yard.do(begin)
+    await yard.destroy(app_id)
+    build = await yard.see(lambda conn: builds.of_request(conn, asked.id))
+    release = await yard.see(lambda conn: releases.of_request(conn, asked.id))
+    assert build is not None
+    assert release is not None
+    assert (build.state, release.state) == (BuildState.CANCELLED, ReleaseState.FAILED)
+
+
+async def test_a_destroy_that_comes_meanwhile_follows_at_once_on_what_it_cancelled(yard: Yard) -> None:
+    review = await yard.review()
+    app_id = review.app_id or ""
+    first = await yard.destroy(app_id)
+    yard.platform.hold["remove"] = asyncio.Event()
+    running = asyncio.ensure_future(work(yard.context, app_id))
+    await until(lambda: "remove" in yard.platform.calls)
+    second = await yard.destroy(app_id)
+    yard.platform.hold["remove"].set()
+    await running
+    assert (await yard.request(first.id)).state is RequestState.SUCCEEDED
+    assert (await yard.request(second.id)).state is RequestState.SUCCEEDED
+
+
+async def test_a_worker_told_to_stop_hands_its_app_back_at_once(yard: Yard) -> None:
+    review = await yard.review()
+    app_id = review.app_id or ""
+    await yard.destroy(app_id)
+    yard.platform.hold["remove"] = asyncio.Event()
+    running = asyncio.ensure_future(work(yard.context, app_id))
+    await until(lambda: "remove" in yard.platform.calls)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    row = await yard.see(lambda conn: conn.execute(select(app_rows).where(app_rows.c.id == app_id)).one())
+    assert row.lease_holder is None
+    yard.platform.hold.clear()
+    await work(yard.another(), app_id)
+    done = await yard.see(lambda conn: reviews.get(conn, review.id))
+    assert done is not None
+    assert done.state is ReviewState.DESTROYED
