@@ -136,6 +136,8 @@ async def _slug(context: Context, taken: TakenWork, wanted: Deploy, build: Build
 
             slug = await context.commit(keep)
     found = slug
+    if not set(found.process_types) - {"release"}:
+        raise Refused("there is nothing to run: add a Procfile that names a process, for example web: python app.py")
     await context.db.write(
         lambda conn: builds.finish(
             conn,

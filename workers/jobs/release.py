@@ -97,7 +97,6 @@ async def release(context: Context, taken: TakenWork) -> None:
                 config = releases.config(tx.conn, tx.vault, former.id)
                 if wanted.keep_config:
                     config = apps.config(tx.conn, tx.vault, app.id)
-                apps.set_config(tx.conn, tx.vault, app_id=app.id, vars=config, now=tx.now)
                 slug_id, commit, repository_id = _slug_of(former)
                 description = f"Rollback to v{wanted.version}"
             case _:

@@ -4,6 +4,7 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from service.domain.model import App, Pipeline, Promotion, PromotionTarget, Release, TargetState
+from service.domain.promotion import status as outcome
 from service.store import promotions
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import find_app, find_pipeline, find_release
@@ -24,6 +25,7 @@ def _shape(promotion: Promotion, targets: list[PromotionTarget]) -> shapes.Json:
         "status": "pending" if pending else "completed",
         "updated_at": shapes.moment(promotion.updated_at),
         "failed_targets": failed,
+        "outcome": outcome(targets).value,
     }
 
 

@@ -1,0 +1,129 @@
+"""Parity with Heroku, rows 1 to 3: couplings, where a promotion may go, and what it moves."""
+
+import pytest
+
+from tests.waiting import until
+from tests.walk.acting import app_id, configured, coupled, current, deployed, output, promoted
+from tests.walk.samples import page, quick
+from tests.walk.stage import Stage
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+MIGRATING = 'release: echo "migrating $SHOW_NAME"; test "$SHOW_BREAK" != yes\n'
+
+
+async def test_coupling_uniqueness(stage: Stage) -> None:
+    first = await stage.pipeline("first")
+    second = await stage.pipeline("second")
+
+    body = {"app": first.staging, "pipeline": second.id, "stage": "production"}
+    refused = await stage.api("POST", "/pipeline-couplings", body, status=422)
+    assert first.name in refused["message"]
+    assert first.staging in refused["message"]
+
+    coupling = await stage.api("GET", f"/apps/{first.staging}/pipeline-couplings")
+    moved = await stage.api("PATCH", f"/pipeline-couplings/{coupling['id']}", {"stage": "development"})
+    assert (moved["id"], moved["stage"]) == (coupling["id"], "development")
+    await stage.api("DELETE", f"/pipeline-couplings/{coupling['id']}")
+    await stage.api("POST", "/pipeline-couplings", body)
+    assert (await stage.api("GET", f"/apps/{first.staging}/pipeline-couplings"))["pipeline"]["id"] == second.id
+
+
+async def test_downstream_rule_incl_empty_middle_stage(stage: Stage) -> None:
+    pipeline = await stage.pipeline("middle")
+    development = await coupled(stage, pipeline.id, f"{pipeline.name}-dev", "development")
+    await deployed(stage, development)
+    coupling = await stage.api("GET", f"/apps/{pipeline.staging}/pipeline-couplings")
+    await stage.api("DELETE", f"/pipeline-couplings/{coupling['id']}")
+
+    source = {"app": {"id": await app_id(stage, development)}}
+    refused = await stage.api(
+        "POST", "/pipeline-promotions", {"pipeline": {"id": pipeline.id}, "source": source}, status=422
+    )
+
+    assert refused["message"] == (f"Cannot promote from {development} as there are no downstream apps in staging stage")
+    assert await stage.api("GET", f"/apps/{pipeline.production}/releases") == []
+    source = {"app": {"id": await app_id(stage, pipeline.production)}}
+    refused = await stage.api(
+        "POST", "/pipeline-promotions", {"pipeline": {"id": pipeline.id}, "source": source}, status=422
+    )
+    assert refused["message"] == f"Cannot promote {pipeline.production} from 'production' stage"
+
+
+async def test_to_any_stage(stage: Stage) -> None:
+    pipeline = await stage.pipeline("any")
+    development = await coupled(stage, pipeline.id, f"{pipeline.name}-dev", "development")
+    await deployed(stage, pipeline.production)
+
+    promotion, targets = await promoted(stage, pipeline.id, pipeline.production, to=[development, pipeline.staging])
+
+    assert promotion["outcome"] == "completed"
+    assert {name: target["status"] for name, target in targets.items()} == {
+        development: "succeeded",
+        pipeline.staging: "succeeded",
+    }
+    slugs = {(await current(stage, app))["slug"]["id"] for app in (pipeline.production, *targets)}
+    assert len(slugs) == 1
+
+
+async def test_self_promotion_refused_by_id_and_name(stage: Stage) -> None:
+    pipeline = await stage.pipeline("self")
+    own = await app_id(stage, pipeline.staging)
+    for named in ({"id": own}, {"name": pipeline.staging}, {"id": pipeline.staging}):
+        body = {"pipeline": {"id": pipeline.id}, "source": {"app": {"id": own}}, "targets": [{"app": named}]}
+        refused = await stage.api("POST", "/pipeline-promotions", body, status=422)
+        assert refused["message"] == f"Cannot promote {pipeline.staging} to itself"
+
+
+async def test_promote_slug_id_identical_config_byte_identical_failing_target_keeps_its_old_release(stage: Stage) -> None:
+    """One target succeeds, one fails: the same slug, the target's own config, and nobody else is touched."""
+    pipeline = await stage.pipeline("move", files={**quick("moved"), "Procfile": quick("")["Procfile"] + MIGRATING})
+    good, bad = pipeline.production, await coupled(stage, pipeline.id, f"{pipeline.name}-prod2", "production")
+    bystander = await coupled(stage, pipeline.id, f"{pipeline.name}-dev", "development")
+    await configured(stage, good, SHOW_NAME="good")
+    await configured(stage, bad, SHOW_NAME="bad")
+    await deployed(stage, pipeline.staging)
+    await promoted(stage, pipeline.id, pipeline.staging)
+    former = await current(stage, bad)
+    await configured(stage, bad, SHOW_BREAK="yes", state="failed")
+    configs = {app: await stage.api("GET", f"/apps/{app}/config-vars") for app in (good, bad)}
+    versions = {app: (await stage.api("GET", f"/apps/{app}/releases/current"))["version"] for app in (good,)}
+    sha = await stage.github.push(pipeline.repo, "master", page("moved on"))
+    await deployed(stage, pipeline.staging)
+
+    promotion, targets = await promoted(stage, pipeline.id, pipeline.staging)
+
+    assert (promotion["status"], promotion["outcome"], promotion["failed_targets"]) == ("completed", "partial", 1)
+    assert (targets[good]["status"], targets[good]["error_message"]) == ("succeeded", None)
+    assert targets[bad]["status"] == "failed"
+    assert "release command failed" in targets[bad]["error_message"]
+    moved = await current(stage, good)
+    assert moved["slug"]["id"] == (await current(stage, pipeline.staging))["slug"]["id"]
+    assert moved["version"] == versions[good] + 1
+    assert moved["id"] == targets[good]["release"]["id"]
+    assert "migrating good" in await output(stage, moved["id"])
+    assert "migrating bad" in await output(stage, targets[bad]["release"]["id"])
+    assert f"moved on commit={sha}" in await stage.page(good)
+    assert (await current(stage, bad))["id"] == former["id"]
+    assert "moved commit=" in await stage.page(bad)
+    assert configs == {app: await stage.api("GET", f"/apps/{app}/config-vars") for app in (good, bad)}
+    assert await stage.api("GET", f"/apps/{bystander}/releases") == []
+    assert await stage.rows("SELECT count(*) FROM builds b JOIN apps a ON a.id = b.app_id WHERE a.name = ?", good) == [
+        (0,)
+    ]
+    await until(lambda: stage.deployments(pipeline, good)[-1:] == ["success"], what="a deployment that succeeded")
+    await until(lambda: stage.deployments(pipeline, bad)[-1:] == ["failure"], what="a deployment that failed")
+
+
+async def test_promote_a_given_older_release(stage: Stage) -> None:
+    pipeline = await stage.pipeline("older", files=quick("the old one"))
+    old = await deployed(stage, pipeline.staging)
+    await stage.github.push(pipeline.repo, "master", page("the new one"))
+    await deployed(stage, pipeline.staging)
+
+    promotion, targets = await promoted(stage, pipeline.id, pipeline.staging, release=old["release"]["id"])
+
+    assert promotion["source"]["release"]["id"] == old["release"]["id"]
+    assert targets[pipeline.production]["status"] == "succeeded"
+    await stage.says(pipeline.production, "the old one")
+    assert "v1" in (await current(stage, pipeline.production))["description"]
