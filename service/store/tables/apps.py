@@ -1,0 +1,184 @@
+"""Apps with all that makes them run: queue, builds, slugs, releases, routes."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from service.store.tables.base import Moment, id_column, metadata, time_columns, version_column
+
+# `lease_*`: who works the app's queue. `incarnation` grows with every restart of the same release. `wanted_config`
+# seals the wanted config vars. `formation` is type -> quantity.
+apps = Table(
+    "apps",
+    metadata,
+    id_column(),
+    Column("name", String(30), nullable=False),
+    Column("space_id", ForeignKey("spaces.id"), nullable=False),
+    Column("owner_id", String(36)),
+    Column("state", String(16), nullable=False),
+    Column("is_review", Boolean, nullable=False, server_default=text("false")),
+    Column("generation", Integer, nullable=False, server_default="0"),
+    Column("current_release_id", String(36)),
+    Column("last_release_version", Integer, nullable=False, server_default="0"),
+    Column("last_request_seq", BigInteger, nullable=False, server_default="0"),
+    Column("repository_id", ForeignKey("repositories.id")),
+    Column("auto_deploy", Boolean, nullable=False, server_default=text("false")),
+    Column("auto_deploy_branch", Text, nullable=False, server_default=""),
+    Column("wait_for_ci", Boolean, nullable=False, server_default=text("false")),
+    Column("maintenance", Boolean, nullable=False, server_default=text("false")),
+    Column("formation", Text, nullable=False, server_default="{}"),
+    Column("wanted_config", LargeBinary),
+    Column("engine_state", String(16), nullable=False, server_default=""),
+    Column("incarnation", Integer, nullable=False, server_default="0"),
+    Column("released_at", Moment),
+    Column("lease_holder", String(64)),
+    Column("lease_token", BigInteger, nullable=False, server_default="0"),
+    Column("lease_expires", Moment),
+    Column("retry_at", Moment),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    *time_columns(),
+    version_column(),
+    CheckConstraint("state in ('active', 'suspended', 'destroying', 'gone')", name="state"),
+    Index("ix_apps_auto_deploy", "repository_id", "auto_deploy"),
+    Index("ix_apps_name", "name"),
+)
+
+# One unique table over all names, app and review app: a name stays reserved after its app has gone (`app_id` null),
+# for the pipeline that had it.
+names = Table(
+    "names",
+    metadata,
+    Column("name", String(30), primary_key=True),
+    Column("app_id", String(36)),
+    Column("pipeline_id", String(36)),
+)
+
+# One app's queue. `work` is the request's JSON, `sealed` what of it is secret (config values).
+requests = Table(
+    "requests",
+    metadata,
+    id_column(),
+    Column("app_id", ForeignKey("apps.id"), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("work", Text, nullable=False),
+    Column("sealed", LargeBinary),
+    Column("sha", String(40)),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("outcome", Text, nullable=False, server_default=""),
+    Column("superseded_by", String(36)),
+    Column("by_person", Boolean, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("step", String(32), nullable=False, server_default=""),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("started_at", Moment),
+    Column("finished_at", Moment),
+    *time_columns(),
+    UniqueConstraint("app_id", "seq"),
+    Index("ix_requests_open", "state", "priority", "created_at"),
+    Index("ix_requests_app", "app_id", "state"),
+)
+
+builds = Table(
+    "builds",
+    metadata,
+    id_column(),
+    Column("app_id", ForeignKey("apps.id"), nullable=False),
+    Column("request_id", ForeignKey("requests.id"), nullable=False),
+    Column("repository_id", BigInteger),
+    Column("sha", String(40), nullable=False),
+    Column("build_key", String(64), nullable=False, server_default=""),
+    Column("state", String(16), nullable=False),
+    Column("slug_id", String(36)),
+    Column("reused", Boolean, nullable=False, server_default=text("false")),
+    Column("error", Text, nullable=False, server_default=""),
+    Column("log_id", String(36), nullable=False),
+    *time_columns(),
+    Index("ix_builds_app", "app_id", "created_at"),
+    UniqueConstraint("request_id"),
+)
+
+slugs = Table(
+    "slugs",
+    metadata,
+    id_column(),
+    Column("trust", String(4), nullable=False),
+    Column("build_key", String(64), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("process_types", Text, nullable=False),
+    Column("stack", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    UniqueConstraint("trust", "sha256"),
+)
+
+# Which slug a build key gave: only builds look here. Two keys may give the same slug.
+build_keys = Table(
+    "build_keys",
+    metadata,
+    Column("trust", String(4), primary_key=True),
+    Column("build_key", String(64), primary_key=True),
+    Column("slug_id", ForeignKey("slugs.id"), nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+# `sealed_config` is the full config the release ran with, fixed when its turn started.
+releases = Table(
+    "releases",
+    metadata,
+    id_column(),
+    Column("app_id", ForeignKey("apps.id"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("request_id", ForeignKey("requests.id"), nullable=False),
+    Column("slug_id", ForeignKey("slugs.id")),
+    Column("commit_sha", String(40)),
+    Column("repository_id", BigInteger),
+    Column("description", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("sealed_config", LargeBinary),
+    Column("error", Text, nullable=False, server_default=""),
+    Column("log_id", String(36), nullable=False),
+    *time_columns(),
+    UniqueConstraint("app_id", "version"),
+    UniqueConstraint("request_id"),
+    Index("ix_releases_commit", "commit_sha"),
+)
+
+# Where the router sends an app's requests. A change raises counters.route_version in the same transaction.
+routes = Table(
+    "routes",
+    metadata,
+    Column("app_id", String(36), primary_key=True),
+    Column("name", String(30), nullable=False, unique=True),
+    Column("review", Boolean, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("endpoints", Text, nullable=False, server_default="[]"),
+    Column("release_id", String(36)),
+)
+
+# A named run of a release phase or script: never two at once, recorded once.
+commands = Table(
+    "commands",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("app_id", String(36), nullable=False),
+    Column("step", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("exit_code", Integer),
+    *time_columns(),
+)

@@ -1,0 +1,126 @@
+"""What flows through: deliveries in, facts, subjects, reports out; the activity log and the logs of builds."""
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, String, Table, Text, text
+
+from service.store.tables.base import Moment, metadata, time_columns
+
+# `body` is the zstd-compressed raw body. States: received, processed, ignored, failed. `verdict` says what came of it.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("guid", String(64), primary_key=True),
+    Column("event", String(64), nullable=False),
+    Column("action", String(64), nullable=False, server_default=""),
+    Column("repository_id", BigInteger),
+    Column("installation_id", BigInteger),
+    Column("body", LargeBinary, nullable=False),
+    Column("body_sha256", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("verdict", Text, nullable=False, server_default=""),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("received_at", Moment, nullable=False),
+    Column("processed_at", Moment),
+    Index("ix_deliveries_state", "state", "received_at"),
+    Index("ix_deliveries_received", "received_at"),
+)
+
+# `asked` is the counter value taken before the request whose answer this is. `waiters` is a JSON list of subjects to
+# ring after the next look; `wanted_at` is set while a look is outstanding, `retry_at` when it failed.
+facts = Table(
+    "facts",
+    metadata,
+    Column("kind", String(32), primary_key=True),
+    Column("repository_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("key", Text, primary_key=True),
+    Column("value", Text),
+    Column("error", Text, nullable=False, server_default=""),
+    Column("etag", Text, nullable=False, server_default=""),
+    Column("asked", BigInteger, nullable=False, server_default="0"),
+    Column("stale_asked", BigInteger, nullable=False, server_default="0"),
+    Column("looked_at", Moment),
+    Column("first_seen_at", Moment, nullable=False),
+    Column("waiters", Text, nullable=False, server_default="[]"),
+    Column("wanted_at", Moment),
+    Column("retry_at", Moment),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("lease_holder", String(64)),
+    Column("lease_expires", Moment),
+    Index("ix_facts_wanted", "wanted_at"),
+)
+
+# `rung` grows with every ring; a reconcile is over only when the value it started from is still the newest (`seen`).
+subjects = Table(
+    "subjects",
+    metadata,
+    Column("kind", String(32), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("rung", BigInteger, nullable=False),
+    Column("seen", BigInteger, nullable=False, server_default="0"),
+    Column("cause", Text, nullable=False, server_default=""),
+    Column("due_at", Moment),
+    Column("rung_at", Moment, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("lease_holder", String(64)),
+    Column("lease_expires", Moment),
+    Column("outcome", Text, nullable=False, server_default=""),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("reconciled_at", Moment),
+    Index("ix_subjects_due", "due_at"),
+)
+
+# The outbox: one row per object to show on GitHub. `wanted` is what it should show (JSON), `shown` a digest of what was
+# written; equal digests mean nothing is to be done. `github_id` is the object's id once it is known.
+reports = Table(
+    "reports",
+    metadata,
+    Column("key", String(128), primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("repository_id", BigInteger, nullable=False),
+    Column("installation_id", BigInteger, nullable=False, server_default="0"),
+    Column("wanted", Text, nullable=False),
+    Column("wanted_digest", String(64), nullable=False),
+    Column("shown_digest", String(64), nullable=False, server_default=""),
+    Column("terminal", Boolean, nullable=False),
+    Column("github_id", BigInteger),
+    Column("attempted", Boolean, nullable=False, server_default=text("false")),
+    Column("pending", Boolean, nullable=False),
+    Column("error", Text, nullable=False, server_default=""),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("retry_at", Moment),
+    *time_columns(),
+    Index("ix_reports_pending", "pending", "installation_id"),
+)
+
+activity = Table(
+    "activity",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("at", Moment, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("pipeline_id", String(36)),
+    Column("app_id", String(36)),
+    Column("ref", Text, nullable=False, server_default=""),
+    Column("sha", String(40)),
+    Column("data", Text, nullable=False, server_default="{}"),
+    Index("ix_activity_app", "app_id", "id"),
+    Index("ix_activity_pipeline", "pipeline_id", "id"),
+    Index("ix_activity_sha", "sha"),
+)
+
+log_chunks = Table(
+    "log_chunks",
+    metadata,
+    Column("log_id", String(36), primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("text", Text, nullable=False),
+)
+
+log_streams = Table(
+    "log_streams",
+    metadata,
+    Column("log_id", String(36), primary_key=True),
+    Column("closed", Boolean, nullable=False, server_default=text("false")),
+    Column("created_at", Moment, nullable=False),
+)

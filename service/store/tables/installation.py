@@ -1,0 +1,76 @@
+"""The installation itself: its people, tokens, spaces, the repositories it knows, its loops' leases."""
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, LargeBinary, String, Table, Text, text
+
+from service.store.tables.base import Moment, id_column, metadata, time_columns
+
+# A value per name: schema canary, machine id, counters ("fact_counter", "route_version").
+meta = Table(
+    "meta", metadata, Column("name", String(64), primary_key=True), Column("value", LargeBinary, nullable=False)
+)
+
+counters = Table(
+    "counters", metadata, Column("name", String(64), primary_key=True), Column("value", BigInteger, nullable=False)
+)
+
+users = Table(
+    "users",
+    metadata,
+    id_column(),
+    Column("email", String(320), nullable=False, unique=True),
+    Column("name", Text, nullable=False, server_default=""),
+    *time_columns(),
+)
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    id_column(),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("sha256", String(64), nullable=False, unique=True),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("created_at", Moment, nullable=False),
+    Column("last_used_at", Moment),
+    Column("expires_at", Moment),
+)
+
+spaces = Table(
+    "spaces",
+    metadata,
+    id_column(),
+    Column("name", String(30), nullable=False, unique=True),
+    Column("driver", String(30), nullable=False),
+    Column("settings", Text, nullable=False, server_default="{}"),
+    *time_columns(),
+)
+
+installations = Table(
+    "installations",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("account", Text, nullable=False),
+    Column("suspended", Boolean, nullable=False, server_default=text("false")),
+    *time_columns(),
+)
+
+repositories = Table(
+    "repositories",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("full_name", Text, nullable=False),
+    Column("default_branch", Text, nullable=False),
+    Column("installation_id", BigInteger, nullable=False, server_default="0"),
+    Column("archived", Boolean, nullable=False, server_default=text("false")),
+    Column("accessible", Boolean, nullable=False, server_default=text("true")),
+    Column("audited_at", Moment),
+    *time_columns(),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("holder", String(64), nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("expires", Moment, nullable=False),
+)
