@@ -27,7 +27,7 @@ def runtimes() -> Iterator[Path]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage(runtimes: Path, octokit: Path) -> AsyncIterator[Stage]:  # noqa: F811
+async def stage(runtimes: Path, octokit: Path) -> AsyncIterator[Stage]:
     """A running installation; a module that uses it has `pytestmark = pytest.mark.asyncio(loop_scope="module")`."""
     async with staged(runtimes) as running:
         yield running

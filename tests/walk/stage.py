@@ -20,10 +20,10 @@ from redis.asyncio import Redis
 
 from service.demo.github_sim import Repository
 from tests.github_contract.fixtures import GitHub, held_to_contract
-from tests.walk.samples import quick
 from tests.waiting import until
+from tests.walk.samples import quick
 
-STEP_SECONDS = 45.0
+STEP_SECONDS = 20.0
 QUICK = {
     "TOWPATH_LEASE_SECONDS": "3",
     "TOWPATH_SETTLE_SECONDS": "1",
