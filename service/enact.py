@@ -5,6 +5,7 @@ Everything a plan, a person or a timer wants ends as rows and an activity entry 
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar, assert_never
@@ -23,16 +24,17 @@ from service.domain.decisions import (
     SubjectKind,
     Wait,
 )
-from service.domain.errors import Refused
+from service.domain.errors import Refused, Transient
 from service.domain.model import App, QueuedRequest, ReviewApp, ReviewState, Stage
-from service.domain.review_rules import OVER
+from service.domain.review_rules import OVER, OVER_CAP
 from service.queue import Queue, Ring, look, reconcile, work
 from service.store import activity, apps, facts, pipelines, requests, reviews, spaces, subjects
-from service.store.database import Database
+from service.store.database import Conflict, Database
 from service.store.secrets import Vault
 
 Result = TypeVar("Result")
 SYSTEM = "towpath"
+ATTEMPTS = 3
 
 
 @dataclass(slots=True)
@@ -50,6 +52,19 @@ class Transaction:
         wanted = list(wanted)
         subjects.ring(self.conn, wanted, cause=cause, now=self.now)
         self.rings.extend(reconcile(subject) for subject in wanted)
+
+    def show_review(self, review: ReviewApp) -> None:
+        """Bring the check of the review app's commit up to date, and let its plan look again."""
+        check = Subject(SubjectKind.CHECK, f"{review.pipeline_id}/{review.sha}")
+        self.ring(
+            [check, Subject(SubjectKind.REVIEW_APP, f"{review.pipeline_id}/{review.ref}")], cause="review app changed"
+        )
+
+    def ring_waiting(self, pipeline_id: str) -> None:
+        """A place may be free: let the review app that has waited for one the longest look again."""
+        review = reviews.oldest_waiting(self.conn, pipeline_id=pipeline_id, reason=OVER_CAP)
+        if review is not None:
+            self.ring([Subject(SubjectKind.REVIEW_APP, f"{pipeline_id}/{review.ref}")], cause="a place may be free")
 
     def note(self, action: str, **of: Any) -> None:
         """Append to the activity log."""
@@ -164,6 +179,7 @@ def _create_review_app(tx: Transaction, wanted: CreateReviewApp) -> None:
         )
     tx.note("review app created", app_id=app.id, pipeline_id=wanted.pipeline_id, ref=wanted.ref, sha=wanted.deploy.sha)
     tx.request(app.id, wanted.deploy, reason=wanted.reason, by_person=wanted.by_person)
+    tx.ring_waiting(wanted.pipeline_id)
 
 
 def _latest(tx: Transaction, pipeline_id: str, repository_id: int, ref: str) -> ReviewApp | None:
@@ -201,6 +217,8 @@ def _set_review(tx: Transaction, wanted: SetReview) -> None:
     else:
         return
     tx.ring([Subject(SubjectKind.CHECK, f"{wanted.pipeline_id}/{wanted.sha}")], cause="review app changed")
+    if wanted.state in OVER:
+        tx.ring_waiting(wanted.pipeline_id)
 
 
 def _shown(wanted: SetReview) -> tuple[ReviewState, str, str, str, bool]:
@@ -216,15 +234,18 @@ class Committer:
     queue: Queue
 
     async def commit(self, fn: Callable[[Transaction], Result], *, actor: str = SYSTEM) -> Result:
-        """Run `fn` in one transaction, then wake whom it named."""
+        """Run `fn` in one transaction, anew when what it read has changed, then wake whom it named."""
 
         def run(conn: Connection) -> tuple[Result, list[Ring]]:
             tx = Transaction(conn=conn, now=self.db.now(), actor=actor, vault=self.vault)
             return fn(tx), tx.rings
 
-        result, rings = await self.db.write(run)
-        await self.queue.ring(rings)
-        return result
+        for _ in range(ATTEMPTS):
+            with suppress(Conflict):
+                result, rings = await self.db.write(run)
+                await self.queue.ring(rings)
+                return result
+        raise Transient("it was changed by others all the time; try again")
 
 
 def app_or_refuse(conn: Connection, app_id: str) -> App:

@@ -24,10 +24,12 @@ from service.domain.facts import FactKey
 
 log = structlog.get_logger()
 
-# Two queues, because arq serves one in order: calls to GitHub must not wait behind builds.
+# arq serves a queue in order: calls to GitHub must not wait behind builds, nor either behind people who follow logs.
 SHORT_QUEUE = "towpath:short"
 WORK_QUEUE = "towpath:work"
-DOORS = {SHORT_QUEUE: "towpath:door:short", WORK_QUEUE: "towpath:door:work"}
+LIVE_QUEUE = "towpath:live"
+DOORS = {SHORT_QUEUE: "towpath:door:short", WORK_QUEUE: "towpath:door:work", LIVE_QUEUE: "towpath:door:live"}
+_OWN_QUEUE = {"work": WORK_QUEUE, "logs": LIVE_QUEUE}
 ROUTES_CHANNEL = "towpath:routes"
 
 serialize = msgspec.msgpack.Encoder(enc_hook=str).encode
@@ -43,8 +45,8 @@ class Ring:
 
     @property
     def queue(self) -> str:
-        """Which of the two queues it goes to."""
-        return WORK_QUEUE if self.job == "work" else SHORT_QUEUE
+        """Which queue it goes to."""
+        return _OWN_QUEUE.get(self.job, SHORT_QUEUE)
 
 
 def react(guid: str) -> Ring:
@@ -111,6 +113,14 @@ class Queue:
             pipe.lpush(door, "1")
             pipe.ltrim(door, 0, 31)
             await pipe.execute()
+
+    async def waiting(self, queue: str) -> int:
+        """How many rings nobody has heard yet."""
+        try:
+            async with asyncio.timeout(1.0):
+                return int(await self._redis.zcard(queue))
+        except (RedisError, OSError, TimeoutError):
+            return 0
 
     async def routes_changed(self) -> None:
         """Tell routers to read the routes now instead of at their next look."""

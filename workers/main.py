@@ -26,7 +26,7 @@ from service.github.looks import Looks
 from service.github.transport import Transport, new_session
 from service.github.writes import Writes
 from service.live import publish
-from service.queue import DOORS, SHORT_QUEUE, WORK_QUEUE, Queue, deserialize, redis_pool, serialize
+from service.queue import DOORS, LIVE_QUEUE, SHORT_QUEUE, WORK_QUEUE, Queue, deserialize, redis_pool, serialize
 from service.settings import Settings
 from service.store.database import Database
 from service.store.leases import LeaseTerms
@@ -40,6 +40,7 @@ from workers.builds.stack import stack
 from workers.context import Context
 from workers.jobs import loops
 from workers.jobs.look import look
+from workers.jobs.overdue import overdue
 from workers.jobs.react import react
 from workers.jobs.reconcile import reconcile
 from workers.jobs.report import report
@@ -50,7 +51,9 @@ log = structlog.get_logger()
 
 SHORT_JOBS = 50
 WORK_JOBS = 4
+LIVE_JOBS = 500
 BELL_SECONDS = 5
+OVERDUE_SECONDS = 60.0
 OUTAGE_ATTEMPTS = 600
 """Redis may be away for ten minutes (a second each) before the worker gives up and is started anew."""
 
@@ -59,7 +62,7 @@ class BellWorker(Worker):
     """arq's worker, woken by a bell instead of polling: 100 times faster to begin, and idle when there is nothing."""
 
     def __init__(self, *, door: str, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(on_job_start=self._hear, **options)
         self._door = door
         self._bell = asyncio.Event()
 
@@ -77,6 +80,10 @@ class BellWorker(Worker):
         finally:
             listener.cancel()
             await asyncio.gather(listener, return_exceptions=True)
+
+    async def _hear(self, ctx: dict[Any, Any]) -> None:
+        """Use the ring up. arq would keep that of a killed worker's job at the head of its queue for a day."""
+        await self.pool.zrem(self.queue_name, ctx["job_id"])
 
     def _release_sem_dec_counter_on_complete(self) -> None:
         super()._release_sem_dec_counter_on_complete()
@@ -177,14 +184,16 @@ async def serve(settings: Settings) -> None:
         context = await open_context(settings, stack_of)
         short = [_job(context, body.__name__, body) for body in (react, reconcile, look, report)]
         workers = [
-            _worker(context, SHORT_QUEUE, [*short, _job(context, "logs", _logs)], SHORT_JOBS),
+            _worker(context, SHORT_QUEUE, short, SHORT_JOBS),
             _worker(context, WORK_QUEUE, [_job(context, "work", work)], WORK_JOBS),
+            _worker(context, LIVE_QUEUE, [_job(context, "logs", _logs)], LIVE_JOBS),
         ]
         tasks = [asyncio.ensure_future(worker.main()) for worker in workers]
         for name, seconds, once in (
             ("due", settings.due_seconds, loops.due),
             ("observe", settings.observe_seconds, loops.observe),
             ("audit", settings.audit_seconds, loops.audit),
+            ("overdue", OVERDUE_SECONDS, overdue),
         ):
             tasks.append(asyncio.ensure_future(loops.every(context, name, seconds, once)))
         stop = asyncio.Event()
@@ -194,7 +203,11 @@ async def serve(settings: Settings) -> None:
         (settings.run_dir / "worker.ready").write_text(str(os.getpid()))
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        asked = stop.is_set()
+        stopping.cancel()
         await _end(tasks, workers)
+    if not asked:
+        raise SystemExit("a part of the worker ended by itself; see the log")
 
 
 async def _end(tasks: Sequence[asyncio.Future[None]], workers: list[BellWorker]) -> None:

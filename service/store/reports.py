@@ -10,7 +10,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, func, or_, select
 
 from service.domain.model import RepositoryId
 from service.store import rows
@@ -79,12 +79,40 @@ def get(conn: Connection, key: str) -> Report | None:
     return _report(row) if row else None
 
 
-def pending(conn: Connection, *, now: datetime, limit: int) -> list[Report]:
-    """What GitHub has to be told now: final states first, then what has waited longest."""
-    due = or_(reports.c.retry_at.is_(None), reports.c.retry_at <= now)
-    query = select(reports).where(reports.c.pending, due)
+def lanes(conn: Connection, *, now: datetime) -> list[int]:
+    """The installations that have something to be told now."""
+    query = select(reports.c.installation_id).where(reports.c.pending, _due(now)).distinct()
+    return list(conn.execute(query.order_by(reports.c.installation_id)).scalars())
+
+
+def pending(conn: Connection, *, lane: int, now: datetime, limit: int) -> list[Report]:
+    """What an installation has to be told now: final states first, then what has waited longest."""
+    query = select(reports).where(reports.c.pending, _due(now), reports.c.installation_id == lane)
     found = conn.execute(query.order_by(reports.c.terminal.desc(), reports.c.updated_at, reports.c.key).limit(limit))
     return [_report(row) for row in found.mappings()]
+
+
+def pause(conn: Connection, *, lane: int, until: datetime) -> None:
+    """Let a whole installation rest: GitHub lengthens the wait of those who go on asking."""
+    sooner = or_(reports.c.retry_at.is_(None), reports.c.retry_at < until)
+    conn.execute(
+        reports.update().where(reports.c.pending, reports.c.installation_id == lane, sooner).values(retry_at=until)
+    )
+
+
+def revive(conn: Connection, repository_id: int) -> int:
+    """Try again what GitHub had refused for good: the repository can be written to again."""
+    given_up = and_(~reports.c.pending, reports.c.error != "", reports.c.shown_digest != reports.c.wanted_digest)
+    revived = conn.execute(
+        reports.update()
+        .where(reports.c.repository_id == repository_id, given_up)
+        .values(pending=True, retry_at=None, attempts=0)
+    )
+    return revived.rowcount
+
+
+def _due(now: datetime) -> ColumnElement[bool]:
+    return or_(reports.c.retry_at.is_(None), reports.c.retry_at <= now)
 
 
 def unfinished(conn: Connection) -> int:

@@ -46,7 +46,8 @@ def kind_of(work: Work) -> str:
     return type(work).__name__
 
 
-def _request(row: Any) -> QueuedRequest:
+def as_request(row: Any) -> QueuedRequest:
+    """The request of a row."""
     return QueuedRequest(
         id=RequestId(row.id),
         app_id=AppId(row.app_id),
@@ -159,10 +160,7 @@ def take(
 ) -> TakenWork | None:
     """Take the most urgent ready app (or the one given) and its next request; at most `cap` apps are worked at once."""
     lease = lease_now(conn)
-    busy = conn.execute(
-        select(func.count()).select_from(apps).where(held(apps.c.lease_expires, lease, terms))
-    ).scalar_one()
-    if busy >= cap:
+    if _busy(conn, lease, terms) >= cap:
         return None
     query = (
         select(apps.c.id)
@@ -266,6 +264,11 @@ def _ours(taken: TakenWork, holder: str) -> tuple[Any, ...]:
     )
 
 
+def stop_running(conn: Connection, app_id: str) -> None:
+    """Let whoever works the app stop at the next step."""
+    conn.execute(apps.update().where(apps.c.id == app_id).values(generation=apps.c.generation + 1))
+
+
 def set_step(conn: Connection, request_id: str, *, step: str, now: datetime) -> None:
     """Record how far the request has come, for people to see."""
     conn.execute(requests.update().where(requests.c.id == request_id).values(step=step, updated_at=now))
@@ -306,7 +309,7 @@ def give_back(conn: Connection, *, app_id: str, token: int, holder: str, retry_a
 def get(conn: Connection, request_id: str) -> QueuedRequest | None:
     """Return one request."""
     row = conn.execute(select(requests).where(requests.c.id == request_id)).one_or_none()
-    return None if row is None else _request(row)
+    return None if row is None else as_request(row)
 
 
 def open_of(conn: Connection, app_id: str) -> list[QueuedRequest]:
@@ -314,7 +317,7 @@ def open_of(conn: Connection, app_id: str) -> list[QueuedRequest]:
     rows = conn.execute(
         select(requests).where(requests.c.app_id == app_id, requests.c.state.in_(OPEN)).order_by(requests.c.seq)
     )
-    return [_request(row) for row in rows]
+    return [as_request(row) for row in rows]
 
 
 def of_app(conn: Connection, app_id: str, *, limit: int) -> list[QueuedRequest]:
@@ -322,7 +325,7 @@ def of_app(conn: Connection, app_id: str, *, limit: int) -> list[QueuedRequest]:
     rows = conn.execute(
         select(requests).where(requests.c.app_id == app_id).order_by(requests.c.seq.desc()).limit(limit)
     )
-    return [_request(row) for row in rows]
+    return [as_request(row) for row in rows]
 
 
 def of_commit(conn: Connection, sha: str, *, limit: int) -> list[QueuedRequest]:
@@ -330,7 +333,7 @@ def of_commit(conn: Connection, sha: str, *, limit: int) -> list[QueuedRequest]:
     rows = conn.execute(
         select(requests).where(requests.c.sha == sha).order_by(requests.c.created_at.desc()).limit(limit)
     )
-    return [_request(row) for row in rows]
+    return [as_request(row) for row in rows]
 
 
 def branch_of(conn: Connection, request_id: str) -> str:
@@ -351,7 +354,7 @@ def last_deploy(conn: Connection, app_id: str) -> QueuedRequest | None:
         .order_by(requests.c.seq.desc())
         .limit(1)
     ).one_or_none()
-    return None if row is None else _request(row)
+    return None if row is None else as_request(row)
 
 
 def newer_deploy(conn: Connection, request: QueuedRequest) -> QueuedRequest | None:
@@ -367,7 +370,7 @@ def newer_deploy(conn: Connection, request: QueuedRequest) -> QueuedRequest | No
         .order_by(requests.c.seq.desc())
         .limit(1)
     ).one_or_none()
-    return None if row is None else _request(row)
+    return None if row is None else as_request(row)
 
 
 def supersede(conn: Connection, request: QueuedRequest, *, by: QueuedRequest, now: datetime) -> None:
@@ -385,12 +388,16 @@ def supersede(conn: Connection, request: QueuedRequest, *, by: QueuedRequest, no
     )
 
 
-def ready(conn: Connection, *, terms: LeaseTerms, now: datetime, limit: int) -> list[str]:
-    """Return the ids of apps with work that nobody is at."""
-    rows = conn.execute(
-        select(apps.c.id).where(_ready(now), free(apps.c.lease_expires, lease_now(conn), terms)).limit(limit)
-    )
-    return [row.id for row in rows]
+def ready(conn: Connection, *, terms: LeaseTerms, now: datetime, cap: int) -> list[str]:
+    """Return the ids of apps with work that nobody is at, no more than may be begun under the cap."""
+    lease = lease_now(conn)
+    query = select(apps.c.id).where(_ready(now), free(apps.c.lease_expires, lease, terms))
+    return list(conn.execute(query.limit(max(0, cap - _busy(conn, lease, terms)))).scalars())
+
+
+def _busy(conn: Connection, lease: datetime, terms: LeaseTerms) -> int:
+    count = select(func.count()).select_from(apps).where(held(apps.c.lease_expires, lease, terms))
+    return conn.execute(count).scalar_one()
 
 
 def incarnation(conn: Connection, app_id: str) -> int:

@@ -145,6 +145,16 @@ def waiting_ahead(conn: Connection, *, pipeline_id: str, reason: str, before: da
     return conn.execute(query).scalar_one()
 
 
+def oldest_waiting(conn: Connection, *, pipeline_id: str, reason: str) -> ReviewApp | None:
+    """Which of those that `waiting_ahead` counts has waited longest."""
+    query = _newest().where(
+        review_apps.c.pipeline_id == pipeline_id,
+        review_apps.c.state == ReviewState.WAITING,
+        review_apps.c.reason.startswith(reason, autoescape=True),
+    )
+    return _first(conn, query.order_by(review_apps.c.created_at, review_apps.c.id).limit(1))
+
+
 def postdeploy_done(conn: Connection, review_id: str) -> bool:
     """Whether its `postdeploy` script has run: it does so once in its life."""
     done = conn.execute(select(review_apps.c.postdeploy_done).where(review_apps.c.id == review_id)).scalar()

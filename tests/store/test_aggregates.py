@@ -290,10 +290,10 @@ def show(conn: Connection, key: str, state: str, *, terminal: bool = False, minu
 
 async def test_the_newest_report_wins_and_what_is_shown_is_not_written_again(database: Database) -> None:
     assert await database.write(lambda conn: show(conn, "one", "queued"))
-    (first,) = await database.read(lambda conn: reports.pending(conn, now=NOW, limit=5))
+    (first,) = await database.read(lambda conn: reports.pending(conn, lane=3, now=NOW, limit=5))
     assert await database.write(lambda conn: show(conn, "one", "done"))
     await database.write(lambda conn: reports.shown(conn, key="one", digest=first.wanted_digest, github_id=42, now=NOW))
-    (second,) = await database.read(lambda conn: reports.pending(conn, now=NOW, limit=5))
+    (second,) = await database.read(lambda conn: reports.pending(conn, lane=3, now=NOW, limit=5))
     assert (second.wanted, second.github_id) == ({"state": "done"}, 42)
     await database.write(
         lambda conn: reports.shown(conn, key="one", digest=second.wanted_digest, github_id=42, now=NOW)
@@ -312,7 +312,7 @@ async def test_final_reports_go_first_and_failed_ones_wait_their_time(database: 
     )
 
     def keys(conn: Connection, at: int) -> list[str]:
-        return [report.key for report in reports.pending(conn, now=NOW + timedelta(minutes=at), limit=5)]
+        return [report.key for report in reports.pending(conn, lane=3, now=NOW + timedelta(minutes=at), limit=5)]
 
     assert await database.read(lambda conn: keys(conn, 1)) == ["new", "old"]
     assert await database.read(lambda conn: keys(conn, 5)) == ["new", "later", "old"]

@@ -5,7 +5,7 @@ They only find what is due and ring for it: the jobs do the work, as if a webhoo
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import Connection
@@ -14,7 +14,7 @@ from service import queue
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.model import AppState
 from service.enact import Transaction
-from service.queue import Ring
+from service.queue import SHORT_QUEUE, WORK_QUEUE, Ring
 from service.store import apps, deliveries, facts, leases, reports, repositories, requests, routes, subjects
 from service.store.leases import LeaseTerms
 from workers.context import Context
@@ -29,47 +29,63 @@ KEEP_DELIVERIES = timedelta(days=8)
 
 
 async def every(context: Context, name: str, seconds: float, once: Callable[[Context], Awaitable[None]]) -> None:
-    """Run `once` every so many seconds wherever the lease is, for ever; a failure is logged and tried again."""
-    terms = LeaseTerms(holder=context.terms.holder, seconds=max(context.terms.seconds, seconds * 2))
-    while True:
-        try:
-            if await context.db.write(lambda conn: leases.take(conn, f"loop:{name}", terms=terms)):
-                await once(context)
-        except Exception:  # a loop must outlive whatever goes wrong in one of its rounds
-            log.exception("loop failed", loop=name)
-        await asyncio.sleep(seconds)
+    """Run `once` every so many seconds wherever the lease is, for ever; a failure is logged and tried again.
+
+    The lease is shorter than a long pause between rounds: when a worker dies, another need not wait out the pause.
+    """
+    terms = LeaseTerms(holder=context.terms.holder, seconds=min(context.terms.seconds, 3 * seconds))
+    clock, next_at = asyncio.get_running_loop().time, 0.0
+    try:
+        while True:
+            try:
+                mine = await context.db.write(lambda conn: leases.take(conn, f"loop:{name}", terms=terms))
+                if mine and clock() >= next_at:
+                    next_at = clock() + seconds
+                    await once(context)
+            except Exception:  # a loop must outlive whatever goes wrong in one of its rounds
+                log.exception("loop failed", loop=name)
+            await asyncio.sleep(terms.seconds / 3)
+    finally:
+        returned = context.db.write(lambda conn: leases.give_back(conn, f"loop:{name}", holder=terms.holder))
+        await asyncio.shield(returned)
 
 
 async def due(context: Context) -> None:
-    """Ring for everything in the database that is due and that nobody is at. No other I/O."""
-    now = context.db.now()
+    """Ring for everything in the database that is due and that nobody is at, no more than can be heard soon."""
+    now, terms = context.db.now(), context.terms
+    room = {each: LIMIT - await context.queue.waiting(each) for each in (SHORT_QUEUE, WORK_QUEUE)}
 
     def find(conn: Connection) -> list[Ring]:
-        rings = [queue.react(guid) for guid in deliveries.open_guids(conn, limit=LIMIT)]
-        rings += [queue.reconcile(each) for each in subjects.due(conn, terms=context.terms, now=now, limit=LIMIT)]
-        rings += [queue.look(each) for each in facts.due_looks(conn, terms=context.terms, now=now, limit=LIMIT)]
-        rings += [queue.work(each) for each in requests.ready(conn, terms=context.terms, now=now, limit=LIMIT)]
-        if reports.pending(conn, now=now, limit=1):
+        rings = [queue.work(each) for each in requests.ready(conn, terms=terms, now=now, cap=context.work_cap)]
+        if reports.lanes(conn, now=now):
             rings.append(queue.REPORT)
+        rings += [queue.reconcile(each) for each in subjects.due(conn, terms=terms, now=now, limit=LIMIT)]
+        rings += [queue.react(guid) for guid in deliveries.open_guids(conn, limit=LIMIT)]
+        rings += [queue.look(each) for each in facts.due_looks(conn, terms=terms, now=now, limit=LIMIT)]
         return rings
 
-    await context.queue.ring(await context.db.read(find))
+    found = await context.db.read(find)
+    for each, left in room.items():
+        await context.queue.ring([ring for ring in found if ring.queue == each][: max(0, left)])
 
 
 async def observe(context: Context) -> None:
     """Compare what the engines run with what the database wants."""
+    since = context.db.now()
     seen: dict[str, list[Instance]] = {}
     for platform in context.platforms.values():
         for instance in await platform.observe():
             seen.setdefault(instance.app_id, []).append(instance)
-    await context.commit(lambda tx: _compare(tx, seen))
+    await context.commit(lambda tx: _compare(tx, seen, since))
     await context.queue.routes_changed()
 
 
-def _compare(tx: Transaction, seen: dict[str, list[Instance]]) -> None:
+def _compare(tx: Transaction, seen: dict[str, list[Instance]], since: datetime) -> None:
     for app in apps.listing(tx.conn):
         if app.state is not AppState.ACTIVE or app.current_release_id is None:
             continue
+        if app.updated_at >= since:
+            continue  # what was seen is older than what was done to it
         engine_id = f"{app.current_release_id}.{requests.incarnation(tx.conn, app.id)}"
         ours = [each for each in seen.get(app.id, []) if each.release_id == engine_id]
         web = [each for each in ours if each.process.partition(".")[0] == "web"]

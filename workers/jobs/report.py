@@ -1,6 +1,7 @@
 """Bring GitHub to what the outbox says: newest wins per object, terminal states first, one lane per installation."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import structlog
@@ -14,51 +15,75 @@ from workers.context import Context
 log = structlog.get_logger()
 
 BATCH = 50
-MAX_ATTEMPTS = 30
+PATIENCE = 3
+"""So many objects in a row that cannot be shown now, and the lane rests until the next ring."""
 
 
 async def report(context: Context) -> None:
     """Write every pending report that is due; lanes of different installations run side by side."""
-    while True:
-        pending = await context.db.read(lambda conn: reports.pending(conn, now=context.db.now(), limit=BATCH))
-        lanes: dict[int, list[Report]] = {}
-        for each in pending:
-            lanes.setdefault(each.installation_id, []).append(each)
-        worked = await asyncio.gather(*(_lane(context, lane, entries) for lane, entries in lanes.items()))
-        if not any(worked):
-            return
+    lanes = await context.db.read(lambda conn: reports.lanes(conn, now=context.db.now()))
+    await asyncio.gather(*(_lane(context, lane) for lane in lanes))
 
 
-async def _lane(context: Context, lane: int, entries: list[Report]) -> bool:
-    """Work one installation's reports one by one; False when another worker has the lane or GitHub said wait."""
+async def _lane(context: Context, lane: int) -> None:
+    """Work one installation's reports one after the other, unless another worker does."""
     name = f"report:{lane}"
     terms = LeaseTerms(holder=f"{context.terms.holder}/{id(asyncio.current_task())}", seconds=context.terms.seconds)
-    if not await context.db.write(lambda conn: leases.take(conn, name, terms=terms)):
-        return False
+
+    async def take() -> bool:
+        return await context.db.write(lambda conn: leases.take(conn, name, terms=terms))
+
+    if not await take():
+        return
+    writing = asyncio.ensure_future(_empty(context, lane))
+    keeping = asyncio.ensure_future(_keep(take, every=terms.seconds / 4))
     try:
-        for entry in entries:
-            if not await context.db.write(lambda conn: leases.take(conn, name, terms=terms)):
-                return False
-            if not await _write(context, entry):
-                return False
+        await asyncio.wait((writing, keeping), return_when=asyncio.FIRST_COMPLETED)
+        if writing.done():
+            await writing
     finally:
+        for task in (writing, keeping):
+            task.cancel()
+        await asyncio.gather(writing, keeping, return_exceptions=True)
         await asyncio.shield(context.db.write(lambda conn: leases.give_back(conn, name, holder=terms.holder)))
-    return True
+
+
+async def _keep(take: Callable[[], Awaitable[bool]], *, every: float) -> None:
+    """Renew the lane's lease until it is lost: one write may take several requests of GitHub's slowest."""
+    while True:
+        if not await take():
+            return
+        await asyncio.sleep(every)
+
+
+async def _empty(context: Context, lane: int) -> None:
+    failures = 0
+    while failures < PATIENCE:
+        entries = await context.db.read(
+            lambda conn: reports.pending(conn, lane=lane, now=context.db.now(), limit=BATCH)
+        )
+        if not entries:
+            return
+        for entry in entries:
+            failures = 0 if await _write(context, entry) else failures + 1
+            if failures >= PATIENCE:
+                return
 
 
 async def _write(context: Context, entry: Report) -> bool:
-    """Show one object as wanted; False when GitHub wants no more for now."""
+    """Show one object as wanted; False when it could not be tried to the end."""
     repository = await context.db.read(lambda conn: repositories.get(conn, entry.repository_id))
     if repository is None:
-        return await _failed(context, entry, "the repository is not known", final=True)
+        await _give_up(context, entry, "the repository is not known")
+        return True
     await context.db.write(lambda conn: reports.attempting(conn, entry.key))
     try:
         github_id = await context.writes.write(entry, repository)
     except Refused as refused:
-        return await _failed(context, entry, refused.message, final=True)
+        await _give_up(context, entry, refused.message)
+        return True
     except Transient as error:
-        final = entry.attempts + 1 >= MAX_ATTEMPTS
-        await _failed(context, entry, error.message, final=final, retry_after=error.retry_after)
+        await _try_again(context, entry, error)
         return False
     await context.db.write(
         lambda conn: reports.shown(
@@ -68,21 +93,37 @@ async def _write(context: Context, entry: Report) -> bool:
     return True
 
 
-async def _failed(
-    context: Context, entry: Report, error: str, *, final: bool, retry_after: float | None = None
-) -> bool:
-    wait = max(retry_after or 0.0, min(2.0**entry.attempts, 300.0))
-    retry_at = context.db.now() + timedelta(seconds=wait)
+async def _give_up(context: Context, entry: Report, error: str) -> None:
+    """GitHub's last word, until the repository changes (`reports.revive`) or something else is to be shown."""
     await context.db.write(
         lambda conn: reports.failed(
             conn,
             key=entry.key,
             digest=entry.wanted_digest,
             error=error,
-            retry_at=None if final else retry_at,
-            final=final,
+            retry_at=None,
+            final=True,
             now=context.db.now(),
         )
     )
-    log.warning("report not shown", report=entry.key, error=error, final=final)
-    return True
+    log.warning("report refused", report=entry.key, error=error)
+
+
+async def _try_again(context: Context, entry: Report, error: Transient) -> None:
+    """For ever: GitHub is to reach a final state however long it is away."""
+    now = context.db.now()
+    retry_at = now + timedelta(seconds=max(error.retry_after or 0.0, min(2.0 ** min(entry.attempts, 8), 300.0)))
+    await context.db.write(
+        lambda conn: reports.failed(
+            conn,
+            key=entry.key,
+            digest=entry.wanted_digest,
+            error=error.message,
+            retry_at=retry_at,
+            final=False,
+            now=now,
+        )
+    )
+    if error.retry_after:
+        await context.db.write(lambda conn: reports.pause(conn, lane=entry.installation_id, until=retry_at))
+    log.warning("report not shown yet", report=entry.key, error=error.message, retry_at=retry_at.isoformat())

@@ -2,7 +2,7 @@
 
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.lifecycle import Signal, advance
-from service.domain.model import App, RequestState, ReviewState
+from service.domain.model import App, QueuedRequest, RequestState, ReviewState
 from service.enact import Transaction
 from service.store import apps, requests, reviews
 from service.store.endings import end_with_request
@@ -18,9 +18,13 @@ async def failed(context: Context, taken: TakenWork, cause: str) -> None:
 
 def end(tx: Transaction, taken: TakenWork, *, state: RequestState, outcome: str) -> None:
     """Bring request, build, release, promotion target and review app to what the request's end means for them."""
-    request = taken.request
     if not requests.is_current(tx.conn, taken):
         raise Fenced(f"the request is no longer ours to end as {state.value}: {outcome}")
+    finish(tx, taken.request, state=state, outcome=outcome)
+
+
+def finish(tx: Transaction, request: QueuedRequest, *, state: RequestState, outcome: str) -> None:
+    """End a request whoever had it; one that is over already stays as it is."""
     if not requests.finish(tx.conn, request.id, state=state, outcome=outcome, now=tx.now):
         return
     release = end_with_request(tx.conn, request.id, state=state, outcome=outcome, now=tx.now)

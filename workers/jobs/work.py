@@ -38,8 +38,9 @@ class Stopped(Exception):
 
 
 async def work(context: Context, app_id: str) -> None:
-    """Work the most urgent app that is ready (the ring's id is only a hint), until its queue is empty."""
-    taken = await _take(context, app_id) or await _take(context, None)
+    """Work the most urgent app that is ready, whichever was rung for, until its queue is empty."""
+    log.debug("rung", app=app_id)
+    taken = await _take(context, None)
     while taken is not None:
         current, taken = taken, None
         if await _one(context, current):

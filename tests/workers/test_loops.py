@@ -1,0 +1,167 @@
+"""The loops: what they find, how much they ring, and who runs them."""
+
+import asyncio
+from datetime import timedelta
+
+from sqlalchemy import select
+
+from service.domain.decisions import Restart, SubjectKind
+from service.domain.model import AppState, ReleaseState, RequestState, ReviewState
+from service.domain.review_rules import OVER_CAP
+from service.queue import SHORT_QUEUE
+from service.store import apps, leases, logs, releases, requests, reviews, routes
+from service.store.tables import apps as app_rows
+from service.store.tables import deliveries
+from tests.waiting import until
+from tests.workers.conftest import Yard
+from workers.jobs import loops
+from workers.jobs.overdue import overdue
+from workers.jobs.react import react
+from workers.jobs.work import work
+
+
+async def test_no_more_work_is_rung_for_than_may_be_begun(yard: Yard) -> None:
+    for number in range(10):
+        app = await yard.app(f"app-{number}")
+        await yard.do(lambda tx, app=app: tx.request(app.id, Restart(), reason="restart", by_person=True))
+    yard.bell.rung.clear()
+    await loops.due(yard.context)
+    assert len(yard.bell.heard("work")) == yard.context.work_cap
+    for _ in range(yard.context.work_cap):
+        await yard.db.write(lambda conn: requests.take(conn, terms=yard.context.terms, now=yard.clock(), cap=4))
+    yard.bell.rung.clear()
+    await loops.due(yard.context)
+    assert yard.bell.heard("work") == []
+
+
+async def test_nothing_is_rung_twice_into_a_queue_that_is_full(yard: Yard) -> None:
+    review = await yard.review()
+    await yard.do(lambda tx: tx.show_review(review))
+    yard.bell.rung.clear()
+    yard.bell.depths[SHORT_QUEUE] = loops.LIMIT
+    await loops.due(yard.context)
+    assert yard.bell.rung == []
+    yard.bell.depths.clear()
+    await loops.due(yard.context)
+    assert len(yard.bell.heard("reconcile")) == 2
+
+
+async def test_a_worker_that_ends_leaves_its_loops_to_the_next_at_once(yard: Yard) -> None:
+    rounds: list[str] = []
+
+    async def once(context) -> None:
+        rounds.append(context.terms.holder)
+
+    first = asyncio.ensure_future(loops.every(yard.context, "observe", 30.0, once))
+    await until(lambda: rounds)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    other = yard.another()
+    assert await yard.db.write(lambda conn: leases.take(conn, "loop:observe", terms=other.terms))
+
+
+async def test_a_request_that_runs_for_too_long_fails_with_what_it_made(yard: Yard) -> None:
+    app = await yard.app()
+    asked = await yard.do(lambda tx: tx.request(app.id, Restart(), reason="restart", by_person=True))
+    taken = await yard.db.write(
+        lambda conn: requests.take(conn, terms=yard.context.terms, now=yard.clock(), cap=4, app_id=app.id)
+    )
+    await yard.do(
+        lambda tx: releases.create(
+            tx.conn,
+            app_id=app.id,
+            request_id=asked.id,
+            slug_id=None,
+            commit=None,
+            repository_id=None,
+            description="",
+            actor="",
+            log_id=logs.open_log(tx.conn, tx.now),
+            now=tx.now,
+        )
+    )
+    await overdue(yard.context)
+    assert (await yard.request(asked.id)).state is RequestState.RUNNING
+    yard.clock.ahead = timedelta(hours=3)
+    await overdue(yard.context)
+    assert (await yard.request(asked.id)).state is RequestState.FAILED
+    release = await yard.see(lambda conn: releases.of_request(conn, asked.id))
+    assert release is not None
+    assert release.state is ReleaseState.FAILED
+    assert taken is not None
+    assert not await yard.db.write(lambda conn: requests.renew(conn, taken=taken, terms=yard.context.terms))
+
+
+async def test_an_app_that_is_to_go_gets_its_destroy_back_when_that_was_lost(yard: Yard) -> None:
+    review = await yard.review(state=ReviewState.DESTROYING)
+    app_id = review.app_id or ""
+    await yard.db.write(lambda conn: conn.execute(app_rows.update().values(state="destroying")))
+    yard.clock.ahead = timedelta(hours=2)
+    await overdue(yard.context)
+    await overdue(yard.context)
+    queued = await yard.see(lambda conn: requests.open_of(conn, app_id))
+    assert [each.kind for each in queued] == ["Destroy"]
+    await work(yard.context, app_id)
+    app = await yard.see(lambda conn: apps.get(conn, app_id))
+    assert app is not None
+    assert app.state is AppState.GONE
+
+
+async def test_a_review_app_that_waits_for_ever_or_is_made_by_nobody_comes_to_an_end(yard: Yard) -> None:
+    waiting = await yard.review("pr:1", state=ReviewState.WAITING, with_app=False)
+    creating = await yard.review("pr:2", state=ReviewState.CREATING)
+    yard.clock.ahead = timedelta(hours=4)
+    await overdue(yard.context)
+    yard.clock.ahead = timedelta(days=91)
+    await overdue(yard.context)
+    found = [await yard.see(lambda conn, each=each: reviews.get(conn, each.id)) for each in (waiting, creating)]
+    assert [each.state for each in found if each] == [ReviewState.SKIPPED, ReviewState.FAILED]
+
+
+async def test_the_oldest_that_waits_for_a_place_is_rung_when_one_is_free(yard: Yard) -> None:
+    leaving = await yard.review("pr:1")
+    for number in (3, 2):
+        at = yard.clock() + timedelta(minutes=-number)
+        await yard.review(f"pr:{number}", state=ReviewState.WAITING, reason=f"{OVER_CAP} of 1", with_app=False, at=at)
+    await yard.destroy(leaving.app_id or "")
+    yard.bell.rung.clear()
+    await work(yard.context, leaving.app_id or "")
+    rung = yard.bell.heard("reconcile")
+    assert (SubjectKind.REVIEW_APP.value, f"{yard.pipeline.id}/pr:3") in rung
+    assert (SubjectKind.REVIEW_APP.value, f"{yard.pipeline.id}/pr:1") in rung
+    assert (SubjectKind.REVIEW_APP.value, f"{yard.pipeline.id}/pr:2") not in rung
+
+
+async def test_a_delivery_that_breaks_the_worker_is_given_up_and_shown(yard: Yard) -> None:
+    broken = {
+        "guid": "g1",
+        "event": "push",
+        "action": "",
+        "body": b"not zstd",
+        "body_sha256": "",
+        "state": "received",
+        "received_at": yard.clock(),
+    }
+    await yard.db.write(lambda conn: conn.execute(deliveries.insert().values(broken)))
+    for _ in range(8):
+        await asyncio.gather(react(yard.context, "g1"), return_exceptions=True)
+    row = await yard.see(lambda conn: conn.execute(select(deliveries.c.state, deliveries.c.verdict)).one())
+    assert row.state == "failed"
+    assert "zstd" in row.verdict.lower()
+
+
+async def test_what_was_seen_before_a_change_does_not_undo_it(yard: Yard) -> None:
+    app = await yard.app()
+    since = yard.clock()
+    await yard.do(
+        lambda tx: apps.update(tx.conn, app=app, now=tx.now, current_release_id="r1", formation={"web": 1})  # type: ignore[typeddict-item]
+    )
+    await yard.do(
+        lambda tx: routes.put(
+            tx.conn, app_id=app.id, name=app.name, review=False, state="live", endpoints=["new"], release_id="r1.0"
+        )
+    )
+    await yard.do(lambda tx: loops._compare(tx, {}, since))
+    route = await yard.see(lambda conn: routes.of_app(conn, app.id))
+    assert route is not None
+    assert route.endpoints == ("new",)

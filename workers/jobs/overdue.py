@@ -1,0 +1,51 @@
+"""End what has lasted too long: whatever was lost, every state comes to its end."""
+
+import structlog
+
+from service.domain.decisions import Destroy
+from service.domain.lifecycle import advance, limit
+from service.domain.model import QueuedRequest, RequestState, ReviewApp
+from service.enact import Transaction
+from service.store import overdue as late
+from service.store import requests, reviews
+from service.store.endings import end_with_request
+from workers.context import Context
+from workers.jobs import settle
+
+log = structlog.get_logger()
+
+
+async def overdue(context: Context) -> None:
+    """Look for what is overdue and end it by the signal that its lifecycle names."""
+    await context.commit(_end_all)
+
+
+def _end_all(tx: Transaction) -> None:
+    for request in late.of_requests(tx.conn, tx.now):
+        _end_request(tx, request)
+    for request in late.left_behind(tx.conn):
+        end_with_request(tx.conn, request.id, state=request.state, outcome=request.reason, now=tx.now)
+        settle.show(tx, request.app_id, sha=request.sha, release_id=None)
+    for review in late.of_reviews(tx.conn, tx.now):
+        _end_review(tx, review)
+    for app_id in late.undestroyed(tx.conn, tx.now):
+        log.warning("destroy asked for again", app=app_id)
+        reason = "its destroy was lost"
+        tx.request(app_id, Destroy(ordered=True, reason=reason), reason=reason, by_person=False)
+
+
+def _end_request(tx: Transaction, request: QueuedRequest) -> None:
+    log.warning("request overdue", request=request.id, state=request.state.value)
+    did = "waited" if request.state is RequestState.QUEUED else "ran"
+    if request.state is RequestState.RUNNING:
+        requests.stop_running(tx.conn, request.app_id)
+    settle.finish(tx, request, state=RequestState.FAILED, outcome=f"{did} for too long and was given up")
+
+
+def _end_review(tx: Transaction, review: ReviewApp) -> None:
+    allowed = limit(review.state)
+    assert allowed is not None
+    log.warning("review app overdue", review=review.id, state=review.state.value)
+    after = advance(review.state, allowed.signal)
+    reviews.update(tx.conn, review=review, now=tx.now, state=after, reason=f"{review.state.value} for too long")
+    tx.show_review(review)
