@@ -10,7 +10,7 @@ from service.store import rows
 from service.store.inbox import Inbox
 from service.store.tables import deliveries
 
-__all__ = ["Delivery", "Inbox", "Receipt", "delete_older", "finish", "get", "listing", "open_guids"]
+__all__ = ["Delivery", "Inbox", "Receipt", "broken", "delete_older", "finish", "get", "listing", "open_guids"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +66,19 @@ def finish(conn: Connection, *, guid: str, state: str, verdict: str, now: dateti
         .where(deliveries.c.guid == guid)
         .values(state=state, verdict=verdict, processed_at=now, attempts=deliveries.c.attempts + 1)
     )
+
+
+def broken(conn: Connection, *, guid: str, error: str, most: int, now: datetime) -> None:
+    """It could not be processed; after `most` times it is left alone, for people to see."""
+    own = deliveries.c.guid == guid
+    attempts = conn.execute(
+        deliveries.update()
+        .where(own, deliveries.c.state == "received")
+        .values(attempts=deliveries.c.attempts + 1, verdict=error[:500])
+        .returning(deliveries.c.attempts)
+    ).scalar_one_or_none()
+    if attempts is not None and attempts >= most:
+        conn.execute(deliveries.update().where(own).values(state="failed", processed_at=now))
 
 
 def delete_older(conn: Connection, before: datetime) -> int:

@@ -89,6 +89,12 @@ def set_accessible(conn: Connection, repository_id: int, accessible: bool, now: 
     conn.execute(changed.values(accessible=accessible, updated_at=now))
 
 
+def granted(conn: Connection, repository_id: int, *, installation_id: int, now: datetime) -> None:
+    """An installation of our App has been given it: an App that was installed anew has another number."""
+    changed = repositories.update().where(repositories.c.id == repository_id)
+    conn.execute(changed.values(accessible=True, installation_id=installation_id, updated_at=now))
+
+
 def audited(conn: Connection, repository_id: int, now: datetime) -> None:
     """It has been compared with GitHub just now."""
     conn.execute(repositories.update().where(repositories.c.id == repository_id).values(audited_at=now))

@@ -129,13 +129,14 @@ def _supersede_waiting(conn: Connection, *, app_id: str, by: str, sha: str, now:
 
 
 def _cancel_open(conn: Connection, *, app_id: str, reason: str, now: datetime) -> None:
-    for request in open_of(conn, app_id):
+    found = open_of(conn, app_id)
+    for request in found:
         if request.kind != Destroy.__name__:
             finish(conn, request.id, state=RequestState.CANCELLED, outcome=reason, now=now)
             end_with_request(conn, request.id, state=RequestState.CANCELLED, outcome=reason, now=now)
     current = AppState(conn.execute(select(apps.c.state).where(apps.c.id == app_id)).scalar_one())
-    if current is AppState.GONE:
-        return
+    if current is AppState.GONE or any(request.kind == Destroy.__name__ for request in found):
+        return  # whoever takes it away already is not to be stopped
     conn.execute(
         apps.update()
         .where(apps.c.id == app_id)

@@ -19,6 +19,7 @@ from workers.builds.source import Remote
 from workers.context import Context
 from workers.jobs import release, settle
 from workers.jobs.look import fresh
+from workers.jobs.trust import prove_own
 
 log = structlog.get_logger()
 
@@ -61,18 +62,27 @@ async def still_wanted(context: Context, taken: TakenWork, wanted: Deploy) -> No
     The pull request is read from GitHub now, not from what was known: a webhook may be late.
     """
     if taken.request.by_person and wanted.pull_request is None:
-        return
+        return  # by sha or branch: `prove_own` looks where it comes from, and no newer commit replaces it
     newer = await context.db.read(lambda conn: requests.newer_deploy(conn, taken.request))
     if newer is not None and not taken.request.by_person:
         raise Superseded(f"superseded by {(newer.sha or '')[:7]}")
     if wanted.pull_request is None:
+        await _still_head(context, wanted)
         return
     fact = await fresh(context, FactKey(FactKind.PULL_REQUEST, wanted.repository_id, str(wanted.pull_request)))
     pull = fact.value
+    if pull is not None and pull.is_fork and wanted.trust is Trust.OWN:
+        raise Refused(f"pull request #{pull.number} comes from a fork: its code is not the repository's own")
     if pull is not None and pull.state != "open":
         raise Superseded(f"pull request #{pull.number} is closed")
     if pull is not None and pull.head_sha != wanted.sha:
         raise Superseded(f"superseded by {pull.head_sha[:7]}")
+
+
+async def _still_head(context: Context, wanted: Deploy) -> None:
+    head = (await fresh(context, FactKey(FactKind.HEAD, wanted.repository_id, wanted.branch))).value
+    if head is not None and head.sha != wanted.sha:
+        raise Superseded(f"superseded by {head.sha[:7]}" if head.sha else f"branch {wanted.branch} is gone")
 
 
 async def _begin_build(context: Context, taken: TakenWork, wanted: Deploy) -> Build:
@@ -173,6 +183,8 @@ async def _fetch(context: Context, taken: TakenWork, wanted: Deploy) -> Commit:
         url=f"{context.settings.github_url}/{repository.full_name}.git",
         token=await context.github.git_token(repository),
     )
+    if taken.request.by_person and wanted.pull_request is None:
+        await prove_own(context, remote, repository, wanted)
     await context.source.fetch(remote, wanted.sha, trust=wanted.trust, pull=wanted.pull_request)
     root = pipeline.root_directory if pipeline else ""
     tree = await context.source.tree_of(wanted.repository_id, wanted.sha, trust=wanted.trust, root=root)

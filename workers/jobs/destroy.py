@@ -4,7 +4,7 @@ import structlog
 from sqlalchemy import Connection
 
 from service.domain.decisions import Destroy, Subject, SubjectKind
-from service.domain.errors import Refused
+from service.domain.errors import Refused, Transient
 from service.domain.manifest import Manifest, parse_app_json, review_manifest
 from service.domain.model import App, Release, RequestState, ReviewState, Trust
 from service.enact import Transaction
@@ -13,10 +13,12 @@ from service.store.requests import TakenWork
 from workers.context import Context
 from workers.jobs import settle
 from workers.jobs.rollout import Rollout, fence_of, spec_of
+from workers.platforms.base import Fenced, Unhealthy
 
 log = structlog.get_logger()
 
 PREDESTROY_SECONDS = 300.0
+PREDESTROY_ATTEMPTS = 4
 
 
 async def destroy(context: Context, taken: TakenWork, wanted: Destroy) -> None:
@@ -26,7 +28,7 @@ async def destroy(context: Context, taken: TakenWork, wanted: Destroy) -> None:
         await context.commit(lambda tx: _close_route(tx, app.id))
         await context.queue.routes_changed()
         if app.is_review:
-            await _predestroy(context, taken, app)
+            await _say_goodbye(context, taken, app)
         driver = await context.db.read(lambda conn: spaces.driver_of(conn, app.space_id))
         fence = fence_of(taken)
         await context.platforms[driver].remove(app.id, fence=fence)
@@ -35,6 +37,18 @@ async def destroy(context: Context, taken: TakenWork, wanted: Destroy) -> None:
 
 def _close_route(tx: Transaction, app_id: str) -> None:
     routes.delete(tx.conn, app_id)
+
+
+async def _say_goodbye(context: Context, taken: TakenWork, app: App) -> None:
+    """Give `pr-predestroy` its chance; the app goes also where it cannot run, now or ever."""
+    try:
+        await _predestroy(context, taken, app)
+    except (Refused, Unhealthy) as error:
+        log.warning("predestroy not run", app=app.id, error=str(error))
+    except Transient as error:
+        if taken.attempts + 1 < PREDESTROY_ATTEMPTS:
+            raise
+        log.warning("predestroy given up", app=app.id, error=error.message)
 
 
 async def _predestroy(context: Context, taken: TakenWork, app: App) -> None:
@@ -94,6 +108,8 @@ def _rollout(conn: Connection, context: Context, app: App, found: Release) -> Ro
 def _gone(tx: Transaction, taken: TakenWork, wanted: Destroy) -> None:
     app = apps.get(tx.conn, taken.request.app_id)
     assert app is not None
+    if not requests.is_current(tx.conn, taken):
+        raise Fenced(f"another worker takes {app.name} away")
     review = reviews.of_app(tx.conn, app.id)
     settle.show(tx, app.id, sha=review.sha if review else None, release_id=app.current_release_id)
     for made in releases.of_app(tx.conn, app.id, limit=20):
@@ -102,5 +118,6 @@ def _gone(tx: Transaction, taken: TakenWork, wanted: Destroy) -> None:
         apps.forget(tx.conn, app=app, now=tx.now)
     if review is not None and review.state is not ReviewState.DESTROYED:
         reviews.update(tx.conn, review=review, now=tx.now, state=ReviewState.DESTROYED, reason=wanted.reason)
+        tx.ring_waiting(review.pipeline_id)
     requests.finish(tx.conn, taken.request.id, state=RequestState.SUCCEEDED, outcome="destroyed", now=tx.now)
     tx.note("app destroyed", app_id=app.id, data={"reason": wanted.reason})

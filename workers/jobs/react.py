@@ -7,6 +7,7 @@ import structlog
 from sqlalchemy import Connection
 
 from service.domain.decisions import Subject, SubjectKind
+from service.domain.errors import Transient
 from service.domain.facts import FactKind
 from service.domain.model import RepositoryId
 from service.enact import Transaction
@@ -25,18 +26,36 @@ from service.github.events import (
     Touched,
     parse,
 )
-from service.store import deliveries, facts, pipelines, repositories, reviews
+from service.queue import REPORT
+from service.store import deliveries, facts, pipelines, reports, repositories, reviews
 from workers.context import Context
+from workers.jobs import press
 
 log = structlog.get_logger()
+
+MAX_ATTEMPTS = 5
 
 
 async def react(context: Context, guid: str) -> None:
     """Turn the delivery of that id into facts and rings, once; a second call finds it processed."""
+    try:
+        await _process(context, guid)
+    except Transient:
+        raise  # tried again for as long as it takes
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        await context.db.write(
+            lambda conn: deliveries.broken(conn, guid=guid, error=text, most=MAX_ATTEMPTS, now=context.db.now())
+        )
+        raise
+
+
+async def _process(context: Context, guid: str) -> None:
     delivery = await context.db.read(lambda conn: deliveries.get(conn, guid))
     if delivery is None or delivery.state != "received":
         return
     hint = parse(event=delivery.event, payload=delivery.body, our_app_id=int(context.settings.github_app_id or 0))
+    presses = await press.permitted(context, hint) if isinstance(hint, Hint) else []
 
     def write(tx: Transaction) -> str:
         current = deliveries.get(tx.conn, guid)
@@ -48,8 +67,10 @@ async def react(context: Context, guid: str) -> None:
                 return f"ignored: {reason}"
             case Hint():
                 rung = _take_in(tx, hint)
+                done = [press.act(tx, each, our_app_id=int(context.settings.github_app_id or 0)) for each in presses]
                 tx.ring(rung, cause=f"delivery {guid}")
-                verdict = f"rang {', '.join(f'{s.kind.value} {s.key}' for s in sorted(rung))}" if rung else "no subject"
+                done += [f"rang {', '.join(f'{s.kind.value} {s.key}' for s in sorted(rung))}"] if rung else []
+                verdict = "; ".join(done) or "no subject"
                 deliveries.finish(tx.conn, guid=guid, state="processed", verdict=verdict[:500], now=tx.now)
                 return verdict
 
@@ -62,6 +83,8 @@ def _take_in(tx: Transaction, hint: Hint) -> set[Subject]:
         repositories.see(tx.conn, hint.repository, tx.now)
     if hint.installation is not None:
         _take_installation(tx.conn, hint.installation, tx.now)
+    for touched in hint.touched:
+        _take_access(tx, touched)
     stale = [*hint.stale, *(seen.fact for seen in hint.values if not _newer(tx, seen))]
     facts.mark_stale(tx.conn, stale, now=tx.now)
     rung: set[Subject] = set()
@@ -92,7 +115,25 @@ def _take_installation(conn: Connection, change: InstallationChange, now: dateti
     for repository_id in change.removed:
         repositories.set_accessible(conn, repository_id, False, now)
     for repository_id, _ in change.added:
-        repositories.set_accessible(conn, repository_id, True, now)
+        repositories.granted(conn, repository_id, installation_id=change.id, now=now)
+
+
+def _take_access(tx: Transaction, touched: Touched) -> None:
+    """What GitHub refused for good may be shown once a repository is unarchived or an installation unsuspended."""
+    match touched:
+        case RepositoryTouched(repository_id=repository_id, gone=True):
+            repositories.set_accessible(tx.conn, repository_id, False, tx.now)
+        case RepositoryTouched(repository_id=repository_id):
+            _revive(tx, [repository_id])
+        case InstallationTouched(installation_id=installation_id):
+            _revive(tx, [each.id for each in repositories.listing(tx.conn) if each.installation_id == installation_id])
+        case _:
+            pass
+
+
+def _revive(tx: Transaction, repository_ids: Iterable[RepositoryId]) -> None:
+    if sum(reports.revive(tx.conn, each) for each in repository_ids):
+        tx.rings.append(REPORT)
 
 
 def subjects_of(conn: Connection, touched: Touched) -> Iterable[Subject]:

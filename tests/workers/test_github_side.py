@@ -1,0 +1,206 @@
+"""What comes from GitHub and goes to it: presses, proofs of origin, reports and their lanes."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from service.domain.decisions import Deploy
+from service.domain.errors import Refused, Transient
+from service.domain.facts import FactKey, FactKind, Head
+from service.domain.model import Sha, Trust
+from service.github.hints import (
+    CheckRunRequested,
+    Hint,
+    InstallationChange,
+    InstallationState,
+    InstallationTouched,
+    RepositoryTouched,
+)
+from service.queue import REPORT
+from service.store import apps, facts, reports, repositories, requests
+from tests.workers.conftest import Yard
+from workers.builds.source import Remote
+from workers.jobs import press
+from workers.jobs.react import _take_in
+from workers.jobs.report import report
+from workers.jobs.trust import prove_own
+
+
+def button(yard: Yard, identifier: str, login: str, sha: str = "a" * 40) -> Hint:
+    pressed = CheckRunRequested(
+        repository_id=yard.repository.id,
+        sha=Sha(sha),
+        identifier=identifier,
+        external_id=f"check:{yard.pipeline.id}/{sha}",
+        login=login,
+    )
+    return Hint(touched=(pressed,))
+
+
+async def pressed(yard: Yard, hint: Hint) -> str:
+    (one,) = await press.permitted(yard.context, hint)
+    return await yard.do(lambda tx: press.act(tx, one, our_app_id=yard.edge.sim.app_id))
+
+
+async def test_a_button_counts_only_for_those_who_may_write(yard: Yard) -> None:
+    review = await yard.review()
+    yard.edge.sim.add_collaborator("acme/shop", "grace", "write")
+    yard.edge.sim.add_collaborator("acme/shop", "mallory", "read")
+    assert "may not" in await pressed(yard, button(yard, "destroy", "mallory"))
+    assert await yard.see(lambda conn: requests.open_of(conn, review.app_id or "")) == []
+    assert "destroy pr:1" in await pressed(yard, button(yard, "destroy", "grace"))
+    (queued,) = await yard.see(lambda conn: requests.open_of(conn, review.app_id or ""))
+    assert queued.kind == "Destroy"
+
+
+async def test_a_button_of_another_pipelines_check_does_nothing(yard: Yard) -> None:
+    review = await yard.review()
+    yard.edge.sim.add_collaborator("acme/shop", "grace", "write")
+    hint = Hint(
+        touched=(
+            CheckRunRequested(
+                repository_id=yard.repository.id,
+                sha=review.sha,
+                identifier="destroy",
+                external_id=f"check:other/{review.sha}",
+                login="grace",
+            ),
+        )
+    )
+    assert "nothing to do" in await pressed(yard, hint)
+
+
+async def test_deploy_anyway_deploys_the_head_that_ci_keeps_back(yard: Yard) -> None:
+    app = await yard.app()
+    yard.edge.sim.add_collaborator("acme/shop", "grace", "write")
+    sha = Sha("b" * 40)
+
+    def follow(tx) -> None:
+        apps.update(
+            tx.conn,
+            app=app,
+            now=tx.now,
+            auto_deploy=True,
+            auto_deploy_branch="main",
+            repository_id=yard.repository.id,
+            wait_for_ci=True,
+        )
+        key = FactKey(FactKind.HEAD, yard.repository.id, "main")
+        asked = facts.next_asked(tx.conn)
+        facts.learn(tx.conn, key, asked=asked, value=Head(branch="main", sha=sha), error="", etag="", now=tx.now)
+
+    await yard.do(follow)
+    await pressed(yard, button(yard, "deploy_anyway", "grace", sha))
+    await pressed(yard, button(yard, "deploy_anyway", "grace", sha))
+    (queued,) = await yard.see(lambda conn: requests.open_of(conn, app.id))
+    assert (queued.sha, queued.by_person) == (sha, True)
+
+
+def wanted(yard: Yard, sha: str, branch: str = "") -> Deploy:
+    return Deploy(repository_id=yard.repository.id, sha=Sha(sha), trust=Trust.OWN, branch=branch)
+
+
+async def remote_of(yard: Yard) -> Remote:
+    token = await yard.context.github.git_token(yard.repository)
+    return Remote(repository_id=yard.repository.id, url=f"{yard.edge.sim.url}/acme/shop.git", token=token)
+
+
+async def test_an_older_commit_of_a_branch_is_the_repositorys_own(yard: Yard) -> None:
+    older = await yard.edge.sim.head("acme/shop")
+    await yard.edge.sim.push("acme/shop", yard.repository.default_branch, {"a": "1"})
+    await prove_own(yard.context, await remote_of(yard), yard.repository, wanted(yard, older))
+
+
+async def test_a_commit_that_only_a_fork_has_is_refused_although_github_serves_it(yard: Yard) -> None:
+    fork = await yard.edge.sim.fork("acme/shop", "mallory")
+    foreign = await yard.edge.sim.push(fork.full_name, "evil", {"a": "rm -rf"})
+    with pytest.raises(Refused, match="is not on"):
+        await prove_own(yard.context, await remote_of(yard), yard.repository, wanted(yard, foreign))
+
+
+def status(number: int, state: str = "success") -> dict[str, Any]:
+    return {
+        "context": f"towpath/{number}",
+        "sha": "f" * 40,
+        "state": state,
+        "description": "",
+        "target_url": "",
+        "terminal": True,
+    }
+
+
+async def put(yard: Yard, key: str, *, lane: int, repository_id: int = 0, state: str = "success") -> None:
+    await yard.do(
+        lambda tx: reports.put(
+            tx.conn,
+            key=key,
+            kind="status",
+            repository_id=repository_id or yard.repository.id,
+            installation_id=lane,
+            wanted=status(len(key), state),
+            terminal=True,
+            now=tx.now,
+        )
+    )
+
+
+async def test_a_lane_that_github_limits_does_not_keep_others_waiting(yard: Yard) -> None:
+    for number in range(60):
+        await put(yard, f"limited-{number:02}", lane=9)
+    until = yard.clock() + timedelta(hours=1)
+    await yard.do(lambda tx: reports.pause(tx.conn, lane=9, until=until))
+    await put(yard, "other", lane=8)
+    assert await yard.see(lambda conn: reports.lanes(conn, now=yard.clock())) == [8]
+
+
+async def test_a_report_is_tried_for_as_long_as_github_is_away(yard: Yard) -> None:
+    await put(yard, "one", lane=yard.repository.installation_id)
+    write = yard.context.writes.write
+
+    async def away(*_: object) -> int:
+        raise Transient("GitHub could not be reached")
+
+    yard.context.writes.write = away  # type: ignore[method-assign]
+    for _ in range(40):
+        await report(yard.context)
+        yard.clock.ahead += timedelta(minutes=10)
+    yard.context.writes.write = write  # type: ignore[method-assign]
+    entry = await yard.see(lambda conn: reports.get(conn, "one"))
+    assert entry is not None
+    assert (entry.pending, entry.attempts) == (True, 40)
+
+
+async def test_what_github_refused_is_shown_when_the_repository_is_open_again(yard: Yard) -> None:
+    await put(yard, "one", lane=yard.repository.installation_id)
+    await report(yard.context)  # the simulated GitHub knows no such commit
+    refused = await yard.see(lambda conn: reports.get(conn, "one"))
+    assert refused is not None
+    assert not refused.pending
+    yard.bell.rung.clear()
+    await yard.do(lambda tx: _take_in(tx, Hint(touched=(RepositoryTouched(repository_id=yard.repository.id),))))
+    revived = await yard.see(lambda conn: reports.get(conn, "one"))
+    assert revived is not None
+    assert revived.pending
+    assert REPORT in yard.bell.rung
+
+
+async def test_an_app_installed_anew_is_used_under_its_new_number(yard: Yard) -> None:
+    change = InstallationChange(
+        id=99, account="acme", state=InstallationState.ACTIVE, added=((yard.repository.id, "acme/shop"),)
+    )
+    await yard.do(
+        lambda tx: _take_in(tx, Hint(installation=change, touched=(InstallationTouched(installation_id=99),)))
+    )
+    found = await yard.see(lambda conn: repositories.get(conn, yard.repository.id))
+    assert found is not None
+    assert found.installation_id == 99
+
+
+async def test_a_deleted_repository_is_no_longer_reached(yard: Yard) -> None:
+    await yard.do(
+        lambda tx: _take_in(tx, Hint(touched=(RepositoryTouched(repository_id=yard.repository.id, gone=True),)))
+    )
+    found = await yard.see(lambda conn: repositories.get(conn, yard.repository.id))
+    assert found is not None
+    assert not found.accessible

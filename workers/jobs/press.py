@@ -1,0 +1,107 @@
+"""A button of our check was pressed: the presser's permission is looked up, then the same plans decide as always."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from service.domain import review_apps
+from service.domain.decisions import Deploy, Subject, SubjectKind
+from service.domain.errors import Refused
+from service.domain.facts import FactKey, FactKind
+from service.domain.model import App, Pipeline, Repository, RequestState, ReviewState, Stage, Trust
+from service.enact import Transaction, enact
+from service.github.hints import CheckRunRequested, Hint
+from service.store import facts, pipelines, repositories, requests, reviews, views
+from workers.context import Context
+
+MAY_PRESS: Final = frozenset({"admin", "write"})
+_AGAIN: Final = frozenset({"rebuild", "rerequest"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Press:
+    """What was pressed, and what its presser may do in the repository now."""
+
+    pressed: CheckRunRequested
+    permission: str
+
+
+async def permitted(context: Context, hint: Hint) -> list[Press]:
+    """Look the pressers up; raises `Transient` when GitHub does not answer, so that no press is lost."""
+    presses = []
+    for pressed in hint.touched:
+        if isinstance(pressed, CheckRunRequested):
+            repository = await _repository(context, pressed)
+            allowed = await context.looks.permission(repository, pressed.login) if repository else "none"
+            presses.append(Press(pressed=pressed, permission=allowed))
+    return presses
+
+
+async def _repository(context: Context, pressed: CheckRunRequested) -> Repository | None:
+    return await context.db.read(lambda conn: repositories.get(conn, pressed.repository_id))
+
+
+def act(tx: Transaction, press: Press, *, our_app_id: int) -> str:
+    """Do what the button says; returns what came of it, for people."""
+    pressed = press.pressed
+    if press.permission not in MAY_PRESS:
+        return f"{pressed.login} may not press {pressed.identifier}: has the permission {press.permission}"
+    tx.actor = f"github:{pressed.login}"
+    done = [each for pipeline in _pipelines(tx, pressed) for each in _in_pipeline(tx, pipeline, pressed, our_app_id)]
+    return f"{pressed.login} pressed {pressed.identifier}: {'; '.join(done) or 'nothing to do'}"
+
+
+def _pipelines(tx: Transaction, pressed: CheckRunRequested) -> Iterator[Pipeline]:
+    """The check's own pipeline; a suite, which carries no key of ours, stands for all of the repository's."""
+    for pipeline in pipelines.of_repository(tx.conn, pressed.repository_id):
+        if pressed.external_id in {"", f"check:{pipeline.id}/{pressed.sha}"}:
+            yield pipeline
+
+
+def _in_pipeline(tx: Transaction, pipeline: Pipeline, pressed: CheckRunRequested, our_app_id: int) -> Iterator[str]:
+    for review in reviews.of_pipeline(tx.conn, pipeline.id):
+        asked = _asked(pressed.identifier, review.state)
+        if review.sha == pressed.sha and asked is not None:
+            yield _ask(tx, Subject(SubjectKind.REVIEW_APP, f"{pipeline.id}/{review.ref}"), asked, our_app_id)
+    for app, stage in pipelines.members(tx.conn, pipeline.id):
+        if stage is not Stage.REVIEW and (branch := _branch_to_deploy(tx, app, pressed)):
+            work = Deploy(repository_id=pressed.repository_id, sha=pressed.sha, trust=Trust.OWN, branch=branch)
+            tx.request(app.id, work, reason=f"{pressed.identifier} pressed", by_person=True)
+            yield f"deploy to {app.name}"
+
+
+def _asked(identifier: str, state: ReviewState) -> Literal["create", "destroy"] | None:
+    match identifier:
+        case "destroy":
+            return "destroy"
+        case "create" | "deploy_anyway":
+            return "create"
+        case "rebuild" | "rerequest" if state in {ReviewState.LIVE, ReviewState.FAILED, ReviewState.SUSPENDED}:
+            return "create"
+        case _:
+            return None
+
+
+def _ask(tx: Transaction, subject: Subject, asked: Literal["create", "destroy"], our_app_id: int) -> str:
+    view = views.review_view(tx.conn, subject_key=subject.key, now=tx.now, our_app_id=our_app_id, asked=asked)
+    if view is None:
+        return "it is gone"
+    try:
+        enact(tx, subject, review_apps.plan(view))
+    except Refused as refused:
+        return refused.message
+    tx.note(f"review app {asked} asked for", pipeline_id=view.pipeline.id, ref=view.ref)
+    tx.ring([subject], cause=f"{asked} asked for by {tx.actor}")
+    return f"{asked} {view.ref}"
+
+
+def _branch_to_deploy(tx: Transaction, app: App, pressed: CheckRunRequested) -> str:
+    """The branch from which the app gets this commit now; empty when the button does not concern the app."""
+    if pressed.identifier == "deploy_anyway" and app.auto_deploy:
+        head = facts.load(tx.conn, FactKey(FactKind.HEAD, pressed.repository_id, app.auto_deploy_branch))
+        is_head = head is not None and head.value is not None and head.value.sha == pressed.sha
+        return app.auto_deploy_branch if is_head and not requests.open_of(tx.conn, app.id) else ""
+    last = requests.last_deploy(tx.conn, app.id)
+    if pressed.identifier in _AGAIN and last is not None and last.sha == pressed.sha:
+        return requests.branch_of(tx.conn, last.id) if last.state is RequestState.FAILED else ""
+    return ""
