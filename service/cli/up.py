@@ -5,6 +5,7 @@ is told to stop, it takes the apps with it; after a SIGKILL the next `up` takes 
 """
 
 import asyncio
+import fcntl
 import json
 import os
 import secrets
@@ -12,8 +13,8 @@ import signal
 import socket
 import sys
 import sysconfig
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -114,6 +115,17 @@ def redis_program() -> Path:
     return found[0]
 
 
+@contextmanager
+def only_one(settings: Settings) -> Iterator[None]:
+    """Hold the data directory: a second `up` would end the first one's processes as if they were left over."""
+    with (settings.run_dir / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise CannotStart(f"Towpath runs already with the data in {settings.data}.") from None
+        yield
+
+
 def listen(port: int) -> socket.socket:
     """Take the port for as long as `up` lives, so that a restart of the router refuses no connection."""
     listener = socket.socket(socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET)
@@ -194,8 +206,15 @@ async def up(settings: Settings, env: Mapping[str, str]) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    listener = listen(settings.port)
-    await clear_former(settings)
+    with only_one(settings):
+        # First of all: the router that a killed `up` left behind still holds the port.
+        await clear_former(settings)
+        await _serve(settings, env, listen(settings.port), log_dir, stop)
+
+
+async def _serve(
+    settings: Settings, env: Mapping[str, str], listener: socket.socket, log_dir: Path, stop: asyncio.Event
+) -> None:
     secret = settings.github_webhook_secret or kept_secret(settings.data / "webhook.secret")
     full_env = {**env, "TOWPATH_GITHUB_WEBHOOK_SECRET": secret}
     token_file = settings.data / "api.token"
@@ -275,13 +294,15 @@ async def clear_former(settings: Settings) -> None:
         former = json.loads(place.read_text())
     except (OSError, ValueError):
         return
-    for pid in former.values():
-        with suppress(OSError):
-            if _ours(pid, settings):
-                os.kill(pid, signal.SIGTERM)
-    async with asyncio.timeout(STOP_SECONDS * 2):
-        while any(_ours(pid, settings) for pid in former.values()):  # noqa: ASYNC110  (other processes ring no event)
-            await asyncio.sleep(0.05)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for pid in former.values():
+            with suppress(ProcessLookupError):
+                if _ours(pid, settings):
+                    os.kill(pid, number)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                while any(_ours(pid, settings) for pid in former.values()):  # noqa: ASYNC110  (nobody tells of it)
+                    await asyncio.sleep(0.05)
 
 
 def _ours(pid: int, settings: Settings) -> bool:

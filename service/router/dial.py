@@ -44,10 +44,21 @@ async def _connect(address: str, factory: Callable[[], P]) -> P:
             host, _, port = rest.rpartition(":")
             _, protocol = await loop.create_connection(factory, host.strip("[]"), int(port))
         case "web":
-            _, protocol = await loop.create_unix_connection(factory, rest)
+            protocol = await _when_back(factory, rest)
         case _:
             raise Unreachable(f"{address} is not an address this router understands")
     return protocol
+
+
+async def _when_back(factory: Callable[[], P], path: str) -> P:
+    """Connect to our own web process, which is started anew within moments: a webhook must not be lost with it."""
+    while True:
+        try:
+            _, protocol = await asyncio.get_running_loop().create_unix_connection(factory, path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            await asyncio.sleep(0.05)
+        else:
+            return protocol
 
 
 async def _handed_over(path: str) -> socket.socket:

@@ -1,0 +1,107 @@
+"""Whatever dies, whenever: the effect comes once, apps go on serving, and GitHub learns the end."""
+
+import signal
+
+import pytest
+
+from tests.waiting import until
+from tests.walk.samples import page, slow
+from tests.walk.stage import Pipeline, Stage
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def _building(stage: Stage, app: str) -> bool:
+    sql = """SELECT 1 FROM builds b JOIN apps a ON a.id = b.app_id JOIN log_chunks c ON c.log_id = b.log_id
+             WHERE a.name = ? AND b.state = 'pending'"""
+    return len(await stage.rows(sql, app)) > 2
+
+
+async def _in_a_build(stage: Stage) -> Pipeline:
+    pipeline = await stage.pipeline(files=slow("built once", seconds=5), auto_deploy=True)
+    await until(lambda: _building(stage, pipeline.staging), what="the build writes", seconds=20)
+    return pipeline
+
+
+async def _went_live_once(stage: Stage, pipeline: Pipeline) -> None:
+    app = pipeline.staging
+    sha = await stage.github.head(pipeline.repo)
+    await stage.says(app, f"built once commit={sha} release=v1", seconds=30)
+    await stage.deployments_are(pipeline, app, "success")
+    await stage.check_is(pipeline, sha, "success")
+    assert [each["version"] for each in await stage.api("GET", f"/apps/{app}/releases")] == [1]
+    [build] = await stage.api("GET", f"/apps/{app}/builds")
+    assert build["status"] == "succeeded"
+    output = await _output(stage, build["id"])
+    assert output.count("tick 1\n") == 1, output
+    assert output.count("waited enough") == 1, output
+
+
+async def _output(stage: Stage, build: str) -> str:
+    url = f"http://127.0.0.1:{stage.port}/builds/{build}/output?key={build}"
+    async with stage.http.get(url, headers={"Authorization": f"Bearer {stage.token}"}) as answer:
+        assert answer.status == 200
+        return await answer.text()
+
+
+async def test_a_worker_killed_in_a_build_is_succeeded_by_one_that_goes_on_with_it(stage: Stage) -> None:
+    pipeline = await _in_a_build(stage)
+    await stage.kill("worker")
+    await _went_live_once(stage, pipeline)
+
+
+async def test_a_runner_killed_in_a_build_does_not_end_it(stage: Stage) -> None:
+    pipeline = await _in_a_build(stage)
+    await stage.kill("runner")
+    await _went_live_once(stage, pipeline)
+
+
+async def test_a_redis_that_forgets_everything_in_a_build_delays_nothing_for_long(stage: Stage) -> None:
+    pipeline = await _in_a_build(stage)
+    redis = stage.redis()
+    await redis.flushall()
+    await redis.aclose()
+    await _went_live_once(stage, pipeline)
+
+
+async def test_a_push_while_redis_is_dead_is_deployed_all_the_same(stage: Stage) -> None:
+    pipeline = await stage.pipeline(auto_deploy=True)
+    await stage.says(pipeline.staging, "first")
+    await stage.kill("redis")
+    sha = await stage.github.push(pipeline.repo, "master", page("without redis"))
+    await stage.says(pipeline.staging, f"without redis commit={sha}")
+
+
+@pytest.mark.parametrize("part", ["web", "router", "worker", "runner", "redis"])
+async def test_apps_outlive_the_death_of(part: str, stage: Stage) -> None:
+    pipeline = await stage.pipeline(auto_deploy=True)
+    app = pipeline.staging
+    await stage.says(app, "first")
+    [before] = await stage.rows("SELECT endpoints FROM routes WHERE name = ?", app)
+    await stage.kill(part)
+    if part == "router":
+        await stage.says(app, "first")
+    else:
+        for _ in range(20):
+            assert "first" in await stage.page(app)
+    sha = await stage.github.push(pipeline.repo, "master", page("afterwards"))
+    await stage.says(app, f"afterwards commit={sha}")
+    [after] = await stage.rows("SELECT endpoints FROM routes WHERE name = ?", app)
+    assert after != before
+
+
+async def test_after_a_sudden_end_of_up_the_next_one_takes_over_what_runs(stage: Stage) -> None:
+    pipeline = await stage.pipeline(auto_deploy=True)
+    app = pipeline.staging
+    await stage.says(app, "first")
+    [before] = await stage.rows("SELECT endpoints FROM routes WHERE name = ?", app)
+    await stage.stop(signal.SIGKILL)
+    assert "first" in await stage.page(app)
+
+    await stage.start()
+
+    await stage.says(app, "first")
+    # The very same process answers, not a new one of the same release.
+    assert await stage.rows("SELECT endpoints FROM routes WHERE name = ?", app) == [before]
+    sha = await stage.github.push(pipeline.repo, "master", page("under the next"))
+    await stage.says(app, f"under the next commit={sha} release=v2")
