@@ -14,7 +14,7 @@ demo: setup
 	@$(BIN)/towpath demo
 
 test: setup npm
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 npm: build/npm/.ready
 
