@@ -226,7 +226,8 @@ def _idle(view: ReviewView, done: str) -> Decision:
     if view.now < ends:
         return Wait(reason=done, until=ends)
     reason = f"{STALE} {view.pipeline.toggles.stale_days} days"
-    if brakes(live=view.live_review_apps, inferred_this_hour=view.inferred_this_hour):
+    staying = view.live_review_apps - view.leaving_review_apps
+    if brakes(live=staying, inferred_this_hour=view.inferred_this_hour):
         return Wait(reason=f"{CONFIRM} ({reason})", until=view.now + _BRAKE)
     return Request(app_id=app.id, work=Destroy(ordered=False, reason=reason), reason=reason)
 

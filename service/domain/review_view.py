@@ -23,12 +23,13 @@ class Target:
 class ReviewView:
     """Everything `plan` may know, from one snapshot.
 
-    `ref` is `pr:N` or `branch:REF` (then `number` is None and `head` is the branch's). `ci` is about the pull request's
-    head. `review` is the latest generation and `app` its app. `queue` holds the app's open requests in order,
-    `last_deploy` is its newest finished deploy. `live_review_apps` counts the pipeline's review apps that have an app,
-    `waiting_ahead` the older ones that wait for a place (their reason starts with `OVER_CAP`). `name` is the app name
-    to use. `our_app_id` is our GitHub App's id, 0 without one. `inferred_this_hour` counts the pipeline's review apps
-    that were destroyed in the last hour without a person's or GitHub's order.
+    `ref` is `pr:N` or `branch:REF` (then `number` is None and `head` is the branch's). `ci` is about the pull
+    request's head. `review` is the latest generation and `app` its app. `queue` holds the app's open requests in
+    order, `last_deploy` is its newest finished deploy. `live_review_apps` counts the pipeline's review apps that
+    have an app, `leaving_review_apps` those of them that are being destroyed, `waiting_ahead` the older ones that
+    wait for a place (their reason starts with `OVER_CAP`). `name` is the app name to use. `our_app_id` is our
+    GitHub App's id, 0 without one. `inferred_this_hour` counts the pipeline's review apps that were destroyed in
+    the last hour without a person's or GitHub's order.
     """
 
     now: datetime
@@ -49,6 +50,7 @@ class ReviewView:
     head: Fact[Head] | None = None
     our_app_id: int = 0
     inferred_this_hour: int = 0
+    leaving_review_apps: int = 0
 
     @property
     def has_app(self) -> bool:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Select, func, or_, select
 
+from service.domain.lifecycle import Signal, can
 from service.domain.model import AppState, ReleaseState, RequestState, Trust
 from service.store.tables import apps, build_keys, builds, promotions, releases, requests, slugs
 from service.store.tables import promotion_targets as targets
@@ -21,7 +22,7 @@ def expire(conn: Connection, *, before: datetime, keep: int, now: datetime) -> i
         .subquery()
     )
     old = select(ranked.c.id).where(or_(ranked.c.rank > keep, ranked.c.gone))
-    ended = releases.c.state.in_([ReleaseState.SUCCEEDED, ReleaseState.FAILED])
+    ended = releases.c.state.in_([state for state in ReleaseState if can(state, Signal.EXPIRE)])
     unused = or_(releases.c.slug_id.is_(None), releases.c.slug_id.not_in(_in_use()))
     expired = conn.execute(
         releases.update()

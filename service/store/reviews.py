@@ -118,6 +118,14 @@ def live_count(conn: Connection, pipeline_id: str) -> int:
     return conn.execute(query).scalar_one()
 
 
+def leaving_count(conn: Connection, pipeline_id: str) -> int:
+    """How many of the pipeline's review apps are being destroyed."""
+    query = select(func.count()).where(
+        review_apps.c.pipeline_id == pipeline_id, review_apps.c.state == ReviewState.DESTROYING
+    )
+    return conn.execute(query).scalar_one()
+
+
 def inferred_since(conn: Connection, *, pipeline_id: str, since: datetime) -> int:
     """How many of the pipeline's review apps were taken away since then without a person or a close having said so."""
     query = (

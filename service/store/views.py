@@ -74,6 +74,7 @@ def review_view(
         ),
         head=head,
         our_app_id=our_app_id,
+        leaving_review_apps=reviews.leaving_count(conn, pipeline.id),
         inferred_this_hour=reviews.inferred_since(conn, pipeline_id=pipeline.id, since=now - timedelta(hours=1)),
     )
 
