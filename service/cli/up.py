@@ -156,7 +156,8 @@ def parts(settings: Settings, listener: socket.socket) -> list[Part]:
                 argv=(
                     *(str(redis_program()), "--port", "0", "--unixsocket", str(settings.redis_socket)),
                     *("--unixsocketperm", "700", "--dir", str(redis_dir), "--save", "", "--appendonly", "yes"),
-                    *("--appendfsync", "everysec"),
+                    # A new title would overwrite its environment, by which the next `up` knows whose it is.
+                    *("--appendfsync", "everysec", "--set-proc-title", "no"),
                 ),
             )
         )
