@@ -86,6 +86,8 @@ async def publish(redis: Redis, session: str, lines: AsyncIterator[str], *, ever
         pending.cancel()
         with suppress(asyncio.CancelledError):
             await pending
+        if isinstance(source, AsyncGenerator):
+            await source.aclose()
 
 
 async def _step(source: AsyncIterator[str]) -> str:

@@ -149,7 +149,7 @@ def look_failed(conn: Connection, look: TakenLook, *, error: str, retry_at: date
     """Give the lease back and try again later; what was known before stays."""
     conn.execute(
         facts.update()
-        .where(*_is(look.key))
+        .where(*_is(look.key), facts.c.wanted_at.is_not(None))
         .values(lease_holder=None, lease_expires=None, retry_at=retry_at, attempts=look.attempts + 1, error=error[:500])
     )
 

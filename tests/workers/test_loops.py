@@ -1,12 +1,14 @@
 """The loops: what they find, how much they ring, and who runs them."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 from sqlalchemy import select
 
 from service.domain.decisions import Restart, SubjectKind
-from service.domain.model import AppState, ReleaseState, RequestState, ReviewState
+from service.domain.model import App, AppState, ReleaseId, ReleaseState, RequestState, ReviewState
 from service.domain.review_rules import OVER_CAP
 from service.queue import SHORT_QUEUE
 from service.store import apps, leases, logs, releases, requests, reviews, routes
@@ -18,6 +20,7 @@ from workers.jobs import loops
 from workers.jobs.overdue import overdue
 from workers.jobs.react import react
 from workers.jobs.work import work
+from workers.platforms.base import AppSpec, ProcessSpec
 
 
 async def test_no_more_work_is_rung_for_than_may_be_begun(yard: Yard) -> None:
@@ -165,3 +168,41 @@ async def test_what_was_seen_before_a_change_does_not_undo_it(yard: Yard) -> Non
     route = await yard.see(lambda conn: routes.of_app(conn, app.id))
     assert route is not None
     assert route.endpoints == ("new",)
+
+
+async def running(yard: Yard) -> App:
+    app = await yard.app()
+    spec = AppSpec(
+        app_id=app.id,
+        app_name=app.name,
+        release_id="r1.0",
+        version=1,
+        slug_dir=Path("/nowhere"),
+        config={},
+        processes=(ProcessSpec(type="web", command="serve", quantity=1),),
+    )
+    yard.platform.running[app.id] = spec
+    return await yard.do(
+        lambda tx: apps.update(tx.conn, app=app, now=tx.now, current_release_id=ReleaseId("r1"), formation={"web": 1})
+    )
+
+
+async def test_processes_that_are_gone_from_the_engine_are_started_again(yard: Yard) -> None:
+    app = await running(yard)
+    await loops.observe(yard.context)
+    assert await yard.see(lambda conn: apps.engine_state(conn, app.id)) == "up"
+    yard.platform.running.clear()
+    await loops.observe(yard.context)
+    assert await yard.see(lambda conn: requests.open_of(conn, app.id)) == []
+    await loops.observe(yard.context)
+    await loops.observe(yard.context)
+    (queued,) = await yard.see(lambda conn: requests.open_of(conn, app.id))
+    assert queued.kind == "Restart"
+
+
+async def test_what_runs_of_an_app_that_is_gone_is_taken_away_and_strangers_are_left(yard: Yard) -> None:
+    app = await running(yard)
+    yard.platform.running["stranger"] = replace(yard.platform.running[app.id], app_id="stranger")
+    await yard.db.write(lambda conn: conn.execute(app_rows.update().values(state="gone")))
+    await loops.observe(yard.context)
+    assert list(yard.platform.running) == ["stranger"]

@@ -26,6 +26,9 @@ async def look(context: Context, kind: str, repository_id: str, key: str) -> Non
         await _answer(context, taken)
     except Transient as error:
         await _again_later(context, taken, error)
+    except Exception:
+        await _again_later(context, taken, Transient("internal error"))
+        raise
 
 
 async def fresh(context: Context, fact: FactKey) -> Fact[Any]:

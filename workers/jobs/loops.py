@@ -6,13 +6,14 @@ They only find what is due and ring for it: the jobs do the work, as if a webhoo
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from typing import Final
 
 import structlog
 from sqlalchemy import Connection
 
 from service import queue
-from service.domain.decisions import Subject, SubjectKind
-from service.domain.model import AppState
+from service.domain.decisions import Restart, Subject, SubjectKind
+from service.domain.model import App, AppState
 from service.enact import Transaction
 from service.queue import SHORT_QUEUE, WORK_QUEUE, Ring
 from service.store import apps, deliveries, facts, leases, reports, repositories, requests, routes, subjects
@@ -20,11 +21,14 @@ from service.store.leases import LeaseTerms
 from workers.context import Context
 from workers.jobs.retention import retain
 from workers.jobs.survey import begin_audit
-from workers.platforms.base import Instance, InstanceState
+from workers.platforms.base import Fence, Instance, InstanceState, Platform
 
 log = structlog.get_logger()
 
 LIMIT = 200
+UP: Final = "up"
+CRASHED: Final = "crashed"
+MISSING: Final = "starting"  # what people are shown until they are back
 KEEP_DELIVERIES = timedelta(days=8)
 
 
@@ -70,14 +74,25 @@ async def due(context: Context) -> None:
 
 
 async def observe(context: Context) -> None:
-    """Compare what the engines run with what the database wants."""
+    """Compare what the engines run with what the database wants; after a crash the database wins."""
     since = context.db.now()
     seen: dict[str, list[Instance]] = {}
     for platform in context.platforms.values():
-        for instance in await platform.observe():
+        found = await platform.observe()
+        for instance in found:
             seen.setdefault(instance.app_id, []).append(instance)
+        await _clear_gone(context, platform, {each.app_id for each in found})
     await context.commit(lambda tx: _compare(tx, seen, since))
     await context.queue.routes_changed()
+
+
+async def _clear_gone(context: Context, platform: Platform, running: set[str]) -> None:
+    """Take away what runs of an app that is gone. An app that we never knew may be somebody else's: it is left."""
+    known = await context.db.read(lambda conn: [apps.get(conn, each) for each in sorted(running)])
+    for app in known:
+        if app is not None and app.state is AppState.GONE:
+            log.warning("app runs although it is gone", app=app.id)
+            await platform.remove(app.id, fence=Fence(generation=app.generation + 1, token=0))
 
 
 def _compare(tx: Transaction, seen: dict[str, list[Instance]], since: datetime) -> None:
@@ -87,25 +102,41 @@ def _compare(tx: Transaction, seen: dict[str, list[Instance]], since: datetime) 
         if app.updated_at >= since:
             continue  # what was seen is older than what was done to it
         engine_id = f"{app.current_release_id}.{requests.incarnation(tx.conn, app.id)}"
-        ours = [each for each in seen.get(app.id, []) if each.release_id == engine_id]
-        web = [each for each in ours if each.process.partition(".")[0] == "web"]
-        up = [each.endpoint.address for each in web if each.endpoint and each.state is InstanceState.UP]
-        state = "crashed" if web and not up and all(e.state is InstanceState.CRASHED for e in web) else "up"
-        if apps.engine_state(tx.conn, app.id) != state:
-            apps.update(tx.conn, app=app, now=tx.now, engine_state=state)
-            tx.note(f"processes {state}", app_id=app.id)
-            tx.ring([Subject(SubjectKind.GITHUB_DEPLOYMENT, app.current_release_id)], cause=f"processes {state}")
-        route = routes.of_app(tx.conn, app.id)
-        if route is not None and not app.maintenance and app.formation.get("web", 0) and (up or state == "crashed"):
-            routes.put(
-                tx.conn,
-                app_id=app.id,
-                name=app.name,
-                review=app.is_review,
-                state="crashed" if state == "crashed" else "live",
-                endpoints=up,
-                release_id=engine_id,
-            )
+        _compare_app(tx, app, engine_id, [each for each in seen.get(app.id, []) if each.release_id == engine_id])
+
+
+def _compare_app(tx: Transaction, app: App, engine_id: str, ours: list[Instance]) -> None:
+    before, state = apps.engine_state(tx.conn, app.id), _state_of(app, ours)
+    if before != state:
+        apps.update(tx.conn, app=app, now=tx.now, engine_state=state)
+        tx.note(f"processes {state}", app_id=app.id)
+        tx.ring([Subject(SubjectKind.GITHUB_DEPLOYMENT, str(app.current_release_id))], cause=f"processes {state}")
+    elif state == MISSING and not requests.open_of(tx.conn, app.id):
+        # Seen twice: a runner that has only just come back may not have told of all it holds.
+        tx.request(app.id, Restart(), reason="its processes are gone from the engine", by_person=False)
+    up = [each.endpoint.address for each in ours if each.endpoint and _is_web(each) and each.state is InstanceState.UP]
+    route = routes.of_app(tx.conn, app.id)
+    if route is not None and not app.maintenance and app.formation.get("web", 0) and (up or state == CRASHED):
+        routes.put(
+            tx.conn,
+            app_id=app.id,
+            name=app.name,
+            review=app.is_review,
+            state="crashed" if state == CRASHED else "live",
+            endpoints=up,
+            release_id=engine_id,
+        )
+
+
+def _state_of(app: App, ours: list[Instance]) -> str:
+    web = [each for each in ours if _is_web(each)]
+    if web and all(each.state is InstanceState.CRASHED for each in web):
+        return CRASHED
+    return UP if ours or not any(app.formation.values()) else MISSING
+
+
+def _is_web(instance: Instance) -> bool:
+    return instance.process.partition(".")[0] == "web"
 
 
 async def audit(context: Context) -> None:
