@@ -86,7 +86,9 @@ def redis_pool(url: str, *, attempts: int) -> ArqRedis:
         )
     else:
         pool = ConnectionPool.from_url(url, **options)
-    return ArqRedis(pool, job_serializer=serialize, job_deserializer=deserialize)
+    redis = ArqRedis(pool, job_serializer=serialize, job_deserializer=deserialize)
+    redis.auto_close_connection_pool = True  # redis-py leaves a pool that it was given open
+    return redis
 
 
 class Queue:

@@ -1,0 +1,65 @@
+"""The worker's ear: what is rung for is begun at once, and what a killed worker heard does not block the queue."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from arq.worker import func
+
+from service.cli.up import redis_program
+from service.queue import DOORS, LIVE_QUEUE, SHORT_QUEUE, WORK_QUEUE, Queue, Ring, deserialize, redis_pool, serialize
+from tests.waiting import until
+from workers.main import BellWorker
+
+
+@pytest.fixture
+async def redis_url(short_tmp: Path) -> AsyncIterator[str]:
+    socket = short_tmp / "r.sock"
+    server = await asyncio.create_subprocess_exec(
+        *(str(redis_program()), "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(short_tmp)),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        await until(socket.exists)
+        yield f"unix://{socket}"
+    finally:
+        server.terminate()
+        await server.wait()
+
+
+async def test_what_a_killed_worker_heard_is_used_up(redis_url: str) -> None:
+    heard: list[str] = []
+
+    async def react(_: dict[str, object], guid: str) -> None:
+        heard.append(guid)
+        if guid == "slow":
+            await asyncio.Event().wait()
+
+    queue = Queue(redis_url)
+    worker = BellWorker(
+        door=DOORS[SHORT_QUEUE],
+        functions=[func(react, name="react", keep_result=0, max_tries=1)],
+        queue_name=SHORT_QUEUE,
+        redis_pool=redis_pool(redis_url, attempts=3),
+        handle_signals=False,
+        job_serializer=serialize,
+        job_deserializer=deserialize,
+    )
+    serving = asyncio.ensure_future(worker.main())
+    try:
+        await queue.ring([Ring("react", ("slow",)), Ring("react", ("quick",))])
+        await until(lambda: set(heard) == {"slow", "quick"})
+        assert await queue.waiting(SHORT_QUEUE) == 0
+    finally:
+        running = list(worker.tasks.values())
+        for task in (serving, *running):
+            task.cancel()
+        await asyncio.gather(serving, *running, return_exceptions=True)
+        await worker.pool.aclose()
+        await queue.close()
+
+
+def test_people_who_follow_logs_keep_nobody_waiting() -> None:
+    rings = [Ring("logs"), Ring("work"), Ring("react"), Ring("look"), Ring("reconcile"), Ring("report")]
+    assert [ring.queue for ring in rings] == [LIVE_QUEUE, WORK_QUEUE, *[SHORT_QUEUE] * 4]
