@@ -144,7 +144,7 @@ async def open_context(settings: Settings, stack_of: AsyncExitStack) -> Context:
         queue=queue,
         settings=settings,
         terms=LeaseTerms(
-            holder=f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}", seconds=settings.lease_seconds
+            holder=f"{os.uname().nodename[:24]}:{os.getpid()}:{secrets.token_hex(4)}", seconds=settings.lease_seconds
         ),
         github=github,
         looks=Looks(github=github, now=db.now),

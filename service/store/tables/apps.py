@@ -168,7 +168,8 @@ routes = Table(
     Column("review", Boolean, nullable=False),
     Column("state", String(16), nullable=False),
     Column("endpoints", Text, nullable=False, server_default="[]"),
-    Column("release_id", String(36)),
+    # As the engine names it: the release and, after a dot, how often it was restarted.
+    Column("release_id", String(64)),
 )
 
 # A named run of a release phase or script: never two at once, recorded once.

@@ -168,7 +168,7 @@ def upgrade() -> None:
         sa.Column("review", sa.Boolean(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("endpoints", sa.Text(), server_default="[]", nullable=False),
-        sa.Column("release_id", sa.String(length=36), nullable=True),
+        sa.Column("release_id", sa.String(length=64), nullable=True),
         sa.PrimaryKeyConstraint("app_id", name=op.f("pk_routes")),
         sa.UniqueConstraint("name", name=op.f("uq_routes_name")),
     )
