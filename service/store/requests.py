@@ -374,21 +374,6 @@ def newer_deploy(conn: Connection, request: QueuedRequest) -> QueuedRequest | No
     return None if row is None else as_request(row)
 
 
-def supersede(conn: Connection, request: QueuedRequest, *, by: QueuedRequest, now: datetime) -> None:
-    """End a running automatic deploy because a newer commit waits."""
-    conn.execute(
-        requests.update()
-        .where(requests.c.id == request.id, requests.c.state.in_(OPEN))
-        .values(
-            state=RequestState.SUPERSEDED.value,
-            superseded_by=by.id,
-            outcome=f"superseded by {(by.sha or '')[:7]}",
-            finished_at=now,
-            updated_at=now,
-        )
-    )
-
-
 def ready(conn: Connection, *, terms: LeaseTerms, now: datetime, cap: int) -> list[str]:
     """Return the ids of apps with work that nobody is at, no more than may be begun under the cap."""
     lease = lease_now(conn)
