@@ -143,12 +143,14 @@ async def test_manual_branch_deploy_ignores_ci_and_is_overwritten_by_the_next_pu
 async def test_a_deploy_of_an_explicit_commit_holds_until_a_person_resumes(stage: Stage) -> None:
     pipeline = await stage.pipeline("held", automatic=False, auto_deploy=True)
     github, repo, app = stage.github, pipeline.repo, pipeline.staging
+    former = await github.head(repo)
     await stage.says(app, "first")
-    sha = await github.push(repo, "topic", page("this one"))
-    await deployed(stage, app, sha)
+    await github.push(repo, "master", page("second"))
+    await stage.says(app, "second")
+    await deployed(stage, app, former)
     newest = await github.push(repo, "master", page("kept back"))
-    await why(stage, app, "held at v2")
-    assert "this one" in await stage.page(app)
+    await why(stage, app, "held at v3")
+    await stage.says(app, f"first commit={former} release=v3")
 
     await stage.api("PATCH", f"/apps/{app}/github", {"auto_deploy": True})
 
