@@ -88,9 +88,15 @@ def _in_files(stage: Stage, secrets: dict[str, bytes]) -> list[str]:
             assert path.stat().st_mode & 0o077 == 0, f"others can read {path}"
             continue
         text = path.read_bytes()
-        private = path.stat().st_mode & 0o077 == 0
-        found += [f"{name} in {path}" for name, secret in secrets.items()
-                  if secret in text and not (private and name == "config var" and "wanted" in path.name)]  # fmt: skip
+        # The runner must start apps anew without the database, and holds a command's own words until they are
+        # redacted into a log: for its own eyes alone.
+        runners = path.name == "wanted.json" or (path.name == "out" and path.parent.parent.name == "x")
+        private = runners and path.stat().st_mode & 0o077 == 0
+        found += [
+            f"{name} in {path}"
+            for name, secret in secrets.items()
+            if secret in text and not (private and name == "config var")
+        ]
     return found
 
 
