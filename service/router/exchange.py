@@ -151,6 +151,9 @@ class Exchange:
 
     async def _reach(self, host: str, *, youth: float) -> Upstream:
         """A connection to an endpoint of the app; raises `NotServed` when there is none for a while."""
+        if not self._serves(host):
+            # It may have gone live since the table was read: whoever was told so must not be told otherwise here.
+            await self._look_again()
         failed: set[str] = set()
         give_up = self._loop.time() + self._core.limits.reroute_seconds
         while True:
@@ -168,6 +171,10 @@ class Exchange:
                 log.debug("endpoint not reachable", app=self._name, error=str(error))
                 failed.add(address)
                 await self._look_again()
+
+    def _serves(self, host: str) -> bool:
+        route = self._core.find(host)
+        return route is not None and route.state == "live"
 
     def _endpoints(self, host: str) -> tuple[str, ...]:
         self._route = route = self._core.find(host)

@@ -198,3 +198,10 @@ async def test_serve_fails_loudly_when_the_table_breaks_the_watcher(short_tmp):
         await serve(
             settings=Settings(data=short_tmp), load=routes.load, version=routes.version, host="127.0.0.1", port=0
         )
+
+
+async def test_an_app_that_has_just_gone_live_is_served_before_the_table_is_read_by_itself(town):
+    shop = await town.app(named("shop"))
+    await town.start()
+    town.routes.set(live(shop))
+    assert (await town.get()).text == "shop:0"
