@@ -76,6 +76,11 @@ def get(conn: Connection, build_id: str) -> Build | None:
     return as_build(row) if row else None
 
 
+def pending(conn: Connection) -> list[str]:
+    """The ids of builds that may still be worked on."""
+    return list(conn.execute(select(builds.c.id).where(builds.c.state == BuildState.PENDING)).scalars())
+
+
 def of_app(conn: Connection, app_id: str, limit: int) -> list[Build]:
     """The app's builds, newest first."""
     query = select(builds).where(builds.c.app_id == app_id).order_by(builds.c.created_at.desc()).limit(limit)

@@ -6,14 +6,25 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from service.domain.decisions import Restart
+from service.domain.decisions import Deploy, Restart
 from service.domain.errors import Refused, Transient
-from service.domain.model import AppState, BuildState, ReleaseState, RequestState, ReviewState
+from service.domain.model import (
+    AppState,
+    BuildState,
+    ReleaseState,
+    RepositoryId,
+    RequestState,
+    ReviewState,
+    Sha,
+    Trust,
+)
+from service.enact import Transaction
 from service.store import apps, builds, logs, releases, requests, reviews
 from service.store.tables import apps as app_rows
 from tests.waiting import until
 from tests.workers.conftest import Yard
 from workers.jobs import settle
+from workers.jobs.deploy import still_wanted
 from workers.jobs.work import _heartbeat, work
 from workers.platforms.base import Fenced, Unhealthy
 
@@ -137,3 +148,39 @@ async def test_a_worker_told_to_stop_hands_its_app_back_at_once(yard: Yard) -> N
     done = await yard.see(lambda conn: reviews.get(conn, review.id))
     assert done is not None
     assert done.state is ReviewState.DESTROYED
+
+
+async def test_a_deploy_whose_worker_died_after_it_went_live_is_not_superseded_any_more(yard: Yard) -> None:
+    app = await yard.app()
+    wanted = Deploy(repository_id=RepositoryId(1), sha=Sha("a" * 40), trust=Trust.OWN, branch="master")
+    newer = Deploy(repository_id=RepositoryId(1), sha=Sha("b" * 40), trust=Trust.OWN, branch="master")
+
+    def asked(tx: Transaction) -> None:
+        tx.request(app.id, wanted, reason="pushed", by_person=False)
+
+    await yard.do(asked)
+    taken = await yard.db.write(
+        lambda conn: requests.take(conn, terms=yard.context.terms, now=yard.clock(), cap=4, app_id=app.id)
+    )
+    assert taken is not None
+
+    def went_live(tx: Transaction) -> None:
+        made = releases.create(
+            tx.conn,
+            app_id=app.id,
+            request_id=taken.request.id,
+            slug_id=None,
+            commit=wanted.sha,
+            repository_id=None,
+            description="",
+            actor="",
+            log_id=logs.open_log(tx.conn, tx.now),
+            now=tx.now,
+        )
+        current = apps.get(tx.conn, app.id)
+        assert current is not None
+        apps.update(tx.conn, app=current, now=tx.now, current_release_id=made.id)
+        tx.request(app.id, newer, reason="pushed", by_person=False)
+
+    await yard.do(went_live)
+    await still_wanted(yard.context, taken, wanted)

@@ -11,7 +11,7 @@ from service.domain.facts import FactKey, FactKind
 from service.domain.manifest import Manifest, parse_app_json, review_manifest
 from service.domain.model import App, Build, BuildState, Pipeline, RequestState, Slug, Trust
 from service.enact import Transaction
-from service.store import apps, builds, logs, pipelines, repositories, requests
+from service.store import apps, builds, logs, pipelines, releases, repositories, requests
 from service.store.requests import TakenWork
 from workers.builds import builder
 from workers.builds.buildpack import Buildpack, resolve
@@ -61,6 +61,8 @@ async def still_wanted(context: Context, taken: TakenWork, wanted: Deploy) -> No
 
     The pull request is read from GitHub now, not from what was known: a webhook may be late.
     """
+    if await context.db.read(lambda conn: _serves(conn, taken)):
+        return  # a worker that died went live with it; what is newer follows behind
     if taken.request.by_person and wanted.pull_request is None:
         return  # by sha or branch: `prove_own` looks where it comes from, and no newer commit replaces it
     newer = await context.db.read(lambda conn: requests.newer_deploy(conn, taken.request))
@@ -77,6 +79,12 @@ async def still_wanted(context: Context, taken: TakenWork, wanted: Deploy) -> No
         raise Superseded(f"pull request #{pull.number} is closed")
     if pull is not None and pull.head_sha != wanted.sha:
         raise Superseded(f"superseded by {pull.head_sha[:7]}")
+
+
+def _serves(conn: Connection, taken: TakenWork) -> bool:
+    made = releases.of_request(conn, taken.request.id)
+    app = apps.get(conn, taken.request.app_id)
+    return made is not None and app is not None and app.current_release_id == made.id
 
 
 async def _still_head(context: Context, wanted: Deploy) -> None:

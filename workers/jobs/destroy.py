@@ -8,7 +8,7 @@ from service.domain.errors import Refused, Transient
 from service.domain.manifest import Manifest, parse_app_json, review_manifest
 from service.domain.model import App, Release, RequestState, ReviewState, Trust
 from service.enact import Transaction
-from service.store import apps, builds, commands, logs, releases, requests, reviews, routes, spaces
+from service.store import apps, builds, commands, logs, pipelines, releases, requests, reviews, routes, spaces
 from service.store.requests import TakenWork
 from workers.context import Context
 from workers.jobs import settle
@@ -56,7 +56,7 @@ async def _predestroy(context: Context, taken: TakenWork, app: App) -> None:
     found = await context.db.read(lambda conn: releases.get(conn, app.current_release_id or ""))
     if found is None or found.slug_id is None or found.commit is None or found.repository_id is None:
         return
-    command = (await _manifest(context, found)).scripts.get("pr-predestroy", "")
+    command = (await _manifest(context, app, found)).scripts.get("pr-predestroy", "")
     if not command:
         return
     name = f"predestroy-{app.id}"
@@ -78,11 +78,15 @@ async def _predestroy(context: Context, taken: TakenWork, app: App) -> None:
     log.info("predestroy ended", app=app.id, exit_code=code)
 
 
-async def _manifest(context: Context, found: Release) -> Manifest:
+async def _manifest(context: Context, app: App, found: Release) -> Manifest:
     assert found.commit is not None
     assert found.repository_id is not None
+    review = await context.db.read(lambda conn: reviews.of_app(conn, app.id))
+    pipeline = await context.db.read(lambda conn: pipelines.get(conn, review.pipeline_id)) if review else None
+    root = pipeline.root_directory if pipeline else ""
+    path = f"{root}/app.json" if root else "app.json"
     try:
-        text = await context.source.read_file(found.repository_id, found.commit, "app.json", trust=Trust.OWN)
+        text = await context.source.read_file(found.repository_id, found.commit, path, trust=Trust.OWN)
         return review_manifest(parse_app_json(text)) if text is not None else Manifest()
     except Refused as refused:
         # The app must go even when its repository cannot be read any more.

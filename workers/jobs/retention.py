@@ -1,4 +1,4 @@
-"""Let go of old releases, and then of the slugs that nothing leads to any more."""
+"""Let go of what dead builds left, of old releases, and then of the slugs that nothing leads to any more."""
 
 from datetime import timedelta
 from typing import Final
@@ -6,7 +6,8 @@ from typing import Final
 import structlog
 
 from service.enact import Transaction
-from service.store import retention
+from service.store import builds, retention
+from workers.builds.builder import sweep
 from workers.context import Context
 
 log = structlog.get_logger()
@@ -19,6 +20,8 @@ JUST_WRITTEN: Final = timedelta(hours=1)
 
 async def retain(context: Context) -> None:
     """Delete files first, then expire: a deploy that found a slug a moment ago has until the next round to say so."""
+    alive = await context.db.read(lambda conn: {f"build-{each}" for each in builds.pending(conn)})
+    await sweep(context.workshop, alive=alive)
     stored = await context.slugs.stored(older_than=JUST_WRITTEN)
     for trust, sha256 in await context.db.read(lambda conn: retention.unneeded(conn, stored)):
         await context.slugs.delete(trust, sha256)
