@@ -1,6 +1,7 @@
 """From the default branch over staging to production: the gate, the unchanged slug, the newest commit."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -76,10 +77,12 @@ async def test_a_merged_pull_request_reaches_staging_unbuilt_and_production_in_a
 
 
 async def _slug(stage: Stage, app: str) -> str:
-    releases = await stage.api("GET", f"/apps/{app}/releases")
-    newest = max(releases, key=lambda each: each["version"])
-    assert newest["status"] == "succeeded"
-    return str(newest["slug"]["id"])
+    async def newest() -> Any:
+        # The page answers a moment before the release is settled.
+        found = max(await stage.api("GET", f"/apps/{app}/releases"), key=lambda each: each["version"])
+        return found if found["status"] == "succeeded" else None
+
+    return str((await until(newest, seconds=20, what=f"{app} has succeeded"))["slug"]["id"])
 
 
 def _ended(stage: Stage, pipeline: Pipeline) -> bool:
@@ -99,8 +102,13 @@ async def test_of_many_pushes_during_a_build_only_the_newest_is_built(stage: Sta
     await until(lambda: _asked(stage, pipeline.staging, shas[-1]), what="D is asked for", seconds=20)
 
     await stage.says(pipeline.staging, f"D commit={shas[-1]}")
-    listed = {each["commit"]: each for each in await stage.api("GET", f"/apps/{pipeline.staging}/requests")}
-    assert listed[shas[-1]]["state"] == "succeeded"
+
+    async def settled() -> Any:
+        # The page answers a moment before the request is settled.
+        found = {each["commit"]: each for each in await stage.api("GET", f"/apps/{pipeline.staging}/requests")}
+        return found if found[shas[-1]]["state"] == "succeeded" else None
+
+    listed = await until(settled, seconds=20, what="D has succeeded")
     assert listed[first]["state"] == "superseded"
     for sha in shas[:-1]:
         if sha in listed:
