@@ -34,7 +34,7 @@ if [ ! -x .venv/bin/uv ]; then
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
 fi
 export VIRTUAL_ENV="$PWD/.venv" UV_PYTHON_DOWNLOADS=never
-.venv/bin/uv pip sync --quiet --require-hashes requirements.lock
+.venv/bin/uv pip sync --quiet --compile-bytecode --require-hashes requirements.lock
 .venv/bin/uv pip install --quiet --no-deps --editable .
 mkdir -p build
 touch .venv/.ready

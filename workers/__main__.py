@@ -3,7 +3,6 @@
 import asyncio
 import json
 import sys
-from dataclasses import asdict
 
 from service.domain.errors import Refused
 from service.settings import BadSetting, from_environment
@@ -28,10 +27,9 @@ def main() -> int:
 
                 asyncio.run(ensure(settings.data))
             case "doctor":
-                from workers.platforms.process.doctor import checks
+                from workers.doctor import findings
 
-                settings.data.mkdir(parents=True, exist_ok=True)
-                print(json.dumps([asdict(check) for check in checks(settings.data)]))  # noqa: T201
+                print(json.dumps(asyncio.run(findings(settings, ask="--ask" in sys.argv))))  # noqa: T201
             case _:
                 print(f"there is no process {name!r}", file=sys.stderr)  # noqa: T201
                 return 2

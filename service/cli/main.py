@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Annotated, cast
 from urllib.parse import unquote
 
@@ -17,6 +18,7 @@ from service.cli.output import note, paint
 from service.cli.profile import load
 from service.cli.topics import ByTopic, close
 
+_ABOUT = "Continuous delivery on machines you own: review apps, staging, promotion."
 _NAMED = re.compile(r"/(?P<kind>apps|pipelines)/(?P<name>[^/?]+)")
 
 
@@ -38,7 +40,23 @@ def help_(
         with command.make_context(topic, [], parent=ctx.parent, resilient_parsing=True) as inner:
             typer.echo(command.get_help(inner))
     if len(related) > 1:
-        typer.echo(f"\nRelated: {', '.join(related)}")
+        formatter = ctx.make_formatter()
+        group.write(ctx.parent, formatter, "Related", related)
+        typer.echo(f"\n{formatter.getvalue().rstrip()}")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"towpath {version('towpath')}")
+        raise typer.Exit
+
+
+def _options(
+    _version_asked: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
 
 
 def build_cli() -> typer.Typer:
@@ -46,7 +64,6 @@ def build_cli() -> typer.Typer:
     cli = typer.Typer(
         name="towpath",
         cls=ByTopic,
-        help="Continuous delivery on machines you own: review apps, staging, promotion.",
         epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 build failed, 4 release failed, "
         "5 promotion failed, 6 server unreachable.",
         rich_markup_mode=None,
@@ -54,6 +71,7 @@ def build_cli() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 110},
     )
+    cli.callback(help=_ABOUT)(_options)
     for part in (apps, pipelines, promote, reviewapps, deploy, releases, config, ps, insight, servers):
         part.register(cli)
     cli.command("help")(help_)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated
 
 import typer
@@ -40,6 +41,17 @@ def _fail(message: str, *, code: int = 1) -> typer.Exit:
     return typer.Exit(code)
 
 
+def _writable(data: Path) -> None:
+    """Make the data directory, or say why it cannot be."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=data):
+            pass
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise _fail(f"Nothing can be kept in {data} ({reason}). Name a directory of yours with --data.") from None
+
+
 def _run(module: str, *args: str, env: Mapping[str, str]) -> None:
     """Become the process: it gets our terminal, signals and exit code."""
     os.execve(sys.executable, (sys.executable, "-m", module, *args), dict(env))  # noqa: S606
@@ -54,10 +66,7 @@ def up(data: Data = None, port: Port = None, allow_weak_isolation: bool = False)
     if allow_weak_isolation:
         env["TOWPATH_ALLOW_WEAK_ISOLATION"] = "1"
     settings = _settings(env)
-    settings.data.mkdir(parents=True, exist_ok=True)
-    for check in _checks(env):
-        if not check["ok"]:
-            print(f" !    {check['name']}: {check['why']}", file=sys.stderr)
+    _writable(settings.data)
     try:
         asyncio.run(serve(settings, env))
     except CannotStart as error:
@@ -92,7 +101,7 @@ def migrate(data: Data = None) -> None:
 
 def _checks(env: Mapping[str, str]) -> list[dict[str, object]]:
     done = subprocess.run(
-        [sys.executable, "-m", "workers", "doctor"], env=dict(env), capture_output=True, text=True, check=False
+        [sys.executable, "-m", "workers", "doctor", "--ask"], env=dict(env), capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise _fail(done.stderr.strip())
@@ -103,12 +112,12 @@ def _checks(env: Mapping[str, str]) -> list[dict[str, object]]:
 def doctor(data: Data = None) -> None:
     """Say what this machine can do, which isolation apps get, and what would improve it."""
     env = _environment(data=data)
-    _settings(env)
+    _writable(_settings(env).data)
     failed = False
     for check in _checks(env):
         failed = failed or not check["ok"]
         print(f"{'ok' if check['ok'] else '!!':3} {check['name']}: {check['why']}")
-        if check["advice"]:
+        if check["advice"] and not check["ok"]:
             print(f"    {check['advice']}")
     raise typer.Exit(1 if failed else 0)
 
@@ -120,11 +129,26 @@ def demo(data: Data = None, port: Port = None, keep: bool = False) -> None:
     raise typer.Exit(asyncio.run(tell(data=data, port=port, keep=keep)))
 
 
-def github_sim(data: Data = None, port: Port = None) -> None:
+def github_sim(
+    data: Annotated[Path, typer.Option("--data", help="Where its repositories, key and github.env are kept.")] = Path(
+        "github-sim"
+    ),
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="The port to listen on.")] = 5090,
+    webhook_url: Annotated[
+        str, typer.Option("--webhook-url", metavar="URL", help="Where its webhooks go.")
+    ] = "http://127.0.0.1:5080/github/webhooks",
+) -> None:
     """Run the simulated GitHub alone."""
+    from service.cli.up import CannotStart, listen
     from service.demo.github_sim import serve
 
-    asyncio.run(serve(port=port or 5090, data=(data or Path("github-sim")).absolute()))
+    place = data.expanduser().absolute()
+    _writable(place)
+    try:
+        listen(port).close()
+    except CannotStart as error:
+        raise _fail(str(error)) from None
+    asyncio.run(serve(port=port, data=place, webhook_url=webhook_url))
 
 
 def register(app: typer.Typer) -> None:

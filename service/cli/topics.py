@@ -31,15 +31,16 @@ class ByTopic(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write one section for each topic."""
-        sections: dict[str, list[tuple[str, str]]] = {topic: [] for topic in [*TOPICS.values(), _SERVER]}
-        for name in self.list_commands(ctx):
-            command = self.get_command(ctx, name)
-            if command is not None and not command.hidden:
-                sections[topic_of(name)].append((name, command.get_short_help_str(90)))
-        for topic, rows in sections.items():
-            if rows:
-                with formatter.section(topic):
-                    formatter.write_dl(rows)
+        for topic in dict.fromkeys([*TOPICS.values(), _SERVER]):
+            self.write(ctx, formatter, topic, [name for name in self.list_commands(ctx) if topic_of(name) == topic])
+
+    def write(self, ctx: Any, formatter: Any, topic: str, names: list[str]) -> None:
+        """Write a section with what each command does."""
+        commands = [(name, self.get_command(ctx, name)) for name in names]
+        rows = [(name, command.get_short_help_str(90)) for name, command in commands if command and not command.hidden]
+        if rows:
+            with formatter.section(topic):
+                formatter.write_dl(rows)
 
     def siblings(self, name: str) -> list[str]:
         """The commands of the same topic, as `pipelines:add` to `pipelines`."""

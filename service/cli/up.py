@@ -21,9 +21,15 @@ from pathlib import Path
 from service.settings import Settings
 
 READY_SECONDS = 60.0
+FIRST_SECONDS = 120.0
+"""What a first start may take longer: it copies interpreters, on a slow disk too."""
 STOP_SECONDS = 5.0
 BACK_OFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 STEADY_SECONDS = 30.0
+FIRST_TRIES = 3
+"""How often a part may end before everything has been ready once: then it will not start at all."""
+SOCKET_PATH_MOST = 107
+RUNTIMES = ("python", "node", "uv")
 
 
 class CannotStart(Exception):
@@ -47,6 +53,8 @@ class Supervisor:
     settings: Settings
     env: dict[str, str]
     log_dir: Path
+    serving: bool = False
+    broken: str = ""
     pids: dict[str, int] = field(default_factory=dict)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -77,6 +85,9 @@ class Supervisor:
                 raise
             lasted = asyncio.get_running_loop().time() - started
             quick_ends = 0 if lasted > STEADY_SECONDS else quick_ends + 1
+            if not self.serving and quick_ends >= FIRST_TRIES:
+                self.broken = f"{part.name} cannot start: {_last_line(self.log_dir / f'{part.name}.log')}"
+                return
             pause = BACK_OFF_SECONDS[min(quick_ends, len(BACK_OFF_SECONDS) - 1)]
             print(f"{part.name} ended with {code}; it is started again", file=sys.stderr, flush=True)
             await asyncio.sleep(pause)
@@ -92,6 +103,11 @@ class Supervisor:
         for task in chosen:
             task.cancel()
         await asyncio.gather(*chosen, return_exceptions=True)
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), f"it wrote nothing; see {log}")
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -122,8 +138,19 @@ def only_one(settings: Settings) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise CannotStart(f"Towpath runs already with the data in {settings.data}.") from None
+            raise CannotStart(
+                f"Towpath runs already with the data in {settings.data}{_running(settings)}. "
+                "Stop that one, or name another directory with --data."
+            ) from None
         yield
+
+
+def _running(settings: Settings) -> str:
+    """Where the one that runs answers and which process it is, if it has come so far."""
+    with suppress(OSError, ValueError, KeyError):
+        ready = json.loads((settings.data / "ready.json").read_text())
+        return f", at {ready['url']} (process {ready['pids']['up']})"
+    return ""
 
 
 def listen(port: int) -> socket.socket:
@@ -191,6 +218,8 @@ async def run_step(argv: tuple[str, ...], env: Mapping[str, str], stdin: str = "
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        # Ctrl-C on a terminal is for us: a step that is cut off would only say so with a traceback.
+        start_new_session=True,
     )
     out, err = await process.communicate(stdin.encode())
     if process.returncode:
@@ -200,6 +229,8 @@ async def run_step(argv: tuple[str, ...], env: Mapping[str, str], stdin: str = "
 
 async def up(settings: Settings, env: Mapping[str, str]) -> None:
     """Start everything, say when it is ready, keep it running until SIGTERM or Ctrl-C, then leave nothing behind."""
+    if len(str(settings.runner_socket)) > SOCKET_PATH_MOST:
+        raise CannotStart(f"The path {settings.data} is too long for sockets in it: name a shorter one with --data.")
     settings.data.mkdir(parents=True, exist_ok=True)
     settings.run_dir.mkdir(exist_ok=True)
     log_dir = settings.data / "log"
@@ -220,14 +251,18 @@ async def _serve(
     full_env = {**env, "TOWPATH_GITHUB_WEBHOOK_SECRET": secret}
     token_file = settings.data / "api.token"
     token_file.touch(mode=0o600)
-    answer = await run_step((sys.executable, "-m", "service.store", "prepare"), full_env, token_file.read_text())
+    answer, _ = await asyncio.gather(
+        run_step((sys.executable, "-m", "service.store", "prepare"), full_env, token_file.read_text()),
+        _check_machine(full_env),
+    )
     token = json.loads(answer)["api_token"]
     token_file.write_text(token)
     supervisor = Supervisor(settings=settings, env=full_env, log_dir=log_dir)
     try:
         for part in parts(settings, listener):
             supervisor.keep(part)
-        await _ready(settings, stop)
+        await _ready(settings, supervisor, stop)
+        supervisor.serving = True
         if not stop.is_set():
             _announce(settings, supervisor, token=token, secret=secret)
         await stop.wait()
@@ -241,16 +276,37 @@ async def _serve(
         (settings.run_dir / "pids.json").unlink(missing_ok=True)
 
 
-async def _ready(settings: Settings, stop: asyncio.Event) -> None:
-    """Wait until the API answers through the router and a worker serves."""
+async def _check_machine(env: Mapping[str, str]) -> None:
+    """Warn of what this machine lacks; raises `CannotStart` for what the settings get wrong."""
+    for check in json.loads(await run_step((sys.executable, "-m", "workers", "doctor"), env)):
+        if check["fatal"]:
+            raise CannotStart(f"{check['name']}: {check['why']}")
+        if not check["ok"]:
+            _tell(f" !    {check['name']}: {check['why']}")
+
+
+async def _ready(settings: Settings, supervisor: Supervisor, stop: asyncio.Event) -> None:
+    """Wait until the API answers through the router and a worker serves; say what a first start waits for."""
+    copied = [name for name in RUNTIMES if not (settings.data / "runtimes" / name).exists()]
+    if copied:
+        _tell(f"First start: copying what apps run on ({', '.join(copied)}). This takes some seconds.")
     try:
-        async with asyncio.timeout(READY_SECONDS):
+        async with asyncio.timeout(READY_SECONDS + FIRST_SECONDS * bool(copied)):
             while not stop.is_set():
+                if supervisor.broken:
+                    raise CannotStart(supervisor.broken)
+                for name in [name for name in copied if (settings.data / "runtimes" / name).exists()]:
+                    copied.remove(name)
+                    _tell(f"  {name} is there")
                 if await _answers(settings.port) and settings.runner_socket.exists() and _worker_ready(settings):
                     return
                 await asyncio.sleep(0.05)
     except TimeoutError:
         raise CannotStart(f"Towpath did not become ready; see the logs in {settings.data / 'log'}") from None
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _worker_ready(settings: Settings) -> bool:

@@ -16,6 +16,7 @@ description of REST and webhooks by `tests/github_contract`.
 import asyncio
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -137,7 +138,7 @@ async def running(
 
 
 async def serve(*, port: int, data: Path, host: str = "127.0.0.1", webhook_url: str = "") -> None:
-    """Serve until SIGTERM or Ctrl-C. Writes `data/github.json`, then prints the URL.
+    """Serve until SIGTERM or Ctrl-C. Writes `data/github.env` and `data/github.json`, then prints the URL.
 
     The App's key stays the same over restarts; repositories do not: they live as long as the server.
     """
@@ -171,12 +172,24 @@ def _announce(sim: GitHubSim, data: Path) -> None:
         "webhook_secret": sim.webhook_secret,
         "admin_token": sim.admin_token,
     }
+    environment = {
+        "TOWPATH_GITHUB_URL": sim.url,
+        "TOWPATH_GITHUB_API_URL": sim.api_url,
+        "TOWPATH_GITHUB_APP_ID": sim.app_id,
+        "TOWPATH_GITHUB_PRIVATE_KEY_FILE": key_file,
+        "TOWPATH_GITHUB_WEBHOOK_SECRET": sim.webhook_secret,
+        "GITHUB_SIM_URL": sim.url,
+        "GITHUB_SIM_TOKEN": sim.admin_token,
+    }
+    lines = [f"export {name}={shlex.quote(str(value))}\n" for name, value in environment.items()]
+    _write_private(data / "github.env", "".join(lines))
+    # Last: whoever waits for this file finds everything there.
     _write_private(data / "github.json", json.dumps(facts, indent=2) + "\n")
 
 
 def _write_private(path: Path, text: str) -> None:
     """Write through a new file, so that nobody sees half of it or reads it with other rights."""
-    temporary = path.with_suffix(".new")
+    temporary = path.with_suffix(path.suffix + ".new")
     temporary.unlink(missing_ok=True)
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
         out.write(text)

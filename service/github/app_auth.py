@@ -153,7 +153,8 @@ class AppTokens:
         try:
             key = key_file.read_text()
         except (OSError, UnicodeDecodeError) as error:
-            raise Refused(f"the GitHub App's private key cannot be read: {error}") from None
+            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise Refused(f"TOWPATH_GITHUB_PRIVATE_KEY_FILE={key_file} cannot be read: {reason}") from None
         return cls(transport=transport, app_id=app_id, private_key=key)
 
     @property

@@ -1,0 +1,117 @@
+"""The server's own commands, as they are met by somebody who does it wrong: one sentence with what to do, no traceback."""
+
+import fcntl
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli, Run
+
+
+@contextmanager
+def taken_port() -> Iterator[int]:
+    with socket.socket(socket.AF_INET6) as listener:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listener.bind(("::", 0))
+        listener.listen()
+        yield int(listener.getsockname()[1])
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def said(done: Run) -> str:
+    """The one sentence of a command that refused."""
+    refusals = [line for line in done.err.splitlines() if "▸" in line]
+    assert len(refusals) == 1, done.err
+    return refusals[0]
+
+
+BAD_DIRECTORIES = [("a file", "file"), ("a place where nothing can be made", "/proc/towpath")]
+
+
+@pytest.mark.parametrize("place", [row[1] for row in BAD_DIRECTORIES], ids=[row[0] for row in BAD_DIRECTORIES])
+@pytest.mark.parametrize("command", ["up", "doctor", "github-sim"])
+async def test_a_data_directory_that_cannot_be_is_named_with_the_way_out(
+    offline: Cli, short_tmp: Path, command: str, place: str
+) -> None:
+    (short_tmp / "file").touch()
+    data = str(short_tmp / place)
+    refusal = said(await offline(command, "--data", data, code=1))
+    assert data in refusal
+    assert "--data" in refusal
+
+
+async def test_a_port_that_is_no_number_is_wrong_usage(offline: Cli, short_tmp: Path) -> None:
+    done = await offline("up", "--data", str(short_tmp), code=2, TOWPATH_PORT="abc")
+    assert "TOWPATH_PORT='abc' is not a port" in said(done)
+    assert "65536" in (await offline("up", "--data", str(short_tmp), "--port", "65536", code=2)).err
+
+
+@pytest.mark.parametrize("command", ["up", "github-sim"])
+async def test_a_taken_port_is_named_with_the_way_out(offline: Cli, short_tmp: Path, command: str) -> None:
+    with taken_port() as port:
+        refusal = said(await offline(command, "--data", str(short_tmp / "data"), "--port", str(port), code=1))
+    assert f"Port {port} is taken" in refusal
+    assert "--port" in refusal
+
+
+async def test_a_second_up_names_the_one_that_runs(offline: Cli, short_tmp: Path) -> None:
+    (short_tmp / "run").mkdir()
+    ready = {"url": "http://localhost:5123", "pids": {"up": 4711}}
+    (short_tmp / "ready.json").write_text(json.dumps(ready))
+    with (short_tmp / "run/up.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refusal = said(await offline("up", "--data", str(short_tmp), "--port", free_port(), code=1))
+    assert "http://localhost:5123" in refusal
+    assert "4711" in refusal
+
+
+SETTINGS = [
+    ("a key file that is not there", {"TOWPATH_GITHUB_APP_ID": "7", "TOWPATH_GITHUB_PRIVATE_KEY_FILE": "/nope.pem"}),
+    ("an id that is no number", {"TOWPATH_GITHUB_APP_ID": "shop", "TOWPATH_GITHUB_PRIVATE_KEY_FILE": "/etc/hostname"}),
+    ("a key that is none", {"TOWPATH_GITHUB_APP_ID": "7", "TOWPATH_GITHUB_PRIVATE_KEY_FILE": "/etc/hostname"}),
+    ("an id without a key", {"TOWPATH_GITHUB_APP_ID": "7"}),
+]
+
+
+@pytest.mark.parametrize("env", [row[1] for row in SETTINGS], ids=[row[0] for row in SETTINGS])
+async def test_a_github_app_that_cannot_be_is_refused_before_anything_is_started(
+    offline: Cli, short_tmp: Path, env: dict[str, str]
+) -> None:
+    done = await offline("up", "--data", str(short_tmp / "d"), "--port", free_port(), code=1, **env)
+    assert "TOWPATH_GITHUB_" in said(done)
+    assert not (short_tmp / "d/log/worker.log").exists()
+
+
+async def test_the_version_is_told(offline: Cli) -> None:
+    assert (await offline("--version")).out.startswith("towpath ")
+
+
+async def test_doctor_advises_only_where_something_is_amiss(offline: Cli, short_tmp: Path) -> None:
+    done = await offline("doctor", "--data", str(short_tmp), code=None)
+    lines = done.out.splitlines()
+    assert any("isolation: " in line for line in lines)
+    assert any("GitHub" in line for line in lines)
+    for line, following in pairwise(lines):
+        assert not (line.startswith("ok") and following.startswith(" ")), f"{line}\n{following}"
+
+
+async def test_doctor_asks_github_whether_it_knows_the_app(offline: Cli, short_tmp: Path) -> None:
+    done = await offline("doctor", "--data", str(short_tmp), code=1, TOWPATH_GITHUB_APP_ID="7")
+    (line,) = [line for line in done.out.splitlines() if "GitHub" in line]
+    assert line.startswith("!!")
+    assert "TOWPATH_GITHUB_PRIVATE_KEY_FILE" in line
+
+
+async def test_help_on_a_topic_says_what_each_of_its_commands_does(offline: Cli) -> None:
+    shown = (await offline("help", "pipelines")).out
+    assert "Add an app to a pipeline." in shown

@@ -1,0 +1,60 @@
+"""What `towpath doctor` says: what this machine has, and whether GitHub knows us as we are configured."""
+
+from dataclasses import asdict
+from typing import Any
+
+import aiohttp
+
+from service.domain.errors import Refused, Transient
+from service.github.app_auth import AppTokens, credentials
+from service.github.transport import Reply, Transport, new_session
+from service.settings import Settings
+from workers.platforms.process.doctor import Check, checks
+
+_NAME = "GitHub"
+
+
+async def findings(settings: Settings, *, ask: bool) -> list[dict[str, Any]]:
+    """All checks as JSON; `fatal` ones keep `towpath up` from starting. Without `ask` GitHub itself is not asked."""
+    found = [asdict(check) | {"fatal": False} for check in checks(settings.data)]
+    async with new_session() as session:
+        transport = Transport(session=session, api_url=settings.github_api_url)
+        try:
+            kept = credentials(settings, transport)
+        except Refused as refused:
+            return [*found, asdict(Check(name=_NAME, ok=False, why=refused.message)) | {"fatal": True}]
+        if ask:
+            check = await _asked(settings, transport, kept.jwt() if isinstance(kept, AppTokens) else "")
+            found.append(asdict(check) | {"fatal": False})
+    return found
+
+
+async def _asked(settings: Settings, transport: Transport, jwt: str) -> Check:
+    """Whether GitHub takes us for who we say we are."""
+    if not jwt and not settings.github_token:
+        why = "nothing is configured: only public repositories can be read, and nothing is shown there"
+        return Check(name=_NAME, ok=True, why=f"{why} (README, Connect GitHub)")
+    try:
+        if jwt:
+            return _app(settings, await transport.send("GET", "/app", jwt=jwt))
+        reply = await transport.send("GET", "/user", token=settings.github_token)
+    except (Transient, Refused, aiohttp.ClientError) as error:
+        return Check(
+            name=_NAME, ok=False, why=f"{settings.github_api_url} cannot be asked: {error}",
+            advice="look at the network, a proxy, and TOWPATH_GITHUB_API_URL",
+        )  # fmt: skip
+    if reply.ok:
+        return Check(name=_NAME, ok=True, why=f"the token is that of {reply.data.get('login')}")
+    return Check(
+        name=_NAME, ok=False, why=f"the token is refused: {reply.message}",
+        advice="make another one and set TOWPATH_GITHUB_TOKEN",
+    )  # fmt: skip
+
+
+def _app(settings: Settings, reply: Reply) -> Check:
+    if reply.ok:
+        return Check(name=_NAME, ok=True, why=f"it knows App {settings.github_app_id} as {reply.data.get('name')}")
+    return Check(
+        name=_NAME, ok=False, why=f"it does not know App {settings.github_app_id} with this key: {reply.message}",
+        advice="take the App id and a new private key from the App's settings page",
+    )  # fmt: skip
