@@ -14,6 +14,7 @@ from service.web.auth import authenticated, is_open
 from service.web.errors import errors_as_json
 from service.web.keys import CLOSING, CONTEXT, WebContext
 from service.web.receiver import CLIENT_MAX_SIZE, Receiver
+from service.web.welcome import welcome
 
 MAX_FIELD_SIZE = 65536
 """Heroku's CLI before version 9 sends back every Request-Id it was ever given, in one header."""
@@ -27,6 +28,7 @@ def build_app(context: WebContext) -> web.Application:
     app.on_response_prepare.append(_name_request)
     app.on_shutdown.append(_close_streams)
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    app.add_routes([web.get("/", welcome), web.get("/dashboard", welcome)])
     api.add_routes(app)
     _receiver(context).add_to(app)
     return app

@@ -16,6 +16,7 @@ from service.web.keys import CALLER, CONTEXT, Caller
 # These prove themselves otherwise (by a signature, an unguessable key in the address, a session) or tell nothing.
 _OPEN_PATHS = frozenset(
     {
+        "/",
         "/healthz",
         "/readyz",
         "/metrics",

@@ -95,9 +95,11 @@ def logs(
     body = {"lines": number, "tail": tail, "dyno": dyno}
     session = client.call("POST", path("apps", name, "log-sessions"), body).data
     try:
-        following.write(client.stream(session["logplex_url"]), quiet=False)
+        said = following.write(client.stream(session["logplex_url"]), quiet=False)
     except KeyboardInterrupt:
         raise Stop("", code=ExitCode.INTERRUPTED) from None
+    if not said:
+        output.note(f"{dyno or name} has written nothing.")
 
 
 def register(cli: typer.Typer) -> None:

@@ -1,0 +1,101 @@
+"""What only a whole installation shows: the ready file, logs as they are written, and Ctrl-C."""
+
+import asyncio
+import json
+import os
+import signal
+import stat
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import until
+from tests.walk.acting import deployed
+from tests.walk.conftest import octokit, runtimes, stage
+from tests.walk.stage import Stage
+
+__all__ = ["octokit", "runtimes", "stage"]
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@asynccontextmanager
+async def following(stage: Stage, *args: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "service.cli", "logs", *args),
+        env={"PATH": os.environ["PATH"], "TOWPATH_DATA": str(stage.data)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def test_the_ready_file_is_for_its_owner_and_says_how_to_reach_us(stage: Stage) -> None:
+    place = stage.data / "ready.json"
+    assert stat.S_IMODE(place.stat().st_mode) == 0o600
+    ready = json.loads(place.read_text())
+    assert set(ready) == {"url", "apps_url", "webhook_url", "webhook_secret", "api_token", "pids"}
+    assert set(ready["pids"]) >= {"up", "redis", "runner", "worker", "web", "router"}
+    assert all(Path(f"/proc/{pid}").exists() for pid in ready["pids"].values())
+
+
+async def test_a_browser_is_told_what_this_is(stage: Stage) -> None:
+    for path in ("/", "/dashboard"):
+        async with stage.http.get(f"http://127.0.0.1:{stage.port}{path}") as answer:
+            assert (answer.status, answer.content_type) == (200, "text/html")
+            assert "towpath help" in await answer.text()
+
+
+async def test_logs_show_what_an_app_wrote_and_follow_it_until_ctrl_c(stage: Stage) -> None:
+    pipeline = await stage.pipeline(automatic=False)
+    await deployed(stage, pipeline.staging)
+    await stage.page(pipeline.staging)
+    shown = await stage.cli("logs", "-a", pipeline.staging)
+    assert "app[web.1]: serving first" in shown
+
+    async with following(stage, "-a", pipeline.staging, "--tail") as process:
+        assert process.stdout is not None
+        async with asyncio.timeout(20):
+            assert b"serving first" in await process.stdout.readline()
+            await stage.cli("ps:restart", "-a", pipeline.staging)
+            while b"serving first" not in (line := await process.stdout.readline()):
+                assert line, "the log ended by itself"
+        process.send_signal(signal.SIGINT)
+        _, err = await asyncio.wait_for(process.communicate(), 10)
+        assert (process.returncode, err) == (130, b"")
+
+
+async def test_logs_of_a_process_that_never_was_say_so(stage: Stage) -> None:
+    pipeline = await stage.pipeline(automatic=False)
+    await deployed(stage, pipeline.staging)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "service.cli", "logs", "-a", pipeline.staging, "-d", "web.9"),
+        env={"PATH": os.environ["PATH"], "TOWPATH_DATA": str(stage.data)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert (process.returncode, out) == (0, b"")
+    assert b"web.9" in err
+
+
+async def test_up_starts_again_after_a_kill_and_after_ctrl_c_with_the_same_token(stage: Stage) -> None:
+    token, former = stage.token, stage.pid("web")
+    await stage.stop(signal.SIGKILL)
+    await stage.start()
+    await until(lambda: stage.pid("web") != former, what="a web process of the new up")
+    assert not Path(f"/proc/{former}").exists()
+    assert stage.token == token
+    await asyncio.wait_for(stage.stop(signal.SIGINT), 10)
+    assert not (stage.data / "ready.json").exists()
+    assert [each for each in stage.remains() if each.startswith("process")] == []
+    await stage.start()
+    assert stage.token == token
