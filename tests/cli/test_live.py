@@ -97,5 +97,7 @@ async def test_up_starts_again_after_a_kill_and_after_ctrl_c_with_the_same_token
     await asyncio.wait_for(stage.stop(signal.SIGINT), 10)
     assert not (stage.data / "ready.json").exists()
     assert [each for each in stage.remains() if each.startswith("process")] == []
+    # The reader of logs that went away above is nothing to complain of.
+    assert "Traceback" not in (stage.data / "log/web.log").read_text()
     await stage.start()
     assert stage.token == token

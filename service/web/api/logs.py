@@ -7,7 +7,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -109,16 +109,15 @@ async def _send(request: web.Request, texts: AsyncGenerator[str, None]) -> web.S
     response.content_type = "text/event-stream" if as_events else "text/plain"
     response.charset = "utf-8"
     await response.prepare(request)
-    async with aclosing(texts):
-        try:
-            async for text in texts:
-                await response.write((_event(text) if as_events else text).encode())
-        except Transient as trouble:
-            # The status has been sent already: all that is left is to say it.
-            await response.write(f"{trouble.message}\n".encode())
-        except ConnectionResetError:
-            return response  # the client has gone, and with it whom to tell
-    await response.write_eof()
+    with suppress(ConnectionResetError):  # the client has gone, and with it whom to tell
+        async with aclosing(texts):
+            try:
+                async for text in texts:
+                    await response.write((_event(text) if as_events else text).encode())
+            except Transient as trouble:
+                # The status has been sent already: all that is left is to say it.
+                await response.write(f"{trouble.message}\n".encode())
+        await response.write_eof()
     return response
 
 
