@@ -25,7 +25,7 @@ async def main(names: list[str]) -> int:
         for name in names or PARTS:
             print(f"measuring {name} ...", file=sys.stderr, flush=True)
             rows += await PARTS[name](Path(place, name))
-    write(rows, OUT)
+            write(rows, OUT)
     print(table(rows))
     print(f"\nAlso in {OUT}. Rows without a peer stand alone: peers are not installed in this version.")
     return 0
