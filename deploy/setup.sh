@@ -30,7 +30,7 @@ if [ ! -x .venv/bin/python ]; then
 fi
 .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip --upgrade >/dev/null
 if [ ! -x .venv/bin/uv ]; then
-  grep -A 100 '^uv==' requirements.lock | awk 'NR==1 || /--hash/ {print; next} {exit}' > .venv/uv.lock
+  awk '/^[^ ]/ {ours = /^uv==/} ours && !/^ *#/' requirements.lock > .venv/uv.lock
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
 fi
 export VIRTUAL_ENV="$PWD/.venv" UV_PYTHON_DOWNLOADS=never
