@@ -90,8 +90,10 @@ def router(data: Data = None, port: Port = None) -> None:
 
 def runner(data: Data = None) -> None:
     """Run only the runner, which holds the apps' processes."""
+    from service.cli.up import runner_argv
+
     env = _environment(data=data)
-    _run("workers.platforms.process.runner", "--data", str(_settings(env).data), env=env)
+    _run(*runner_argv(_settings(env)), env=env)
 
 
 def migrate(data: Data = None) -> None:

@@ -189,7 +189,7 @@ def parts(settings: Settings, listener: socket.socket) -> list[Part]:
             )
         )
     started += [
-        Part(name="runner", argv=(python, "-m", "workers.platforms.process.runner", "--data", str(settings.data))),
+        Part(name="runner", argv=(python, "-m", *runner_argv(settings))),
         Part(name="worker", argv=(python, "-m", "workers", "worker")),
         Part(name="web", argv=(python, "-m", "service.web")),
         Part(
@@ -200,6 +200,12 @@ def parts(settings: Settings, listener: socket.socket) -> list[Part]:
         ),
     ]
     return started
+
+
+def runner_argv(settings: Settings) -> tuple[str, ...]:
+    """The runner's module and options."""
+    weak = ("--allow-weak-isolation",) if settings.allow_weak_isolation else ()
+    return ("workers.platforms.process.runner", "--data", str(settings.data), *weak)
 
 
 def kept_secret(path: Path) -> str:
@@ -253,7 +259,7 @@ async def _serve(
     token_file.touch(mode=0o600)
     answer, _ = await asyncio.gather(
         run_step((sys.executable, "-m", "service.store", "prepare"), full_env, token_file.read_text()),
-        _check_machine(full_env),
+        _check_machine(full_env, weak=settings.allow_weak_isolation),
     )
     token = json.loads(answer)["api_token"]
     token_file.write_text(token)
@@ -276,11 +282,16 @@ async def _serve(
         (settings.run_dir / "pids.json").unlink(missing_ok=True)
 
 
-async def _check_machine(env: Mapping[str, str]) -> None:
+async def _check_machine(env: Mapping[str, str], *, weak: bool) -> None:
     """Warn of what this machine lacks; raises `CannotStart` for what the settings get wrong."""
     for check in json.loads(await run_step((sys.executable, "-m", "workers", "doctor"), env)):
         if check["fatal"]:
             raise CannotStart(f"{check['name']}: {check['why']}")
+        if check.get("weak") and not weak:
+            raise CannotStart(
+                f"Nothing would separate apps from one another or from Towpath: {check['why'].removeprefix('none: ')}. "
+                f"To change that: {check['advice']}. To start all the same: towpath up --allow-weak-isolation"
+            )
         if not check["ok"]:
             _tell(f" !    {check['name']}: {check['why']}")
 

@@ -26,7 +26,8 @@ from workers.platforms.process.host import Timing
 from workers.platforms.process.runner import serve
 data = Path(sys.argv[1])
 timing = Timing(steady=0.3, drain=0.4, spare=float(sys.argv[2]), backoff=0.05)
-asyncio.run(serve(data, data / "run/runner.sock", timing=timing, hosts=frozenset({"localhost"})))
+weak = sys.argv[3] == "True"
+asyncio.run(serve(data, data / "run/runner.sock", timing=timing, hosts=frozenset({"localhost"}), weak=weak))
 """
 APP = """
 import http.server, os, sys
@@ -93,6 +94,7 @@ class Engine:
     data: Path
     spare: float = 180.0
     environment: dict[str, str] = field(default_factory=dict)
+    weak: bool = False
     process: asyncio.subprocess.Process | None = None
 
     @property
@@ -101,7 +103,8 @@ class Engine:
 
     async def start(self) -> None:
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", SERVE, str(self.data), str(self.spare), env=dict(os.environ) | self.environment
+            *(sys.executable, "-c", SERVE, str(self.data), str(self.spare), str(self.weak)),
+            env=dict(os.environ) | self.environment,
         )
 
         async def answers() -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workers.platforms.process import cgroups, levels, seccomp
-from workers.platforms.process.host import FULL
+from workers.platforms.process.host import FULL, NONE
 from workers.platforms.process.stopping import label
 
 _LEAST_DISK = 2 * 1024**3
@@ -21,20 +21,24 @@ class Check:
     ok: bool
     why: str
     advice: str = ""
+    weak: bool = False  # `towpath up` then starts only with --allow-weak-isolation
 
 
 def checks(data: Path) -> list[Check]:
     """All of them; takes about a second."""
     level = levels.probe()
     return [
-        Check(name="isolation", ok=level.name == FULL, why=f"{level.name}: {level.why}", advice=level.advice),
+        Check(
+            name="isolation", ok=level.name == FULL, why=f"{level.name}: {level.why}", advice=level.advice,
+            weak=level.name == NONE,
+        ),
         _limits(data),
         _seccomp(data),
         _program("git", "--version", advice="sudo apt-get install git"),
         _program("bash", "--version", advice="sudo apt-get install bash"),
         _runtime(data),
         _disk(data),
-    ]
+    ]  # fmt: skip
 
 
 def _limits(data: Path) -> Check:

@@ -2,17 +2,19 @@
 
 import os
 import shutil
+import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from service.domain.errors import Refused
 from workers.platforms.base import AppSpec, Limits, Network, SandboxRun
-from workers.platforms.process import indexes, namespaces, sandbox, seccomp
+from workers.platforms.process import bare, files, indexes, namespaces, sandbox, seccomp
 from workers.platforms.process.cgroups import Cgroups
 from workers.platforms.process.indexes import Indexes
 from workers.platforms.process.keeper import Keeper
-from workers.platforms.process.spec import ShimSpec
+from workers.platforms.process.spec import Bare, ShimSpec
 from workers.platforms.process.uids import Uids
 
 PORT = 5000  # every instance has a network of its own
@@ -23,11 +25,24 @@ FULL, USER, NONE = "full", "user", "none"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """How well apps are isolated: `full`, `user` or `none`; why; and the one thing that would improve it."""
+    """How well apps are isolated: `full`, `user` or `none`; why; and the one thing that would improve it.
+
+    At `none` nothing runs unless `weak` says that this is wanted.
+    """
 
     name: str
     why: str
     advice: str = ""
+    weak: bool = False
+
+    @property
+    def refusal(self) -> str:
+        """Why nothing of a fork runs here; empty at `full`."""
+        if self.name == FULL:
+            return ""
+        return f"code of forks runs only at isolation level full; this machine has {self.name}: {self.why}." + (
+            f" To change that: {self.advice}" if self.advice else ""
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +134,8 @@ class Host:
         seccomp.write_filter(self.paths.filter)
 
     def check(self) -> None:
-        """Refuse where no sandbox can be started: nothing of an app ever runs without one."""
-        if self.level.name == NONE:
+        """Refuse where no sandbox can be started, unless it was said that none is needed."""
+        if self.level.name == NONE and not self.level.weak:
             raise Refused(f"this machine cannot run apps: {self.level.why}. To change that: {self.level.advice}")
 
     def keeper(self, directory: Path) -> Keeper:
@@ -145,16 +160,24 @@ class Host:
 
     def start_instance(self, keeper: Keeper, spec: AppSpec, command: str, *, process: str, web: bool) -> None:
         """Start one process of a release."""
-        shim = self._app_spec(keeper, spec, command, dyno=process, port=PORT if web else None)
+        shim = self._app_spec(keeper, spec, command, dyno=process, web=web)
         shim["log_directory"] = str(self.log_directory(spec.app_id))
         keeper.start(shim)
 
     def start_command(self, keeper: Keeper, spec: AppSpec, command: str, *, dyno: str) -> None:
         """Start a one-off command of a release."""
-        keeper.start(self._app_spec(keeper, spec, command, dyno=dyno, port=None))
+        keeper.start(self._app_spec(keeper, spec, command, dyno=dyno, web=False))
+
+    def check_slug(self, slug: Path) -> None:
+        """Refuse a fork's slug below `full`. Slugs of forks are kept apart from others, so the place tells."""
+        if self.level.refusal and slug.is_relative_to(self.paths.data / "slugs/fork"):
+            raise Refused(self.level.refusal)
 
     def start_build(self, keeper: Keeper, run: SandboxRun, *, owner: str) -> None:
         """Start a build step, which sees only its binds; its /tmp is on disk, because builds write much there."""
+        if self.level.name == NONE:
+            self._start_bare_build(keeper, run)
+            return
         temporary = keeper.directory / "tmp"
         temporary.mkdir(exist_ok=True, parents=True)
         temporary.chmod(0o1777)
@@ -162,19 +185,62 @@ class Host:
         if run.network is not Network.NONE:
             env |= indexes.sandbox_env(self._indexes, proxy_port=namespaces.PROXY_PORT, builds=True)
         made = sandbox.Sandbox(
-            etc=self.paths.etc, runtimes=self.paths.data / "runtimes", slug=None, binds=run.binds,
+            etc=self.paths.etc, runtimes=self._runtimes, slug=None, binds=run.binds,
             temporary=temporary, disk_mb=run.limits.disk_mb, cwd=run.cwd, env=env | dict(run.env), uid=self.uid(owner),
         )  # fmt: skip
         keeper.start(self._spec(keeper, made, list(run.argv), network=run.network, limits=run.limits, port=None))
 
-    def _app_spec(self, keeper: Keeper, spec: AppSpec, command: str, *, dyno: str, port: int | None) -> ShimSpec:
+    def settle(self, keeper: Keeper, writable: Sequence[str]) -> None:
+        """A command has ended: what it was lent belongs to us again, and names paths as in a sandbox."""
+        if self.level.name == FULL:
+            for path in writable:
+                if Path(path).is_dir():
+                    files.give_away(Path(path), 0)
+        elif self.level.name == NONE:
+            bare.settle(keeper.directory, writable)
+
+    def _start_bare_build(self, keeper: Keeper, run: SandboxRun) -> None:
+        places = bare.build(keeper.directory, run.binds, runtimes=self._runtimes)
+        env = {"HOME": "/tmp/home", "PATH": sandbox.DEFAULT_PATH, "LANG": "C.UTF-8", "TMPDIR": "/tmp"}  # noqa: S108
+        env |= indexes.bare_env(self._indexes, builds=True) | dict(run.env)
+        told = Bare(env={name: places.outward(value) for name, value in env.items()}, cwd=places.outward(run.cwd))
+        argv = [places.outward(word) for word in run.argv]
+        keeper.start(self._bare_spec(keeper, told, argv, limits=run.limits, port=None))
+
+    def _bare_app_spec(self, keeper: Keeper, spec: AppSpec, command: str, *, dyno: str, web: bool) -> ShimSpec:
+        places = bare.release(keeper.directory, slug=spec.slug_dir, runtimes=self._runtimes)
+        port = _free_port() if web else None
+        env = {"LANG": "C.UTF-8", "PATH": places.outward(sandbox.DEFAULT_PATH)}
+        env |= indexes.bare_env(self._indexes, builds=False)
+        env |= {**spec.config, "HOME": places.outward("/app"), "DYNO": dyno}
+        if port:
+            env["PORT"] = str(port)
+        argv = sandbox.shell(places.outward(command), pids=None)
+        shim = self._bare_spec(keeper, Bare(env=env, cwd=env["HOME"]), argv, limits=spec.limits, port=port)
+        shim["label"] = dyno
+        return shim
+
+    def _bare_spec(self, keeper: Keeper, told: Bare, argv: list[str], *, limits: Limits, port: int | None) -> ShimSpec:
+        nothing = sandbox.Launch(bwrap="", arguments=[], stage=[])
+        shim = self._shim(keeper, nothing, argv, uid=None, network=Network.NONE, limits=limits, port=port)
+        shim["bare"] = told
+        return shim
+
+    @property
+    def _runtimes(self) -> Path:
+        return self.paths.data / "runtimes"
+
+    def _app_spec(self, keeper: Keeper, spec: AppSpec, command: str, *, dyno: str, web: bool) -> ShimSpec:
+        if self.level.name == NONE:
+            return self._bare_app_spec(keeper, spec, command, dyno=dyno, web=web)
+        port = PORT if web else None
         env = {"LANG": "C.UTF-8", "PATH": sandbox.DEFAULT_PATH}
         env |= indexes.sandbox_env(self._indexes, proxy_port=namespaces.PROXY_PORT, builds=False)
         env |= {**spec.config, "HOME": "/app", "DYNO": dyno}
         if port:
             env["PORT"] = str(port)
         made = sandbox.Sandbox(
-            etc=self.paths.etc, runtimes=self.paths.data / "runtimes", slug=spec.slug_dir, binds=(),
+            etc=self.paths.etc, runtimes=self._runtimes, slug=spec.slug_dir, binds=(),
             temporary=None, disk_mb=spec.limits.disk_mb, cwd="/app", env=env, uid=self.uid(f"app:{spec.app_id}"),
         )  # fmt: skip
         argv = sandbox.shell(command, pids=spec.limits.pids)
@@ -187,13 +253,19 @@ class Host:
         port: int | None,
     ) -> ShimSpec:  # fmt: skip
         launch = sandbox.launch(made)
+        return self._shim(keeper, launch, argv, uid=made.uid, network=network, limits=limits, port=port)
+
+    def _shim(
+        self, keeper: Keeper, launch: sandbox.Launch, argv: list[str], *, uid: int | None, network: Network,
+        limits: Limits, port: int | None,
+    ) -> ShimSpec:  # fmt: skip
         return ShimSpec(
             bwrap=launch.bwrap,
             arguments=launch.arguments,
             command=argv,
             stage=launch.stage,
-            uid=made.uid,
-            keeper=None if made.uid is None else made.uid + 1,
+            uid=uid,
+            keeper=None if uid is None else uid + 1,
             network=network.value,
             names=sorted(self._indexes.hosts) if network is Network.INDEXES else [],
             port=port,
@@ -203,7 +275,15 @@ class Host:
             log_directory=None,
             label="",
             peers=sorted(self.peers),
+            bare=None,
         )
+
+
+def _free_port() -> int:
+    """A port of the machine's own network: where all share it, each instance needs another one."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _rlimits(limits: Limits) -> dict[str, int]:

@@ -50,6 +50,12 @@ def find(environ: Mapping[str, str], *, home: Path) -> Indexes:
     )
 
 
+def bare_env(indexes: Indexes, *, builds: bool) -> dict[str, str]:
+    """What a process with the machine's own network is told: the CA bundle and for builds the indexes."""
+    env = dict.fromkeys(_CA_VARIABLES, str(indexes.ca_bundle)) if indexes.ca_bundle else {}
+    return env | (dict(indexes.env) if builds else {})
+
+
 def sandbox_env(indexes: Indexes, *, proxy_port: int, builds: bool) -> dict[str, str]:
     """What a sandbox with egress is told: the proxy, the CA bundle and for builds the indexes."""
     proxy = f"http://127.0.0.1:{proxy_port}"

@@ -140,8 +140,10 @@ class Keeper:
         known = self._processes()
         if "init" not in known:
             return False
-        own = {known["sandbox"].pid, known["init"].pid}
-        targets = [pid for pid in known["sandbox"].descendants() if pid not in own]
+        sandbox, init = known["sandbox"], known["init"]
+        # At level `none` both are the app's own first process.
+        own = set() if init == sandbox else {sandbox.pid, init.pid}
+        targets = [pid for pid in [sandbox.pid, *sandbox.descendants()] if pid not in own]
         for process in filter(None, map(Process.of, targets)):
             process.send(number)
         return bool(targets)
@@ -160,7 +162,7 @@ class Keeper:
     def kill_all(self) -> None:
         """`kill`, and the shim and its egress with it."""
         known = self._processes()
-        leftovers = known["sandbox"].descendants() if "sandbox" in known else []
+        leftovers = [pid for name in ("shim", "sandbox") if name in known for pid in known[name].descendants()]
         strays = [process for pid in leftovers if (process := Process.of(pid))]
         for name in ("shim", "egress"):
             if name in known:

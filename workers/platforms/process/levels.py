@@ -72,4 +72,4 @@ def _try(level: str) -> str | None:
             return None
         output = data / "run/x/probe/out"
         text = output.read_text(errors="replace") if output.exists() else ""
-        return (text or keeper.trouble).strip()[-300:] or f"exit code {code}"
+        return (text or keeper.trouble).strip().rpartition("\n")[2][-300:] or f"exit code {code}"

@@ -11,7 +11,8 @@ import os
 import signal
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
@@ -77,6 +78,8 @@ class Runner:
         try:
             if isinstance(request, wire.Prepare | wire.Run | wire.Build):
                 self._host.check()
+            if isinstance(request, wire.Prepare | wire.Run):
+                self._host.check_slug(request.spec.slug_dir)
             reply = await self._do(request, reader, send)
         except (Fenced, Unhealthy, Refused, Transient) as error:
             reply = wire.Failed(kind=_KINDS[type(error)], text=str(error))
@@ -183,13 +186,14 @@ def _listen(path: Path) -> socket.socket:
 
 async def serve(
     data: Path, path: Path, *, timing: Timing | None = None, peers: frozenset[int] = frozenset(),
-    ready: asyncio.Event | None = None, hosts: frozenset[str] = frozenset(),
+    ready: asyncio.Event | None = None, hosts: frozenset[str] = frozenset(), weak: bool = False,
 ) -> None:  # fmt: skip
     """Serve until cancelled.
 
     `peers` are uids that may give commands besides root and our own; `hosts` are reached by builds besides the indexes.
+    With `weak`, apps run even where no sandbox can be had.
     """
-    level = await asyncio.to_thread(levels.probe)
+    level = replace(await asyncio.to_thread(levels.probe), weak=weak)
     found = indexes.find(os.environ, home=Path.home())
     found = indexes.Indexes(hosts=found.hosts | hosts, env=found.env, ca_bundle=found.ca_bundle)
     allowed = cgroups.find_again(label(data), Paths(data=data).groups) if level.name == FULL else None
@@ -208,8 +212,8 @@ async def serve(
         await runner.close()
 
 
-async def _until_told(data: Path, path: Path, peers: frozenset[int], hosts: frozenset[str]) -> None:
-    task = asyncio.create_task(serve(data, path, peers=peers, hosts=hosts))
+async def _until_told(serving: Coroutine[None, None, None]) -> None:
+    task = asyncio.create_task(serving)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)
@@ -224,12 +228,14 @@ def main() -> None:
     parser.add_argument("--socket", type=Path, help="default: DATA/run/runner.sock")
     parser.add_argument("--peer", type=int, action="append", default=[], help="a uid that may give commands")
     parser.add_argument("--allow-host", action="append", default=[], help="a host that builds may reach")
+    parser.add_argument("--allow-weak-isolation", action="store_true", help="run apps where there are no sandboxes")
     parser.add_argument("--log", default="console", choices=["console", "json"], help="how to log")
     given = parser.parse_args()
     configure(given.log)
     data: Path = given.data.absolute()
     path = given.socket or data / "run/runner.sock"
-    asyncio.run(_until_told(data, path, frozenset(given.peer), frozenset(given.allow_host)))
+    peers, hosts = frozenset(given.peer), frozenset(given.allow_host)
+    asyncio.run(_until_told(serve(data, path, peers=peers, hosts=hosts, weak=given.allow_weak_isolation)))
 
 
 if __name__ == "__main__":

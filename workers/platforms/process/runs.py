@@ -17,7 +17,7 @@ import structlog
 from service.domain.errors import Transient
 from workers.platforms.base import SandboxRun
 from workers.platforms.process import files
-from workers.platforms.process.host import FULL, Host, boottime
+from workers.platforms.process.host import Host, boottime
 from workers.platforms.process.keeper import Keeper
 
 log = structlog.get_logger()
@@ -136,10 +136,7 @@ class Runs:
         command.ended.set()
 
     def _record(self, command: Command, code: int | None) -> None:
-        if self._host.level.name == FULL:
-            for path in command.about["writable"]:
-                if Path(path).is_dir():
-                    files.give_away(Path(path), 0)
+        self._host.settle(command.keeper, command.about["writable"])
         files.write_json(command.keeper.directory / "result", {"code": code})
         if not command.about["app_id"]:
             self._host.release(command.about["owner"])

@@ -50,9 +50,9 @@ class Launch:
     stage: list[Stage]
 
 
-def shell(command: str, *, pids: int) -> list[str]:
+def shell(command: str, *, pids: int | None) -> list[str]:
     """A Procfile command as an argument list: `.profile.d` first, then the command, as Heroku runs it."""
-    return ["/bin/bash", "-c", _START, "bash", command, str(pids)]
+    return ["/bin/bash", "-c", _START, "bash", command, str(pids or "unlimited")]
 
 
 def launch(sandbox: Sandbox) -> Launch:

@@ -66,18 +66,10 @@ def main() -> None:
     os.umask(0o077)
     pids: dict[str, list[int]] = {"shim": identity(os.getpid())}
     log = _open_log(spec)
-    if spec["network"] != "none":
-        inside, outside = socket.socketpair()
-        pids["egress"] = identity(_fork_egress(spec, outside, inside))
-        outside.close()
+    if spec["bare"]:
+        namespaces.adopt_orphans()
     else:
-        inside = None
-    namespaces.enter_network(as_user=spec["uid"] is None)
-    if inside:
-        made = namespaces.listeners()
-        socket.send_fds(inside, [b"+"], [one.fileno() for one in made])
-        for one in made:
-            one.close()
+        _open_network(spec, pids)
     reader, writer = os.pipe2(os.O_CLOEXEC)
     info_reader, info_writer = os.pipe2(os.O_CLOEXEC)
     go, told = os.pipe2(os.O_CLOEXEC)
@@ -88,6 +80,8 @@ def main() -> None:
     for number in (writer, info_writer, go):
         os.close(number)
     pids["sandbox"] = identity(sandbox)
+    if spec["bare"]:
+        pids["init"] = pids["sandbox"]
     if spec["keeper"] is not None:
         namespaces.become(spec["keeper"])
     replace("pids", pids, durable=False)
@@ -96,7 +90,24 @@ def main() -> None:
     if spec["port"]:
         threading.Thread(target=_hand_over, args=(spec["port"], frozenset(spec["peers"])), daemon=True).start()
     code = _follow(sandbox, reader, info_reader, log, pids)
+    if spec["bare"]:
+        _end_strays()
     replace("exit", {"code": code, "at": time.time()})
+
+
+def _open_network(spec: ShimSpec, pids: dict[str, list[int]]) -> None:
+    """Enter a network of the sandbox's own; if it may reach out, its egress stays outside and gets its listeners."""
+    if spec["network"] == "none":
+        namespaces.enter_network(as_user=spec["uid"] is None)
+        return
+    inside, outside = socket.socketpair()
+    pids["egress"] = identity(_fork_egress(spec, outside, inside))
+    outside.close()
+    namespaces.enter_network(as_user=spec["uid"] is None)
+    made = namespaces.listeners()
+    socket.send_fds(inside, [b"+"], [one.fileno() for one in made])
+    for one in made:
+        one.close()
 
 
 def _open_log(spec: ShimSpec) -> output.AppLog | output.RunOutput:
@@ -141,6 +152,11 @@ def _execute(spec: ShimSpec, writer: int, info: int) -> None:
         os.dup2(writer, 2)
         for name, most in spec["limits"].items():
             _limit(getattr(resource, name), most)
+        if spec["bare"]:
+            os.umask(0o022)
+            os.chdir(spec["bare"]["cwd"])
+            os.setsid()
+            os.execve(spec["command"][0], spec["command"], spec["bare"]["env"])  # noqa: S606
         program, handed = _prepare_bwrap(spec, info)
         if spec["uid"] is not None:
             namespaces.stage(spec["stage"])
@@ -217,6 +233,17 @@ def _note_init(info: int, pids: dict[str, list[int]]) -> None:
     with contextlib.suppress(ValueError, KeyError, OSError):
         pids["init"] = identity(json.loads(text)["child-pid"])
         replace("pids", pids, durable=False)
+
+
+def _end_strays() -> None:
+    """Without a pid namespace, what the command left behind became our child: end it, and what that leaves in turn."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            for task in os.listdir("/proc/self/task"):  # noqa: PTH208
+                with open(f"/proc/self/task/{task}/children", "rb") as file:  # noqa: PTH123
+                    for pid in file.read().split():
+                        os.kill(int(pid), signal.SIGKILL)
+            os.waitpid(-1, 0)
 
 
 def _hand_over(port: int, peers: frozenset[int]) -> None:

@@ -5,6 +5,13 @@ from typing import TypedDict
 from workers.platforms.process.namespaces import Stage
 
 
+class Bare(TypedDict):
+    """What stands for the sandbox at level `none`."""
+
+    env: dict[str, str]
+    cwd: str
+
+
 class ShimSpec(TypedDict):
     """One sandbox. `uid` and `keeper` are None where the runner is an ordinary user."""
 
@@ -23,3 +30,4 @@ class ShimSpec(TypedDict):
     log_directory: str | None  # None: keep the output as it is, in `out`
     label: str
     peers: list[int]
+    bare: Bare | None
