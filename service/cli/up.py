@@ -349,9 +349,11 @@ def _announce(settings: Settings, supervisor: Supervisor, *, token: str, secret:
         "pids": supervisor.pids | {"up": os.getpid()},
     }
     place = settings.data / "ready.json"
-    place.touch(mode=0o600)
-    place.chmod(0o600)
-    place.write_text(json.dumps(ready, indent=2) + "\n")
+    new = place.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    new.touch(mode=0o600)
+    new.write_text(json.dumps(ready, indent=2) + "\n")
+    new.replace(place)  # whoever waits for the file must find it whole
     print(f"Towpath is ready: {settings.url}", flush=True)
 
 
