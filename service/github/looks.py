@@ -162,7 +162,11 @@ class Looks:
         statuses, runs, suites = (listing.items for listing in listings)
         value = CiSignals(
             sha=sha,
-            statuses=tuple(each.seen() for each in statuses if not each.context.casefold().startswith(OUR_PREFIX)),
+            statuses=tuple(
+                each.seen()
+                for each in sorted(statuses, key=_identity)
+                if not each.context.casefold().startswith(OUR_PREFIX)
+            ),
             runs=tuple(each.seen() for each in sorted(runs, key=_identity) if not self._is_ours(each)),
             suites=tuple(each.seen() for each in sorted(suites, key=_identity) if not self._is_ours(each)),
             first_seen=self._now(),
@@ -195,9 +199,9 @@ class Looks:
         return check.app is not None and check.app.id == self._github.app_id
 
 
-def _identity(check: CheckRunPayload | CheckSuitePayload) -> int:
+def _identity(signal: StatusPayload | CheckRunPayload | CheckSuitePayload) -> int:
     """Younger ones have higher ids: the last of a name is the newest."""
-    return check.id
+    return signal.id
 
 
 def _error(reply: Reply, what: str) -> Answer:

@@ -8,9 +8,9 @@ import pytest
 
 from service.domain.decisions import Look, Wait
 from service.domain.facts import CiSignals, Fact, FactKey, FactKind
-from service.domain.freshness import Closed, ci_gate
+from service.domain.freshness import ACTED_ON_FOR, Closed, ci_gate, lacking
 from service.domain.model import Toggles
-from tests.domain.things import NOW, OURS, REPO, A, ago, ci_fact, run, status, suite
+from tests.domain.things import NOW, OURS, REPO, A, ago, ci_fact, head_fact, run, status, suite
 
 KEY = FactKey(FactKind.CI, REPO, A)
 
@@ -58,6 +58,21 @@ def test_signals_never_read_are_read() -> None:
 def test_an_error_is_waited_out_and_never_a_verdict() -> None:
     assert then(ci_fact(error="truncated page")) == Wait(
         reason="GitHub could not be asked: truncated page", until=ago(5 - 60)
+    )
+
+
+def test_an_error_makes_nothing_believed_that_was_known_before_it() -> None:
+    refused = replace(ci_fact(run("success")), error="Resource not accessible by integration")
+    assert gate(refused) == Closed(
+        reason="waiting for: CI to be read again",
+        then=Wait(reason="GitHub could not be asked: Resource not accessible by integration", until=ago(5 - 60)),
+    )
+    assert then(replace(refused, looked_at=ago(60))) == Look(
+        fact=KEY, why="the last look failed: Resource not accessible by integration"
+    )
+    head = replace(head_fact(), error="Not Found")
+    assert lacking(head, head.key, now=NOW, age=ACTED_ON_FOR) == Wait(
+        reason="GitHub could not be asked: Not Found", until=ago(5 - 60)
     )
 
 
