@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.domain.ci_gate import OUR_PREFIX
-from service.domain.errors import Refused
+from service.domain.errors import Refused, Transient
 from service.domain.facts import CiSignals, FactKey, FactKind, Head, PullRequest
 from service.domain.model import Repository, RepositoryId, Sha
 from service.github.client import GitHub, Listing
@@ -32,6 +32,13 @@ from service.github.transport import Reply
 LookValue = PullRequest | tuple[PullRequest, ...] | Head | CiSignals
 
 _ETAGS: Final = "\n"  # a header's value holds no line break
+_CI_LISTS: Final[
+    tuple[tuple[str, type[StatusPayload | CheckRunPayload | CheckSuitePayload], str, dict[str, str]], ...]
+] = (
+    ("status", StatusPayload, "statuses", {}),
+    ("check-runs", CheckRunPayload, "check_runs", {"filter": "latest"}),
+    ("check-suites", CheckSuitePayload, "check_suites", {}),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +158,7 @@ class Looks:
 
     async def _ci(self, repository: Repository, sha: Sha, etag: str) -> Answer:
         etags = etag.split(_ETAGS) if etag.count(_ETAGS) == 2 else ["", "", ""]
-        listings = [await self._signals(repository, sha, which, etags[which]) for which in range(3)]
+        listings = [await self._signals(repository, sha, which, etags[which]) for which in range(len(_CI_LISTS))]
         if all(listing.not_modified for listing in listings):
             return Answer(etag=etag, not_modified=True)
         for which, listing in enumerate(listings):
@@ -175,25 +182,13 @@ class Looks:
         return Answer(value=value, etag=joined if all(listing.etag for listing in listings) else "")
 
     async def _signals(self, repository: Repository, sha: Sha, which: int, etag: str) -> Listing:
-        commit = f"/commits/{sha}"
-        match which:
-            case 0:
-                return await self._github.listing(
-                    repository, f"{commit}/status", shape=StatusPayload, under="statuses", etag=etag
-                )
-            case 1:
-                return await self._github.listing(
-                    repository,
-                    f"{commit}/check-runs",
-                    shape=CheckRunPayload,
-                    under="check_runs",
-                    etag=etag,
-                    params={"filter": "latest"},
-                )
-            case _:
-                return await self._github.listing(
-                    repository, f"{commit}/check-suites", shape=CheckSuitePayload, under="check_suites", etag=etag
-                )
+        name, shape, under, params = _CI_LISTS[which]
+        path = f"/commits/{sha}/{name}"
+        listing = await self._github.listing(repository, path, shape=shape, under=under, etag=etag, params=params)
+        if len({each.id for each in listing.items}) < len(listing.items):
+            # What stands on two pages has pushed something else from between them.
+            raise Transient(f"GitHub's list of {name} changed while it was read")
+        return listing
 
     def _is_ours(self, check: CheckRunPayload | CheckSuitePayload) -> bool:
         return check.app is not None and check.app.id == self._github.app_id
