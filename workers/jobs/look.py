@@ -56,7 +56,7 @@ async def _answer(context: Context, taken: TakenLook) -> None:
 
     def write(tx: Transaction) -> None:
         if answer.not_modified:
-            waiting = facts.learn_unchanged(tx.conn, taken.key, asked=taken.asked, now=tx.now)
+            waiting = facts.learn_unchanged(tx.conn, taken.key, asked=taken.asked, etag=taken.etag, now=tx.now)
         else:
             waiting = facts.learn(
                 tx.conn,
