@@ -144,8 +144,7 @@ async def audit(context: Context) -> None:
 
     def begin(tx: Transaction) -> None:
         for repository in repositories.connected(tx.conn):
-            if repository.accessible:
-                begin_audit(tx, repository.id)
+            begin_audit(tx, repository)
         deliveries.delete_older(tx.conn, tx.now - KEEP_DELIVERIES)
         subjects.forget_settled(tx.conn, before=tx.now - KEEP_DELIVERIES)
 

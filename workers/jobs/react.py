@@ -105,17 +105,17 @@ def _newer(tx: Transaction, seen: Seen) -> bool:
 
 
 def _take_installation(conn: Connection, change: InstallationChange, now: datetime) -> None:
-    repositories.remember_installation(
-        conn,
-        installation_id=change.id,
-        account=change.account,
-        suspended=change.state is not InstallationState.ACTIVE,
-        now=now,
+    active = change.state is InstallationState.ACTIVE
+    turned = repositories.remember_installation(
+        conn, installation_id=change.id, account=change.account, suspended=not active, now=now
     )
+    if turned:
+        repositories.set_reach(conn, installation_id=change.id, accessible=active, now=now)
+    if active:
+        for repository_id, _ in change.added:
+            repositories.granted(conn, repository_id, installation_id=change.id, now=now)
     for repository_id in change.removed:
         repositories.set_accessible(conn, repository_id, False, now)
-    for repository_id, _ in change.added:
-        repositories.granted(conn, repository_id, installation_id=change.id, now=now)
 
 
 def _take_access(tx: Transaction, touched: Touched) -> None:

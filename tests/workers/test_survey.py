@@ -1,0 +1,140 @@
+"""What an audit asks GitHub and what it leaves alone; and repositories that are out of reach for a while."""
+
+from datetime import timedelta
+
+import pytest
+
+from service.domain.decisions import Subject, SubjectKind
+from service.domain.facts import Fact, FactKey, FactKind
+from service.domain.model import ReviewState
+from service.github.events import parse
+from service.github.hints import Hint
+from service.store import apps, facts, repositories, subjects
+from tests.workers.conftest import Yard
+from workers.jobs import loops
+from workers.jobs.look import look
+from workers.jobs.react import _take_in
+from workers.jobs.reconcile import reconcile
+
+
+def pull_key(yard: Yard, number: int) -> FactKey:
+    return FactKey(FactKind.PULL_REQUEST, yard.repository.id, str(number))
+
+
+def open_key(yard: Yard) -> FactKey:
+    return FactKey(FactKind.OPEN_PULL_REQUESTS, yard.repository.id, "")
+
+
+async def known(yard: Yard, key: FactKey) -> Fact | None:
+    return await yard.see(lambda conn: facts.load(conn, key))
+
+
+async def audited(yard: Yard) -> None:
+    """An audit with all that it rings for."""
+    await loops.audit(yard.context)
+    for job in (look, reconcile):
+        rung = yard.bell.heard(job.__name__)
+        yard.bell.rung.clear()
+        for args in rung:
+            await job(yard.context, *args)
+
+
+async def told(yard: Yard, event: str, payload: dict) -> None:
+    hint = parse(event=event, payload=payload)
+    assert isinstance(hint, Hint)
+    await yard.do(lambda tx: _take_in(tx, hint))
+
+
+async def reachable(yard: Yard) -> bool:
+    found = await yard.see(lambda conn: repositories.get(conn, yard.repository.id))
+    assert found is not None
+    return found.accessible
+
+
+def installation(yard: Yard, action: str, **more: object) -> dict:
+    number = yard.repository.installation_id
+    return {"action": action, "installation": {"id": number, "account": {"login": "acme"}}, **more}
+
+
+async def test_a_pull_request_that_is_not_listed_is_read_before_its_app_goes(yard: Yard) -> None:
+    await yard.review("pr:1")
+    await audited(yard)
+    fact = await known(yard, pull_key(yard, 1))
+    assert fact is not None
+    assert fact.stale
+
+
+@pytest.mark.parametrize("state", [ReviewState.SKIPPED, ReviewState.DESTROYED])
+async def test_a_pull_request_that_is_over_is_not_read_for_ever(yard: Yard, state: ReviewState) -> None:
+    await yard.review("pr:1", state=state, with_app=False)
+    await audited(yard)
+    assert await known(yard, pull_key(yard, 1)) is None
+    subject = Subject(SubjectKind.REVIEW_APP, f"{yard.pipeline.id}/pr:1")
+    assert await yard.see(lambda conn: subjects.verdicts(conn, [subject])) == []
+
+
+async def test_a_list_that_github_refused_proves_nothing(yard: Yard) -> None:
+    await yard.edge.sim.push("acme/shop", "topic", {"a": "b"})
+    await yard.edge.sim.open_pull("acme/shop", "topic")
+    await audited(yard)
+    fact = await known(yard, pull_key(yard, 1))
+    assert fact is not None
+    yard.edge.sim.suspend(yard.repository.installation_id)
+    yard.clock.ahead += timedelta(hours=1)
+    await audited(yard)
+    listed = await known(yard, open_key(yard))
+    assert listed is not None
+    assert "suspended" in listed.error
+    assert await known(yard, pull_key(yard, 1)) == fact
+
+
+async def test_a_repository_whose_return_no_event_told_is_found_by_the_audit(yard: Yard) -> None:
+    app = await yard.app()
+    await yard.do(
+        lambda tx: apps.update(
+            tx.conn,
+            app=app,
+            now=tx.now,
+            auto_deploy=True,
+            auto_deploy_branch="master",
+            repository_id=yard.repository.id,
+        )
+    )
+    gone = [{"id": yard.repository.id, "full_name": "acme/shop"}]
+    await told(yard, "installation_repositories", installation(yard, "removed", repositories_removed=gone))
+    assert not await reachable(yard)
+    await audited(yard)
+    assert await reachable(yard)
+    subject = Subject(SubjectKind.AUTO_DEPLOY, app.id)
+    assert await yard.see(lambda conn: subjects.verdicts(conn, [subject])) != []
+
+
+async def test_a_repository_that_stays_out_of_reach_is_asked_for_once_an_audit(yard: Yard) -> None:
+    await yard.review("pr:1")
+    yard.edge.sim.suspend(yard.repository.installation_id)
+    await told(yard, "installation", installation(yard, "suspend"))
+    yard.edge.lines.clear()
+    await audited(yard)
+    await audited(yard)
+    assert not await reachable(yard)
+    assert len([line for line in yard.edge.lines if "access_tokens" in line]) == 2
+
+
+async def test_a_suspended_installation_is_left_alone_until_it_is_not(yard: Yard) -> None:
+    named = [{"id": yard.repository.id, "full_name": "acme/shop"}]
+    await told(yard, "installation", installation(yard, "suspend", repositories=named))
+    assert not await reachable(yard)
+    await told(yard, "installation", installation(yard, "unsuspend"))
+    assert await reachable(yard)
+
+
+async def test_a_repository_that_was_taken_away_does_not_come_back_with_another(yard: Yard) -> None:
+    gone, other = [{"id": number, "full_name": "acme/shop"} for number in (yard.repository.id, 99)]
+    await told(yard, "installation_repositories", installation(yard, "removed", repositories_removed=[gone]))
+    await told(yard, "installation_repositories", installation(yard, "added", repositories_added=[other]))
+    assert not await reachable(yard)
+
+
+async def test_an_installation_that_is_deleted_takes_all_its_repositories_out_of_reach(yard: Yard) -> None:
+    await told(yard, "installation", installation(yard, "deleted"))
+    assert not await reachable(yard)
