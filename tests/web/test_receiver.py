@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import re
+import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -18,7 +19,6 @@ import aiohttp
 import pytest
 import structlog
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from service.github.events import parse
 from service.github.hints import Hint, Ignored
@@ -86,16 +86,23 @@ async def door(sqlite_database: Database) -> AsyncIterator[Door]:
     )
     app = web.Application(client_max_size=CLIENT_MAX_SIZE)
     receiver.add_to(app)
-    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+    # As the web process serves it; aiohttp's own test server cancels handlers whose client has left.
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", port=0)
+    await site.start()
+    port = runner.addresses[0][1]
+    async with aiohttp.ClientSession() as session:
         made = Door(
-            url=str(server.make_url(PATH)),
-            port=server.port,
+            url=f"http://127.0.0.1:{port}{PATH}",
+            port=port,
             session=session,
             database=sqlite_database,
             inbox=inbox,
             secrets=[SECRET],
         )
         yield made
+    await runner.cleanup()
     await inbox.close()
 
 
@@ -253,6 +260,50 @@ async def test_a_body_of_unknown_length_is_refused_when_it_has_become_too_long(d
 async def test_a_body_that_never_comes_to_its_end_is_given_up(door):
     assert (await door.post(data=_never(b"{")))[0] == 408
     assert (await door.post())[0] == 202
+
+
+async def test_a_caller_that_leaves_in_the_middle_of_a_body_leaves_nothing_behind(door, monkeypatch, caplog):
+    monkeypatch.setattr("service.web.receiver.MAX_BUFFERED", 2_000_000)
+    head = b"POST /github/webhooks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-GitHub-Event: push\r\n"
+    head += b"X-GitHub-Delivery: 12345678\r\nX-Hub-Signature-256: %s\r\n" % signature(BODY).encode()
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(3):
+            _, writer = await asyncio.open_connection("127.0.0.1", door.port)
+            writer.write(head + b"Content-Length: 1500000\r\n\r\n" + b"x" * 1_400_000)
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+        await until(lambda: len(logs) == 3)
+    assert {entry["reason"] for entry in logs} == {"the body broke off"}
+    assert caplog.records == []
+    body = b'{"x": "' + b"a" * 1_500_000 + b'"}'
+    assert (await door.post(body, data=io.BytesIO(body)))[0] == 202
+    assert len(await door.stored()) == 1
+
+
+async def test_bodies_that_wait_for_the_database_count_against_the_room_for_all(door, monkeypatch):
+    monkeypatch.setattr("service.web.receiver.MAX_BUFFERED", 1_500_000)
+    body = b'{"x": "' + b"a" * 1_000_000 + b'"}'
+    holder = sqlite3.connect(door.database.url.removeprefix("sqlite:///"), isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    both = [asyncio.create_task(door.post(body)) for _ in range(2)]
+    (refused,), (waiting,) = await asyncio.wait(both, timeout=4, return_when=asyncio.FIRST_COMPLETED)
+    assert refused.result()[:2] == (503, {"message": "too many large bodies at once"})
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert (await waiting)[0] == 202
+    assert (await door.post(body))[0] == 202
+
+
+async def test_what_cannot_be_stored_is_never_said_to_be(door):
+    holder = sqlite3.connect(door.database.url.removeprefix("sqlite:///"), isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    status, _, headers = await door.post(headers={"X-GitHub-Delivery": "held-back"})
+    assert (status, headers["Retry-After"]) == (503, "5")
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert door.rung == []
+    assert (await door.post(headers={"X-GitHub-Delivery": "held-back"}))[1]["state"] == "new"
 
 
 async def _never(start: bytes):
