@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from service.settings import Settings
+from service.store.__main__ import prepare
+from service.store.secrets import Vault, new_key_line
 from tests.cli.conftest import Cli, Run
 
 
@@ -90,6 +93,24 @@ async def test_a_github_app_that_cannot_be_is_refused_before_anything_is_started
     done = await offline("up", "--data", str(short_tmp / "d"), "--port", free_port(), code=1, **env)
     assert "TOWPATH_GITHUB_" in said(done)
     assert not (short_tmp / "d/log/worker.log").exists()
+
+
+@pytest.mark.parametrize("command", ["web", "worker"])
+async def test_a_server_does_not_start_on_keys_that_are_not_the_databases(
+    offline: Cli, short_tmp: Path, command: str
+) -> None:
+    await prepare(Settings(data=short_tmp), token="")
+    (short_tmp / "secret.keys").write_text(new_key_line())
+    done = await offline(command, "--data", str(short_tmp), code=1, TOWPATH_GITHUB_WEBHOOK_SECRET="s")
+    assert "data needs key" in done.err
+    assert "secret.keys holds" in done.err
+
+
+@pytest.mark.parametrize("command", ["web", "worker"])
+async def test_a_server_does_not_start_before_the_tables_are_there(offline: Cli, short_tmp: Path, command: str) -> None:
+    Vault.open(short_tmp / "secret.keys", create=True)
+    done = await offline(command, "--data", str(short_tmp), code=1, TOWPATH_GITHUB_WEBHOOK_SECRET="s")
+    assert "run towpath migrate" in done.err
 
 
 async def test_the_version_is_told(offline: Cli) -> None:
