@@ -82,7 +82,7 @@ def _once_read(
         return Wait(reason=verdict.text)
     poll_at = looked_at + _poll_interval(since_seen)
     if now >= poll_at:
-        return Look(fact=key, why="an event may have been lost")
+        return Look(fact=key, why="an event may have been lost", poll=True)
     until = verdict.until if isinstance(verdict, Pending) else None
     return Wait(reason=verdict.text, until=min(until, poll_at) if until else poll_at)
 

@@ -48,10 +48,11 @@ class Limited(Transient):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
-    """What is left of the hourly limit, as the last answer's headers told."""
+    """What is left of the hourly limit, as the last answer's headers told; it is whole again in `resets_in` seconds."""
 
     limit: int
     remaining: int
+    resets_in: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +164,7 @@ class Transport:
         self._check_limits(status, headers, body)
         if status >= 500 or status == 408:
             raise Transient(f"GitHub answered {status}", retry_after=_wait(headers))
-        etag, quota = headers.get("etag", ""), _quota(headers)
+        etag, quota = headers.get("etag", ""), self._quota(headers)
         if status == 304:
             return Reply(status=status, etag=etag, quota=quota)
         if not 200 <= status < 300:
@@ -192,6 +193,16 @@ class Transport:
             wait = SECONDARY_LIMIT_SECONDS
         if wait is not None:
             raise Limited(f"GitHub's rate limit: again in {wait:.0f} s", wait=wait)
+
+    def _quota(self, headers: CIMultiDictProxy[str]) -> Quota | None:
+        try:
+            limit = sansio.RateLimit.from_http(headers)
+        except (ValueError, OverflowError, OSError):
+            return None
+        if limit is None:
+            return None
+        resets_in = limit.reset_datetime.timestamp() - self._wall_clock()
+        return Quota(limit=limit.limit, remaining=limit.remaining, resets_in=min(max(0.0, resets_in), LONGEST_WAIT))
 
 
 def _detail(error: Any) -> str:
@@ -240,11 +251,3 @@ def _seconds(text: str | None) -> float | None:
     except ValueError:
         return None
     return None if text is None or not math.isfinite(seconds) else max(0.0, seconds)
-
-
-def _quota(headers: CIMultiDictProxy[str]) -> Quota | None:
-    try:
-        limit = sansio.RateLimit.from_http(headers)
-    except (ValueError, OverflowError, OSError):
-        return None
-    return None if limit is None else Quota(limit=limit.limit, remaining=limit.remaining)

@@ -86,7 +86,9 @@ def test_lost_events_delay_by_the_poll_interval(seen: float, minutes: float) -> 
     assert then(ci_fact(run("queued"), seen=seen, age=early)) == Wait(
         reason="waiting for: build (GitHub Actions)", until=ago(early) + timedelta(minutes=minutes)
     )
-    assert then(ci_fact(run("queued"), seen=seen, age=late)) == Look(fact=KEY, why="an event may have been lost")
+    assert then(ci_fact(run("queued"), seen=seen, age=late)) == Look(
+        fact=KEY, why="an event may have been lost", poll=True
+    )
 
 
 def test_the_end_of_the_settle_time_comes_before_the_next_poll() -> None:
@@ -95,7 +97,9 @@ def test_the_end_of_the_settle_time_comes_before_the_next_poll() -> None:
 
 
 def test_a_failure_is_polled_for_a_rerun() -> None:
-    assert then(ci_fact(run("failure"), age=600, seen=3000)) == Look(fact=KEY, why="an event may have been lost")
+    assert then(ci_fact(run("failure"), age=600, seen=3000)) == Look(
+        fact=KEY, why="an event may have been lost", poll=True
+    )
 
 
 def test_after_the_timeout_nothing_is_polled() -> None:

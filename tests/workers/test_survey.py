@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 
 from service.domain.decisions import Subject, SubjectKind
-from service.domain.facts import Fact, FactKey, FactKind
-from service.domain.model import ReviewState
+from service.domain.facts import CiSignals, CommitStatus, Fact, FactKey, FactKind, Head
+from service.domain.model import ReviewState, Sha
+from service.enact import Transaction
 from service.github.events import parse
 from service.github.hints import Hint
 from service.store import apps, facts, repositories, subjects
@@ -118,6 +119,50 @@ async def test_a_repository_that_stays_out_of_reach_is_asked_for_once_an_audit(y
     await audited(yard)
     assert not await reachable(yard)
     assert len([line for line in yard.edge.lines if "access_tokens" in line]) == 2
+
+
+async def low_on_quota(yard: Yard) -> None:
+    yard.edge.sim.rate_limit = 12
+    while not yard.edge.github.is_low(yard.repository.installation_id):
+        await yard.edge.github.get(yard.repository, "")
+    yard.edge.lines.clear()
+
+
+async def test_with_little_left_of_the_hourly_limit_no_audit_asks(yard: Yard) -> None:
+    await low_on_quota(yard)
+    await audited(yard)
+    assert yard.edge.lines == []
+    yard.edge.clock.seconds += 3601
+    await audited(yard)
+    assert yard.edge.lines != []
+
+
+async def test_with_little_left_of_the_hourly_limit_ci_is_read_only_when_an_event_told(yard: Yard) -> None:
+    app, sha = await yard.app(), Sha("a" * 40)
+    subject = Subject(SubjectKind.AUTO_DEPLOY, app.id)
+    head = FactKey(FactKind.HEAD, yard.repository.id, "master")
+    ci = FactKey(FactKind.CI, yard.repository.id, sha)
+    pending = CommitStatus(context="build", state="pending")
+    signals = CiSignals(sha=sha, statuses=(pending,), runs=(), suites=(), first_seen=yard.clock())
+    change = {"auto_deploy": True, "auto_deploy_branch": "master", "wait_for_ci": True}
+
+    def follow(tx: Transaction) -> None:
+        apps.update(tx.conn, app=app, now=tx.now, repository_id=yard.repository.id, **change)
+        for key, value, age in ((head, Head(branch="master", sha=sha), 0), (ci, signals, 20)):
+            asked, at = facts.next_asked(tx.conn), tx.now - timedelta(minutes=age)
+            facts.learn(tx.conn, key, asked=asked, value=value, error="", etag="", now=at)
+
+    async def outcome() -> str:
+        await yard.do(lambda tx: tx.ring([subject], cause="time"))
+        await reconcile(yard.context, *subject)
+        (found,) = await yard.see(lambda conn: subjects.verdicts(conn, [subject]))
+        return f"{found.outcome}: {found.reason}"
+
+    await yard.do(follow)
+    await low_on_quota(yard)
+    assert await outcome() == "waiting: GitHub's hourly limit is nearly used up: not polled"
+    await yard.do(lambda tx: facts.mark_stale(tx.conn, [ci], now=tx.now))
+    assert await outcome() == "looking: newer is out"
 
 
 async def test_a_suspended_installation_is_left_alone_until_it_is_not(yard: Yard) -> None:

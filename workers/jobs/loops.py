@@ -144,7 +144,8 @@ async def audit(context: Context) -> None:
 
     def begin(tx: Transaction) -> None:
         for repository in repositories.connected(tx.conn):
-            begin_audit(tx, repository)
+            if not context.github.is_low(repository.installation_id):
+                begin_audit(tx, repository)
         deliveries.delete_older(tx.conn, tx.now - KEEP_DELIVERIES)
         subjects.forget_settled(tx.conn, before=tx.now - KEEP_DELIVERIES)
 
