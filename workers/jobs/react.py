@@ -26,6 +26,7 @@ from service.github.events import (
     Touched,
     parse,
 )
+from service.github.payloads import clean
 from service.queue import REPORT
 from service.store import deliveries, facts, pipelines, reports, repositories, reviews
 from workers.context import Context
@@ -43,7 +44,7 @@ async def react(context: Context, guid: str) -> None:
     except Transient:
         raise  # tried again for as long as it takes
     except Exception as error:
-        text = f"{type(error).__name__}: {error}"
+        text = clean(f"{type(error).__name__}: {error}", limit=500)
         await context.db.write(
             lambda conn: deliveries.broken(conn, guid=guid, error=text, most=MAX_ATTEMPTS, now=context.db.now())
         )
@@ -58,8 +59,7 @@ async def _process(context: Context, guid: str) -> None:
     presses = await press.permitted(context, hint) if isinstance(hint, Hint) else []
 
     def write(tx: Transaction) -> str:
-        current = deliveries.get(tx.conn, guid)
-        if current is None or current.state != "received":
+        if not deliveries.is_open(tx.conn, guid):
             return "already processed"
         match hint:
             case Ignored(reason=reason):
