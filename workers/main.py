@@ -190,7 +190,8 @@ async def serve(settings: Settings) -> None:
         for name, seconds, once in (
             ("due", settings.due_seconds, loops.due),
             ("observe", settings.observe_seconds, loops.observe),
-            ("audit", settings.audit_seconds, loops.audit),
+            ("audit", settings.audit_seconds / loops.AUDIT_ROUNDS, loops.audit),
+            ("keep house", settings.audit_seconds, loops.keep_house),
             ("overdue", OVERDUE_SECONDS, overdue),
         ):
             tasks.append(asyncio.ensure_future(loops.every(context, name, seconds, once)))

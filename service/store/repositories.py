@@ -61,14 +61,20 @@ def listing(conn: Connection) -> list[Repository]:
     return [as_repository(row) for row in found.mappings()]
 
 
-def connected(conn: Connection) -> list[Repository]:
-    """The repositories that a pipeline or an app has as its source, by name."""
+def due_for_audit(conn: Connection, *, before: datetime) -> list[Repository]:
+    """The repositories that a pipeline or an app has as its source and that were not audited since `before`."""
     used = or_(
         repositories.c.id.in_(select(pipelines.c.repository_id)),
         repositories.c.id.in_(select(apps.c.repository_id).where(apps.c.state != AppState.GONE)),
     )
-    found = conn.execute(select(repositories).where(used).order_by(repositories.c.full_name, repositories.c.id))
+    late = or_(repositories.c.audited_at.is_(None), repositories.c.audited_at < before)
+    found = conn.execute(select(repositories).where(used, late).order_by(repositories.c.id))
     return [as_repository(row) for row in found.mappings()]
+
+
+def audited(conn: Connection, repository_id: int, at: datetime) -> None:
+    """An audit of it began then."""
+    conn.execute(repositories.update().where(repositories.c.id == repository_id).values(audited_at=at))
 
 
 def set_accessible(conn: Connection, repository_id: int, accessible: bool, now: datetime) -> None:

@@ -31,7 +31,8 @@ async def known(yard: Yard, key: FactKey) -> Fact | None:
 
 
 async def audited(yard: Yard) -> None:
-    """An audit with all that it rings for."""
+    """An audit, some time after the last one, with all that it rings for."""
+    yard.clock.ahead += timedelta(seconds=yard.context.settings.audit_seconds)
     await loops.audit(yard.context)
     for job in (look, reconcile):
         rung = yard.bell.heard(job.__name__)
@@ -72,6 +73,23 @@ async def test_a_pull_request_that_is_over_is_not_read_for_ever(yard: Yard, stat
     assert await known(yard, pull_key(yard, 1)) is None
     subject = Subject(SubjectKind.REVIEW_APP, f"{yard.pipeline.id}/pr:1")
     assert await yard.see(lambda conn: subjects.verdicts(conn, [subject])) == []
+
+
+async def test_repositories_are_audited_one_by_one_each_in_its_time(yard: Yard) -> None:
+    def due() -> list[str]:
+        rung = [key for kind, _, key in yard.bell.heard("look") if kind == FactKind.OPEN_PULL_REQUESTS]
+        yard.bell.rung.clear()
+        return rung
+
+    period = yard.context.settings.audit_seconds
+    await loops.audit(yard.context)
+    assert len(due()) == 1
+    yard.clock.ahead += timedelta(seconds=0.7 * period)
+    await loops.audit(yard.context)
+    assert due() == []
+    yard.clock.ahead += timedelta(seconds=0.31 * period)
+    await loops.audit(yard.context)
+    assert len(due()) == 1
 
 
 async def test_a_list_that_github_refused_proves_nothing(yard: Yard) -> None:
