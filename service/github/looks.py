@@ -99,10 +99,10 @@ class Looks:
             raise Refused(f"{full_name[:80]!r} is not a repository's name: write OWNER/NAME") from None
         unknown = Repository(id=RepositoryId(0), full_name=name, default_branch="")
         installation_id = await self._github.installation_id(unknown)
-        return await self._again(replace(unknown, installation_id=installation_id))
+        return await self.again(replace(unknown, installation_id=installation_id))
 
-    async def _again(self, repository: Repository) -> Repository | None:
-        """The repository as it is now; None when GitHub does not show it."""
+    async def again(self, repository: Repository) -> Repository | None:
+        """The repository as it is now, by its number; None when GitHub does not show it."""
         reply = await self._github.get(repository, "")
         return reply.read(RepositoryPayload).seen(repository.installation_id) if reply.ok else None
 
@@ -151,7 +151,7 @@ class Looks:
                 return Answer(error=f"GitHub answered for {ref.ref[:255]} instead of branch {branch}")
             return Answer(value=Head(branch=branch, sha=Sha(ref.object.sha)), etag=reply.etag)
         if reply.status in {404, 409}:  # 409: a repository without commits
-            there = await self._again(repository)
+            there = await self.again(repository)
             if there is not None and there.id == repository.id:
                 return Answer(value=Head(branch=branch, sha=None))
         return _error(reply, f"branch {branch}")

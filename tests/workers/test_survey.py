@@ -1,20 +1,23 @@
 """What an audit asks GitHub and what it leaves alone; and repositories that are out of reach for a while."""
 
+import json
 from datetime import timedelta
 
 import pytest
 
 from service.domain.decisions import Subject, SubjectKind
+from service.domain.errors import Transient
 from service.domain.facts import CiSignals, CommitStatus, Fact, FactKey, FactKind, Head
 from service.domain.model import ReviewState, Sha
 from service.enact import Transaction
 from service.github.events import parse
 from service.github.hints import Hint
-from service.store import apps, facts, repositories, subjects
+from service.store import apps, deliveries, facts, repositories, subjects
+from service.store.deliveries import Inbox
 from tests.workers.conftest import Yard
 from workers.jobs import loops
 from workers.jobs.look import look
-from workers.jobs.react import _take_in
+from workers.jobs.react import _take_in, react
 from workers.jobs.reconcile import reconcile
 
 
@@ -201,3 +204,57 @@ async def test_a_repository_that_was_taken_away_does_not_come_back_with_another(
 async def test_an_installation_that_is_deleted_takes_all_its_repositories_out_of_reach(yard: Yard) -> None:
     await told(yard, "installation", installation(yard, "deleted"))
     assert not await reachable(yard)
+
+
+async def heard(yard: Yard, guid: str, payload: dict) -> None:
+    """A push whose payload says this of the repository, from its arrival to its verdict."""
+    body = json.dumps({"ref": "refs/heads/master", "repository": payload}).encode()
+    inbox = await Inbox.open(yard.db.url)
+    await inbox.put(
+        guid=guid,
+        event="push",
+        action="",
+        repository_id=yard.repository.id,
+        installation_id=None,
+        body=body,
+        body_sha256="",
+        received_at=yard.clock(),
+    )
+    await inbox.close()
+    await react(yard.context, guid)
+
+
+async def name_of(yard: Yard) -> str:
+    found = await yard.see(lambda conn: repositories.get(conn, yard.repository.id))
+    assert found is not None
+    return found.full_name
+
+
+async def test_an_event_from_before_a_renaming_does_not_bring_the_old_name_back(yard: Yard) -> None:
+    old = {"id": yard.repository.id, "full_name": "acme/shop", "default_branch": "master"}
+    await heard(yard, "before-it", old)
+    yard.edge.lines.clear()
+    yard.edge.sim.rename_repo("acme/shop", "store")
+    await heard(yard, "renamed-1", old | {"full_name": "acme/store"})
+    assert await name_of(yard) == "acme/store"
+    await heard(yard, "came-late", old)
+    assert await name_of(yard) == "acme/store"
+
+
+async def test_what_an_event_says_of_a_repository_waits_for_github_to_confirm_it(yard: Yard) -> None:
+    new = {"id": yard.repository.id, "full_name": "acme/store", "default_branch": "master"}
+    yard.edge.sim.rename_repo("acme/shop", "store")
+    yard.edge.sim.chaos.outage = True
+    with pytest.raises(Transient):
+        await heard(yard, "renamed-1", new)
+    assert await name_of(yard) == "acme/shop"
+    yard.edge.sim.chaos.calm()
+    await react(yard.context, "renamed-1")
+    assert await name_of(yard) == "acme/store"
+
+
+async def test_an_event_of_a_repository_that_cannot_be_read_teaches_nothing_of_it(yard: Yard) -> None:
+    yard.edge.sim.suspend(yard.repository.installation_id)
+    await heard(yard, "elsewhere", {"id": yard.repository.id, "full_name": "evil/shop", "default_branch": "x"})
+    assert await name_of(yard) == "acme/shop"
+    assert await yard.see(lambda conn: deliveries.open_guids(conn, limit=5)) == []

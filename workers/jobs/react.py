@@ -1,13 +1,14 @@
 """React to a stored delivery: take what has a real order, mark the rest stale, ring the subjects it touches."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
 from sqlalchemy import Connection
 
 from service.domain.decisions import Subject, SubjectKind
-from service.domain.errors import Transient
+from service.domain.errors import Refused, Transient
 from service.domain.facts import FactKind
 from service.domain.model import RepositoryId
 from service.enact import Transaction
@@ -56,7 +57,10 @@ async def _process(context: Context, guid: str) -> None:
     if delivery is None or delivery.state != "received":
         return
     hint = parse(event=delivery.event, payload=delivery.body, our_app_id=int(context.settings.github_app_id or 0))
-    presses = await press.permitted(context, hint) if isinstance(hint, Hint) else []
+    presses: list[press.Press] = []
+    if isinstance(hint, Hint):
+        hint = await _confirmed(context, hint)
+        presses = await press.permitted(context, hint)
 
     def write(tx: Transaction) -> str:
         if not deliveries.is_open(tx.conn, guid):
@@ -76,6 +80,27 @@ async def _process(context: Context, guid: str) -> None:
 
     verdict = await context.commit(write)
     log.info("delivery processed", delivery=guid, kind=delivery.event, verdict=verdict)
+
+
+async def _confirmed(context: Context, hint: Hint) -> Hint:
+    """Ask GitHub about a repository of which an event says something new: the event may be older than what is known.
+
+    Raises `Transient` when GitHub does not answer; the delivery waits.
+    """
+    said = hint.repository
+    if said is None:
+        return hint
+    number = said.id
+    known = await context.db.read(lambda conn: repositories.get(conn, number))
+    if known is None:
+        return hint
+    said = replace(said, installation_id=said.installation_id or known.installation_id, accessible=known.accessible)
+    if said == known:
+        return hint
+    try:
+        return replace(hint, repository=await context.looks.again(said))
+    except Refused:
+        return replace(hint, repository=None)
 
 
 def _take_in(tx: Transaction, hint: Hint) -> set[Subject]:
