@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
 
-from service.domain.model import Repository, RepositoryId
-from service.store import deliveries, pipelines, repositories
+from service.domain.model import Repository, RepositoryId, ReviewState
+from service.store import deliveries, pipelines, repositories, requests, reviews
 from service.store.deliveries import Inbox, Receipt
 from tests.github.examples import all_examples, mutations
 from tests.workers.conftest import Yard
+from workers.jobs.look import look
 from workers.jobs.react import react
+from workers.jobs.reconcile import reconcile
 
 USED = frozenset(
     {
@@ -99,3 +101,27 @@ async def test_examples_with_keys_deleted_values_nulled_and_types_swapped_come_t
     assert len(found) == len(sent) > 1000
     assert {receipt.state for receipt in found} == ENDS
     assert all(receipt.verdict for receipt in found)
+
+
+async def test_what_was_signed_once_and_is_sent_again_under_another_number_brings_nothing_back(yard: Yard) -> None:
+    sim, sent = yard.edge.sim, list[bytes]()
+    sim.sender.watchers.append(lambda _event, payload: sent.append(json.dumps(payload).encode()))
+    await sim.push("acme/shop", "topic", {"Procfile": "web: ./serve"})
+    pull = await sim.open_pull("acme/shop", "topic")
+    sim.close_pull("acme/shop", pull.number)
+    opened, closed = sent[-2:]
+    for guid, body in (("opened-1", opened), ("closed-1", closed), ("replayed", opened), ("replayed-2", opened)):
+        await verdicts(yard, [(guid, "pull_request", body)])
+        await _settled(yard)
+    found = await yard.see(lambda conn: reviews.of_pipeline(conn, yard.pipeline.id))
+    assert [(each.state, each.generation) for each in found] == [(ReviewState.DESTROYING, 1)]
+    queued = await yard.see(lambda conn: requests.of_app(conn, found[0].app_id or "", limit=9))
+    assert [each.kind for each in queued] == ["Destroy", "Deploy"]
+
+
+async def _settled(yard: Yard) -> None:
+    """Hear what was rung until nothing more is."""
+    while rung := [ring for ring in yard.bell.rung if ring.job in {"reconcile", "look"}]:
+        yard.bell.rung.clear()
+        for ring in rung:
+            await (reconcile if ring.job == "reconcile" else look)(yard.context, *ring.args)
