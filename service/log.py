@@ -10,7 +10,7 @@ import structlog
 _SECRET = re.compile(
     r"gh[opsur]_[A-Za-z0-9._-]{20,}|github_pat_\w{20,}|towpath-[A-Za-z0-9_-]{20,}"
     r"|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{10,}|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----"
-    r"|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)",
+    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)",
     re.DOTALL,
 )
 
@@ -20,8 +20,28 @@ def redacted(text: str) -> str:
     return _SECRET.sub("[redacted]", text)
 
 
+def _shown(value: Any) -> Any:
+    """A value as it may be logged: what is neither text nor number is known by its text alone."""
+    match value:
+        case str():
+            return redacted(value)
+        case None | bool() | int() | float():
+            return value
+        case dict():
+            return {redacted(str(key)): _shown(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_shown(each) for each in value]
+        case _:
+            return redacted(repr(value))
+
+
 def _redact(_logger: Any, _method: str, event: Any) -> Any:
-    return {key: redacted(value) if isinstance(value, str) else value for key, value in event.items()}
+    return _shown(dict(event))
+
+
+class _Redacted(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
 
 
 def configure(form: str) -> None:
@@ -41,4 +61,6 @@ def configure(form: str) -> None:
         cache_logger_on_first_use=True,
     )
     # Libraries log through the standard library; their warnings matter, their chatter does not.
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Redacted("%(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])

@@ -30,7 +30,6 @@ class Settings:
     github_token: str = field(default="", repr=False)
     secret_key_file: Path | None = None
     lease_seconds: float = 20.0
-    settle_seconds: float = 30.0
     due_seconds: float = 2.0
     observe_seconds: float = 30.0
     audit_seconds: float = 300.0
@@ -113,7 +112,6 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         github_webhook_secret=env.get("TOWPATH_GITHUB_WEBHOOK_SECRET", ""),
         secret_key_file=path("TOWPATH_SECRET_KEY_FILE"),
         lease_seconds=number("TOWPATH_LEASE_SECONDS", 20.0),
-        settle_seconds=number("TOWPATH_SETTLE_SECONDS", 30.0),
         due_seconds=number("TOWPATH_DUE_SECONDS", 2.0),
         observe_seconds=number("TOWPATH_OBSERVE_SECONDS", 30.0),
         audit_seconds=number("TOWPATH_AUDIT_SECONDS", 300.0),

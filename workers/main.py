@@ -28,9 +28,8 @@ from service.github.writes import Writes
 from service.live import publish
 from service.queue import DOORS, LIVE_QUEUE, SHORT_QUEUE, WORK_QUEUE, Queue, deserialize, redis_pool, serialize
 from service.settings import Settings
-from service.store.database import Database
 from service.store.leases import LeaseTerms
-from service.store.secrets import Vault
+from service.store.opening import open_store
 from workers.builds import runtimes
 from workers.builds.builder import Workshop
 from workers.builds.cache import CacheStore
@@ -126,9 +125,8 @@ async def _logs(context: Context, session: str, app_id: str, lines: str, follow:
 
 async def open_context(settings: Settings, stack_of: AsyncExitStack) -> Context:
     """Open everything a worker needs, closed again with `stack_of`."""
-    db = await Database.open(settings.sqlalchemy_url)
+    db, vault = await open_store(settings)
     stack_of.push_async_callback(db.close)
-    vault = Vault.open(settings.keys_file, create=False)
     queue = Queue(settings.redis)
     stack_of.push_async_callback(queue.close)
     session = await stack_of.enter_async_context(new_session())
@@ -192,7 +190,8 @@ async def serve(settings: Settings) -> None:
         for name, seconds, once in (
             ("due", settings.due_seconds, loops.due),
             ("observe", settings.observe_seconds, loops.observe),
-            ("audit", settings.audit_seconds, loops.audit),
+            ("audit", settings.audit_seconds / loops.AUDIT_ROUNDS, loops.audit),
+            ("keep house", settings.audit_seconds, loops.keep_house),
             ("overdue", OVERDUE_SECONDS, overdue),
         ):
             tasks.append(asyncio.ensure_future(loops.every(context, name, seconds, once)))

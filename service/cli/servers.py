@@ -101,6 +101,11 @@ def migrate(data: Data = None) -> None:
     _run("service.store", "migrate", env=_environment(data=data))
 
 
+def rotate(data: Data = None) -> None:
+    """Seal all secrets with the newest key: add its line to the keys file and restart the servers first."""
+    _run("service.store", "rotate", env=_environment(data=data))
+
+
 def _checks(env: Mapping[str, str]) -> list[dict[str, object]]:
     done = subprocess.run(
         [sys.executable, "-m", "workers", "doctor", "--ask"], env=dict(env), capture_output=True, text=True, check=False
@@ -162,6 +167,7 @@ def register(app: typer.Typer) -> None:
         ("router", router),
         ("runner", runner),
         ("migrate", migrate),
+        ("secrets:rotate", rotate),
         ("doctor", doctor),
         ("demo", demo),
         ("github-sim", github_sim),

@@ -4,6 +4,7 @@ Two modes: *required* looks only at the named contexts, *all* at every status, c
 never decide: this is asked again with the current signals, so a re-run turns a pass back into waiting.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -160,10 +161,9 @@ def _required_items(signals: CiSignals, required: Required) -> list[_Item]:
     name = required.context.casefold()
     items: list[_Item] = []
     if required.app_id is None:
-        items = [_of_status(s) for s in signals.statuses if s.context.casefold() == name]
-    items += [
-        _of_run(run) for run in signals.runs if run.name.casefold() == name and required.app_id in {None, run.app_id}
-    ]
+        items = [_of_status(s) for s in _latest_statuses(signals) if s.context.casefold() == name]
+    runs = [run for run in signals.runs if run.name.casefold() == name and required.app_id in {None, run.app_id}]
+    items += [_of_run(run) for run in _latest_runs(runs)]
     return items or [(required.context, _Mark.WAITING)]
 
 
@@ -171,8 +171,8 @@ def _all_items(signals: CiSignals, ignored: frozenset[str], *, settling: bool) -
     runs = [run for run in signals.runs if not ignored & {run.name.casefold(), run.app_name.casefold()}]
     counted = {run.suite_id for run in runs}
     left_out = {run.suite_id for run in signals.runs} - counted
-    items = [_of_status(s) for s in signals.statuses if s.context.casefold() not in ignored]
-    items += [_of_run(run) for run in runs]
+    items = [_of_status(s) for s in _latest_statuses(signals) if s.context.casefold() not in ignored]
+    items += [_of_run(run) for run in _latest_runs(runs)]
     for suite in signals.suites:
         if suite.id in left_out or suite.app_name.casefold() in ignored:
             continue
@@ -180,6 +180,15 @@ def _all_items(signals: CiSignals, ignored: frozenset[str], *, settling: bool) -
         if mark is not None:
             items.append((f"{suite.app_name} (further jobs)" if suite.runs else suite.app_name, mark))
     return items
+
+
+def _latest_statuses(signals: CiSignals) -> Iterable[CommitStatus]:
+    return {status.context.casefold(): status for status in signals.statuses}.values()
+
+
+def _latest_runs(runs: Iterable[CheckRun]) -> Iterable[CheckRun]:
+    """GitHub tells the latest of a name in each suite; a workflow that was started anew has a suite of its own."""
+    return {(run.app_id, run.name): run for run in runs}.values()
 
 
 def _of_status(status: CommitStatus) -> _Item:

@@ -153,10 +153,11 @@ class SetReview:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """Fetch a fact, then reconcile again."""
+    """Fetch a fact, then reconcile again. A `poll` is for events that were lost: it can wait where GitHub limits us."""
 
     fact: FactKey
     why: str
+    poll: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

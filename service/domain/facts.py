@@ -35,7 +35,10 @@ class FactKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact(Generic[Value]):
-    """A value or the error that stood in its way. `looked_at` is when the answer came, `stale` that newer is out."""
+    """What was learned. With an `error`, GitHub did not tell it at the last look, and `value` is what it said before.
+
+    `looked_at` is when the answer came, `stale` that newer is out.
+    """
 
     key: FactKey
     value: Value | None
@@ -45,7 +48,7 @@ class Fact(Generic[Value]):
 
     def fresh(self, *, since: datetime) -> bool:
         """Whether it may be acted on: not known to be outdated, and read at or after `since`."""
-        return not self.stale and self.looked_at is not None and self.looked_at >= since
+        return not self.stale and not self.error and self.looked_at is not None and self.looked_at >= since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +87,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitStatus:
-    """The latest status of one context."""
+    """A status of one context."""
 
     context: str
     state: str
@@ -92,7 +95,7 @@ class CommitStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckRun:
-    """The latest run of one name of one GitHub App."""
+    """A run of one name of one GitHub App, the latest in its suite."""
 
     name: str
     app_id: int
@@ -116,7 +119,10 @@ class CheckSuite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CiSignals:
-    """Everything GitHub says about a commit, ours left out by the reader; `first_seen` is when we learned of it."""
+    """Everything GitHub says about a commit, ours left out by the reader, each list oldest first.
+
+    `first_seen` is when we learned of the commit.
+    """
 
     sha: Sha
     statuses: tuple[CommitStatus, ...]

@@ -1,6 +1,7 @@
 """Whether a fact is good enough to act on, and what to do while it is not.
 
-An error is never an answer: it is waited out and read again, and nothing is deployed or destroyed because of it.
+An error is never an answer: it is waited out and read again, and nothing is deployed or destroyed because of it, nor
+because of what was known before it.
 """
 
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ def lacking(fact: Fact[Any] | None, key: FactKey, *, now: datetime, age: timedel
         return Look(fact=key, why="not known yet")
     if fact.stale:
         return Look(fact=key, why="newer is out")
-    if fact.value is None:
+    if fact.error or fact.value is None:
         again = fact.looked_at + _RETRY_ERROR
         if now >= again:
             return Look(fact=key, why=f"the last look failed: {fact.error}")
@@ -61,7 +62,7 @@ def ci_gate(
         gate_seconds=toggles.gate_seconds,
         deploy_without_ci=toggles.deploy_without_ci,
     )
-    if known is None or known.looked_at is None or known.stale or known.value is None:
+    if known is None or known.looked_at is None or known.stale or known.error or known.value is None:
         then = _coalesced(known, toggles=toggles, now=now) or lacking(known, key, now=now)
     else:
         then = _once_read(verdict, known.looked_at, key, now=now, since_seen=now - known.value.first_seen)
@@ -81,7 +82,7 @@ def _once_read(
         return Wait(reason=verdict.text)
     poll_at = looked_at + _poll_interval(since_seen)
     if now >= poll_at:
-        return Look(fact=key, why="an event may have been lost")
+        return Look(fact=key, why="an event may have been lost", poll=True)
     until = verdict.until if isinstance(verdict, Pending) else None
     return Wait(reason=verdict.text, until=min(until, poll_at) if until else poll_at)
 

@@ -104,6 +104,8 @@ def _closed(view: ReviewView) -> tuple[Decision, ...]:
 
 def _unknown(view: ReviewView, lack: Look | Wait) -> tuple[Decision, ...]:
     """A person's wish is kept until the fact is there; an error is told at once."""
+    if not view.repository.accessible and view.asked != "create":
+        return (_no_access(view),)
     if view.asked != "create" or view.has_app:
         return (lack,)
     if isinstance(lack, Wait):
@@ -133,12 +135,16 @@ def _plan_branch(view: ReviewView, branch: str) -> tuple[Decision, ...]:
 
 def _plan_open(view: ReviewView, pull_request: PullRequest, key: FactKey) -> tuple[Decision, ...]:
     if not view.repository.accessible:
-        return (Wait(reason=f"waiting for: access to {view.repository.full_name}"),)
+        return (_no_access(view),)
     if view.has_app:
         return _plan_update(view, pull_request, key)
     if view.thinks_it_has_app:
         return (_set(view, ReviewState.DESTROYED, BY_PERSON, view.wanted_before),)
     return _former(view) or _plan_creation(view, pull_request, key)
+
+
+def _no_access(view: ReviewView) -> Wait:
+    return Wait(reason=f"waiting for: access to {view.repository.full_name}")
 
 
 def _former(view: ReviewView) -> tuple[Decision, ...]:

@@ -18,7 +18,7 @@ from gidgethub.apps import get_jwt
 
 from service.domain.errors import Refused
 from service.domain.model import Repository
-from service.github.transport import Transport
+from service.github.transport import Reply, Transport
 from service.settings import Settings
 
 TOKEN_SECONDS: Final = 50 * 60.0
@@ -174,8 +174,9 @@ class AppTokens:
 
     async def installation_id(self, repository: Repository) -> int:
         """As events named it, or looked up for a repository that none has named yet."""
-        if repository.installation_id:
-            return repository.installation_id
+        return repository.installation_id or await self._look_up(repository)
+
+    async def _look_up(self, repository: Repository) -> int:
         name = _name(repository)
         if name not in self._installations:
             reply = await self._transport.send("GET", f"/repos/{repository.full_name}/installation", jwt=self.jwt())
@@ -209,12 +210,10 @@ class AppTokens:
         return True
 
     async def _issue(self, installation: int, repository: Repository, purpose: Purpose) -> str:
-        reply = await self._transport.send(
-            "POST",
-            f"/app/installations/{installation}/access_tokens",
-            body={**_only(repository), "permissions": dict(purpose.permissions)},
-            jwt=self.jwt(),
-        )
+        reply = await self._ask(installation, repository, purpose)
+        if reply.status == 404 and repository.installation_id:
+            # Perhaps it was installed anew, under another number, and the event that told was lost.
+            reply = await self._ask(await self._look_up(repository), repository, purpose)
         if not reply.ok:
             self._installations.pop(_name(repository), None)
             raise Refused(
@@ -222,6 +221,14 @@ class AppTokens:
                 code="github_access",
             )
         return reply.read(_Issued).token
+
+    async def _ask(self, installation: int, repository: Repository, purpose: Purpose) -> Reply:
+        return await self._transport.send(
+            "POST",
+            f"/app/installations/{installation}/access_tokens",
+            body={**_only(repository), "permissions": dict(purpose.permissions)},
+            jwt=self.jwt(),
+        )
 
 
 def credentials(settings: Settings, transport: Transport) -> Credentials:

@@ -19,6 +19,8 @@ from service.github.transport import Limited, Quota, Reply, Transport
 
 PER_PAGE: Final = 100
 MAX_PAGES: Final = 50
+LOW: Final = 0.2
+"""Below this part of the hourly limit nothing is polled; webhooks still tell, and reports go out to the last."""
 
 Item = TypeVar("Item")
 
@@ -49,6 +51,7 @@ class GitHub:
         self._clock = clock
         self._paused_until: dict[int, float] = {}
         self._quotas: dict[int, Quota] = {}
+        self._low_until: dict[int, float] = {}
 
     @property
     def app_id(self) -> int:
@@ -56,8 +59,12 @@ class GitHub:
         return self._credentials.app_id
 
     def quota(self, installation_id: int) -> Quota | None:
-        """What the last answer said is left of the hourly limit; polling stops first when it runs low."""
+        """What the last answer said is left of the hourly limit."""
         return self._quotas.get(installation_id)
+
+    def is_low(self, installation_id: int) -> bool:
+        """Whether so little is left of this hour's limit that it is kept for what somebody waits for."""
+        return self._clock() < self._low_until.get(installation_id, 0.0)
 
     async def git_token(self, repository: Repository) -> str:
         """The password of user `x-access-token` for git."""
@@ -90,7 +97,7 @@ class GitHub:
                 log.warning("github limit", installation=repository.installation_id, seconds=round(limited.wait))
                 raise
             if reply.quota is not None:
-                self._quotas[repository.installation_id] = reply.quota
+                self._note(repository.installation_id, reply.quota)
             if reply.status != 401:
                 return reply
             if last or not self._credentials.drop(token):
@@ -146,6 +153,11 @@ class GitHub:
             yield reply
         if reply.next_url:
             raise Refused(f"GitHub lists more than {MAX_PAGES * PER_PAGE} entries: too many to read", code="github")
+
+    def _note(self, installation_id: int, quota: Quota) -> None:
+        self._quotas[installation_id] = quota
+        low = quota.remaining < quota.limit * LOW
+        self._low_until[installation_id] = self._clock() + quota.resets_in if low else 0.0
 
     def _check_pause(self, installation_id: int) -> None:
         left = self._paused_until.get(installation_id, 0.0) - self._clock()

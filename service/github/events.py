@@ -212,7 +212,7 @@ def _status(event: _Status) -> Hint | Ignored:
 def _check(event: _CheckRun | _CheckSuite, check: _Check, identifier: str, our_app_id: int) -> Hint | Ignored:
     app_id = check.app.id if check.app else 0
     ours = our_app_id != 0 and app_id == our_app_id
-    if identifier and (ours or not our_app_id):
+    if identifier and ours:
         return Hint(
             repository=event.seen(),
             touched=(

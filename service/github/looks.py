@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.domain.ci_gate import OUR_PREFIX
-from service.domain.errors import Refused
+from service.domain.errors import Refused, Transient
 from service.domain.facts import CiSignals, FactKey, FactKind, Head, PullRequest
 from service.domain.model import Repository, RepositoryId, Sha
 from service.github.client import GitHub, Listing
@@ -32,6 +32,13 @@ from service.github.transport import Reply
 LookValue = PullRequest | tuple[PullRequest, ...] | Head | CiSignals
 
 _ETAGS: Final = "\n"  # a header's value holds no line break
+_CI_LISTS: Final[
+    tuple[tuple[str, type[StatusPayload | CheckRunPayload | CheckSuitePayload], str, dict[str, str]], ...]
+] = (
+    ("status", StatusPayload, "statuses", {}),
+    ("check-runs", CheckRunPayload, "check_runs", {"filter": "latest"}),
+    ("check-suites", CheckSuitePayload, "check_suites", {}),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +99,10 @@ class Looks:
             raise Refused(f"{full_name[:80]!r} is not a repository's name: write OWNER/NAME") from None
         unknown = Repository(id=RepositoryId(0), full_name=name, default_branch="")
         installation_id = await self._github.installation_id(unknown)
-        return await self._again(replace(unknown, installation_id=installation_id))
+        return await self.again(replace(unknown, installation_id=installation_id))
 
-    async def _again(self, repository: Repository) -> Repository | None:
-        """The repository as it is now; None when GitHub does not show it."""
+    async def again(self, repository: Repository) -> Repository | None:
+        """The repository as it is now, by its number; None when GitHub does not show it."""
         reply = await self._github.get(repository, "")
         return reply.read(RepositoryPayload).seen(repository.installation_id) if reply.ok else None
 
@@ -144,14 +151,14 @@ class Looks:
                 return Answer(error=f"GitHub answered for {ref.ref[:255]} instead of branch {branch}")
             return Answer(value=Head(branch=branch, sha=Sha(ref.object.sha)), etag=reply.etag)
         if reply.status in {404, 409}:  # 409: a repository without commits
-            there = await self._again(repository)
+            there = await self.again(repository)
             if there is not None and there.id == repository.id:
                 return Answer(value=Head(branch=branch, sha=None))
         return _error(reply, f"branch {branch}")
 
     async def _ci(self, repository: Repository, sha: Sha, etag: str) -> Answer:
         etags = etag.split(_ETAGS) if etag.count(_ETAGS) == 2 else ["", "", ""]
-        listings = [await self._signals(repository, sha, which, etags[which]) for which in range(3)]
+        listings = [await self._signals(repository, sha, which, etags[which]) for which in range(len(_CI_LISTS))]
         if all(listing.not_modified for listing in listings):
             return Answer(etag=etag, not_modified=True)
         for which, listing in enumerate(listings):
@@ -162,7 +169,11 @@ class Looks:
         statuses, runs, suites = (listing.items for listing in listings)
         value = CiSignals(
             sha=sha,
-            statuses=tuple(each.seen() for each in statuses if not each.context.casefold().startswith(OUR_PREFIX)),
+            statuses=tuple(
+                each.seen()
+                for each in sorted(statuses, key=_identity)
+                if not each.context.casefold().startswith(OUR_PREFIX)
+            ),
             runs=tuple(each.seen() for each in sorted(runs, key=_identity) if not self._is_ours(each)),
             suites=tuple(each.seen() for each in sorted(suites, key=_identity) if not self._is_ours(each)),
             first_seen=self._now(),
@@ -171,33 +182,21 @@ class Looks:
         return Answer(value=value, etag=joined if all(listing.etag for listing in listings) else "")
 
     async def _signals(self, repository: Repository, sha: Sha, which: int, etag: str) -> Listing:
-        commit = f"/commits/{sha}"
-        match which:
-            case 0:
-                return await self._github.listing(
-                    repository, f"{commit}/status", shape=StatusPayload, under="statuses", etag=etag
-                )
-            case 1:
-                return await self._github.listing(
-                    repository,
-                    f"{commit}/check-runs",
-                    shape=CheckRunPayload,
-                    under="check_runs",
-                    etag=etag,
-                    params={"filter": "latest"},
-                )
-            case _:
-                return await self._github.listing(
-                    repository, f"{commit}/check-suites", shape=CheckSuitePayload, under="check_suites", etag=etag
-                )
+        name, shape, under, params = _CI_LISTS[which]
+        path = f"/commits/{sha}/{name}"
+        listing = await self._github.listing(repository, path, shape=shape, under=under, etag=etag, params=params)
+        if len({each.id for each in listing.items}) < len(listing.items):
+            # What stands on two pages has pushed something else from between them.
+            raise Transient(f"GitHub's list of {name} changed while it was read")
+        return listing
 
     def _is_ours(self, check: CheckRunPayload | CheckSuitePayload) -> bool:
         return check.app is not None and check.app.id == self._github.app_id
 
 
-def _identity(check: CheckRunPayload | CheckSuitePayload) -> int:
+def _identity(signal: StatusPayload | CheckRunPayload | CheckSuitePayload) -> int:
     """Younger ones have higher ids: the last of a name is the newest."""
-    return check.id
+    return signal.id
 
 
 def _error(reply: Reply, what: str) -> Answer:

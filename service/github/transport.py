@@ -8,6 +8,7 @@ of ours. What may pass by itself (5xx, HTML from a proxy, resets, rate limits) i
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,11 +22,14 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from service.domain.errors import Refused, Transient
+from service.github.payloads import clean
 
 MAX_REPLY: Final = 16 * 1024 * 1024
 MAX_REDIRECTS: Final = 3
 SECONDARY_LIMIT_SECONDS: Final = 60.0
 """GitHub asks for at least a minute when it names no time."""
+LONGEST_WAIT: Final = 3600.0
+"""GitHub's limits are by the hour; more than that is a clock that is wrong, ours or a proxy's."""
 
 Shape = TypeVar("Shape")
 
@@ -44,10 +48,11 @@ class Limited(Transient):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
-    """What is left of the hourly limit, as the last answer's headers told."""
+    """What is left of the hourly limit, as the last answer's headers told; it is whole again in `resets_in` seconds."""
 
     limit: int
     remaining: int
+    resets_in: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +79,12 @@ class Reply:
 
     @property
     def message(self) -> str:
-        """GitHub's own words on what was wrong."""
+        """GitHub's own words on what was wrong, safe to store."""
         match self.data:
             case {"message": str(message), "errors": [*errors]} if errors:
-                return f"{message}: {', '.join(map(_detail, errors))}"[:500]
+                return clean(f"{message}: {', '.join(map(_detail, errors))}", limit=500)
             case {"message": str(message)}:
-                return message[:500]
+                return clean(message, limit=500)
             case _:
                 return f"HTTP {self.status}"
 
@@ -158,8 +163,8 @@ class Transport:
     def _reply(self, url: URL, status: int, headers: CIMultiDictProxy[str], body: bytes) -> Reply:
         self._check_limits(status, headers, body)
         if status >= 500 or status == 408:
-            raise Transient(f"GitHub answered {status}", retry_after=_seconds(headers.get("retry-after")))
-        etag, quota = headers.get("etag", ""), _quota(headers)
+            raise Transient(f"GitHub answered {status}", retry_after=_wait(headers))
+        etag, quota = headers.get("etag", ""), self._quota(headers)
         if status == 304:
             return Reply(status=status, etag=etag, quota=quota)
         if not 200 <= status < 300:
@@ -180,14 +185,24 @@ class Transport:
         """429, and those 403 that mean "later": GitHub's primary and secondary limits."""
         if status not in {403, 429}:
             return
-        wait = _seconds(headers.get("retry-after"))
+        wait = _wait(headers)
         if wait is None and headers.get("x-ratelimit-remaining") == "0":
             reset = _seconds(headers.get("x-ratelimit-reset"))
-            wait = None if reset is None else max(1.0, reset - self._wall_clock() + 1)
+            wait = None if reset is None else min(max(1.0, reset - self._wall_clock() + 1), LONGEST_WAIT)
         if wait is None and (status == 429 or b"rate limit" in body[:2000].lower()):
             wait = SECONDARY_LIMIT_SECONDS
         if wait is not None:
             raise Limited(f"GitHub's rate limit: again in {wait:.0f} s", wait=wait)
+
+    def _quota(self, headers: CIMultiDictProxy[str]) -> Quota | None:
+        try:
+            limit = sansio.RateLimit.from_http(headers)
+        except (ValueError, OverflowError, OSError):
+            return None
+        if limit is None:
+            return None
+        resets_in = limit.reset_datetime.timestamp() - self._wall_clock()
+        return Quota(limit=limit.limit, remaining=limit.remaining, resets_in=min(max(0.0, resets_in), LONGEST_WAIT))
 
 
 def _detail(error: Any) -> str:
@@ -225,16 +240,14 @@ def _json(body: bytes) -> Any:
         return None
 
 
+def _wait(headers: CIMultiDictProxy[str]) -> float | None:
+    seconds = _seconds(headers.get("retry-after"))
+    return None if seconds is None else min(seconds, LONGEST_WAIT)
+
+
 def _seconds(text: str | None) -> float | None:
     try:
-        return None if text is None else max(0.0, float(text))
+        seconds = 0.0 if text is None else float(text)
     except ValueError:
         return None
-
-
-def _quota(headers: CIMultiDictProxy[str]) -> Quota | None:
-    try:
-        limit = sansio.RateLimit.from_http(headers)
-    except (ValueError, OverflowError, OSError):
-        return None
-    return None if limit is None else Quota(limit=limit.limit, remaining=limit.remaining)
+    return None if text is None or not math.isfinite(seconds) else max(0.0, seconds)

@@ -1,7 +1,7 @@
 """Prepare the database: `migrate` brings its tables up to date, `prepare` also makes what a first start needs.
 
 `prepare` prints {"api_token": ...} for whoever starts the servers; a token given on standard input is kept if it is
-still good.
+still good. `rotate` seals all secrets with the newest key.
 """
 
 import asyncio
@@ -14,6 +14,8 @@ from service.domain.errors import Refused
 from service.settings import BadSetting, Settings, from_environment
 from service.store import spaces, users
 from service.store.database import Database
+from service.store.opening import open_store
+from service.store.rotation import rotate
 from service.store.secrets import Vault
 
 
@@ -47,6 +49,15 @@ async def migrate(settings: Settings) -> None:
         await db.close()
 
 
+async def reseal(settings: Settings) -> int:
+    """Seal every secret with the newest key of the keys file; returns how many were sealed with an older one."""
+    db, vault = await open_store(settings)
+    try:
+        return await db.write(lambda conn: rotate(conn, vault))
+    finally:
+        await db.close()
+
+
 def main() -> int:
     """Run the step named by the first argument."""
     try:
@@ -54,6 +65,9 @@ def main() -> int:
         settings.data.mkdir(parents=True, exist_ok=True)
         if sys.argv[1:] == ["migrate"]:
             asyncio.run(migrate(settings))
+        elif sys.argv[1:] == ["rotate"]:
+            count = asyncio.run(reseal(settings))
+            print(f"Sealed {count} secrets with the newest key; older keys can be taken out of {settings.keys_file}")  # noqa: T201
         else:
             token = asyncio.run(prepare(settings, token=sys.stdin.read().strip()))
             print(json.dumps({"api_token": token}))  # noqa: T201

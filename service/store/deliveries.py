@@ -10,7 +10,18 @@ from service.store import rows
 from service.store.inbox import Inbox
 from service.store.tables import deliveries
 
-__all__ = ["Delivery", "Inbox", "Receipt", "broken", "delete_older", "finish", "get", "listing", "open_guids"]
+__all__ = [
+    "Delivery",
+    "Inbox",
+    "Receipt",
+    "broken",
+    "delete_older",
+    "finish",
+    "get",
+    "is_open",
+    "listing",
+    "open_guids",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +58,12 @@ def get(conn: Connection, guid: str) -> Delivery | None:
     return Delivery(**{**row, "body": zstandard.decompress(row["body"])})
 
 
+def is_open(conn: Connection, guid: str) -> bool:
+    """Whether it is still to be processed."""
+    state = conn.execute(select(deliveries.c.state).where(deliveries.c.guid == guid)).scalar()
+    return bool(state == "received")
+
+
 def listing(conn: Connection, limit: int) -> list[Receipt]:
     """The newest deliveries first."""
     query = select(*_RECEIPT).order_by(deliveries.c.received_at.desc(), deliveries.c.guid).limit(limit)
@@ -74,7 +91,7 @@ def broken(conn: Connection, *, guid: str, error: str, most: int, now: datetime)
     attempts = conn.execute(
         deliveries.update()
         .where(own, deliveries.c.state == "received")
-        .values(attempts=deliveries.c.attempts + 1, verdict=error[:500])
+        .values(attempts=deliveries.c.attempts + 1, verdict=error)
         .returning(deliveries.c.attempts)
     ).scalar_one_or_none()
     if attempts is not None and attempts >= most:

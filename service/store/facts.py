@@ -95,30 +95,42 @@ def learn(
 ) -> list[Subject]:
     """Store an answer unless a later one is there; return the subjects that waited for it."""
     _ensure(conn, key, now)
-    row = conn.execute(select(facts).where(*_is(key)).with_for_update()).one()
-    values: dict[str, Any] = {"waiters": "[]", "wanted_at": None, "retry_at": None, "attempts": 0}
+    row = _locked(conn, key)
+    values: dict[str, Any] = {}
     if asked > row.asked:
-        values |= {"asked": asked, "error": error, "etag": etag, "looked_at": now}
+        values = {"asked": asked, "error": error, "etag": etag, "looked_at": now}
         if not error:
             values["value"] = None if value is None else fact_values.encode(value)
-    conn.execute(facts.update().where(*_is(key)).values(lease_holder=None, lease_expires=None, **values))
-    return [Subject(SubjectKind(kind), subject) for kind, subject in json.loads(row.waiters)]
+    return _end_look(conn, key, row, values)
 
 
-def learn_unchanged(conn: Connection, key: FactKey, *, asked: int, now: datetime) -> list[Subject]:
-    """Store that GitHub still says the same (304)."""
-    row = conn.execute(select(facts).where(*_is(key)).with_for_update()).one()
-    values: dict[str, Any] = {"waiters": "[]", "wanted_at": None, "retry_at": None, "attempts": 0}
-    if asked > row.asked:
-        values |= {"asked": asked, "error": "", "looked_at": now}
-    conn.execute(facts.update().where(*_is(key)).values(lease_holder=None, lease_expires=None, **values))
+def learn_unchanged(conn: Connection, key: FactKey, *, asked: int, etag: str, now: datetime) -> list[Subject]:
+    """Store that GitHub still says what it said with that etag (304); return the subjects that waited for it."""
+    row = _locked(conn, key)
+    values: dict[str, Any] = {}
+    if asked > row.asked and etag == row.etag:
+        values = {"asked": asked, "error": "", "looked_at": now}
+    elif asked > row.asked:
+        # An earlier question was answered meanwhile: what is unchanged is not the value at hand.
+        values = {"stale_asked": asked}
+    return _end_look(conn, key, row, values)
+
+
+def _locked(conn: Connection, key: FactKey) -> Any:
+    return conn.execute(select(facts).where(*_is(key)).with_for_update()).one()
+
+
+def _end_look(conn: Connection, key: FactKey, row: Any, values: dict[str, Any]) -> list[Subject]:
+    """Whoever still waits after this answer asks again."""
+    over = {"waiters": "[]", "wanted_at": None, "retry_at": None, "attempts": 0}
+    conn.execute(facts.update().where(*_is(key)).values(lease_holder=None, lease_expires=None, **over, **values))
     return [Subject(SubjectKind(kind), subject) for kind, subject in json.loads(row.waiters)]
 
 
 def want(conn: Connection, key: FactKey, *, waiter: Subject, now: datetime) -> None:
     """Ask for a look; the waiter is rung when it is done."""
     _ensure(conn, key, now)
-    row = conn.execute(select(facts.c.waiters, facts.c.wanted_at).where(*_is(key)).with_for_update()).one()
+    row = _locked(conn, key)
     waiters = json.loads(row.waiters)
     entry = [waiter.kind.value, waiter.key]
     if entry not in waiters:

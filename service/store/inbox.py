@@ -12,9 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final, Literal, Protocol, Self
+from typing import Final, Literal, NamedTuple, Protocol, Self
 
 import asyncpg
+import structlog
 import zstandard
 from sqlalchemy import make_url
 
@@ -29,6 +30,17 @@ GROUP: Final = 256
 GROUP_BYTES: Final = 32 * 1024 * 1024
 # GitHub waits ten seconds for an answer: better to be asked again than to answer too late.
 _PATIENCE: Final = 5.0
+# The database is locked, full or away: whoever comes next would wait as long for the same.
+_AWAY: Final = (
+    sqlite3.OperationalError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    OSError,
+    TimeoutError,
+)
+
+log = structlog.get_logger()
 
 _COLUMNS: Final = (
     "guid",
@@ -84,7 +96,8 @@ class Inbox:
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
-        self._waiting: list[tuple[Arrival, asyncio.Future[State]]] = []
+        self._waiting: list[_Waiting] = []
+        self._alone = 0
         self._came = asyncio.Event()
         self._closing = False
         self._task = asyncio.create_task(self._work())
@@ -123,7 +136,7 @@ class Inbox:
         if self._closing or self._task.done():
             raise Transient("The inbox is closed")
         stored: asyncio.Future[State] = asyncio.get_running_loop().create_future()
-        self._waiting.append((arrival, stored))
+        self._waiting.append(_Waiting(arrival, stored))
         self._came.set()
         return await stored
 
@@ -142,35 +155,53 @@ class Inbox:
             if not self._closing:
                 self._came.clear()
 
-    def _next_group(self) -> list[tuple[Arrival, asyncio.Future[State]]]:
+    def _next_group(self) -> list["_Waiting"]:
         size = count = 0
-        for arrival, _ in self._waiting[:GROUP]:
-            if count and size + len(arrival.body) > GROUP_BYTES:
+        for each in self._waiting[: 1 if self._alone else GROUP]:
+            if count and size + len(each.arrival.body) > GROUP_BYTES:
                 break
-            size += len(arrival.body)
+            size += len(each.arrival.body)
             count += 1
+        self._alone = max(0, self._alone - 1)
         group, self._waiting = self._waiting[:count], self._waiting[count:]
         return group
 
-    async def _store(self, group: list[tuple[Arrival, asyncio.Future[State]]]) -> None:
-        futures = [stored for _, stored in group]
+    async def _store(self, group: list["_Waiting"]) -> None:
         try:
-            states = await self._shelf.store([arrival for arrival, _ in group])
-        except (sqlite3.Error, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            _fail(futures, Transient(f"The delivery could not be stored: {error!r}"))
-            return
+            states = await self._shelf.store([each.arrival for each in group])
+        except _AWAY as error:
+            self._alone, self._waiting, all_of_them = 0, [], [*group, *self._waiting]
+            _fail(all_of_them, Transient(f"The delivery could not be stored: {error!r}"))
+        except Exception as error:  # nothing that one delivery holds may close the door to the others
+            log.exception("not stored", deliveries=len(group))
+            self._refuse(group, error)
         except BaseException as error:
-            _fail(futures, error)
+            _fail(group, error)
             raise
-        for stored, state in zip(futures, states, strict=True):
-            if not stored.done():
-                stored.set_result(state)
+        else:
+            for each, state in zip(group, states, strict=True):
+                if not each.stored.done():
+                    each.stored.set_result(state)
+
+    def _refuse(self, group: list["_Waiting"], error: Exception) -> None:
+        """One of them is not taken: each by itself, so that the others are."""
+        if len(group) > 1:
+            self._waiting[:0], self._alone = group, self._alone + len(group)
+            return
+        _fail(group, Transient(f"The delivery could not be stored: {error!r}"))
 
 
-def _fail(futures: Sequence[asyncio.Future[State]], error: BaseException) -> None:
-    for stored in futures:
-        if not stored.done():
-            stored.set_exception(error)
+class _Waiting(NamedTuple):
+    """A delivery and who waits for it to be stored."""
+
+    arrival: Arrival
+    stored: asyncio.Future[State]
+
+
+def _fail(group: Sequence[_Waiting], error: BaseException) -> None:
+    for each in group:
+        if not each.stored.done():
+            each.stored.set_exception(error)
 
 
 class SQLiteShelf:

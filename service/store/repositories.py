@@ -61,26 +61,20 @@ def listing(conn: Connection) -> list[Repository]:
     return [as_repository(row) for row in found.mappings()]
 
 
-def connected(conn: Connection) -> list[Repository]:
-    """The repositories that a pipeline or an app has as its source, by name."""
+def due_for_audit(conn: Connection, *, before: datetime) -> list[Repository]:
+    """The repositories that a pipeline or an app has as its source and that were not audited since `before`."""
     used = or_(
         repositories.c.id.in_(select(pipelines.c.repository_id)),
         repositories.c.id.in_(select(apps.c.repository_id).where(apps.c.state != AppState.GONE)),
     )
-    found = conn.execute(select(repositories).where(used).order_by(repositories.c.full_name, repositories.c.id))
+    late = or_(repositories.c.audited_at.is_(None), repositories.c.audited_at < before)
+    found = conn.execute(select(repositories).where(used, late).order_by(repositories.c.id))
     return [as_repository(row) for row in found.mappings()]
 
 
-def due_for_audit(conn: Connection, *, before: datetime, limit: int) -> list[RepositoryId]:
-    """The accessible repositories not audited since `before`, longest ago first."""
-    never = repositories.c.audited_at.is_(None)
-    query = (
-        select(repositories.c.id)
-        .where(repositories.c.accessible, never | (repositories.c.audited_at < before))
-        .order_by(repositories.c.audited_at.is_not(None), repositories.c.audited_at)
-        .limit(limit)
-    )
-    return [RepositoryId(repository_id) for repository_id in conn.execute(query).scalars()]
+def audited(conn: Connection, repository_id: int, at: datetime) -> None:
+    """An audit of it began then."""
+    conn.execute(repositories.update().where(repositories.c.id == repository_id).values(audited_at=at))
 
 
 def set_accessible(conn: Connection, repository_id: int, accessible: bool, now: datetime) -> None:
@@ -95,25 +89,23 @@ def granted(conn: Connection, repository_id: int, *, installation_id: int, now: 
     conn.execute(changed.values(accessible=True, installation_id=installation_id, updated_at=now))
 
 
-def audited(conn: Connection, repository_id: int, now: datetime) -> None:
-    """It has been compared with GitHub just now."""
-    conn.execute(repositories.update().where(repositories.c.id == repository_id).values(audited_at=now))
+def set_reach(conn: Connection, *, installation_id: int, accessible: bool, now: datetime) -> None:
+    """Whether the installation reaches its repositories: a suspended one reaches none."""
+    changed = repositories.update().where(repositories.c.installation_id == installation_id)
+    conn.execute(changed.values(accessible=accessible, updated_at=now))
 
 
 def remember_installation(
     conn: Connection, *, installation_id: int, account: str, suspended: bool, now: datetime
-) -> None:
-    """Take over what was told of an installation."""
-    known = installations.update().where(installations.c.id == installation_id)
-    if not conn.execute(known.values(account=account, suspended=suspended, updated_at=now)).rowcount:
-        made = {"id": installation_id, "account": account, "suspended": suspended, "created_at": now, "updated_at": now}
-        conn.execute(installations.insert().values(made))
-
-
-def suspend_installation(conn: Connection, *, installation_id: int, suspended: bool, now: datetime) -> None:
-    """Whether the account has the installation suspended or removed."""
-    changed = installations.update().where(installations.c.id == installation_id)
-    conn.execute(changed.values(suspended=suspended, updated_at=now))
+) -> bool:
+    """Take over what was told of an installation; True when it was suspended or removed just now, or is so no more."""
+    was = conn.execute(select(installations.c.suspended).where(installations.c.id == installation_id)).scalar()
+    values = {"account": account, "suspended": suspended, "updated_at": now}
+    if was is None:
+        conn.execute(installations.insert().values(id=installation_id, created_at=now, **values))
+    else:
+        conn.execute(installations.update().where(installations.c.id == installation_id).values(values))
+    return bool(was) is not suspended
 
 
 def as_repository(row: RowMapping) -> Repository:

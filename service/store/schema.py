@@ -39,6 +39,12 @@ def check(conn: Connection) -> None:
         ) from None
 
 
+def require_current(conn: Connection) -> None:
+    """Refuse a database that lacks migrations which this code knows."""
+    if revision(conn) != ScriptDirectory.from_config(_config()).get_current_head():
+        raise Refused("The database's tables are not those of this Towpath yet: run towpath migrate")
+
+
 def upgrade(conn: Connection) -> None:
     """Run the migrations that are missing, all or none."""
     check(conn)

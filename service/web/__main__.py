@@ -18,9 +18,8 @@ from service.github.transport import Transport, new_session
 from service.live import LiveLogs
 from service.queue import Queue
 from service.settings import BadSetting, Settings, from_environment
-from service.store.database import Database
 from service.store.deliveries import Inbox
-from service.store.secrets import Vault
+from service.store.opening import open_store
 from service.web.app import build_runner
 from service.web.keys import WebContext
 from service.web.lookup import GitHubLookup
@@ -30,8 +29,7 @@ log = structlog.get_logger()
 
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM."""
-    db = await Database.open(settings.sqlalchemy_url)
-    vault = Vault.open(settings.keys_file, create=False)
+    db, vault = await open_store(settings)
     queue = Queue(settings.redis)
     live = LiveLogs(redis_url=settings.redis, queue=queue)
     inbox = await Inbox.open(settings.sqlalchemy_url)

@@ -22,6 +22,7 @@ from aiohttp import hdrs, web
 
 from service.domain.errors import Transient
 from service.store.deliveries import Inbox
+from service.store.inbox import State
 
 PATH: Final = "/github/webhooks"
 MAX_BODY: Final = 25 * 1024 * 1024
@@ -30,6 +31,8 @@ CLIENT_MAX_SIZE: Final = 26 * 1024 * 1024
 """For the application that holds this handler: its own cap must not come before ours."""
 MAX_BUFFERED: Final = 256 * 1024 * 1024
 MAX_RINGS: Final = 1000
+LARGE: Final = 256 * 1024
+"""Below this it takes longer to wake a thread than to do the work."""
 RETRY_SECONDS: Final = 5
 
 _SIGNATURE = re.compile(r"sha256=[0-9a-f]{64}")
@@ -91,14 +94,43 @@ def _headers(request: web.BaseRequest) -> _Headers:
     return _Headers(event=event, guid=guid, signature=signature.encode())
 
 
-def _signed(body: bytes, signature: bytes, secrets: Sequence[str]) -> bool:
-    """Whether one of the current secrets made the signature; all are tried, so that time tells nothing."""
-    matches = [
-        hmac.compare_digest(b"sha256=" + hmac.digest(secret.encode(), body, "sha256").hex().encode(), signature)
-        for secret in secrets
-        if secret
-    ]
-    return any(matches)
+class _Body:
+    """A body on its way in. Its signature is made part by part: nobody's large body may hold up the others."""
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        self.size = 0
+        self._parts: list[bytes] = []
+        self._macs = [hmac.new(secret.encode(), digestmod="sha256") for secret in secrets if secret]
+
+    def add(self, part: bytes) -> None:
+        """Take the next part."""
+        self.size += len(part)
+        self._parts.append(part)
+        for mac in self._macs:
+            mac.update(part)
+
+    def is_signed(self, signature: bytes) -> bool:
+        """Whether one of the current secrets made the signature; all are tried, so that time tells nothing."""
+        matches = [hmac.compare_digest(b"sha256=" + mac.hexdigest().encode(), signature) for mac in self._macs]
+        return any(matches)
+
+    async def read(self) -> "_Signed":
+        """Read what is needed of it, a large one beside the event loop."""
+        return await asyncio.to_thread(self._read) if self.size > LARGE else self._read()
+
+    def _read(self) -> "_Signed":
+        raw = b"".join(self._parts)
+        self._parts = []
+        return _Signed(raw=raw, routing=_routing(raw), sha256=hashlib.sha256(raw).hexdigest())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Signed:
+    """A body that GitHub signed."""
+
+    raw: bytes
+    routing: _Routing
+    sha256: str
 
 
 def _routing(body: bytes) -> _Routing:
@@ -185,49 +217,49 @@ class Receiver:
 
     async def _receive(self, request: web.Request) -> web.Response:
         headers = _headers(request)
-        body = await self._read(request)
-        if not _signed(body, headers.signature, self._secrets()):
-            raise _Refusal(HTTPStatus.UNAUTHORIZED, "X-Hub-Signature-256 does not match the body")
-        routing = _routing(body)
+        body = _Body(self._secrets())
         try:
-            state = await self._inbox.put(
-                guid=headers.guid,
-                event=headers.event,
-                action=_action(routing.action),
-                repository_id=_id(routing.repository),
-                installation_id=_id(routing.installation),
-                body=body,
-                body_sha256=hashlib.sha256(body).hexdigest(),
-                received_at=self._now(),
-            )
-        except Transient as error:
-            log.warning("delivery not stored", delivery=headers.guid, error=error.message)
-            raise _Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the delivery could not be stored") from error
+            await self._read(request, body)
+            if not body.is_signed(headers.signature):
+                raise _Refusal(HTTPStatus.UNAUTHORIZED, "X-Hub-Signature-256 does not match the body")
+            state = await self._store(headers, await body.read())
+        finally:
+            self._buffered -= body.size
         if state == "processed":
             return _answer({"delivery": headers.guid, "state": state}, HTTPStatus.OK)
         self._start_ring(headers.guid)
         return _answer({"delivery": headers.guid, "state": state}, HTTPStatus.ACCEPTED)
 
-    async def _read(self, request: web.Request) -> bytes:
-        """The body, within size, time and the memory left for bodies."""
+    async def _store(self, headers: _Headers, body: _Signed) -> State:
+        try:
+            return await self._inbox.put(
+                guid=headers.guid,
+                event=headers.event,
+                action=_action(body.routing.action),
+                repository_id=_id(body.routing.repository),
+                installation_id=_id(body.routing.installation),
+                body=body.raw,
+                body_sha256=body.sha256,
+                received_at=self._now(),
+            )
+        except Transient as error:
+            log.warning("delivery not stored", delivery=headers.guid, error=error.message)
+            raise _Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the delivery could not be stored") from error
+
+    async def _read(self, request: web.Request, body: _Body) -> None:
+        """Read the body within size, time and the memory left for bodies, which it keeps until it is stored."""
         if (request.content_length or 0) > MAX_BODY:
             raise _too_large()
-        chunks: list[bytes] = []
-        size = 0
         try:
             async with asyncio.timeout(self._read_seconds):
-                while chunk := await request.content.readany():
-                    chunks.append(chunk)
-                    size += len(chunk)
-                    self._buffered += len(chunk)
-                    self._check_size(size)
+                while part := await request.content.readany():
+                    body.add(part)
+                    self._buffered += len(part)
+                    self._check_size(body.size)
         except TimeoutError:
             raise _Refusal(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time") from None
         except (web.RequestPayloadError, ConnectionError):
             raise _Refusal(HTTPStatus.BAD_REQUEST, "the body broke off") from None
-        finally:
-            self._buffered -= size
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _check_size(self, size: int) -> None:
         if size > MAX_BODY:

@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from service.settings import Settings
+from service.store import apps
+from service.store.__main__ import prepare
+from service.store.opening import open_store
+from service.store.secrets import Vault, new_key_line
 from tests.cli.conftest import Cli, Run
+from tests.store.making import NOW, make_app
 
 
 @contextmanager
@@ -90,6 +96,50 @@ async def test_a_github_app_that_cannot_be_is_refused_before_anything_is_started
     done = await offline("up", "--data", str(short_tmp / "d"), "--port", free_port(), code=1, **env)
     assert "TOWPATH_GITHUB_" in said(done)
     assert not (short_tmp / "d/log/worker.log").exists()
+
+
+async def test_the_web_process_does_not_start_without_a_secret_that_proves_what_github_sent(
+    offline: Cli, short_tmp: Path
+) -> None:
+    await prepare(Settings(data=short_tmp), token="")
+    done = await offline("web", "--data", str(short_tmp), code=1)
+    assert "TOWPATH_GITHUB_WEBHOOK_SECRET is not set" in done.err
+
+
+@pytest.mark.parametrize("command", ["web", "worker"])
+async def test_a_server_does_not_start_on_keys_that_are_not_the_databases(
+    offline: Cli, short_tmp: Path, command: str
+) -> None:
+    await prepare(Settings(data=short_tmp), token="")
+    (short_tmp / "secret.keys").write_text(new_key_line())
+    done = await offline(command, "--data", str(short_tmp), code=1, TOWPATH_GITHUB_WEBHOOK_SECRET="s")
+    assert "data needs key" in done.err
+    assert "secret.keys holds" in done.err
+
+
+@pytest.mark.parametrize("command", ["web", "worker"])
+async def test_a_server_does_not_start_before_the_tables_are_there(offline: Cli, short_tmp: Path, command: str) -> None:
+    Vault.open(short_tmp / "secret.keys", create=True)
+    done = await offline(command, "--data", str(short_tmp), code=1, TOWPATH_GITHUB_WEBHOOK_SECRET="s")
+    assert "run towpath migrate" in done.err
+
+
+async def test_after_a_rotation_the_old_key_can_be_taken_out_of_the_file(offline: Cli, short_tmp: Path) -> None:
+    keys = short_tmp / "secret.keys"
+    await prepare(Settings(data=short_tmp), token="")
+    db, old = await open_store(Settings(data=short_tmp))
+    app = await db.write(make_app)
+    await db.write(lambda conn: apps.set_config(conn, old, app_id=app.id, vars={"A": "1"}, now=NOW))
+    new = new_key_line()
+    with keys.open("a") as file:
+        file.write(new)
+    done = await offline("secrets:rotate", "--data", str(short_tmp))
+    assert done.out.startswith("Sealed 1 secrets with the newest key")
+    keys.write_text(new)
+    vault = Vault.open(keys, create=False)
+    assert await db.read(lambda conn: apps.config(conn, vault, app.id)) == {"A": "1"}
+    await db.close()
+    assert (await offline("secrets:rotate", "--data", str(short_tmp))).out.startswith("Sealed 0")
 
 
 async def test_the_version_is_told(offline: Cli) -> None:

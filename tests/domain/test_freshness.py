@@ -8,9 +8,9 @@ import pytest
 
 from service.domain.decisions import Look, Wait
 from service.domain.facts import CiSignals, Fact, FactKey, FactKind
-from service.domain.freshness import Closed, ci_gate
+from service.domain.freshness import ACTED_ON_FOR, Closed, ci_gate, lacking
 from service.domain.model import Toggles
-from tests.domain.things import NOW, OURS, REPO, A, ago, ci_fact, run, status, suite
+from tests.domain.things import NOW, OURS, REPO, A, ago, ci_fact, head_fact, run, status, suite
 
 KEY = FactKey(FactKind.CI, REPO, A)
 
@@ -61,6 +61,21 @@ def test_an_error_is_waited_out_and_never_a_verdict() -> None:
     )
 
 
+def test_an_error_makes_nothing_believed_that_was_known_before_it() -> None:
+    refused = replace(ci_fact(run("success")), error="Resource not accessible by integration")
+    assert gate(refused) == Closed(
+        reason="waiting for: CI to be read again",
+        then=Wait(reason="GitHub could not be asked: Resource not accessible by integration", until=ago(5 - 60)),
+    )
+    assert then(replace(refused, looked_at=ago(60))) == Look(
+        fact=KEY, why="the last look failed: Resource not accessible by integration"
+    )
+    head = replace(head_fact(), error="Not Found")
+    assert lacking(head, head.key, now=NOW, age=ACTED_ON_FOR) == Wait(
+        reason="GitHub could not be asked: Not Found", until=ago(5 - 60)
+    )
+
+
 @pytest.mark.parametrize(
     ("seen", "minutes"),
     [(30, 1), (90, 2), (240, 5), (700, 10), (3000, 10)],
@@ -71,7 +86,9 @@ def test_lost_events_delay_by_the_poll_interval(seen: float, minutes: float) -> 
     assert then(ci_fact(run("queued"), seen=seen, age=early)) == Wait(
         reason="waiting for: build (GitHub Actions)", until=ago(early) + timedelta(minutes=minutes)
     )
-    assert then(ci_fact(run("queued"), seen=seen, age=late)) == Look(fact=KEY, why="an event may have been lost")
+    assert then(ci_fact(run("queued"), seen=seen, age=late)) == Look(
+        fact=KEY, why="an event may have been lost", poll=True
+    )
 
 
 def test_the_end_of_the_settle_time_comes_before_the_next_poll() -> None:
@@ -80,7 +97,9 @@ def test_the_end_of_the_settle_time_comes_before_the_next_poll() -> None:
 
 
 def test_a_failure_is_polled_for_a_rerun() -> None:
-    assert then(ci_fact(run("failure"), age=600, seen=3000)) == Look(fact=KEY, why="an event may have been lost")
+    assert then(ci_fact(run("failure"), age=600, seen=3000)) == Look(
+        fact=KEY, why="an event may have been lost", poll=True
+    )
 
 
 def test_after_the_timeout_nothing_is_polled() -> None:

@@ -247,6 +247,16 @@ CREATION: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
         (Wait(reason="waiting for: access to acme/shop"),),
     ),
     (
+        "without access GitHub is not asked again and again",
+        review_view(repository=repository(accessible=False), pull_request=None),
+        (Wait(reason="waiting for: access to acme/shop"),),
+    ),
+    (
+        "open before GitHub refused to tell: it waits",
+        review_view(pull_request=replace(pr_fact(), error="403")),
+        (Wait(reason="GitHub could not be asked: 403", until=ago(5 - 60)),),
+    ),
+    (
         "reopened while it is destroyed: the next one waits",
         review_view(review=LEAVING, app=app(state=AppState.DESTROYING)),
         (Wait(reason="waiting for: the former review app to be gone"),),
@@ -457,6 +467,11 @@ ENDS: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
         "closed without access is still closed",
         live_view(repository=repository(accessible=False), pull_request=of(state="closed")),
         (destroyed(CLOSED),),
+    ),
+    (
+        "closed before GitHub refused to tell: looked at first",
+        live_view(pull_request=replace(pr_fact(pull_request(state="closed"), age=61), error="404")),
+        (Look(fact=PR_KEY, why="the last look failed: 404"),),
     ),
     (
         "closed, but newer is out: looked at first",

@@ -65,6 +65,14 @@ async def test_an_installation_that_is_not_known_yet_is_looked_up(edge, shop):
     assert (await edge.github.get(unknown, "")).ok
 
 
+async def test_an_app_that_was_installed_anew_unheard_is_found_by_the_repositorys_name(edge, shop):
+    edge.sim.uninstall(shop.installation_id)
+    with pytest.raises(Refused, match="not installed on acme/shop"):
+        await edge.github.get(shop, "")
+    edge.sim.install("acme", ["acme/shop"])
+    assert (await edge.github.get(shop, "")).ok
+
+
 async def test_a_repository_without_the_app_is_refused_by_name(edge):
     repo = await edge.sim.create_repo("other/thing", installed=False)
     with pytest.raises(Refused, match="not installed on other/thing"):

@@ -300,6 +300,7 @@ def test_a_rerequest_of_ours_is_a_request_and_of_another_s_only_a_signal(event):
     assert hint(event, payload, our_app_id=OUR_APP).touched[0].identifier == "rerequest"
     payload[event]["app"]["id"] = 5
     assert isinstance(hint(event, payload, our_app_id=OUR_APP).touched[0], CommitTouched)
+    assert isinstance(hint(event, payload, our_app_id=0).touched[0], CommitTouched)
 
 
 def test_a_merge_queue_that_waits_for_our_check_touches_its_commit_and_an_ended_one_nothing():

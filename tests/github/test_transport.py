@@ -102,6 +102,11 @@ async def test_nobody_there_is_transient(hostile, unused_tcp_port):
         (403, {"X_RateLimit_Remaining": "0", "X_RateLimit_Reset": "5"}, {}, 1),
         (403, {}, {"message": "You have exceeded a secondary rate limit"}, 60),
         (429, {"Retry_After": "Fri, 01 May 2026 10:00:00 GMT"}, {}, 60),
+        (429, {"Retry_After": "1e12"}, {}, 3600),
+        (429, {"Retry_After": "inf"}, {}, 60),
+        (429, {"Retry_After": "nan"}, {}, 60),
+        (403, {"X_RateLimit_Remaining": "0", "X_RateLimit_Reset": "9000000"}, {}, 3600),
+        (503, {"Retry_After": "1e12"}, {}, 3600),
     ],
 )
 async def test_a_limit_says_when_to_ask_again(hostile, status, headers, body, wait):
@@ -122,6 +127,7 @@ async def test_a_limit_says_when_to_ask_again(hostile, status, headers, body, wa
         (403, b'{"message": "Resource not accessible by integration"}', "Resource not accessible by integration"),
         (404, b"<html>", "HTTP 404"),
         (404, b"[" * 100_000, "HTTP 404"),
+        (404, b'{"message": "No\\u0000 \\ud800such\\nthing"}', "No   such thing"),
     ],
 )  # fmt: skip
 async def test_a_refusal_is_an_answer_in_whatever_form(hostile, status, body, message):
@@ -191,6 +197,14 @@ async def test_fewer_items_than_announced_are_no_answer(hostile):
     server, transport = hostile
     server.answer = says({"total_count": 3, "statuses": []})
     with pytest.raises(Transient, match="0 of 3"):
+        await looks(transport).look(CI, SHOP)
+
+
+async def test_a_list_that_moved_between_its_pages_is_no_answer(hostile):
+    server, transport = hostile
+    item = {"id": 1, "context": "c", "state": "success"}
+    server.answer = says({"total_count": 2, "statuses": [item, item]})
+    with pytest.raises(Transient, match="changed while"):
         await looks(transport).look(CI, SHOP)
 
 

@@ -1,16 +1,21 @@
 """Deliveries are on disk before they are answered, and each is there once."""
 
 import asyncio
+import sqlite3
+import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 import pytest
+from sqlalchemy import Connection, text
 
 from service.domain.errors import Transient
 from service.store import deliveries, tables
 from service.store.database import Database
 from service.store.deliveries import Inbox
+from tests.waiting import until
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 
@@ -105,6 +110,67 @@ async def test_a_caller_that_leaves_does_not_disturb_the_others(database: Databa
     leaving.cancel()
     assert await staying == "new"
     assert "staying" in await database.read(lambda conn: deliveries.open_guids(conn, limit=10))
+
+
+async def test_one_that_the_database_does_not_take_is_refused_alone(database: Database, inbox: Inbox) -> None:
+    await database.write(_take_no_poison)
+    guids = [f"good-{number}" for number in range(40)]
+    coming = [asyncio.create_task(put(inbox, guid)) for guid in [*guids[:20], "poison", *guids[20:]]]
+    answers = await asyncio.gather(*coming, return_exceptions=True)
+    assert isinstance(answers.pop(20), Transient)
+    assert answers == ["new"] * 40
+    assert sorted(await database.read(lambda conn: deliveries.open_guids(conn, limit=100))) == sorted(guids)
+    assert await put(inbox, "later") == "new"
+
+
+def _take_no_poison(conn: Connection) -> None:
+    refuse = {
+        "sqlite": "CREATE TRIGGER taste BEFORE INSERT ON deliveries WHEN NEW.guid = 'poison' "
+        "BEGIN SELECT RAISE(ABORT, 'poison'); END",
+        "postgresql": "ALTER TABLE deliveries ADD CONSTRAINT taste CHECK (guid <> 'poison')",
+    }
+    conn.execute(text(refuse[conn.dialect.name]))
+
+
+async def test_what_no_database_ever_takes_does_not_end_the_inbox(database: Database, inbox: Inbox) -> None:
+    impossible = put(inbox, "impossible", at=datetime(2026, 1, 1))  # noqa: DTZ001
+    answers = await asyncio.gather(impossible, put(inbox, "good"), return_exceptions=True)
+    assert isinstance(answers[0], Transient)
+    assert answers[1] == "new"
+    assert await put(inbox, "later") == "new"
+
+
+async def test_while_another_program_holds_the_database_all_are_refused_at_once_and_then_taken(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.store.inbox._PATIENCE", 0.5)
+    monkeypatch.setattr("service.store.inbox.GROUP", 2)
+    inbox = await Inbox.open(sqlite_database.url)
+    holder = sqlite3.connect(sqlite_database.url.removeprefix("sqlite:///"), isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    begun = time.monotonic()
+    answers = await asyncio.gather(*(put(inbox, f"d-{n}") for n in range(40)), return_exceptions=True)
+    assert {type(answer) for answer in answers} == {Transient}
+    assert time.monotonic() - begun < 5, "each group of two waited for itself"
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert await put(inbox, "d-0") == "new"
+    await inbox.close()
+
+
+async def test_a_connection_that_the_server_ended_is_replaced(postgresql_database: Database) -> None:
+    inbox = await Inbox.open(postgresql_database.url)
+    assert await put(inbox, "before") == "new"
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+    await postgresql_database.read(lambda conn: conn.execute(text(f"{others} AND datname = current_database()")))
+    await until(lambda: _stored(inbox, "after"), what="the inbox is connected again")
+    await inbox.close()
+
+
+async def _stored(inbox: Inbox, guid: str) -> bool:
+    with suppress(Transient):
+        return bool(await put(inbox, guid))
+    return False
 
 
 async def test_a_delivery_that_cannot_be_stored_is_refused_for_now(sqlite_database: Database) -> None:

@@ -26,7 +26,6 @@ from tests.walk.samples import quick
 STEP_SECONDS = 20.0
 QUICK = {
     "TOWPATH_LEASE_SECONDS": "3",
-    "TOWPATH_SETTLE_SECONDS": "1",
     "TOWPATH_DUE_SECONDS": "0.5",
     "TOWPATH_OBSERVE_SECONDS": "2",
     "TOWPATH_AUDIT_SECONDS": "300",

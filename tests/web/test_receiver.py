@@ -8,8 +8,10 @@ import io
 import json
 import logging
 import re
+import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +20,6 @@ import aiohttp
 import pytest
 import structlog
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from service.github.events import parse
 from service.github.hints import Hint, Ignored
@@ -27,10 +28,26 @@ from service.store.database import Database
 from service.store.deliveries import Inbox
 from service.web.receiver import CLIENT_MAX_SIZE, MAX_BODY, PATH, Receiver
 from tests.github.examples import ODD_VALUES, all_examples, example, mutations
-from tests.store.fixtures import sqlite_database, sqlite_template
+from tests.store.fixtures import (
+    database,
+    postgresql_database,
+    postgresql_server,
+    postgresql_template,
+    postgresql_url,
+    sqlite_database,
+    sqlite_template,
+)
 from tests.waiting import until
 
-__all__ = ["sqlite_database", "sqlite_template"]
+__all__ = [
+    "database",
+    "postgresql_database",
+    "postgresql_server",
+    "postgresql_template",
+    "postgresql_url",
+    "sqlite_database",
+    "sqlite_template",
+]
 
 SECRET = "the secret"
 BODY = json.dumps({"action": "opened", "repository": {"id": 7}, "installation": {"id": 12}}).encode()
@@ -75,53 +92,73 @@ def signature(body: bytes, secret: str = SECRET) -> str:
     return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 
-@pytest.fixture
-async def door(sqlite_database: Database) -> AsyncIterator[Door]:
+@asynccontextmanager
+async def _opened(database: Database) -> AsyncIterator[Door]:
     async def ring(guid: str) -> None:
         await made.on_ring(guid)
 
-    inbox = await Inbox.open(sqlite_database.url)
+    inbox = await Inbox.open(database.url)
     receiver = Receiver(
         inbox=inbox, secrets=lambda: made.secrets, ring=ring, now=lambda: NOW, read_seconds=0.5, ring_seconds=0.2
     )
     app = web.Application(client_max_size=CLIENT_MAX_SIZE)
     receiver.add_to(app)
-    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+    # As the web process serves it; aiohttp's own test server cancels handlers whose client has left.
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", port=0)
+    await site.start()
+    port = runner.addresses[0][1]
+    async with aiohttp.ClientSession() as session:
         made = Door(
-            url=str(server.make_url(PATH)),
-            port=server.port,
+            url=f"http://127.0.0.1:{port}{PATH}",
+            port=port,
             session=session,
-            database=sqlite_database,
+            database=database,
             inbox=inbox,
             secrets=[SECRET],
         )
         yield made
+    await runner.cleanup()
     await inbox.close()
+
+
+@pytest.fixture
+async def door(sqlite_database: Database) -> AsyncIterator[Door]:
+    async with _opened(sqlite_database) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def each_door(database: Database) -> AsyncIterator[Door]:
+    """The door before each of the engines."""
+    async with _opened(database) as opened:
+        yield opened
 
 
 # What is taken --------------------------------------------------------------------------------------
 
 
-async def test_a_signed_delivery_is_stored_as_sent_before_it_is_answered_and_a_worker_is_rung(door):
-    status, answer, _ = await door.post(headers={"X-GitHub-Delivery": "0a-b1-c2-d3"})
+async def test_a_signed_delivery_is_stored_as_sent_before_it_is_answered_and_a_worker_is_rung(each_door):
+    status, answer, _ = await each_door.post(headers={"X-GitHub-Delivery": "0a-b1-c2-d3"})
     assert (status, answer) == (202, {"delivery": "0a-b1-c2-d3", "state": "new"})
-    kept = await door.database.read(lambda conn: deliveries.get(conn, "0a-b1-c2-d3"))
+    kept = await each_door.database.read(lambda conn: deliveries.get(conn, "0a-b1-c2-d3"))
     assert (kept.event, kept.action, kept.repository_id, kept.installation_id) == ("pull_request", "opened", 7, 12)
     assert (kept.body, kept.state, kept.received_at) == (BODY, "received", NOW)
-    await until(lambda: door.rung == ["0a-b1-c2-d3"])
+    await until(lambda: each_door.rung == ["0a-b1-c2-d3"])
 
 
-async def test_a_redelivery_of_what_was_not_processed_rings_again_and_of_what_was_does_not(door):
+async def test_a_redelivery_of_what_was_not_processed_rings_again_and_of_what_was_does_not(each_door):
     headers = {"X-GitHub-Delivery": "the-same-guid"}
-    assert (await door.post(headers=headers))[0] == 202
-    assert (await door.post(headers=headers))[:2] == (202, {"delivery": "the-same-guid", "state": "known"})
-    await until(lambda: len(door.rung) == 2)
-    await door.database.write(
+    assert (await each_door.post(headers=headers))[0] == 202
+    assert (await each_door.post(headers=headers))[:2] == (202, {"delivery": "the-same-guid", "state": "known"})
+    await until(lambda: len(each_door.rung) == 2)
+    await each_door.database.write(
         lambda conn: deliveries.finish(conn, guid="the-same-guid", state="processed", verdict="", now=NOW)
     )
-    assert (await door.post(headers=headers))[:2] == (200, {"delivery": "the-same-guid", "state": "processed"})
-    assert len(await door.stored()) == 1
-    assert len(door.rung) == 2
+    assert (await each_door.post(headers=headers))[:2] == (200, {"delivery": "the-same-guid", "state": "processed"})
+    assert len(await each_door.stored()) == 1
+    assert len(each_door.rung) == 2
 
 
 async def test_both_secrets_count_while_one_replaces_the_other(door):
@@ -138,16 +175,16 @@ async def test_without_a_secret_nothing_is_taken_not_even_what_is_signed_with_no
         assert (await door.post(headers={"X-Hub-Signature-256": signature(BODY, "")}))[0] == 401
 
 
-async def test_many_at_once_are_all_stored(door):
-    answers = await asyncio.gather(*(door.post() for _ in range(300)))
+async def test_many_at_once_are_all_stored(each_door):
+    answers = await asyncio.gather(*(each_door.post() for _ in range(300)))
     assert {status for status, _, _ in answers} == {202}
-    assert len(await door.stored()) == 300
+    assert len(await each_door.stored()) == 300
 
 
-async def test_a_body_of_just_under_25_megabytes_is_taken(door):
+async def test_a_body_of_just_under_25_megabytes_is_taken(each_door):
     body = b'{"x": "' + b"a" * (MAX_BODY - 9) + b'"}'
     assert len(body) == MAX_BODY
-    assert (await door.post(body, data=io.BytesIO(body)))[0] == 202
+    assert (await each_door.post(body, data=io.BytesIO(body)))[0] == 202
 
 
 # What is not ----------------------------------------------------------------------------------------
@@ -253,6 +290,50 @@ async def test_a_body_of_unknown_length_is_refused_when_it_has_become_too_long(d
 async def test_a_body_that_never_comes_to_its_end_is_given_up(door):
     assert (await door.post(data=_never(b"{")))[0] == 408
     assert (await door.post())[0] == 202
+
+
+async def test_a_caller_that_leaves_in_the_middle_of_a_body_leaves_nothing_behind(door, monkeypatch, caplog):
+    monkeypatch.setattr("service.web.receiver.MAX_BUFFERED", 2_000_000)
+    head = b"POST /github/webhooks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-GitHub-Event: push\r\n"
+    head += b"X-GitHub-Delivery: 12345678\r\nX-Hub-Signature-256: %s\r\n" % signature(BODY).encode()
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(3):
+            _, writer = await asyncio.open_connection("127.0.0.1", door.port)
+            writer.write(head + b"Content-Length: 1500000\r\n\r\n" + b"x" * 1_400_000)
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+        await until(lambda: len(logs) == 3)
+    assert {entry["reason"] for entry in logs} == {"the body broke off"}
+    assert caplog.records == []
+    body = b'{"x": "' + b"a" * 1_500_000 + b'"}'
+    assert (await door.post(body, data=io.BytesIO(body)))[0] == 202
+    assert len(await door.stored()) == 1
+
+
+async def test_bodies_that_wait_for_the_database_count_against_the_room_for_all(door, monkeypatch):
+    monkeypatch.setattr("service.web.receiver.MAX_BUFFERED", 1_500_000)
+    body = b'{"x": "' + b"a" * 1_000_000 + b'"}'
+    holder = sqlite3.connect(door.database.url.removeprefix("sqlite:///"), isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    both = [asyncio.create_task(door.post(body)) for _ in range(2)]
+    (refused,), (waiting,) = await asyncio.wait(both, timeout=4, return_when=asyncio.FIRST_COMPLETED)
+    assert refused.result()[:2] == (503, {"message": "too many large bodies at once"})
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert (await waiting)[0] == 202
+    assert (await door.post(body))[0] == 202
+
+
+async def test_what_cannot_be_stored_is_never_said_to_be(door):
+    holder = sqlite3.connect(door.database.url.removeprefix("sqlite:///"), isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    status, _, headers = await door.post(headers={"X-GitHub-Delivery": "held-back"})
+    assert (status, headers["Retry-After"]) == (503, "5")
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert door.rung == []
+    assert (await door.post(headers={"X-GitHub-Delivery": "held-back"}))[1]["state"] == "new"
 
 
 async def _never(start: bytes):

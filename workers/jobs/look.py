@@ -5,6 +5,7 @@ from typing import Any
 
 import structlog
 
+from service.domain.decisions import Subject, SubjectKind
 from service.domain.errors import Transient
 from service.domain.facts import Fact, FactKey, FactKind
 from service.domain.model import RepositoryId
@@ -56,7 +57,7 @@ async def _answer(context: Context, taken: TakenLook) -> None:
 
     def write(tx: Transaction) -> None:
         if answer.not_modified:
-            waiting = facts.learn_unchanged(tx.conn, taken.key, asked=taken.asked, now=tx.now)
+            waiting = facts.learn_unchanged(tx.conn, taken.key, asked=taken.asked, etag=taken.etag, now=tx.now)
         else:
             waiting = facts.learn(
                 tx.conn,
@@ -68,6 +69,9 @@ async def _answer(context: Context, taken: TakenLook) -> None:
                 now=tx.now,
             )
         tx.ring(waiting, cause=f"looked up {taken.key.kind.value} {taken.key.key}".rstrip())
+        if not answer.error and not repository.accessible:
+            repositories.set_accessible(tx.conn, repository.id, True, tx.now)
+            tx.ring([Subject(SubjectKind.REPOSITORY, str(repository.id))], cause="the repository can be read again")
 
     await context.commit(write)
 

@@ -4,6 +4,7 @@ They only find what is due and ring for it: the jobs do the work, as if a webhoo
 """
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final
@@ -30,6 +31,9 @@ UP: Final = "up"
 CRASHED: Final = "crashed"
 MISSING: Final = "starting"  # what people are shown until they are back
 KEEP_DELIVERIES = timedelta(days=8)
+AUDIT_ROUNDS: Final = 10
+"""How often in an audit's period it is looked whose turn it is."""
+_JITTER: Final = 0.2
 
 
 async def every(context: Context, name: str, seconds: float, once: Callable[[Context], Awaitable[None]]) -> None:
@@ -140,14 +144,24 @@ def _is_web(instance: Instance) -> bool:
 
 
 async def audit(context: Context) -> None:
-    """Ask GitHub, per connected repository, what is open and where the followed branches stand; delete what is old."""
+    """Ask GitHub, per repository, what is open and where the followed branches stand; not of all at the same moment."""
+    period = timedelta(seconds=context.settings.audit_seconds)
 
     def begin(tx: Transaction) -> None:
-        for repository in repositories.connected(tx.conn):
-            if repository.accessible:
-                begin_audit(tx, repository.id)
+        for repository in repositories.due_for_audit(tx.conn, before=tx.now - period):
+            if not context.github.is_low(repository.installation_id):
+                begin_audit(tx, repository)
+                repositories.audited(tx.conn, repository.id, tx.now - period * random.uniform(0, _JITTER))  # noqa: S311
+
+    await context.commit(begin)
+
+
+async def keep_house(context: Context) -> None:
+    """Delete what is older than it is kept."""
+
+    def forget(tx: Transaction) -> None:
         deliveries.delete_older(tx.conn, tx.now - KEEP_DELIVERIES)
         subjects.forget_settled(tx.conn, before=tx.now - KEEP_DELIVERIES)
 
-    await context.commit(begin)
+    await context.commit(forget)
     await retain(context)

@@ -1,13 +1,14 @@
 """React to a stored delivery: take what has a real order, mark the rest stale, ring the subjects it touches."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
 from sqlalchemy import Connection
 
 from service.domain.decisions import Subject, SubjectKind
-from service.domain.errors import Transient
+from service.domain.errors import Refused, Transient
 from service.domain.facts import FactKind
 from service.domain.model import RepositoryId
 from service.enact import Transaction
@@ -26,6 +27,7 @@ from service.github.events import (
     Touched,
     parse,
 )
+from service.github.payloads import clean
 from service.queue import REPORT
 from service.store import deliveries, facts, pipelines, reports, repositories, reviews
 from workers.context import Context
@@ -43,7 +45,7 @@ async def react(context: Context, guid: str) -> None:
     except Transient:
         raise  # tried again for as long as it takes
     except Exception as error:
-        text = f"{type(error).__name__}: {error}"
+        text = clean(f"{type(error).__name__}: {error}", limit=500)
         await context.db.write(
             lambda conn: deliveries.broken(conn, guid=guid, error=text, most=MAX_ATTEMPTS, now=context.db.now())
         )
@@ -55,11 +57,13 @@ async def _process(context: Context, guid: str) -> None:
     if delivery is None or delivery.state != "received":
         return
     hint = parse(event=delivery.event, payload=delivery.body, our_app_id=int(context.settings.github_app_id or 0))
-    presses = await press.permitted(context, hint) if isinstance(hint, Hint) else []
+    presses: list[press.Press] = []
+    if isinstance(hint, Hint):
+        hint = await _confirmed(context, hint)
+        presses = await press.permitted(context, hint)
 
     def write(tx: Transaction) -> str:
-        current = deliveries.get(tx.conn, guid)
-        if current is None or current.state != "received":
+        if not deliveries.is_open(tx.conn, guid):
             return "already processed"
         match hint:
             case Ignored(reason=reason):
@@ -76,6 +80,27 @@ async def _process(context: Context, guid: str) -> None:
 
     verdict = await context.commit(write)
     log.info("delivery processed", delivery=guid, kind=delivery.event, verdict=verdict)
+
+
+async def _confirmed(context: Context, hint: Hint) -> Hint:
+    """Ask GitHub about a repository of which an event says something new: the event may be older than what is known.
+
+    Raises `Transient` when GitHub does not answer; the delivery waits.
+    """
+    said = hint.repository
+    if said is None:
+        return hint
+    number = said.id
+    known = await context.db.read(lambda conn: repositories.get(conn, number))
+    if known is None:
+        return hint
+    said = replace(said, installation_id=said.installation_id or known.installation_id, accessible=known.accessible)
+    if said == known:
+        return hint
+    try:
+        return replace(hint, repository=await context.looks.again(said))
+    except Refused:
+        return replace(hint, repository=None)
 
 
 def _take_in(tx: Transaction, hint: Hint) -> set[Subject]:
@@ -105,17 +130,17 @@ def _newer(tx: Transaction, seen: Seen) -> bool:
 
 
 def _take_installation(conn: Connection, change: InstallationChange, now: datetime) -> None:
-    repositories.remember_installation(
-        conn,
-        installation_id=change.id,
-        account=change.account,
-        suspended=change.state is not InstallationState.ACTIVE,
-        now=now,
+    active = change.state is InstallationState.ACTIVE
+    turned = repositories.remember_installation(
+        conn, installation_id=change.id, account=change.account, suspended=not active, now=now
     )
+    if turned:
+        repositories.set_reach(conn, installation_id=change.id, accessible=active, now=now)
+    if active:
+        for repository_id, _ in change.added:
+            repositories.granted(conn, repository_id, installation_id=change.id, now=now)
     for repository_id in change.removed:
         repositories.set_accessible(conn, repository_id, False, now)
-    for repository_id, _ in change.added:
-        repositories.granted(conn, repository_id, installation_id=change.id, now=now)
 
 
 def _take_access(tx: Transaction, touched: Touched) -> None:

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from service.domain import auto_deploy, review_apps
-from service.domain.decisions import Decision, Nothing, Subject, SubjectKind
-from service.domain.model import RepositoryId
+from service.domain.decisions import Decision, Look, Nothing, Subject, SubjectKind, Wait
+from service.domain.model import Repository, RepositoryId
 from service.enact import Transaction, enact
 from service.store import subjects, views
 from service.store.subjects import TakenSubject
@@ -19,6 +19,7 @@ log = structlog.get_logger()
 
 # A subject that is rung while it is reconciled goes round again; past this many rounds another job takes over.
 ROUNDS = 8
+_POLL_AGAIN = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,17 +93,9 @@ async def _put_back(context: Context, taken: TakenSubject) -> None:
 def _decide(tx: Transaction, subject: Subject, context: Context) -> Outcome:
     match subject.kind:
         case SubjectKind.REVIEW_APP:
-            review = views.review_view(
-                tx.conn, subject_key=subject.key, now=tx.now, our_app_id=int(context.settings.github_app_id or 0)
-            )
-            return _enacted(tx, subject, [_GONE] if review is None else review_apps.plan(review))
+            return _review_app(tx, subject, context)
         case SubjectKind.AUTO_DEPLOY:
-            app = views.auto_deploy_view(
-                tx.conn, subject_key=subject.key, now=tx.now, our_app_id=int(context.settings.github_app_id or 0)
-            )
-            if app is not None and app.head is not None and app.head.value is not None and app.head.value.sha:
-                tx.show_commit(app.app.id, app.head.value.sha)
-            return _enacted(tx, subject, [_GONE] if app is None else auto_deploy.plan(app))
+            return _auto_deploy(tx, subject, context)
         case SubjectKind.REPOSITORY:
             return Outcome(outcome="rang", reason=survey.survey(tx, RepositoryId(int(subject.key))))
         case SubjectKind.CHECK:
@@ -114,6 +107,34 @@ def _decide(tx: Transaction, subject: Subject, context: Context) -> Outcome:
 
 
 _GONE = Nothing(reason="it is gone")
+
+
+def _review_app(tx: Transaction, subject: Subject, context: Context) -> Outcome:
+    our_app_id = int(context.settings.github_app_id or 0)
+    view = views.review_view(tx.conn, subject_key=subject.key, now=tx.now, our_app_id=our_app_id)
+    if view is None:
+        return _enacted(tx, subject, [_GONE])
+    return _enacted(tx, subject, _spared(tx, context, view.repository, review_apps.plan(view)))
+
+
+def _auto_deploy(tx: Transaction, subject: Subject, context: Context) -> Outcome:
+    our_app_id = int(context.settings.github_app_id or 0)
+    view = views.auto_deploy_view(tx.conn, subject_key=subject.key, now=tx.now, our_app_id=our_app_id)
+    if view is None:
+        return _enacted(tx, subject, [_GONE])
+    if view.head is not None and view.head.value is not None and view.head.value.sha:
+        tx.show_commit(view.app.id, view.head.value.sha)
+    return _enacted(tx, subject, _spared(tx, context, view.repository, auto_deploy.plan(view)))
+
+
+def _spared(
+    tx: Transaction, context: Context, repository: Repository | None, decisions: Sequence[Decision]
+) -> Sequence[Decision]:
+    """What was decided, without polls while little is left of GitHub's hourly limit."""
+    if repository is None or not context.github.is_low(repository.installation_id):
+        return decisions
+    later = Wait(reason="GitHub's hourly limit is nearly used up: not polled", until=tx.now + _POLL_AGAIN)
+    return [later if isinstance(each, Look) and each.poll else each for each in decisions]
 
 
 def _enacted(tx: Transaction, subject: Subject, decisions: Sequence[Decision]) -> Outcome:

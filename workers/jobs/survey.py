@@ -2,7 +2,8 @@
 
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.facts import FactKey, FactKind, PullRequest
-from service.domain.model import RepositoryId
+from service.domain.model import Repository, RepositoryId
+from service.domain.review_rules import OVER
 from service.enact import Transaction
 from service.queue import look
 from service.store import facts, pipelines, reviews
@@ -10,44 +11,54 @@ from service.store import facts, pipelines, reviews
 
 def survey(tx: Transaction, repository_id: RepositoryId) -> str:
     """Ring the review apps, the auto-deployed apps and each open pull request that was last listed."""
-    rung: set[Subject] = set()
     listed = facts.load(tx.conn, FactKey(FactKind.OPEN_PULL_REQUESTS, repository_id, ""))
-    numbers = [pull.number for pull in listed.value] if listed is not None and listed.value else []
-    for pull in listed.value if listed is not None and listed.value else ():
-        _learn_listed(tx, repository_id, pull, listed_stale=listed is None or listed.stale)
-    for pipeline in pipelines.of_repository(tx.conn, repository_id):
-        rung.update(Subject(SubjectKind.REVIEW_APP, f"{pipeline.id}/pr:{number}") for number in numbers)
+    pulls: dict[int, PullRequest] = {pull.number: pull for pull in listed.value} if listed and listed.value else {}
+    believed = listed is not None and not listed.stale and not listed.error
+    doubtful = {
+        _pull_key(repository_id, pull.number)
+        for pull in pulls.values()
+        if believed and _is_news(tx, repository_id, pull)
+    }
+    rung = {
+        Subject(SubjectKind.REVIEW_APP, f"{pipeline.id}/pr:{number}")
+        for pipeline in pipelines.of_repository(tx.conn, repository_id)
+        for number in pulls
+    }
     for review in reviews.of_repository(tx.conn, repository_id):
-        if review.ref.startswith("pr:") and int(review.ref[3:]) not in numbers:
+        number = int(review.ref[3:]) if review.ref.startswith("pr:") else None
+        if number is not None and number not in pulls:
+            if review.state in OVER:
+                continue  # most pull requests are: when one is opened again it is listed
             # Not listed is no proof that it is closed: its own state is read before anything is done.
-            key = FactKey(FactKind.PULL_REQUEST, repository_id, review.ref[3:])
-            facts.mark_stale(tx.conn, [key], now=tx.now)
+            doubtful.add(_pull_key(repository_id, number))
         rung.add(Subject(SubjectKind.REVIEW_APP, f"{review.pipeline_id}/{review.ref}"))
     rung.update(
         Subject(SubjectKind.AUTO_DEPLOY, app.id)
         for app in pipelines.auto_deploys(tx.conn, repository_id=repository_id, branch=None)
     )
+    facts.mark_stale(tx.conn, doubtful, now=tx.now)
     tx.ring(rung, cause="survey of the repository")
     return f"{len(rung)} subjects"
 
 
-def _learn_listed(tx: Transaction, repository_id: RepositoryId, pull: PullRequest, *, listed_stale: bool) -> None:
-    """Take a listed pull request as its fact when the list is newer than what is known."""
-    key = FactKey(FactKind.PULL_REQUEST, repository_id, str(pull.number))
-    known = facts.load(tx.conn, key)
-    if listed_stale or (known is not None and known.value is not None and known.value == pull):
-        return
-    facts.mark_stale(tx.conn, [key], now=tx.now)
+def _pull_key(repository_id: RepositoryId, number: int) -> FactKey:
+    return FactKey(FactKind.PULL_REQUEST, repository_id, str(number))
 
 
-def begin_audit(tx: Transaction, repository_id: RepositoryId) -> None:
-    """Ask GitHub anew for the open pull requests and the followed heads of a repository."""
-    subject = Subject(SubjectKind.REPOSITORY, str(repository_id))
-    followed = {
-        app.auto_deploy_branch for app in pipelines.auto_deploys(tx.conn, repository_id=repository_id, branch=None)
-    }
-    keys = [FactKey(FactKind.OPEN_PULL_REQUESTS, repository_id, "")]
-    keys += [FactKey(FactKind.HEAD, repository_id, branch) for branch in sorted(followed)]
+def _is_news(tx: Transaction, repository_id: RepositoryId, pull: PullRequest) -> bool:
+    """Whether a listed pull request is other than what is known of it."""
+    known = facts.load(tx.conn, _pull_key(repository_id, pull.number))
+    return known is None or known.value != pull
+
+
+def begin_audit(tx: Transaction, repository: Repository) -> None:
+    """Ask GitHub anew for the open pull requests and the followed heads; whether one out of reach is back."""
+    subject = Subject(SubjectKind.REPOSITORY, str(repository.id))
+    keys = [FactKey(FactKind.OPEN_PULL_REQUESTS, repository.id, "")]
+    if repository.accessible:
+        followers = pipelines.auto_deploys(tx.conn, repository_id=repository.id, branch=None)
+        branches = {app.auto_deploy_branch for app in followers}
+        keys += [FactKey(FactKind.HEAD, repository.id, branch) for branch in sorted(branches)]
     facts.mark_stale(tx.conn, keys, now=tx.now)
     for key in keys:
         facts.want(tx.conn, key, waiter=subject, now=tx.now)

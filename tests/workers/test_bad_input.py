@@ -1,0 +1,127 @@
+"""Whatever GitHub, or who holds its secret, sends: each delivery comes to a verdict that is kept and can be read."""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from hashlib import sha256
+from typing import Any
+
+from service.domain.model import Repository, RepositoryId, ReviewState
+from service.store import deliveries, pipelines, repositories, requests, reviews
+from service.store.deliveries import Inbox, Receipt
+from tests.github.examples import all_examples, mutations
+from tests.workers.conftest import Yard
+from workers.jobs.look import look
+from workers.jobs.react import react
+from workers.jobs.reconcile import reconcile
+
+USED = frozenset(
+    {
+        *("push", "pull_request", "status", "check_run", "check_suite", "merge_group", "repository", "ping"),
+        *("installation", "installation_repositories"),
+    }
+)
+SWAPPED: tuple[Any, ...] = (None, "x", 7, [])
+DEEP = frozenset({"push", "pull_request", "check_run", "installation"})
+ENDS = {"processed", "ignored"}
+
+
+async def connected(yard: Yard, repository_id: int) -> None:
+    """Let the pipeline's source be the repository of GitHub's examples, so that they concern it."""
+
+    def connect(conn: Any) -> None:
+        example = Repository(
+            installation_id=yard.repository.installation_id,
+            id=RepositoryId(repository_id),
+            full_name="Codertocat/Hello-World",
+            default_branch="master",
+        )
+        repositories.remember(conn, example, yard.clock())
+        pipelines.update(conn, pipeline=yard.pipeline, now=yard.clock(), repository_id=example.id)
+
+    await yard.db.write(connect)
+
+
+async def verdicts(yard: Yard, sent: Iterable[tuple[str, str, bytes]]) -> list[Receipt]:
+    """What became of each (guid, event, body)."""
+    inbox = await Inbox.open(yard.db.url)
+    sent = list(sent)
+    await asyncio.gather(
+        *(
+            inbox.put(
+                guid=guid,
+                event=event,
+                action="",
+                repository_id=None,
+                installation_id=None,
+                body=body,
+                body_sha256=sha256(body).hexdigest(),
+                received_at=yard.clock(),
+            )
+            for guid, event, body in sent
+        )
+    )
+    await inbox.close()
+    for guid, _, _ in sent:
+        await react(yard.context, guid)
+    return await yard.see(lambda conn: deliveries.listing(conn, len(sent)))
+
+
+def _uninstalled(payload: dict[str, Any]) -> dict[str, Any]:
+    """Without the installation: each example has another, and each would be looked up at GitHub."""
+    return {name: value for name, value in payload.items() if name != "installation"}
+
+
+async def test_every_example_of_github_comes_to_a_verdict(yard: Yard) -> None:
+    await connected(yard, 186853002)
+    sent = [(f"example-{n}", one.event, json.dumps(one.payload).encode()) for n, one in enumerate(all_examples())]
+    found = await verdicts(yard, sent)
+    assert len(found) == 329
+    assert {receipt.state for receipt in found} == ENDS
+    assert all(receipt.verdict for receipt in found)
+    read = {receipt.event for receipt in found if receipt.state == "processed"}
+    assert read >= USED - {"ping"}
+
+
+async def test_examples_with_keys_deleted_values_nulled_and_types_swapped_come_to_a_verdict(yard: Yard) -> None:
+    await connected(yard, 186853002)
+    seen: set[tuple[str, Any]] = set()
+    sent = []
+    for one in all_examples():
+        kind = (one.event, one.payload.get("action"))
+        if one.event in USED and kind not in seen:
+            deep = one.event in DEEP and one.event not in {event for event, _ in seen}
+            seen.add(kind)
+            payload = one.payload if one.event.startswith("installation") else _uninstalled(one.payload)
+            sent += [
+                (f"mutant-{len(sent) + n}", one.event, json.dumps(mutant).encode())
+                for n, (mutant, _) in enumerate(mutations(payload, SWAPPED, depth=2 if deep else 1))
+            ]
+    found = await verdicts(yard, sent)
+    assert len(found) == len(sent) > 1000
+    assert {receipt.state for receipt in found} == ENDS
+    assert all(receipt.verdict for receipt in found)
+
+
+async def test_what_was_signed_once_and_is_sent_again_under_another_number_brings_nothing_back(yard: Yard) -> None:
+    sim, sent = yard.edge.sim, list[bytes]()
+    sim.sender.watchers.append(lambda _event, payload: sent.append(json.dumps(payload).encode()))
+    await sim.push("acme/shop", "topic", {"Procfile": "web: ./serve"})
+    pull = await sim.open_pull("acme/shop", "topic")
+    sim.close_pull("acme/shop", pull.number)
+    opened, closed = sent[-2:]
+    for guid, body in (("opened-1", opened), ("closed-1", closed), ("replayed", opened), ("replayed-2", opened)):
+        await verdicts(yard, [(guid, "pull_request", body)])
+        await _settled(yard)
+    found = await yard.see(lambda conn: reviews.of_pipeline(conn, yard.pipeline.id))
+    assert [(each.state, each.generation) for each in found] == [(ReviewState.DESTROYING, 1)]
+    queued = await yard.see(lambda conn: requests.of_app(conn, found[0].app_id or "", limit=9))
+    assert [each.kind for each in queued] == ["Destroy", "Deploy"]
+
+
+async def _settled(yard: Yard) -> None:
+    """Hear what was rung until nothing more is."""
+    while rung := [ring for ring in yard.bell.rung if ring.job in {"reconcile", "look"}]:
+        yard.bell.rung.clear()
+        for ring in rung:
+            await (reconcile if ring.job == "reconcile" else look)(yard.context, *ring.args)
