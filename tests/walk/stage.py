@@ -184,7 +184,7 @@ class Stage:
         """Read the embedded database."""
 
         def read() -> list[tuple[Any, ...]]:
-            conn = sqlite3.connect(f"file:{self.data}/towpath.db?mode=ro", uri=True)
+            conn = sqlite3.connect(f"file:{self.data}/database/towpath.db?mode=ro", uri=True)
             try:
                 return conn.execute(sql, values).fetchall()
             finally:
@@ -194,7 +194,7 @@ class Stage:
 
     def redis(self) -> Redis:
         """A client of the embedded Redis; close it."""
-        return Redis(unix_socket_path=str(self.data / "run/redis.sock"))
+        return Redis(unix_socket_path=str(self.data / "run/services/redis.sock"))
 
     # Making things
 
@@ -302,7 +302,7 @@ async def staged(runtimes: Path, env: Mapping[str, str] | None = None) -> AsyncI
     data = place / "d"
     data.mkdir()
     # The interpreters take ten seconds to copy; they are made once and linked into each installation.
-    await asyncio.to_thread(shutil.copytree, runtimes, data / "runtimes", symlinks=True, copy_function=os.link)
+    await asyncio.to_thread(shutil.copytree, runtimes, data / "work/runtimes", symlinks=True, copy_function=os.link)
     async with held_to_contract(place / "github") as github, aiohttp.ClientSession() as http:
         port = _free_port()
         github.webhook_url = f"http://127.0.0.1:{port}/github/webhooks"
