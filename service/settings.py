@@ -39,13 +39,18 @@ class Settings:
 
     @property
     def run_dir(self) -> Path:
-        """Sockets and pid files; short, because a unix socket path holds 108 bytes."""
+        """The runner's own things and pid files; short, because a unix socket path holds 108 bytes."""
         return self.data / "run"
+
+    @property
+    def services_dir(self) -> Path:
+        """Where web, worker and Redis tell that they are there."""
+        return self.run_dir / "services"
 
     @property
     def web_socket(self) -> Path:
         """Where the router finds the web process."""
-        return self.run_dir / "web.sock"
+        return self.services_dir / "web.sock"
 
     @property
     def runner_socket(self) -> Path:
@@ -55,7 +60,27 @@ class Settings:
     @property
     def redis_socket(self) -> Path:
         """The embedded Redis."""
-        return self.run_dir / "redis.sock"
+        return self.services_dir / "redis.sock"
+
+    @property
+    def redis_dir(self) -> Path:
+        """What the embedded Redis keeps."""
+        return self.data / "redis"
+
+    @property
+    def worker_ready(self) -> Path:
+        """Holds the pid of the worker that is ready."""
+        return self.services_dir / "worker.ready"
+
+    @property
+    def work_dir(self) -> Path:
+        """What workers keep: mirrors, slugs, caches, builds, runtimes. One directory: much is moved by renaming."""
+        return self.data / "work"
+
+    @property
+    def database_dir(self) -> Path:
+        """The embedded database, alone: SQLite makes files beside it."""
+        return self.data / "database"
 
     @property
     def url(self) -> str:
@@ -65,7 +90,7 @@ class Settings:
     @property
     def sqlalchemy_url(self) -> str:
         """The database, embedded SQLite unless one is given."""
-        return self.database_url or f"sqlite:///{self.data / 'towpath.db'}"
+        return self.database_url or f"sqlite:///{self.database_dir / 'towpath.db'}"
 
     @property
     def redis(self) -> str:

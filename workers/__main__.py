@@ -25,7 +25,7 @@ def main() -> int:
             case "runtimes":
                 from workers.builds.runtimes import ensure
 
-                asyncio.run(ensure(settings.data))
+                asyncio.run(ensure(settings.work_dir))
             case "doctor":
                 from workers.doctor import findings
 

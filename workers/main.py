@@ -133,9 +133,9 @@ async def open_context(settings: Settings, stack_of: AsyncExitStack) -> Context:
     transport = Transport(session=session, api_url=settings.github_api_url)
     github = GitHub(transport=transport, credentials=credentials(settings, transport))
     platform = ProcessPlatform(settings.runner_socket)
-    source = Source(data=settings.data)
-    slugs = SlugStore(data=settings.data)
-    await runtimes.ensure(settings.data)
+    source = Source(data=settings.work_dir)
+    slugs = SlugStore(data=settings.work_dir)
+    await runtimes.ensure(settings.work_dir)
     return Context(
         db=db,
         vault=vault,
@@ -149,10 +149,10 @@ async def open_context(settings: Settings, stack_of: AsyncExitStack) -> Context:
         writes=Writes(github=github),
         platforms={"process": platform},
         workshop=Workshop(
-            data=settings.data,
+            data=settings.work_dir,
             source=source,
             slugs=slugs,
-            caches=CacheStore(data=settings.data),
+            caches=CacheStore(data=settings.work_dir),
             sandbox=platform,
         ),
         stack=stack(),
@@ -199,7 +199,7 @@ async def serve(settings: Settings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         log.info("worker is ready", holder=context.terms.holder)
-        (settings.run_dir / "worker.ready").write_text(str(os.getpid()))
+        settings.worker_ready.write_text(str(os.getpid()))
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         asked = stop.is_set()

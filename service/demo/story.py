@@ -27,7 +27,7 @@ from service.demo.github_sim import GitHubSim, Repository, running
 SAMPLES = Path(__file__).parent / "samples"
 SAMPLE_FILES = {"python": "app.py", "node": "server.js"}
 STEP_SECONDS = 180.0
-APP_DIRECTORIES = ("apps", "builds", "run/i", "run/x")
+APP_DIRECTORIES = ("apps", "work/builds", "run/i", "run/x")
 UNFINISHED = {
     "apps": "state <> 'gone'",
     "routes": "1",
@@ -307,7 +307,7 @@ def _remains(stage: Stage) -> list[str]:
     found = [f"process {pid}" for pid in _sandboxes_of(stage.data)]
     found += [f"mount {place}" for place in _mounts_of(stage.data)]
     found += [f"directory {place}" for name in APP_DIRECTORIES for place in (stage.data / name).glob("*")]
-    found += _unfinished_rows(stage.data / "towpath.db")
+    found += _unfinished_rows(stage.data / "database/towpath.db")
     for repo in stage.sim.repositories.values():
         shown = stage.sim.reported(repo)
         found += [f"deployment {each['environment']} is {each['state']}" for each in shown["deployments"]

@@ -62,7 +62,7 @@ def main() -> int:
     """Run the step named by the first argument."""
     try:
         settings = from_environment()
-        settings.data.mkdir(parents=True, exist_ok=True)
+        settings.database_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if sys.argv[1:] == ["migrate"]:
             asyncio.run(migrate(settings))
         elif sys.argv[1:] == ["rotate"]:

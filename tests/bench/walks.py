@@ -88,7 +88,7 @@ async def _seconds(act: Callable[[], Awaitable[object]]) -> float:
 
 async def _boot(stage: Stage, place: Path) -> float:
     """What the app takes by itself, outside of any sandbox, until it answers."""
-    python = stage.data / "runtimes/python/bin/python3"
+    python = stage.data / "work/runtimes/python/bin/python3"
     (place / "server.py").write_text(page("boot")["server.py"])
     taken = []
     for _ in range(ROUNDS):

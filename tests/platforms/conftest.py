@@ -127,8 +127,8 @@ class Engine:
         await self.start()
 
     def slug(self, name: str = "slug", app: str = APP) -> Path:
-        path = self.data / name
-        path.mkdir(exist_ok=True)
+        path = self.data / "work/slugs/own" / name
+        path.mkdir(exist_ok=True, parents=True)
         (path / "app.py").write_text(app)
         return path
 

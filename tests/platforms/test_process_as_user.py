@@ -32,8 +32,8 @@ async def main():
         assert await routes.get() == "as a user"
         assert await engine.run("echo x > app.py; id -u; cat /etc/shadow; exit 4") == (
             4, "1000\\ncat: /etc/shadow: No such file or directory\\n")
-        kept = engine.data / "kept"
-        kept.mkdir()
+        kept = engine.data / "work/builds/kept"
+        kept.mkdir(parents=True)
         bind = Bind(host=kept, inside="/kept", writable=True)
         assert (await engine.build("touch /kept/made; unshare -U true", bind))[0] != 0
         assert (kept / "made").exists()

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from service.domain.errors import Transient
+from service.domain.errors import Refused, Transient
 from tests.platforms.conftest import FENCE, Collected, Engine
 from tests.waiting import until
 from workers.platforms.base import Bind, Fence
@@ -28,8 +28,8 @@ async def test_a_command_killed_by_a_signal_tells_it_the_way_shells_do(engine):
 
 
 async def test_a_command_runs_once_though_driver_and_runner_die_in_between(engine):
-    kept = engine.data / "kept"
-    kept.mkdir(mode=0o777)
+    kept = engine.data / "work/builds/kept"
+    kept.mkdir(mode=0o777, parents=True)
     script = "echo one >> /kept/ran; echo first; until [ -e /kept/go ]; do sleep 0.02; done; echo second; exit 4"
     bind = Bind(host=kept, inside="/kept", writable=True)
     first_log = Collected()
@@ -93,9 +93,9 @@ async def test_a_command_lost_with_the_machine_counts_as_killed_and_a_lost_build
 
 
 async def test_a_build_writes_only_what_is_bound_writable_and_gives_it_back_to_the_runner(engine):
-    source, cache = engine.data / "source", engine.data / "cache"
+    source, cache = engine.data / "work/builds/source", engine.data / "work/builds/cache"
     for path in (source, cache):
-        path.mkdir()
+        path.mkdir(parents=True)
     (source / "package").write_text("x")
     binds = (
         Bind(host=source, inside="/app", writable=True),
@@ -145,3 +145,24 @@ async def test_the_fence_of_a_command_counts(engine):
     await engine.up(engine.spec(), fence=Fence(generation=3, token=1))
     with pytest.raises(Exception, match="is at Fence"):
         await engine.run("true")
+
+
+@pytest.mark.parametrize(
+    ("place", "writable"),
+    [("/etc", False), ("/", True), ("database", False), ("work/slugs", True), ("work/builds/../../secret.keys", False)],
+)
+async def test_a_build_is_shown_nothing_that_is_no_business_of_builds(engine, place, writable):
+    with pytest.raises(Refused, match="cannot be shown to a build"):
+        await engine.build("true", Bind(host=engine.data / place, inside="/seen", writable=writable))
+
+
+async def test_a_link_in_the_place_of_a_build_is_not_followed(engine):
+    (engine.data / "work/builds").mkdir(parents=True)
+    (engine.data / "work/builds/one").symlink_to("/etc")
+    with pytest.raises(Refused, match="cannot be shown to a build"):
+        await engine.build("true", Bind(host=engine.data / "work/builds/one", inside="/seen", writable=True))
+
+
+async def test_what_is_no_slug_is_not_run(engine):
+    with pytest.raises(Refused, match="is no slug"):
+        await engine.run("true", slug_dir=engine.data / "run")

@@ -38,10 +38,11 @@ async def test_the_environment_holds_nothing_of_the_host(short_tmp, level):
 
 async def test_files_of_the_host_and_of_other_apps_are_out_of_sight(engine):
     other = engine.slug("other")
-    (engine.data / "towpath.db").write_text("secret")
+    (engine.data / "database").mkdir()
+    (engine.data / "database/towpath.db").write_text("secret")
     places = [
         other / "app.py",
-        engine.data / "towpath.db",
+        engine.data / "database/towpath.db",
         Path("/root"),
         Path("/home"),
         Path("/etc/shadow"),
@@ -64,7 +65,7 @@ async def test_an_app_changes_its_own_files_but_never_the_slug(engine):
     code, output = await engine.run("echo more >> app.py && mkdir -p a/b && touch a/b/c && rm -f app.py; ls")
     assert code == 0, output
     assert "more" not in (engine.slug() / "app.py").read_text()
-    assert not (engine.data / "slug/a").exists()
+    assert not (engine.slug() / "a").exists()
 
 
 @pytest.mark.parametrize(

@@ -51,15 +51,15 @@ async def main():
         code, output = await engine.run("(setsid sleep 300 &) ; exit 5", name="strays")
         assert code == 5, output
         assert (await engine.run("exec sleep 60", name="late", seconds=0.3))[0] == 124
-        kept = engine.data / "kept"
-        kept.mkdir()
+        kept = engine.data / "work/builds/kept"
+        kept.mkdir(parents=True)
         script = "printf '#!/app/bin/python\\\\n' > /app/run; ln -s /opt/towpath/runtimes/python/bin/python3 /app/python;"
         step = script + " test -d /app && echo made > /app/made && cat /app/run"
         code, output = await engine.build(step, Bind(host=kept, inside="/app", writable=True))
         assert (code, output) == (0, f"#!{kept}/bin/python\\n"), output
         assert (kept / "run").read_text() == "#!/app/bin/python\\n"
         assert str((kept / "python").readlink()) == "/opt/towpath/runtimes/python/bin/python3"
-        fork = engine.data / "slugs/fork/1"
+        fork = engine.data / "work/slugs/fork/1"
         fork.mkdir(parents=True)
         with pytest.raises(Refused, match="forks"):
             await engine.up(engine.spec("r9", slug_dir=fork))
@@ -95,9 +95,9 @@ def test_slugs_of_forks_are_refused_below_full_and_others_are_not(tmp_path: Path
     nothing = indexes.Indexes(hosts=frozenset(), env={}, ca_bundle=None)
     level = Level(name=name, why="of a reason", advice="do this", weak=True)
     host = Host(Paths(data=tmp_path), level=level, cgroups=None, found=nothing, peers=frozenset())
-    host.check_slug(tmp_path / "slugs/own/1")
+    host.check_slug(tmp_path / "work/slugs/own/1")
     with pytest.raises(Refused, match=r"forks.*of a reason.*do this"):
-        host.check_slug(tmp_path / "slugs/fork/1")
+        host.check_slug(tmp_path / "work/slugs/fork/1")
 
 
 WORDS = [

@@ -62,6 +62,7 @@ def postgresql_server() -> Iterator[URL]:
         _absent("PostgreSQL cannot be started as root without setpriv (apt install util-linux)")
     bin_dir = found[-1].parent
     home = Path(tempfile.mkdtemp(prefix="tp-pg-", dir="/tmp"))
+    home.chmod(0o755)  # its socket is for every user, as on a Debian server
     if os.geteuid() == 0:
         shutil.chown(home, "postgres", "postgres")
     data = home / "data"

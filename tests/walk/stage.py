@@ -9,8 +9,8 @@ import socket
 import sqlite3
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,71 @@ class Stage:
     def pid(self, part: str) -> int:
         """The process that is one of redis, runner, worker, web and router now."""
         return int(json.loads((self.data / "run/pids.json").read_text())[part])
+
+    @asynccontextmanager
+    async def frozen(self, part: str) -> AsyncIterator[None]:
+        """A part that is stopped and goes on later, as if nothing had been; never amid a transaction of its own.
+
+        The embedded database has one writer: whoever is stopped while it writes stops everybody, until it goes on.
+        """
+        pid = self.pid(part)
+
+        async def stopped() -> bool:
+            os.kill(pid, signal.SIGSTOP)
+            if await asyncio.to_thread(self._may_write):
+                return True
+            os.kill(pid, signal.SIGCONT)
+            return False
+
+        try:
+            await until(stopped, what=f"{part} stopped between two transactions")
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def _may_write(self) -> bool:
+        conn = sqlite3.connect(self.data / "database/towpath.db", timeout=0.5, isolation_level=None)
+        try:
+            conn.execute("BEGIN IMMEDIATE")
+            conn.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            return False
+        else:
+            return True
+        finally:
+            conn.close()
+
+    @asynccontextmanager
+    async def another_worker(self) -> AsyncIterator[None]:
+        """A second worker beside that of `up`."""
+        with (self.data.parent / "worker-2.log").open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "workers", "worker"),
+                env={**_clean(), **self.env, "TOWPATH_DATA": str(self.data), "TOWPATH_PORT": str(self.port)},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        place = self.data / "run/services/worker.ready"
+        try:
+            await until(lambda: place.read_text() == str(process.pid), seconds=STEP_SECONDS, what="a second worker")
+            yield
+        finally:
+            process.terminate()
+            await asyncio.wait_for(process.wait(), 10)
+
+    async def lose_power(self) -> None:
+        """End everything of this installation at once, apps too, as a machine does that is switched off."""
+        parts = [int(pid) for pid in json.loads((self.data / "run/pids.json").read_text()).values()]
+        await self.stop(signal.SIGKILL)
+        for file in (self.data / "run").glob("[ix]/*/pids"):
+            with suppress(FileNotFoundError):
+                parts += [pid for pid, _ in json.loads(file.read_text()).values()]
+        for pid in parts:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in parts), what="nothing runs")
+        (self.data / "run/boot").write_text("another boot")
 
     async def kill(self, part: str) -> None:
         """Kill a part without warning and wait until `up` has started it anew."""
@@ -183,7 +248,7 @@ class Stage:
         """Read the embedded database."""
 
         def read() -> list[tuple[Any, ...]]:
-            conn = sqlite3.connect(f"file:{self.data}/towpath.db?mode=ro", uri=True)
+            conn = sqlite3.connect(f"file:{self.data}/database/towpath.db?mode=ro", uri=True)
             try:
                 return conn.execute(sql, values).fetchall()
             finally:
@@ -193,7 +258,7 @@ class Stage:
 
     def redis(self) -> Redis:
         """A client of the embedded Redis; close it."""
-        return Redis(unix_socket_path=str(self.data / "run/redis.sock"))
+        return Redis(unix_socket_path=str(self.data / "run/services/redis.sock"))
 
     # Making things
 
@@ -294,14 +359,19 @@ def _free_port() -> int:
 
 
 @asynccontextmanager
-async def staged(runtimes: Path, env: Mapping[str, str] | None = None) -> AsyncIterator[Stage]:
-    """Run an installation with its GitHub; at the end nothing of it may be left."""
+async def staged(
+    runtimes: Path,
+    env: Mapping[str, str] | None = None,
+    *,
+    disk: Callable[[Path], AbstractContextManager[None]] = nullcontext,
+) -> AsyncIterator[Stage]:
+    """Run an installation with its GitHub, its data directory prepared by `disk`; at the end nothing may be left."""
     place = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="tp-", dir="/tmp"))
     place.chmod(0o755)
     data = place / "d"
     data.mkdir()
     # The interpreters take ten seconds to copy; they are made once and linked into each installation.
-    await asyncio.to_thread(shutil.copytree, runtimes, data / "runtimes", symlinks=True, copy_function=os.link)
+    await asyncio.to_thread(shutil.copytree, runtimes, data / "work/runtimes", symlinks=True, copy_function=os.link)
     async with held_to_contract(place / "github") as github, aiohttp.ClientSession() as http:
         port = _free_port()
         github.webhook_url = f"http://127.0.0.1:{port}/github/webhooks"
@@ -318,11 +388,12 @@ async def staged(runtimes: Path, env: Mapping[str, str] | None = None) -> AsyncI
             **(env or {}),
         }
         stage = Stage(data=data, port=port, github=github, http=http, env=full)
-        try:
-            await stage.start()
-            yield stage
-        finally:
-            await stage.stop()
+        with disk(data):
+            try:
+                await stage.start()
+                yield stage
+            finally:
+                await stage.stop()
     left = await asyncio.to_thread(stage.remains)
     await asyncio.to_thread(stage.clear)
     assert left == []

@@ -38,7 +38,7 @@ async def test_the_story_from_pull_request_to_production_on_postgresql(
         await stage.deployments_are(pipeline, pipeline.staging, "inactive", "success")
         await stage.deployments_are(pipeline, pipeline.production, "success")
         await until(lambda: _gone(stage, app), what="the review app is gone")
-        assert not (stage.data / "towpath.db").exists()
+        assert not (stage.data / "database/towpath.db").exists()
 
 
 async def _gone(stage: Stage, app: str) -> bool:

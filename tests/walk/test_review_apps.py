@@ -149,7 +149,7 @@ async def test_closing_during_the_build_ends_it_and_leaves_nothing_unfinished(st
 
 
 def _no_builds(stage: Stage) -> bool:
-    builds = stage.data / "builds"
+    builds = stage.data / "work/builds"
     return not builds.exists() or not [each for each in stage.remains() if "/builds/build-" in each]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from arq.worker import func
 
-from service.cli.up import redis_program
+from service.cli.parts import redis_program
 from service.queue import DOORS, LIVE_QUEUE, SHORT_QUEUE, WORK_QUEUE, Queue, Ring, deserialize, redis_pool, serialize
 from tests.waiting import until
 from workers.main import BellWorker

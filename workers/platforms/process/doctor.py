@@ -80,7 +80,7 @@ def _program(name: str, flag: str, *, advice: str) -> Check:
 
 
 def _runtime(data: Path) -> Check:
-    python = data / "runtimes/python/bin/python3"
+    python = data / "work/runtimes/python/bin/python3"
     why = f"{python} is there for apps" if python.exists() else "copied for apps by the first `towpath up`"
     return Check(name="python runtime", ok=True, why=why)
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import workers
 from service.domain.errors import Refused
-from workers.platforms.base import AppSpec, Limits, Network, SandboxRun
+from workers.platforms.base import AppSpec, Bind, Limits, Network, SandboxRun
 from workers.platforms.process import bare, files, indexes, namespaces, sandbox, seccomp
 from workers.platforms.process.cgroups import Cgroups
 from workers.platforms.process.indexes import Indexes
@@ -17,6 +18,7 @@ from workers.platforms.process.keeper import Keeper
 from workers.platforms.process.spec import Bare, ShimSpec
 from workers.platforms.process.uids import Uids
 
+_OUR_CODE = Path(workers.__file__).parent  # holds the buildpacks
 PORT = 5000  # every instance has a network of its own
 
 
@@ -79,6 +81,16 @@ class Paths:
     def apps(self) -> Path:
         """What is wanted of each app, and its log."""
         return self.data / "apps"
+
+    @property
+    def work(self) -> Path:
+        """The workers' slugs, builds and runtimes: all that commands may name."""
+        return self.data / "work"
+
+    @property
+    def slugs(self) -> Path:
+        """The unpacked slugs."""
+        return self.work / "slugs"
 
     @property
     def etc(self) -> Path:
@@ -168,9 +180,19 @@ class Host:
         """Start a one-off command of a release."""
         keeper.start(self._app_spec(keeper, spec, command, dyno=dyno, web=False))
 
+    def check_binds(self, binds: Sequence[Bind]) -> None:
+        """Refuse to show a build what is no business of builds: who may give commands may still not read the host."""
+        for bind in binds:
+            host = bind.host.resolve()
+            allowed = [self.paths.work / "builds"] if bind.writable else [self.paths.work, _OUR_CODE]
+            if not any(host.is_relative_to(place.resolve()) for place in allowed):
+                raise Refused(f"{bind.host} cannot be shown to a build")
+
     def check_slug(self, slug: Path) -> None:
-        """Refuse a fork's slug below `full`. Slugs of forks are kept apart from others, so the place tells."""
-        if self.level.refusal and slug.is_relative_to(self.paths.data / "slugs/fork"):
+        """Refuse what is no slug; below `full` also a fork's, whose slugs are kept apart, so the place tells."""
+        if not slug.resolve().is_relative_to(self.paths.slugs.resolve()):
+            raise Refused(f"{slug} is no slug")
+        if self.level.refusal and slug.is_relative_to(self.paths.slugs / "fork"):
             raise Refused(self.level.refusal)
 
     def start_build(self, keeper: Keeper, run: SandboxRun, *, owner: str) -> None:
@@ -228,7 +250,7 @@ class Host:
 
     @property
     def _runtimes(self) -> Path:
-        return self.paths.data / "runtimes"
+        return self.paths.work / "runtimes"
 
     def _app_spec(self, keeper: Keeper, spec: AppSpec, command: str, *, dyno: str, web: bool) -> ShimSpec:
         if self.level.name == NONE:

@@ -16,6 +16,7 @@ STAGE = "/tmp"  # noqa: S108  (exists everywhere; seen only in the sandbox's own
 
 _MS_REC_PRIVATE = 0x4000 | 0x40000
 _MS_NOSUID_NODEV = 0x2 | 0x4
+_MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV = 0x1, 0x2, 0x4
 _AT_FDCWD = -100
 _AT_EMPTY_PATH = 0x1000
 _AT_RECURSIVE = 0x8000
@@ -24,7 +25,7 @@ _MOVE_MOUNT_F_EMPTY_PATH = 4
 _MOUNT_ATTR_IDMAP = 0x100000
 # Newer than most libcs; the numbers are the same on every architecture since 5.1.
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
 _DNS_PORT = 53
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 
@@ -58,6 +59,11 @@ def die_with_parent(parent: int) -> None:
 def adopt_orphans() -> None:
     """Become the parent of every process below this one that loses its own."""
     _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
+
+
+def forbid_new_privileges() -> None:
+    """From here on no program that is executed gains any, whatever its file says."""
+    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
 
 
 def become(uid: int) -> None:
@@ -99,44 +105,69 @@ def _write(path: str, text: str) -> None:
 
 def stage(mounts: Sequence[Stage]) -> None:
     """In a mount namespace of our own, show `mounts` under `STAGE`. Nothing of it is seen on the host."""
+    own_mounts()
+    trees = [(_owned_tree(source, owner), os.path.isdir(source)) for source, _, owner in mounts]  # noqa: PTH112
+    cover(STAGE)
+    for (_, name, _), (tree, directory) in zip(mounts, trees, strict=True):
+        put_tree(tree, f"{STAGE}/{name}", directory=directory)
+
+
+def own_mounts() -> None:
+    """Enter a mount namespace in which nothing that is mounted reaches the host."""
     unshare(CLONE_NEWNS)
     _check(_libc.mount(None, b"/", None, _MS_REC_PRIVATE, None), "mount private")
-    trees = [(_clone_tree(mount), os.path.isdir(mount[0])) for mount in mounts]  # noqa: PTH112
-    _check(_libc.mount(b"towpath", STAGE.encode(), b"tmpfs", _MS_NOSUID_NODEV, b"mode=755,size=64k"), "mount tmpfs")
-    for (_, name, _), (tree, directory) in zip(mounts, trees, strict=True):
-        target = f"{STAGE}/{name}"
-        if directory:
-            os.mkdir(target)  # noqa: PTH102
-        else:
-            os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
-        moved = _libc.syscall(_SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, target.encode(), _MOVE_MOUNT_F_EMPTY_PATH)
-        _check(moved, f"move_mount {name}")
-        os.close(tree)
 
 
-def _clone_tree(mount: Stage) -> int:
-    source, _, owner = mount
-    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_RECURSIVE
-    tree = _check(_libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, source.encode(), flags), f"open_tree {source}")
-    if owner is not None:
-        _show_as_owned_by(tree, owner)
-    return tree
+def cover(path: str) -> None:
+    """Hide what is in a directory under an empty one that everybody may enter."""
+    options = b"mode=755,size=64k"
+    _check(_libc.mount(b"towpath", path.encode(), b"tmpfs", _MS_NOSUID_NODEV, options), f"mount tmpfs {path}")
 
 
-def _show_as_owned_by(tree: int, owner: int) -> None:
-    userns = _user_namespace(owner)
+def clone_tree(source: str, *, recursive: bool = True) -> int:
+    """A descriptor of the mount at `source`, to be put somewhere else."""
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | (_AT_RECURSIVE if recursive else 0)
+    return _check(_libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, source.encode(), flags), f"open_tree {source}")
+
+
+def put_tree(tree: int, target: str, *, directory: bool) -> None:
+    """Mount what `clone_tree` gave, and close it."""
+    if directory:
+        os.makedirs(target, exist_ok=True)  # noqa: PTH103
+    elif not os.path.exists(target):  # noqa: PTH110
+        os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
+        os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
+    moved = _libc.syscall(_SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, target.encode(), _MOVE_MOUNT_F_EMPTY_PATH)
+    _check(moved, f"move_mount {target}")
+    os.close(tree)
+
+
+def show_as_owned_by(tree: int, owner: int, *, kept_as: tuple[int, int] = (0, 0), read_only: bool = False) -> None:
+    """Show files of `kept_as` (uid, gid) as `owner`'s, and keep what `owner` makes as theirs: an idmapped mount."""
+    userns = _user_namespace(owner, *kept_as)
     try:
-        attributes = struct.pack("QQQQ", _MOUNT_ATTR_IDMAP, 0, 0, userns)
+        wanted = _MOUNT_ATTR_IDMAP | _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV | (_MOUNT_ATTR_RDONLY if read_only else 0)
+        attributes = struct.pack("QQQQ", wanted, 0, 0, userns)
         result = _libc.syscall(_SYS_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, attributes, len(attributes))
-        # File systems without idmapped mounts (some network ones) answer EINVAL: the files then just stay root's.
-        if result < 0 and ctypes.get_errno() not in {errno.EINVAL, errno.ENOSYS, errno.EPERM}:
-            _check(result, "mount_setattr")
+        _check(result, "mount_setattr")
     finally:
         os.close(userns)
 
 
-def _user_namespace(owner: int) -> int:
-    """A descriptor of a user namespace that maps root to `owner`; a child makes it and is gone at return."""
+def _owned_tree(source: str, owner: int | None) -> int:
+    tree = clone_tree(source)
+    if owner is not None:
+        try:
+            show_as_owned_by(tree, owner)
+        except OSError as error:
+            # File systems without idmapped mounts (some network ones): the files then just stay root's.
+            if error.errno not in {errno.EINVAL, errno.ENOSYS, errno.EPERM}:
+                raise
+    return tree
+
+
+def _user_namespace(owner: int, uid: int, gid: int) -> int:
+    """A descriptor of a user namespace that maps `uid` and `gid` to `owner`; a child makes it and is gone at return."""
     ready, done = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
@@ -152,8 +183,8 @@ def _user_namespace(owner: int) -> int:
     try:
         if os.read(ready[0], 1) != b"+":
             raise OSError(errno.EPERM, "no user namespace for an idmapped mount")
-        _write(f"/proc/{child}/uid_map", f"0 {owner} 1")
-        _write(f"/proc/{child}/gid_map", f"0 {owner} 1")
+        _write(f"/proc/{child}/uid_map", f"{uid} {owner} 1")
+        _write(f"/proc/{child}/gid_map", f"{gid} {owner} 1")
         return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(ready[0])

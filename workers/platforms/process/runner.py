@@ -36,8 +36,9 @@ _KINDS = {Fenced: "fenced", Unhealthy: "unhealthy", Refused: "refused", Transien
 class Runner:
     """Answers the driver's commands."""
 
-    def __init__(self, host: Host, timing: Timing) -> None:
+    def __init__(self, host: Host, timing: Timing, peers: frozenset[int]) -> None:
         self._host = host
+        self._peers = peers
         self._apps = Apps(host, timing)
         self._runs = Runs(host)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -65,7 +66,7 @@ class Runner:
         with contextlib.closing(writer):
             sock: socket.socket = writer.get_extra_info("socket")
             uid = _PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))[1]
-            if uid not in self._host.peers:
+            if uid not in self._peers:
                 log.warning("peer refused", uid=uid)
                 return
             with contextlib.suppress(ConnectionError):
@@ -80,6 +81,8 @@ class Runner:
                 self._host.check()
             if isinstance(request, wire.Prepare | wire.Run):
                 self._host.check_slug(request.spec.slug_dir)
+            if isinstance(request, wire.Build):
+                self._host.check_binds(request.run.binds)
             reply = await self._do(request, reader, send)
         except (Fenced, Unhealthy, Refused, Transient) as error:
             reply = wire.Failed(kind=_KINDS[type(error)], text=str(error))
@@ -185,21 +188,22 @@ def _listen(path: Path) -> socket.socket:
 
 
 async def serve(
-    data: Path, path: Path, *, timing: Timing | None = None, peers: frozenset[int] = frozenset(),
+    data: Path, path: Path, *, timing: Timing | None = None, worker: int | None = None, router: int | None = None,
     ready: asyncio.Event | None = None, hosts: frozenset[str] = frozenset(), weak: bool = False,
 ) -> None:  # fmt: skip
     """Serve until cancelled.
 
-    `peers` are uids that may give commands besides root and our own; `hosts` are reached by builds besides the indexes.
-    With `weak`, apps run even where no sandbox can be had.
+    `worker` is the uid that may give commands and `router` the one that may connect to apps, besides root and our own;
+    `hosts` are reached by builds besides the indexes. With `weak`, apps run even where no sandbox can be had.
     """
     level = replace(await asyncio.to_thread(levels.probe), weak=weak)
     found = indexes.find(os.environ, home=Path.home())
     found = indexes.Indexes(hosts=found.hosts | hosts, env=found.env, ca_bundle=found.ca_bundle)
     allowed = cgroups.find_again(label(data), Paths(data=data).groups) if level.name == FULL else None
-    host = Host(Paths(data=data), level=level, cgroups=allowed, found=found, peers=peers | {0, os.getuid()})
+    dialers = frozenset({0, os.getuid(), *([] if router is None else [router])})
+    host = Host(Paths(data=data), level=level, cgroups=allowed, found=found, peers=dialers)
     await asyncio.to_thread(host.prepare)
-    runner = Runner(host, timing or Timing())
+    runner = Runner(host, timing or Timing(), frozenset({0, os.getuid(), *([] if worker is None else [worker])}))
     await runner.resume()
     server = await asyncio.start_unix_server(runner.connected, sock=_listen(path), limit=wire.LINE_MOST)
     log.info("runner ready", level=level.name, why=level.why, cgroups=type(allowed).__name__)
@@ -226,7 +230,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Keeps the apps of the embedded platform running.")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--socket", type=Path, help="default: DATA/run/runner.sock")
-    parser.add_argument("--peer", type=int, action="append", default=[], help="a uid that may give commands")
+    parser.add_argument("--worker-uid", type=int, help="who may give commands")
+    parser.add_argument("--router-uid", type=int, help="who may connect to apps")
     parser.add_argument("--allow-host", action="append", default=[], help="a host that builds may reach")
     parser.add_argument("--allow-weak-isolation", action="store_true", help="run apps where there are no sandboxes")
     parser.add_argument("--log", default="console", choices=["console", "json"], help="how to log")
@@ -234,8 +239,11 @@ def main() -> None:
     configure(given.log)
     data: Path = given.data.absolute()
     path = given.socket or data / "run/runner.sock"
-    peers, hosts = frozenset(given.peer), frozenset(given.allow_host)
-    asyncio.run(_until_told(serve(data, path, peers=peers, hosts=hosts, weak=given.allow_weak_isolation)))
+    serving = serve(
+        data, path, worker=given.worker_uid, router=given.router_uid, hosts=frozenset(given.allow_host),
+        weak=given.allow_weak_isolation,
+    )  # fmt: skip
+    asyncio.run(_until_told(serving))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,101 @@
+"""Who may what when `towpath up` is started as root: only the runner is privileged, and each part sees what is its own."""
+
+import json
+import os
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.walk.acting import deployed
+from tests.walk.stage import Stage, staged
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can give services users of their own"),
+]
+SERVICES = ("redis", "worker", "web", "router")
+TOKEN = "ghp_canaryOfTheToken0123456789abcdefghij"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(runtimes: Path, octokit: Path) -> AsyncIterator[Stage]:
+    async with staged(runtimes, {"TOWPATH_GITHUB_TOKEN": TOKEN}) as running:
+        yield running
+
+
+def status(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def sees(stage: Stage, part: str, path: Path) -> bool:
+    """Whether a path is there in the mount namespace of a part."""
+    return Path(f"/proc/{stage.pid(part)}/root{path}").exists()
+
+
+def may_read(stage: Stage, part: str, path: Path) -> bool:
+    """Ask the kernel, as the part's user in the part's view of the disk."""
+    pid, uid = stage.pid(part), int(status(stage.pid(part))["Uid"].split()[0])
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.chroot(f"/proc/{pid}/root")
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+            with path.open("rb") as file:
+                file.read(1)
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitpid(child, 0)[1] == 0
+
+
+async def test_services_have_users_of_their_own_and_no_capability(stage: Stage) -> None:
+    seen = {part: status(stage.pid(part)) for part in SERVICES}
+    uids = {part: each["Uid"].split() for part, each in seen.items()}
+    assert all(len(set(each)) == 1 and each[0] != "0" for each in uids.values()), uids
+    assert len({each[0] for each in uids.values()}) == len(SERVICES)
+    for part, each in seen.items():
+        assert (int(each["CapEff"], 16), int(each["CapPrm"], 16), each["NoNewPrivs"], each["Groups"]) == (
+            *(0, 0, "1", ""),
+        ), part
+    assert status(stage.pid("runner"))["Uid"].split()[0] == "0"
+
+
+@pytest.mark.parametrize(
+    ("part", "keys", "database"),
+    [("worker", True, True), ("web", True, True), ("router", False, True), ("redis", False, False)],
+)
+async def test_each_service_sees_only_what_it_works_on(part: str, keys: bool, database: bool, stage: Stage) -> None:
+    github_key = stage.data.parent / "key.pem"
+    assert may_read(stage, part, stage.data / "secret.keys") is keys
+    assert may_read(stage, part, github_key) is keys
+    assert may_read(stage, part, stage.data / "database/towpath.db") is database
+    for private in ("ready.json", "api.token", "webhook.secret", "apps", "log"):
+        assert not sees(stage, part, stage.data / private), private
+    assert sees(stage, part, stage.data / "work") is (part == "worker")
+    for private in (Path("/etc/shadow"), Path(f"/proc/{stage.pid('runner')}/environ")):
+        assert not may_read(stage, part, private)
+
+
+async def test_secrets_are_in_the_environment_only_of_those_they_are_for(stage: Stage) -> None:
+    def told(part: str, secret: str) -> bool:
+        return secret.encode() in Path(f"/proc/{stage.pid(part)}/environ").read_bytes()
+
+    webhook_secret = json.loads((stage.data / "ready.json").read_text())["webhook_secret"]
+    parts = [*SERVICES, "runner"]
+    assert {part for part in parts if told(part, TOKEN)} == {"worker", "web"}
+    assert {part for part in parts if told(part, webhook_secret)} == {"web"}
+
+
+async def test_what_services_keep_stays_root_s_on_disk(stage: Stage) -> None:
+    pipeline = await stage.pipeline(automatic=False)
+    await deployed(stage, pipeline.staging)
+    for place in ("database/towpath.db", "work/mirrors", "work/slugs", "run/services/web.sock"):
+        assert (stage.data / place).stat().st_uid == 0
+    assert stat.S_IMODE((stage.data / "database").stat().st_mode) == 0o700
