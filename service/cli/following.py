@@ -1,5 +1,6 @@
 """Waiting for what was asked: the output as it is written, then how it ended, as an exit code."""
 
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -72,4 +73,9 @@ def check(found: Json) -> None:
     if release is not None and release["status"] == "failed":
         text = f"Release v{release['version']} of {app} failed: {release['error'] or reason}"
         raise Stop(f"{text}. The former release still serves.", code=ExitCode.RELEASE_FAILED)
-    raise Stop(f"{found['kind']} of {app} is {found['state']}: {reason}")
+    raise Stop(f"{_plain(found['kind'])} of {app} is {found['state']}: {reason}")
+
+
+def _plain(kind: str) -> str:
+    """The API's word for a kind of work as people say it: `ChangeConfig` is "Change config"."""
+    return re.sub(r"\B(?=[A-Z])", " ", kind).capitalize()
