@@ -12,9 +12,7 @@ from service.cli.profile import load
 
 
 def deploy(
-    version: Annotated[
-        str | None, typer.Argument(metavar="[BRANCH|SHA]", help="The default branch if left out.")
-    ] = None,
+    version: Annotated[str | None, typer.Argument(metavar="BRANCH|SHA", help="The default branch if left out.")] = None,
     *,
     app: AppOption = None,
     remote: RemoteOption = None,

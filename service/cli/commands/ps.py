@@ -31,7 +31,7 @@ def listing(app: AppOption = None, remote: RemoteOption = None, json: JsonOption
 
 
 def scale(
-    quantities: Annotated[list[str] | None, typer.Argument(metavar="[TYPE=N ...]")] = None,
+    quantities: Annotated[list[str] | None, typer.Argument(metavar="TYPE=N")] = None,
     *,
     app: AppOption = None,
     remote: RemoteOption = None,
