@@ -34,6 +34,7 @@ BAD = [
     ("a config var of no form", ["config:set", "A", "-a", "example"], 2, "KEY=VALUE"),
     ("a config var of a bad name", ["config:set", "A-B=1", "-a", "example"], 1, "A-B"),
     ("a scale of no form", ["ps:scale", "web", "-a", "example"], 2, "TYPE=N"),
+    ("a scale beyond what can run", ["ps:scale", "web=101", "-a", "example"], 2, "At most 100"),
     ("a destroy without confirmation", ["apps:destroy", "-a", "example"], 2, "--confirm example"),
     ("a destroy with the wrong name", ["apps:destroy", "-a", "example", "--confirm", "other"], 1, "does not match"),
     ("a disable without confirmation", ["reviewapps:disable", "-p", "shop"], 2, "--confirm shop"),
@@ -194,5 +195,5 @@ async def test_ctrl_c_stops_the_waiting_only_and_says_so(towpath: Cli, server: S
     out, err = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 130, err
     assert b"not waited for" in out
-    assert b"Towpath goes on" in err
+    assert b"Stopped waiting; Towpath goes on. Look with: towpath releases -a example\n" in err
     assert (await server.get("/apps/example/requests"))[0]["state"] == "queued"

@@ -128,7 +128,7 @@ def _change(
     with output.action(f"{verb} {keys} and restarting {name}", quiet=quiet) as doing:
         answer = client.call("PATCH", path("apps", name, "config-vars"), changes)
         if wait and answer.request_id is not None:
-            done = following.follow(client, answer.request_id, output=False)
+            done = following.follow(client, name, answer.request_id, output=False)
             doing.end = f"done, v{done['release']['version']}" if done["release"] else "done"
     after: Json = answer.data
     return after

@@ -29,7 +29,7 @@ def deploy(
     output.note(f"Deploying {what} to {name}")
     done: Json = build
     if wait:
-        done = following.follow(client, build["id"], output=True, quiet=json)
+        done = following.follow(client, name, build["id"], output=True, quiet=json)
     if json:
         output.show_json(done)
     elif not wait:

@@ -44,7 +44,7 @@ def promote(
     else:
         promotion = client.call("POST", "/pipeline-promotions", body).data
     targets = _targets(client, promotion)
-    with following.patiently("towpath releases -a APP"):
+    with following.patiently(f"towpath releases -a {targets[0]['app']['name']}"):
         if wait and names is None:
             targets = _show_each(client, coupling, promotion, targets, quiet=json)
         elif wait:

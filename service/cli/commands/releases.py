@@ -62,7 +62,7 @@ def rollback(
         answer = client.call("POST", path("apps", name, "releases"), body).data
         done = answer["request"]
         if wait:
-            done = following.follow(client, done["id"], output=False)
+            done = following.follow(client, name, done["id"], output=False)
             doing.end = f"done, v{done['release']['version']}" if done["release"] else "done"
     if json:
         output.show_json(done)
@@ -100,7 +100,7 @@ def retry(
         }
         done = client.call("POST", path("apps", name, "releases"), body).data["request"]
         if wait:
-            done = following.follow(client, done["id"], output=False)
+            done = following.follow(client, name, done["id"], output=False)
             doing.end = f"done, v{done['release']['version']}" if done["release"] else "done"
     if json:
         output.show_json(done)
