@@ -95,9 +95,16 @@ async def nothing(request: web.Request) -> web.Response:
 async def collaborators(request: web.Request) -> web.Response:
     """GET /apps/APP/collaborators: its owner."""
     shown = await _shown(request, await _found(request))
-    owner = shown["owner"]
-    user = {"id": owner["id"], "email": owner["email"], "federated": False}
-    return answers.answer(request, [{"id": shapes.constant_id(f"owner:{shown['id']}"), "role": "owner", "user": user}])
+    shape = {
+        "app": {"id": shown["id"], "name": shown["name"]},
+        "created_at": shown["created_at"],
+        "id": shapes.constant_id(f"owner:{shown['id']}"),
+        "permissions": [],
+        "role": "owner",
+        "updated_at": shown["created_at"],
+        "user": {**shown["owner"], "federated": False},
+    }
+    return answers.answer(request, [shape])
 
 
 async def no_team(_request: web.Request) -> web.Response:
