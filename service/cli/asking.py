@@ -1,8 +1,12 @@
 """Questions to the person: answered on the terminal or from standard input, never guessed when nobody answers."""
 
+from collections.abc import Sequence
+
 from service.cli.errors import ExitCode, Stop
 
 STAGES = ("development", "staging", "production")
+CONFIG_STAGES = ("review", "test", *STAGES)
+"""Those whose new apps get config vars."""
 _ENDINGS = {
     "development": ("dev", "development", "uat", "tst", "test", "qa"),
     "staging": ("stg", "staging"),
@@ -29,10 +33,10 @@ def split_name(app: str) -> tuple[str, str]:
     return app, "production"
 
 
-def check_stage(stage: str) -> str:
+def check_stage(stage: str, known: Sequence[str] = STAGES) -> str:
     """The stage if there is one of that name."""
-    if stage not in STAGES:
-        raise Stop(f"There is no stage {stage!r}; there are: {', '.join(STAGES)}.", code=ExitCode.USAGE)
+    if stage not in known:
+        raise Stop(f"There is no stage {stage!r}; there are: {', '.join(known)}.", code=ExitCode.USAGE)
     return stage
 
 

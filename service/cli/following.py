@@ -1,5 +1,6 @@
 """Waiting for what was asked: the output as it is written, then how it ended, as an exit code."""
 
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ def patiently(look: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise Stop(f"\nStopped waiting; Towpath goes on. Look with: {look}", code=ExitCode.INTERRUPTED) from None
+        raise Stop(f"Stopped waiting; Towpath goes on. Look with: {look}", code=ExitCode.INTERRUPTED) from None
 
 
 def request(client: Client, request_id: str) -> Json:
@@ -37,9 +38,9 @@ def write(texts: Iterator[str], *, quiet: bool) -> bool:
     return said
 
 
-def follow(client: Client, request_id: str, *, output: bool, quiet: bool = False) -> Json:
-    """Wait for a request's end, showing its build and release phase; returns it, or stops with why it failed."""
-    with patiently("towpath releases"):
+def follow(client: Client, app: str, request_id: str, *, output: bool, quiet: bool = False) -> Json:
+    """Wait for the end of an app's request, showing build and release phase; returns it, or stops with its reason."""
+    with patiently(f"towpath releases -a {app}"):
         shown: set[str] = set()
         while (found := request(client, request_id))["state"] in _OPEN:
             if not (output and _show_next(client, found, shown, quiet=quiet)):
@@ -72,4 +73,9 @@ def check(found: Json) -> None:
     if release is not None and release["status"] == "failed":
         text = f"Release v{release['version']} of {app} failed: {release['error'] or reason}"
         raise Stop(f"{text}. The former release still serves.", code=ExitCode.RELEASE_FAILED)
-    raise Stop(f"{found['kind']} of {app} is {found['state']}: {reason}")
+    raise Stop(f"{_plain(found['kind'])} of {app} is {found['state']}: {reason}")
+
+
+def _plain(kind: str) -> str:
+    """The API's word for a kind of work as people say it: `ChangeConfig` is "Change config"."""
+    return re.sub(r"\B(?=[A-Z])", " ", kind).capitalize()

@@ -24,7 +24,7 @@ _NAMED = re.compile(r"/(?P<kind>apps|pipelines)/(?P<name>[^/?]+)")
 
 def help_(
     ctx: typer.Context,
-    topic: Annotated[str | None, typer.Argument(metavar="[COMMAND|TOPIC]")] = None,
+    topic: Annotated[str | None, typer.Argument(metavar="COMMAND|TOPIC")] = None,
 ) -> None:
     """Show help for a command or a topic."""
     assert ctx.parent is not None
@@ -83,7 +83,7 @@ def _explained(error: Stop) -> str:
     if not isinstance(error, ApiError) or error.id != "not_found":
         return error.message
     named = _NAMED.match(error.target)
-    if named is None or named["kind"].removesuffix("s") not in error.message:
+    if named is None or error.message != f"Couldn't find that {named['kind'].removesuffix('s')}.":
         return error.message
     name = unquote(named["name"])
     try:

@@ -130,7 +130,7 @@ def doctor(data: Data = None) -> None:
 
 
 def demo(data: Data = None, port: Port = None, keep: bool = False) -> None:
-    """Tell the whole story on this machine with a simulated GitHub: pull request, staging, production, teardown."""
+    """Tell the whole story on this machine, with a simulated GitHub."""
     from service.demo.story import tell
 
     raise typer.Exit(asyncio.run(tell(data=data, port=port, keep=keep)))

@@ -75,6 +75,17 @@ def app_name(profile: Profile, app: str | None, remote: str | None) -> str:
             )
 
 
+def release_of(client: Client, app: str, wanted: str) -> Json:
+    """The release of an app that is meant: by number (`3`, `v3`), id or `current`; stops when there is none."""
+    try:
+        found: Json = client.get(path("apps", app, "releases", wanted))
+    except ApiError as error:
+        if error.id == "not_found" and "release" in error.message:
+            raise Stop(f"{app} has no release {wanted}. They are listed by: towpath releases -a {app}") from None
+        raise
+    return found
+
+
 def coupling_of(client: Client, app: str) -> Json:
     """Where the app is; stops when it is in no pipeline."""
     try:

@@ -10,35 +10,25 @@ import os
 import shutil
 import signal
 import socket
-import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from service.demo import remains
 from service.demo.github_sim import GitHubSim, Repository, running
 
 SAMPLES = Path(__file__).parent / "samples"
 SAMPLE_FILES = {"python": "app.py", "node": "server.js"}
 STEP_SECONDS = 180.0
-APP_DIRECTORIES = ("apps", "work/builds", "run/i", "run/x")
-UNFINISHED = {
-    "apps": "state <> 'gone'",
-    "routes": "1",
-    "review_apps": "state NOT IN ('destroyed', 'skipped')",
-    "requests": "state IN ('queued', 'running')",
-    "builds": "state = 'pending'",
-    "releases": "state = 'pending'",
-    "promotion_targets": "state = 'pending'",
-    "reports": "pending",
-    "deliveries": "state = 'received'",
-}
+INTERRUPTED = 130
 
 
 class NotSeen(Exception):
@@ -64,12 +54,12 @@ class Stage:
     sim: GitHubSim
     http: aiohttp.ClientSession
     rows: list[Row] = field(default_factory=list)
+    sight: str = ""
+    """What an app was last seen to answer, for whoever waits in vain."""
 
     async def towpath(self, *args: str) -> str:
         """Do what a person does: run the command."""
-        env = {**os.environ, "TOWPATH_DATA": str(self.data), "NO_COLOR": "1"}
-        for name in ("TOWPATH_URL", "TOWPATH_TOKEN"):
-            env.pop(name, None)
+        env = _environment(TOWPATH_DATA=str(self.data), NO_COLOR="1")
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "service.cli.main", *args),
             env=env,
@@ -95,6 +85,10 @@ class Stage:
 
     async def page(self, app: str) -> str:
         """Return what an app answers, or the status when it is not 200."""
+        self.sight = await self._page(app)
+        return self.sight
+
+    async def _page(self, app: str) -> str:
         try:
             async with self.http.get(
                 f"http://127.0.0.1:{self.port}/", headers={"Host": f"{app}.localhost:{self.port}"}
@@ -104,21 +98,32 @@ class Stage:
             return f"no answer: {error}"
 
     async def until(self, what: str, seen: Callable[[], Awaitable[Any]]) -> Any:
-        """Wait until something is seen; raises `NotSeen` with the last sight after three minutes."""
-        deadline = time.monotonic() + STEP_SECONDS
+        """Wait until something is seen; raises `NotSeen` with the last sight after `STEP_SECONDS`."""
+        deadline, self.sight = time.monotonic() + STEP_SECONDS, ""
         while True:
             value = await seen()
             if value:
                 return value
             if time.monotonic() > deadline:
-                raise NotSeen(f"not seen: {what}")
+                instead = f", but {self.sight.strip()!r}" if self.sight else ""
+                raise NotSeen(f"not seen within {STEP_SECONDS:.0f} s: {what}{instead}")
             await asyncio.sleep(0.02)
 
     def tell(self, sample: str, what: str, started: float, note: str) -> None:
         """Say that a step came true."""
-        row = Row(sample=sample, what=what, seconds=time.monotonic() - started, note=note)
+        self.add(Row(sample=sample, what=what, seconds=time.monotonic() - started, note=note))
+
+    def add(self, row: Row) -> None:
+        """Keep a line for the table and show it."""
         self.rows.append(row)
-        print(f"  {row.seconds:6.2f} s  {what:<44} {note}", flush=True)
+        print(f"  {row.seconds:6.2f} s  {row.what:<44} {row.note}".rstrip(), flush=True)
+
+
+def _environment(**settings: str) -> dict[str, str]:
+    """Ours without any setting of a real installation: the demo must neither use nor touch one."""
+    kept = ("TOWPATH_ALLOW_WEAK_ISOLATION", "TOWPATH_BOOT_SECONDS")
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("TOWPATH_") or name in kept}
+    return plain | settings
 
 
 async def tell(*, data: Path | None, port: int | None, keep: bool) -> int:
@@ -128,6 +133,7 @@ async def tell(*, data: Path | None, port: int | None, keep: bool) -> int:
     place.chmod(0o755)
     sim = GitHubSim(place / "github")
     chosen = port or _free_port()
+    _stop_when_told()
     async with running(sim), aiohttp.ClientSession() as http:
         stage = Stage(data=place / "data", port=chosen, sim=sim, http=http)
         try:
@@ -135,9 +141,26 @@ async def tell(*, data: Path | None, port: int | None, keep: bool) -> int:
         except NotSeen as error:
             print(f"\n{error}\nWhat was written is in {place}", file=sys.stderr, flush=True)
             return 1
+        except asyncio.CancelledError:
+            print("\nStopped before the end of the story.", file=sys.stderr, flush=True)
+            return INTERRUPTED
     if not keep and data is None:
         await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
     return 0
+
+
+def _stop_when_told() -> None:
+    """Let SIGTERM and Ctrl-C end the story: once, so that what it started is ended in peace."""
+    loop, story = asyncio.get_running_loop(), asyncio.current_task()
+
+    def stop() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, lambda: None)
+        if story is not None:
+            story.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
 
 
 async def _play(stage: Stage, place: Path) -> None:
@@ -156,11 +179,9 @@ async def _play(stage: Stage, place: Path) -> None:
         with suppress(ProcessLookupError):
             up.send_signal(signal.SIGTERM)
         await up.wait()
-    left = await asyncio.to_thread(_processes_of, stage.data)
-    mounts = await asyncio.to_thread(_mounts_of, stage.data)
-    if left or mounts:
-        raise NotSeen(f"left behind after the end: processes {left}, mounts {mounts}")
-    stage.tell("", "stopped: no process, no mount", started, "")
+    if left := await asyncio.to_thread(remains.of_all, stage.data):
+        raise NotSeen(f"left behind after the end: {', '.join(left)}")
+    stage.tell("", "stopped: nothing left", started, "processes, mounts, cgroups")
     _table(stage.rows)
 
 
@@ -170,14 +191,13 @@ async def _up(stage: Stage, place: Path) -> asyncio.subprocess.Process:
     key.touch(mode=0o600)
     key.write_text(sim.private_key_pem)
     sim.webhook_url = f"http://127.0.0.1:{stage.port}/github/webhooks"
-    env = {
-        **os.environ,
-        "TOWPATH_GITHUB_URL": sim.url,
-        "TOWPATH_GITHUB_API_URL": sim.api_url,
-        "TOWPATH_GITHUB_APP_ID": str(sim.app_id),
-        "TOWPATH_GITHUB_PRIVATE_KEY_FILE": str(key),
-        "TOWPATH_GITHUB_WEBHOOK_SECRET": sim.webhook_secret,
-    }
+    env = _environment(
+        TOWPATH_GITHUB_URL=sim.url,
+        TOWPATH_GITHUB_API_URL=sim.api_url,
+        TOWPATH_GITHUB_APP_ID=str(sim.app_id),
+        TOWPATH_GITHUB_PRIVATE_KEY_FILE=str(key),
+        TOWPATH_GITHUB_WEBHOOK_SECRET=sim.webhook_secret,
+    )
     arguments = ("up", "--data", str(stage.data), "--port", str(stage.port))
     return await asyncio.create_subprocess_exec(sys.executable, "-m", "service.cli.main", *arguments, env=env)
 
@@ -213,19 +233,46 @@ async def _one_sample(stage: Stage, sample: str) -> None:
     review = await stage.until("a review app", lambda: _review_app(stage, pipeline))
     await stage.until("the review app's page", lambda: _says(stage, review, "pull request"))
     stage.tell(sample, "PR opened -> review app's first byte", started, f"http://{review}.localhost:{stage.port}")
+    answered = stage.sim.now()
     await stage.until("a successful check", lambda: _check(stage, repo, pull.head_sha, "success"))
+    await _parts(stage, sample, repo, pull.head_sha, answered)
 
     started = time.monotonic()
     sha = await stage.sim.push(repo, "topic", {file: source.replace("first version", "second try")})
     await stage.until("the update", lambda: _says(stage, review, "second try"))
     stage.tell(sample, "push -> review app updated", started, sha[:7])
     await stage.until("a successful check", lambda: _check(stage, repo, sha, "success"))
+    slug = await _slug(stage, review)
 
-    await _merge_and_promote(stage, sample, repo, pull.number, (staging, production, pipeline, review))
+    await _merge_and_promote(stage, sample, repo, pull.number, (staging, production, pipeline, review), slug)
+
+
+async def _parts(stage: Stage, sample: str, repo: Repository, sha: str, answered: datetime) -> None:
+    """Say what the time to the first byte went into: by GitHub's clock, the database's and ours, which are one."""
+    opened = next(
+        each.delivered_at
+        for each in stage.sim.deliveries
+        if (each.event, each.action, each.repository_id) == ("pull_request", "opened", repo.id)
+    )
+    assert repo.fetched_at is not None
+    moments = (
+        ("webhook -> commit fetched", repo.fetched_at),
+        ("-> slug built", await asyncio.to_thread(remains.built_at, stage.data, sha)),
+        ("-> started, first byte", answered),
+        ("-> check on GitHub green", stage.sim.now()),
+    )
+    before = opened
+    for what, moment in moments:
+        stage.add(Row(sample=sample, what=f"  {what}", seconds=(moment - before).total_seconds(), note=""))
+        before = moment
+
+
+async def _slug(stage: Stage, app: str) -> str:
+    return str((await stage.listed("releases", "-a", app))[0]["slug"]["id"])
 
 
 async def _merge_and_promote(
-    stage: Stage, sample: str, repo: Repository, number: int, named: tuple[str, str, str, str]
+    stage: Stage, sample: str, repo: Repository, number: int, named: tuple[str, str, str, str], slug: str
 ) -> None:
     staging, production, pipeline, review = named
     closed = time.monotonic()
@@ -238,18 +285,16 @@ async def _merge_and_promote(
     started = time.monotonic()
     await stage.sim.set_status(repo, merged, "success", context="test")
     await stage.until("staging's page", lambda: _says(stage, staging, merged))
-    builds = await stage.api(f"/apps/{staging}/builds")
-    made = [each for each in builds if not each.get("reused")]
-    if made:
-        raise NotSeen(f"staging was built {len(made)} times; the pull request's slug should have been used")
-    stage.tell(sample, "CI green -> staging", started, "0 builds; CI is read once in 10 s at most")
+    built = [each for each in await stage.api(f"/apps/{staging}/builds") if not each["reused"]]
+    if built or await _slug(stage, staging) != slug:
+        raise NotSeen(f"staging was built {len(built)} times; the pull request's slug should have been used")
+    stage.tell(sample, "CI green -> staging", started, "0 builds, the review app's slug; CI is read once in 10 s")
     started = time.monotonic()
     await stage.towpath("pipelines:promote", "-a", staging)
     await stage.until("production's page", lambda: _says(stage, production, merged))
-    slugs = {(await stage.listed("releases", "-a", app))[0]["slug"]["id"] for app in (staging, production)}
-    if len(slugs) != 1:
+    if await _slug(stage, production) != slug:
         raise NotSeen("production runs another slug than staging")
-    stage.tell(sample, "promoted -> production", started, f"same slug {slugs.pop()[:8]}")
+    stage.tell(sample, "promoted -> production", started, f"same slug {slug[:8]}")
     await stage.until("that GitHub shows an end for everything", lambda: _github_is_final(stage, repo, production))
     started = time.monotonic()
     for app in (staging, production):
@@ -298,16 +343,13 @@ async def _nothing_left(stage: Stage, what: str) -> None:
     try:
         await stage.until(what, clear)
     except NotSeen:
-        raise NotSeen(f"left behind: {_remains(stage)}") from None
-    stage.tell("", what, started, "processes, mounts, directories, routes, rows, reports")
+        raise NotSeen(f"left behind: {', '.join(_remains(stage))}") from None
+    stage.tell("", what, started, "processes, mounts, cgroups, directories, routes, rows, reports")
 
 
 def _remains(stage: Stage) -> list[str]:
-    """Return what of apps is still there: sandboxes, mounts, unfinished reports at GitHub."""
-    found = [f"process {pid}" for pid in _sandboxes_of(stage.data)]
-    found += [f"mount {place}" for place in _mounts_of(stage.data)]
-    found += [f"directory {place}" for name in APP_DIRECTORIES for place in (stage.data / name).glob("*")]
-    found += _unfinished_rows(stage.data / "database/towpath.db")
+    """Return what of apps is still there: on the machine, in the database, and unfinished reports at GitHub."""
+    found = remains.of_apps(stage.data) + remains.unfinished_rows(stage.data)
     for repo in stage.sim.repositories.values():
         shown = stage.sim.reported(repo)
         found += [f"deployment {each['environment']} is {each['state']}" for each in shown["deployments"]
@@ -315,42 +357,6 @@ def _remains(stage: Stage) -> list[str]:
         found += [f"check {each['head_sha'][:7]} is {each['status']}" for each in shown["check_runs"]
                   if each["status"] != "completed"]  # fmt: skip
     return found
-
-
-def _unfinished_rows(database: Path) -> list[str]:
-    """Return the rows that are not final, and the routes, as the database file itself tells."""
-    found = []
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        for table, unfinished in UNFINISHED.items():
-            count = connection.execute(f"SELECT count(*) FROM {table} WHERE {unfinished}").fetchone()[0]  # noqa: S608
-            if count:
-                found.append(f"{count} {table} {unfinished}")
-    return found
-
-
-def _processes_of(data: Path) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with suppress(OSError):
-                if str(data).encode() in (entry / "cmdline").read_bytes():
-                    found.append(int(entry.name))
-    return found
-
-
-def _sandboxes_of(data: Path) -> list[int]:
-    found = []
-    for pid in _processes_of(data):
-        with suppress(OSError):
-            words = Path(f"/proc/{pid}/cmdline").read_bytes()
-            if b"bwrap" in words or b"shim" in words:
-                found.append(pid)
-    return found
-
-
-def _mounts_of(data: Path) -> list[str]:
-    lines = Path("/proc/mounts").read_text().splitlines()
-    return [line.split()[1] for line in lines if str(data) in line]
 
 
 def _free_port() -> int:
@@ -363,5 +369,5 @@ def _table(rows: list[Row]) -> None:
     print(f"\n{'sample':<8} {'what':<44} {'seconds':>8}  note")
     print(f"{'-' * 8} {'-' * 44} {'-' * 8}  {'-' * 30}")
     for row in rows:
-        print(f"{row.sample:<8} {row.what:<44} {row.seconds:>8.2f}  {row.note}")
+        print(f"{row.sample:<8} {row.what:<44} {row.seconds:>8.2f}  {row.note}".rstrip())
     print("\nAll of it was seen.")

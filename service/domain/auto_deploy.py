@@ -53,8 +53,9 @@ class AutoDeployView:
 def plan(view: AutoDeployView) -> tuple[Decision, ...]:
     """Deploy the branch's head, once, and never anything but the head."""
     repository = view.repository
-    if repository is None:
-        return (Nothing(reason="no repository is connected"),)
+    if repository is None or not view.app.auto_deploy:
+        off = "automatic deploys are off" if not view.app.auto_deploy else "no repository is connected"
+        return (Nothing(reason=off),)
     stopped = _why_stopped(view, repository)
     if stopped is not None:
         return (stopped,)
@@ -74,7 +75,6 @@ def plan(view: AutoDeployView) -> tuple[Decision, ...]:
 
 def _why_stopped(view: AutoDeployView, repository: Repository) -> Nothing | Wait | None:
     reasons = (
-        (not view.app.auto_deploy, "automatic deploys are off"),
         (view.app.is_review or view.stage in {Stage.REVIEW, Stage.TEST}, "review apps follow their pull request"),
         (view.app.state is not AppState.ACTIVE, f"the app is {view.app.state.value}"),
         (is_leaving(view.queue), "the app is about to be destroyed"),

@@ -23,13 +23,19 @@ if TYPE_CHECKING:
 
 
 class RepositoryLookup(Protocol):
-    """What the API asks GitHub for. Both raise `Refused` in the user's words, or `Transient` when GitHub is away."""
+    """What the API asks GitHub for. All raise `Refused` in the user's words, or `Transient` when GitHub is away."""
 
     async def repository(self, full_name: str) -> Repository:
         """The repository of that name; `Refused` when it is not there or not ours to read."""
 
     async def resolve(self, repository: Repository, ref: str) -> Sha:
         """The commit a branch or a (short) sha names now."""
+
+    async def branch(self, repository: Repository, name: str) -> Sha:
+        """The commit a branch is at now; `Refused` as not found when there is no such branch."""
+
+    async def check_pull_request(self, repository: Repository, number: int) -> None:
+        """Make sure that GitHub shows a pull request of this number; `Refused` as not found otherwise."""
 
 
 AppLogs = Callable[[str, int, bool], AsyncGenerator[str, None]]

@@ -29,11 +29,30 @@ class GitHubLookup:
 
     async def resolve(self, repository: Repository, ref: str) -> Sha:
         """Return the commit that a branch or a (short) sha names now."""
-        head = await self._looks.look(FactKey(FactKind.HEAD, repository.id, ref), repository)
-        if isinstance(head.value, Head) and head.value.sha is not None:
-            return head.value.sha
+        head = await self._head(repository, ref)
+        if head is not None:
+            return head
         if _SHA.fullmatch(ref):
             reply = await self._github.get(repository, f"/commits/{ref}")
             if reply.status == 200 and isinstance(reply.data, dict):
                 return Sha(str(reply.data["sha"]))
         raise Refused(f"Couldn't find {ref} in {repository.full_name}: it is neither a branch nor a commit.")
+
+    async def branch(self, repository: Repository, name: str) -> Sha:
+        """Return the commit that a branch is at now."""
+        head = await self._head(repository, name)
+        if head is None:
+            raise Refused(f"Couldn't find the branch {name} in {repository.full_name}.", code="not_found")
+        return head
+
+    async def check_pull_request(self, repository: Repository, number: int) -> None:
+        """Refuse a number that is no pull request's: nothing would ever come of waiting for it."""
+        answer = await self._looks.look(FactKey(FactKind.PULL_REQUEST, repository.id, str(number)), repository)
+        if answer.error:
+            raise Refused(
+                f"Couldn't find pull request #{number} in {repository.full_name} ({answer.error}).", code="not_found"
+            )
+
+    async def _head(self, repository: Repository, branch: str) -> Sha | None:
+        answer = await self._looks.look(FactKey(FactKind.HEAD, repository.id, branch), repository)
+        return answer.value.sha if isinstance(answer.value, Head) else None

@@ -34,6 +34,7 @@ BAD = [
     ("a config var of no form", ["config:set", "A", "-a", "example"], 2, "KEY=VALUE"),
     ("a config var of a bad name", ["config:set", "A-B=1", "-a", "example"], 1, "A-B"),
     ("a scale of no form", ["ps:scale", "web", "-a", "example"], 2, "TYPE=N"),
+    ("a scale beyond what can run", ["ps:scale", "web=101", "-a", "example"], 2, "At most 100"),
     ("a destroy without confirmation", ["apps:destroy", "-a", "example"], 2, "--confirm example"),
     ("a destroy with the wrong name", ["apps:destroy", "-a", "example", "--confirm", "other"], 1, "does not match"),
     ("a disable without confirmation", ["reviewapps:disable", "-p", "shop"], 2, "--confirm shop"),
@@ -46,6 +47,19 @@ BAD = [
     ("a name of a bad form", ["apps:create", "Example"], 1, "name"),
     ("two references", ["reviewapps:create", "7", "--branch", "x", "-p", "shop"], 2, "one"),
     ("no such review app", ["reviewapps:destroy", "7", "-p", "shop"], 1, "no review app for 7"),
+    ("a review app of no pull request", ["reviewapps:create", "99", "-p", "shop"], 1, "#99"),
+    ("a review app of no branch", ["reviewapps:create", "nowhere", "-p", "shop"], 1, "nowhere"),
+    ("a process type the app has not", ["ps:scale", "clock=1", "-a", "example-staging"], 1, "deploy something first"),
+    ("a release that is not there", ["releases:rollback", "v9", "-a", "example"], 1, "example has no release v9"),
+    ("output of a release that is not there", ["releases:output", "v9", "-a", "example"], 1, "example has no release v9"),
+    ("a retry of a release that is not there", ["releases:retry", "x", "-a", "example"], 1, "example has no release x"),
+    ("a promotion of a release that is not there", ["pipelines:promote", "-a", "example-staging", "--release", "v9"], 1, "example-staging has no release v9"),
+    ("config vars of an unknown stage", ["config:set", "A=1", "-p", "shop", "--stage", "prod"], 2, "review"),
+    ("config vars of a pipeline without a stage", ["config", "-p", "shop"], 2, "--stage"),
+    ("config vars of an app and a stage", ["config:set", "A=1", "-a", "example", "--stage", "review"], 2, "not both"),
+    ("two apps", ["apps:destroy", "example", "-a", "single", "--confirm", "single"], 2, "example or single"),
+    ("a repository's address", ["pipelines:connect", "shop", "-r", "https://github.com/acme/shop"], 2, "'https://github.com/acme/shop' is not of the form"),
+    ("an app of another pipeline", ["pipelines:promote", "-a", "example-staging", "--to", "foreign"], 1, "Cannot find app foreign in pipeline shop; it has: example, example-staging."),
     ("no question", ["why"], 2, "SHA|PR|APP"),
     ("help about nothing", ["help", "pipline"], 2, "pipelines"),
     ("a remote outside a repository", ["git:remote", "-a", "example"], 1, "git repository"),
@@ -58,6 +72,7 @@ async def test_bad_usage_is_answered_in_one_sentence(
 ) -> None:
     await server.pipeline(production="example", staging="example-staging")
     await server.app("single")
+    await server.pipeline("other", production="foreign", connected=False)
     done = await towpath(*args, code=code)
     assert words in done.err
 
@@ -127,6 +142,21 @@ async def test_help_needs_no_server_and_is_found_by_topic(offline: Cli) -> None:
     assert "--to" in (await offline("pipelines:promote", "--help")).out
 
 
+async def test_the_list_of_commands_says_all_of_each_in_eighty_columns(offline: Cli) -> None:
+    shown = (await offline("--help", COLUMNS="80")).out
+    assert "..." not in shown.replace("ARGS]...", "")
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "[[" not in (await offline("apps:create", "--help")).out
+
+
+async def test_a_process_type_that_is_not_there_is_told_with_those_that_are(
+    towpath: Cli, server: Server, worker: dict[str, Any]
+) -> None:
+    await server.pipeline(staging="example")
+    await towpath("deploy", "main", "-a", "example")
+    assert "(clock); the app has: web, worker" in (await towpath("ps:scale", "clock=1", "-a", "example", code=1)).err
+
+
 async def test_nothing_is_colored_off_a_terminal(towpath: Cli, server: Server) -> None:
     await server.app("example")
     assert "\x1b" not in (await towpath("apps")).out
@@ -165,5 +195,5 @@ async def test_ctrl_c_stops_the_waiting_only_and_says_so(towpath: Cli, server: S
     out, err = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 130, err
     assert b"not waited for" in out
-    assert b"Towpath goes on" in err
+    assert b"Stopped waiting; Towpath goes on. Look with: towpath releases -a example\n" in err
     assert (await server.get("/apps/example/requests"))[0]["state"] == "queued"

@@ -102,7 +102,7 @@ async def test_the_whole_way(towpath: Cli, server: Server, worker: dict[str, Any
         ("example", "production"),
     ]
     assert "line 0" in (await towpath("logs", "-a", "example")).out
-    assert "requested" in (await towpath("why", "example")).out
+    assert "asked for release slug" in (await towpath("why", "example")).out
     await towpath("pipelines:update", "-a", "example", "-s", "development")
     await towpath("pipelines:remove", "-a", "example")
     await towpath("reviewapps:disable", "-p", "shop", "--confirm", "shop")
@@ -111,6 +111,21 @@ async def test_the_whole_way(towpath: Cli, server: Server, worker: dict[str, Any
         assert (await towpath(*listing)).out
         if listing != ["deliveries"]:
             assert (await towpath(*listing, "--json")).json is not None
+
+
+async def test_a_new_app_in_a_clone_says_what_became_of_its_remote(towpath: Cli, server: Server) -> None:
+    towpath.git("init", "-q")
+    assert "Git remote towpath added" in (await towpath("apps:create", "example")).err
+    assert "is there already" in (await towpath("apps:create", "other")).err
+    assert (await towpath("apps:info", "--json")).json["app"]["name"] == "example"
+
+
+async def test_config_vars_of_a_stage_are_set_and_shown(towpath: Cli, server: Server) -> None:
+    await server.pipeline()
+    await towpath("config:set", "A=1", "-p", "shop", "--stage", "review")
+    assert (await towpath("config", "--stage", "review", "--json")).json == {"A": "1"}
+    await towpath("config:unset", "A", "--stage", "review")
+    assert (await towpath("config", "--stage", "review", "--json")).json == {}
 
 
 async def test_the_only_remote_names_the_app(towpath: Cli, server: Server) -> None:
@@ -150,7 +165,7 @@ async def test_json_alone_is_on_standard_output(towpath: Cli, server: Server, wo
     assert deployed.json["release"]["version"] == 1
     assert "-----> done" in deployed.err
     promoted = (await towpath("pipelines:promote", "-a", "example", "--json")).json
-    assert promoted["promotion"]["status"] == "completed"
+    assert (promoted["promotion"]["status"], promoted["promotion"]["outcome"]) == ("completed", "completed")
     assert [it["status"] for it in promoted["targets"]] == ["succeeded"]
     assert (await towpath("config:set", "A=1", "-a", "example", "--json")).json == {"A": "1"}
     assert (await towpath("releases:rollback", "v1", "-a", "example", "--json")).json["release"]["version"] == 3

@@ -60,6 +60,14 @@ async def test_shares_of_deliveries_go_wrong_repeatably(github: GitHub, receiver
     assert 5 < doubled < 40
 
 
+async def test_a_share_of_deliveries_vanishes_without_a_trace(github: GitHub, receiver) -> None:
+    github.chaos.webhooks.vanish = 0.2
+    pings(github, 100)
+    await github.settled()
+    assert 5 < 100 - len(github.deliveries) < 40
+    assert receiver.guids == [one.guid for one in github.deliveries]
+
+
 async def test_a_delayed_delivery_is_overtaken(github: GitHub, receiver) -> None:
     github.chaos.webhooks.delay = 0.2
     github.ping()

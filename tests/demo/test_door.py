@@ -66,6 +66,11 @@ async def test_a_whole_pull_request_goes_through_the_door(tmp_path: Path) -> Non
                                          ("open_pull", {"nonsense": 1}), ("chaos", {"webhooks": {"x": 1}})):  # fmt: skip
                 with pytest.raises(DoorFailed):
                     await door.call(operation, **arguments)
+            headers = {"Authorization": f"Bearer {facts['admin_token']}"}
+            for body in ("{'repo': 'acme/shop'}", "[1]", "7"):
+                async with session.post(f"{facts['url']}/_sim/pull", data=body, headers=headers) as answer:
+                    assert answer.status == 422
+                    assert (await answer.json())["message"]
             stranger = DoorClient(session, url=facts["url"], admin_token="guess")
             with pytest.raises(DoorFailed, match="admin token"):
                 await stranger.call("ping")

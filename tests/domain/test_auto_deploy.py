@@ -41,6 +41,11 @@ GATED = app("shop-staging", wait_for_ci=True)
 CASES: list[tuple[str, AutoDeployView, Decision]] = [
     ("the head is deployed", auto_view(), deploys(A)),
     ("off: nothing", auto_view(app=app(auto_deploy=False)), Nothing(reason="automatic deploys are off")),
+    (
+        "automatic deploys off and no repository of its own: off is the reason",
+        auto_view(app=app(auto_deploy=False), repository=None),
+        Nothing(reason="automatic deploys are off"),
+    ),
     ("no repository: nothing", auto_view(repository=None), Nothing(reason="no repository is connected")),
     (
         "without access it waits",

@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 from redis.asyncio import Redis
 
+from service.demo import remains
 from service.demo.github_sim import Repository
 from tests.github_contract.fixtures import GitHub, held_to_contract
 from tests.waiting import until
@@ -165,23 +166,13 @@ class Stage:
 
     def clear(self) -> None:
         """End what a failed test left, so that it disturbs no other."""
-        for found in self.remains():
-            kind, _, rest = found.partition(" ")
+        for pid in remains.processes(self.data):
             with suppress(ProcessLookupError):
-                if kind == "process":
-                    os.kill(int(rest.partition(":")[0]), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
 
     def remains(self) -> list[str]:
-        """Processes and mounts that name the data directory."""
-        found = [f"mount {line.split()[1]}" for line in Path("/proc/mounts").read_text().splitlines()
-                 if str(self.data) in line]  # fmt: skip
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and int(entry.name) != os.getpid():
-                with suppress(OSError):
-                    words = (entry / "cmdline").read_bytes()
-                    if str(self.data).encode() in words:
-                        found.append(f"process {entry.name}: {words.replace(bytes(1), b' ').decode(errors='replace')}")
-        return found
+        """What of the server or its apps is on the machine, whatever it goes by."""
+        return remains.of_all(self.data)
 
     # Looking and acting
 

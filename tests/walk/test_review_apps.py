@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from service.demo import remains
 from tests.waiting import until
 from tests.walk.samples import page, quick, slow
 from tests.walk.stage import Stage
@@ -149,8 +150,7 @@ async def test_closing_during_the_build_ends_it_and_leaves_nothing_unfinished(st
 
 
 def _no_builds(stage: Stage) -> bool:
-    builds = stage.data / "work/builds"
-    return not builds.exists() or not [each for each in stage.remains() if "/builds/build-" in each]
+    return not remains.processes(stage.data / "work/builds")
 
 
 async def _step_of(stage: Stage, app_id: str, step: str) -> bool:

@@ -41,11 +41,12 @@ from service.web.keys import WebContext
 SHOP = Repository(id=RepositoryId(42), full_name="acme/shop", default_branch="main", installation_id=3)
 OTHER = Repository(id=RepositoryId(43), full_name="acme/other", default_branch="master")
 HEADS = {"main": Sha("a" * 40), "fix/cart": Sha("b" * 40), "master": Sha("c" * 40)}
+PULLS = (7, 9)
 PROCESS_TYPES = {"web": "python server.py", "worker": "python worker.py"}
 
 
 class KnownRepositories:
-    """GitHub as far as the API asks it: two repositories and their branches."""
+    """GitHub as far as the API asks it: two repositories, their branches and pull requests."""
 
     async def repository(self, full_name: str) -> Repository:
         for known in (SHOP, OTHER):
@@ -58,6 +59,15 @@ class KnownRepositories:
             if ref == branch or sha.startswith(ref):
                 return sha
         raise Refused(f"Couldn't find {ref} in {repository.full_name}: it is neither a branch nor a commit.")
+
+    async def branch(self, repository: Repository, name: str) -> Sha:
+        if name not in HEADS:
+            raise Refused(f"Couldn't find the branch {name} in {repository.full_name}.", code="not_found")
+        return HEADS[name]
+
+    async def check_pull_request(self, repository: Repository, number: int) -> None:
+        if number not in PULLS:
+            raise Refused(f"Couldn't find pull request #{number} in {repository.full_name}.", code="not_found")
 
 
 async def app_logs(app_id: str, lines: int, follow: bool) -> AsyncGenerator[str, None]:

@@ -8,9 +8,9 @@ from service.cli import asking, output, target
 from service.cli.client import Client, Json, path
 from service.cli.errors import ApiError, ExitCode, Stop
 from service.cli.options import AppOption, ConfirmOption, JsonOption, RemoteOption
-from service.cli.profile import load
+from service.cli.profile import Profile, load
 
-NameArgument = Annotated[str | None, typer.Argument(metavar="[NAME]")]
+NameArgument = Annotated[str | None, typer.Argument(metavar="NAME")]
 
 
 def listing(json: JsonOption = False) -> None:
@@ -44,11 +44,19 @@ def create(
         app = client.call("POST", "/apps", body).data
         doing.end = "done" if name else f"done, {app['name']}"
     if not no_remote and target.git("rev-parse", "--git-dir") is not None:
-        target.git("remote", "add", remote, app["git_url"])
+        added = target.git("remote", "add", remote, app["git_url"]) is not None
+        output.note(f"Git remote {remote} {'added' if added else 'is there already: it stays as it is'}")
     if json:
         output.show_json(app)
     else:
         output.say(f"{app['web_url']} | {app['git_url']}")
+
+
+def _named(profile: Profile, name: str | None, app: str | None, remote: str | None) -> str:
+    """The app that is meant: some say its name, some say -a."""
+    if name is not None and app is not None and name != app:
+        raise Stop(f"Which app, {name} or {app}? Name one.", code=ExitCode.USAGE)
+    return target.app_name(profile, name if app is None else app, remote)
 
 
 def info(
@@ -57,7 +65,7 @@ def info(
     """Show an app."""
     profile = load()
     client = Client(profile=profile)
-    found = client.get(path("apps", target.app_name(profile, app or name, remote)))
+    found = client.get(path("apps", _named(profile, name, app, remote)))
     coupling = _coupling(client, found["id"])
     if json:
         output.show_json({"app": found, "pipeline_coupling": coupling})
@@ -100,7 +108,7 @@ def destroy(
     """Destroy an app with its releases and config."""
     profile = load()
     client = Client(profile=profile)
-    found = client.get(path("apps", target.app_name(profile, app or name, remote)))
+    found = client.get(path("apps", _named(profile, name, app, remote)))
     asking.confirm(found["name"], confirm, danger=f"This destroys {found['name']} for good.")
     with output.action(f"Destroying {found['name']}", quiet=json):
         destroyed = client.call("DELETE", path("apps", found["id"])).data

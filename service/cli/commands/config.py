@@ -5,14 +5,30 @@ from typing import Annotated
 
 import typer
 
-from service.cli import following, output, target
+from service.cli import asking, following, output, target
 from service.cli.client import Client, Json, path
 from service.cli.errors import ExitCode, Stop
-from service.cli.options import AppOption, JsonOption, PipelineOption, RemoteOption, StageOption, WaitOption
+from service.cli.options import AppOption, JsonOption, PipelineOption, RemoteOption, WaitOption
 from service.cli.profile import load
 
+StageOption = Annotated[
+    str | None,
+    typer.Option("--stage", "-s", metavar="STAGE", help="Those that new apps of this stage get: review, staging ..."),
+]
 
-def _of_stage(client: Client, pipeline: str | None, stage: str) -> tuple[str, str]:
+
+def _of_stage(
+    client: Client, app: str | None, remote: str | None, pipeline: str | None, stage: str | None
+) -> tuple[str, str] | None:
+    """Where a stage's config vars are and how to call it; None when an app's are meant."""
+    if stage is None:
+        if pipeline is not None:
+            known = ", ".join(asking.CONFIG_STAGES)
+            raise Stop(f"Which stage of the pipeline? Say --stage STAGE, one of: {known}.", code=ExitCode.USAGE)
+        return None
+    if app is not None or remote is not None:
+        raise Stop("Say either an app or a stage, not both.", code=ExitCode.USAGE)
+    asking.check_stage(stage, asking.CONFIG_STAGES)
     found = target.pipeline(client, pipeline)
     return path("pipelines", found["id"], "stage", stage, "config-vars"), f"{found['name']} ({stage})"
 
@@ -25,10 +41,11 @@ def listing(
     shell: Annotated[bool, typer.Option("--shell", help="Print lines a shell understands.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show config vars: an app's, or with --pipeline and --stage those that new apps of a stage get."""
+    """Show the config vars of an app, or those that new apps of a stage get."""
     client = Client(profile=load())
-    if stage is not None:
-        where, name = _of_stage(client, pipeline, stage)
+    of_stage = _of_stage(client, app, remote, pipeline, stage)
+    if of_stage is not None:
+        where, name = of_stage
     else:
         name = target.app_name(client.profile, app, remote)
         where = path("apps", name, "config-vars")
@@ -54,7 +71,7 @@ def _pairs(words: list[str]) -> dict[str, str]:
 
 
 def set_(
-    pairs: Annotated[list[str], typer.Argument(metavar="KEY=VALUE ...")],
+    pairs: Annotated[list[str], typer.Argument(metavar="KEY=VALUE")],
     *,
     app: AppOption = None,
     remote: RemoteOption = None,
@@ -73,7 +90,7 @@ def set_(
 
 
 def unset(
-    keys: Annotated[list[str], typer.Argument(metavar="KEY ...")],
+    keys: Annotated[list[str], typer.Argument(metavar="KEY")],
     *,
     app: AppOption = None,
     remote: RemoteOption = None,
@@ -101,8 +118,9 @@ def _change(
 ) -> Json:
     client = Client(profile=load())
     keys = ", ".join(changes)
-    if stage is not None:
-        where, name = _of_stage(client, pipeline, stage)
+    of_stage = _of_stage(client, app, remote, pipeline, stage)
+    if of_stage is not None:
+        where, name = of_stage
         with output.action(f"{verb} {keys} for {name}", quiet=quiet):
             changed: Json = client.call("PATCH", where, changes).data
         return changed
@@ -110,7 +128,7 @@ def _change(
     with output.action(f"{verb} {keys} and restarting {name}", quiet=quiet) as doing:
         answer = client.call("PATCH", path("apps", name, "config-vars"), changes)
         if wait and answer.request_id is not None:
-            done = following.follow(client, answer.request_id, output=False)
+            done = following.follow(client, name, answer.request_id, output=False)
             doing.end = f"done, v{done['release']['version']}" if done["release"] else "done"
     after: Json = answer.data
     return after

@@ -12,9 +12,7 @@ from service.cli.profile import load
 
 
 def deploy(
-    version: Annotated[
-        str | None, typer.Argument(metavar="[BRANCH|SHA]", help="The default branch if left out.")
-    ] = None,
+    version: Annotated[str | None, typer.Argument(metavar="BRANCH|SHA", help="The default branch if left out.")] = None,
     *,
     app: AppOption = None,
     remote: RemoteOption = None,
@@ -31,7 +29,7 @@ def deploy(
     output.note(f"Deploying {what} to {name}")
     done: Json = build
     if wait:
-        done = following.follow(client, build["id"], output=True, quiet=json)
+        done = following.follow(client, name, build["id"], output=True, quiet=json)
     if json:
         output.show_json(done)
     elif not wait:

@@ -10,9 +10,12 @@ from service.cli.client import Client, path
 from service.cli.options import JsonOption
 from service.cli.profile import load
 
+_STATES = {"nothing": "nothing to do", "described": "shown"}
+"""What a decision came to, where the API's word says little to people."""
+
 
 def deliveries(
-    delivery: Annotated[str | None, typer.Argument(metavar="[ID]", help="One delivery, with its payload.")] = None,
+    delivery: Annotated[str | None, typer.Argument(metavar="ID", help="One delivery, with its payload.")] = None,
     *,
     number: Annotated[int, typer.Option("--num", "-n", metavar="N", min=1, max=200, help="How many.")] = 25,
     json: JsonOption = False,
@@ -43,7 +46,9 @@ def deliveries(
 
 
 def why(
-    question: Annotated[str, typer.Argument(metavar="SHA|PR|APP", help="A commit, #12 or an app's name.")],
+    question: Annotated[
+        str, typer.Argument(metavar="SHA|PR|APP", help="A commit, the number of a pull request, or an app's name.")
+    ],
     json: JsonOption = False,
 ) -> None:
     """Tell what was decided about a commit, a pull request or an app, and for what reason."""
@@ -55,7 +60,7 @@ def why(
     if not answer["trail"]:
         output.say("Nothing is on record about it: no delivery, request or decision has named it.")
     for it in answer["trail"]:
-        state = f" [{output.state(it['state'])}]" if it["state"] else ""
+        state = f" [{output.state(_STATES.get(it['state'], it['state']))}]" if it["state"] else ""
         output.say(f"{output.ago(it['at'])}  {it['about']}{state}  {it['text']}")
 
 

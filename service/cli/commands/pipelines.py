@@ -36,7 +36,7 @@ def _couple(client: Client, app: Json, pipeline: Json, stage: str, *, quiet: boo
 
 
 def create(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME")] = None,
     *,
     app: AppOption = None,
     remote: RemoteOption = None,
@@ -159,7 +159,7 @@ def _source(client: Client, pipeline: Json) -> Json | None:
 
 
 def info(
-    pipeline: Annotated[str | None, typer.Argument(metavar="[PIPELINE]")] = None,
+    pipeline: Annotated[str | None, typer.Argument(metavar="PIPELINE")] = None,
     *,
     app: AppOption = None,
     remote: RemoteOption = None,
@@ -187,7 +187,7 @@ def info(
 
 
 def connect(
-    pipeline: Annotated[str | None, typer.Argument(metavar="[PIPELINE]")] = None,
+    pipeline: Annotated[str | None, typer.Argument(metavar="PIPELINE")] = None,
     *,
     repository: Annotated[
         str | None, typer.Option("--repository", "--repo", "-r", metavar="ORG/REPO", help="The GitHub repository.")
@@ -195,8 +195,10 @@ def connect(
     json: JsonOption = False,
 ) -> None:
     """Connect a pipeline to a GitHub repository."""
-    if repository is None or repository.count("/") != 1 or not all(repository.split("/")):
+    if repository is None:
         raise Stop("Which repository? Say -r ORG/REPO.", code=ExitCode.USAGE)
+    if repository.count("/") != 1 or not all(repository.split("/")):
+        raise Stop(f"{repository!r} is not of the form ORG/REPO.", code=ExitCode.USAGE)
     client = Client(profile=load())
     found = target.pipeline(client, pipeline)
     with output.action(f"Linking {found['name']} to {repository}", quiet=json):

@@ -30,25 +30,27 @@ def promote(
 ) -> None:
     """Promote an app's code to the apps of the next stage, without building it again."""
     client = Client(profile=load())
-    coupling = target.coupling_of(client, target.app_name(client.profile, app, remote))
+    name = target.app_name(client.profile, app, remote)
+    coupling = target.coupling_of(client, name)
     names = _names(to)
     source: Json = {"app": {"id": coupling["app"]["id"]}}
     if release is not None:
-        source["release"] = {"id": release}
+        source["release"] = {"id": target.release_of(client, name, release)["id"]}
     body: Json = {"pipeline": {"id": coupling["pipeline"]["id"]}, "source": source}
     if names is not None:
-        body["targets"] = [{"app": {"id": client.get(path("apps", name))["id"]}} for name in names]
-    if names is not None:
+        body["targets"] = [{"app": {"id": app_id}} for app_id in _ids_in(client, coupling["pipeline"], names)]
         with output.action(f"Starting promotion to apps: {','.join(names)}", quiet=json):
             promotion = client.call("POST", "/pipeline-promotions", body).data
     else:
         promotion = client.call("POST", "/pipeline-promotions", body).data
     targets = _targets(client, promotion)
-    with following.patiently("towpath releases -a APP"):
+    with following.patiently(f"towpath releases -a {targets[0]['app']['name']}"):
         if wait and names is None:
             targets = _show_each(client, coupling, promotion, targets, quiet=json)
         elif wait:
             targets = _show_all(client, promotion, quiet=json)
+    if json:
+        promotion = client.get(path("pipeline-promotions", promotion["id"]))
     _end(promotion, targets, waited=wait, json=json)
 
 
@@ -59,6 +61,17 @@ def _names(to: str | None) -> list[str] | None:
     if not names:
         raise Stop("--to names no app.", code=ExitCode.USAGE)
     return names
+
+
+def _ids_in(client: Client, pipeline: Json, names: list[str]) -> list[str]:
+    """The ids of apps of the pipeline, which may be given by id too; stops at one that it has not."""
+    members = [it["app"] for it in client.everything(path("pipelines", pipeline["id"], "pipeline-couplings"))]
+    ids = {app["name"]: app["id"] for app in members} | {app["id"]: app["id"] for app in members}
+    for name in names:
+        if name not in ids:
+            known = ", ".join(sorted(app["name"] for app in members))
+            raise Stop(f"Cannot find app {name} in pipeline {pipeline['name']}; it has: {known}.")
+    return [ids[name] for name in names]
 
 
 def _targets(client: Client, promotion: Json) -> list[Json]:
@@ -121,8 +134,7 @@ def _show_all(client: Client, promotion: Json, *, quiet: bool) -> list[Json]:
 
 def _end(promotion: Json, targets: list[Json], *, waited: bool, json: bool) -> None:
     if json:
-        status = "pending" if any(it["status"] == "pending" for it in targets) else "completed"
-        output.show_json({"promotion": promotion | {"status": status}, "targets": targets})
+        output.show_json({"promotion": promotion, "targets": targets})
     elif not waited:
         output.say(f"Promotion {promotion['id']} is on its way to: {', '.join(it['app']['name'] for it in targets)}")
     if failed := [it["app"]["name"] for it in targets if it["status"] == "failed"]:

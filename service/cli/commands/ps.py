@@ -11,6 +11,7 @@ from service.cli.errors import ExitCode, Stop
 from service.cli.options import AppOption, JsonOption, RemoteOption, WaitOption
 from service.cli.profile import load
 
+_MOST = 100
 _SCALE = re.compile(r"([-\w]+?)([=+-])(\d{1,3})")
 
 
@@ -31,7 +32,7 @@ def listing(app: AppOption = None, remote: RemoteOption = None, json: JsonOption
 
 
 def scale(
-    quantities: Annotated[list[str] | None, typer.Argument(metavar="[TYPE=N ...]")] = None,
+    quantities: Annotated[list[str] | None, typer.Argument(metavar="TYPE=N")] = None,
     *,
     app: AppOption = None,
     remote: RemoteOption = None,
@@ -52,12 +53,14 @@ def scale(
         type_, sign, number = match[1], match[2], int(match[3])
         now = formation.get(type_, 0)
         wanted[type_] = number if sign == "=" else now + number if sign == "+" else max(0, now - number)
+    if any(quantity > _MOST for quantity in wanted.values()):
+        raise Stop(f"At most {_MOST} processes of one type can run.", code=ExitCode.USAGE)
     if wanted:
         with output.action(f"Scaling processes of {name}", quiet=json) as doing:
             updates = [{"type": type_, "quantity": quantity} for type_, quantity in wanted.items()]
             answer = client.call("PATCH", path("apps", name, "formation"), {"updates": updates})
             if wait and answer.request_id is not None:
-                following.follow(client, answer.request_id, output=False)
+                following.follow(client, name, answer.request_id, output=False)
             running = ", ".join(f"{type_}={quantity}" for type_, quantity in wanted.items())
             doing.end = f"done, now running {running}"
     elif not json:
@@ -75,7 +78,7 @@ def restart(
     with output.action(f"Restarting {name}", quiet=json):
         request_id = client.call("DELETE", path("apps", name, "dynos")).request_id or ""
         if wait:
-            following.follow(client, request_id, output=False)
+            following.follow(client, name, request_id, output=False)
     if json:
         output.show_json(following.request(client, request_id))
 

@@ -1,11 +1,11 @@
 """`towpath releases`: what an app ran, and back to it."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from service.cli import following, output, target
-from service.cli.client import Client, path
+from service.cli.client import Client, Json, path
 from service.cli.errors import Stop
 from service.cli.options import AppOption, JsonOption, RemoteOption, WaitOption
 from service.cli.profile import load
@@ -45,7 +45,7 @@ def listing(
 
 
 def rollback(
-    release: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="The one before if left out.")] = None,
+    release: Annotated[str | None, typer.Argument(metavar="VERSION", help="The one before if left out.")] = None,
     *,
     app: AppOption = None,
     remote: RemoteOption = None,
@@ -56,39 +56,41 @@ def rollback(
     """Release a former release's code and config again."""
     client = Client(profile=load())
     name = target.app_name(client.profile, app, remote)
-    wanted = release or _former(client, name)
-    version = f"v{wanted.removeprefix('v')}"
-    with output.action(f"Rolling back {name} to {version}", quiet=json) as doing:
-        body = {"release": wanted, "keep_config": keep_config}
+    chosen = target.release_of(client, name, release) if release else _former(client, name)
+    with output.action(f"Rolling back {name} to v{chosen['version']}", quiet=json) as doing:
+        body = {"release": chosen["id"], "keep_config": keep_config}
         answer = client.call("POST", path("apps", name, "releases"), body).data
         done = answer["request"]
         if wait:
-            done = following.follow(client, done["id"], output=False)
+            done = following.follow(client, name, done["id"], output=False)
             doing.end = f"done, v{done['release']['version']}" if done["release"] else "done"
     if json:
         output.show_json(done)
 
 
-def _former(client: Client, app: str) -> str:
+def _former(client: Client, app: str) -> Json:
     releases = client.newest(path("apps", app, "releases"), by="version", limit=10)
     eligible = [it for it in releases if it["eligible_for_rollback"] and not it["current"]]
     if not eligible:
         raise Stop(f"{app} has no former release to go back to.")
-    return f"v{eligible[0]['version']}"
+    return eligible[0]
 
 
 def retry(
-    release: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="The newest if left out.")] = None,
+    release: Annotated[str | None, typer.Argument(metavar="VERSION", help="The newest if left out.")] = None,
     *,
     app: AppOption = None,
     remote: RemoteOption = None,
     wait: WaitOption = True,
     json: JsonOption = False,
 ) -> None:
-    """Release the same code once more, with the config vars of now: after a release command or a start that failed."""
+    """Release the same code once more, with the config vars of now.
+
+    This is for a release command or a start that failed.
+    """
     client = Client(profile=load())
     name = target.app_name(client.profile, app, remote)
-    chosen = client.get(path("apps", name, "releases", release)) if release else _newest(client, name)
+    chosen = target.release_of(client, name, release) if release else _newest(client, name)
     if chosen["slug"] is None:
         raise Stop(f"v{chosen['version']} of {name} has no code to release.")
     with output.action(f"Retrying v{chosen['version']} on {name}", quiet=json) as doing:
@@ -98,13 +100,13 @@ def retry(
         }
         done = client.call("POST", path("apps", name, "releases"), body).data["request"]
         if wait:
-            done = following.follow(client, done["id"], output=False)
+            done = following.follow(client, name, done["id"], output=False)
             doing.end = f"done, v{done['release']['version']}" if done["release"] else "done"
     if json:
         output.show_json(done)
 
 
-def _newest(client: Client, app: str) -> Any:
+def _newest(client: Client, app: str) -> Json:
     found = client.newest(path("apps", app, "releases"), by="version", limit=1)
     if not found:
         raise Stop(f"{app} has no releases.")
@@ -112,7 +114,7 @@ def _newest(client: Client, app: str) -> Any:
 
 
 def output_of(
-    release: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="The newest if left out.")] = None,
+    release: Annotated[str | None, typer.Argument(metavar="VERSION", help="The newest if left out.")] = None,
     *,
     app: AppOption = None,
     remote: RemoteOption = None,
@@ -120,9 +122,7 @@ def output_of(
     """Show the output of a release, while it runs and afterwards."""
     client = Client(profile=load())
     name = target.app_name(client.profile, app, remote)
-    if release is None:
-        release = _newest(client, name)["id"]
-    shown = client.get(path("apps", name, "releases", release))
+    shown = target.release_of(client, name, release) if release else _newest(client, name)
     following.write(client.stream(path("releases", shown["id"], "output")), quiet=False)
 
 

@@ -12,7 +12,7 @@ from service.cli.options import AppOption, ConfirmOption, JsonOption, PipelineOp
 from service.cli.profile import load
 
 _COMING = ("waiting", "creating")
-ForArgument = Annotated[str | None, typer.Argument(metavar="[PR|BRANCH]", help="Such as 12 or my-branch.")]
+ForArgument = Annotated[str | None, typer.Argument(metavar="PR|BRANCH", help="Such as 12 or my-branch.")]
 
 
 def listing(pipeline: PipelineOption = None, app: AppOption = None, json: JsonOption = False) -> None:
@@ -201,6 +201,8 @@ def _show(config: Json) -> None:
         "wait for CI": switch(config["wait_for_ci"]),
         "destroy stale": stale,
         "base name": config["base_name"] or "the pipeline's",
+        "at most": str(config["max_review_apps"] or "no limit"),
+        "drafts": switch(config["drafts"]),
     }
     output.table([[f"{key}:", value] for key, value in rows.items()])
 

@@ -40,8 +40,8 @@ class Door:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not self.sim.keys.is_admin(token):
             return web.json_response({"message": "The control door needs the admin token."}, status=401)
-        arguments: dict[str, Any] = await request.json() if request.can_read_body else {}
         try:
+            arguments: dict[str, Any] = await request.json() if request.can_read_body else {}
             result = await self.perform(request.match_info["operation"], arguments)
         except Unknown as error:
             return web.json_response({"message": str(error)}, status=404)

@@ -36,7 +36,10 @@ class GitFront:
             return web.Response(status=404 if repo is None else 403, text="Repository not found.")
         info = f"/{repo.id}.git/{path}"
         if not (pushing and request.method == "POST"):
-            return await self._backend.serve(request, info, who.login)
+            response = await self._backend.serve(request, info, who.login)
+            if request.method == "POST":
+                repo.fetched_at = self.sim.now()
+            return response
         async with self.sim.lock(repo):
             before = await self.sim.git.refs(repo.id)
             response = await self._backend.serve(request, info, who.login)

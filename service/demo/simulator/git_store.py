@@ -10,6 +10,7 @@ from pathlib import Path
 
 ZERO = "0" * 40
 _SHA = re.compile(r"[0-9a-f]{40}")
+_SHORT_SHA = re.compile(r"[0-9a-f]{7,39}")
 _NOT_IN_REFS = re.compile(r"[\x00-\x20~^:?*\[\\\x7f]|\.\.|@\{")
 _CONFIG = {
     "http.receivepack": "true",
@@ -124,11 +125,13 @@ class GitStore:
         return {name.removeprefix("refs/heads/"): sha for name, sha in refs.items()}
 
     async def resolve(self, repository_id: int, ref: str) -> str | None:
-        """The commit a branch, tag, full ref or sha names; None if there is none."""
+        """The commit a branch, tag, full ref or sha names, a sha by its beginning too; None if there is none."""
         if not ref or _NOT_IN_REFS.search(ref):
             return None
         name = ref.removeprefix("refs/")
         tries = [f"refs/{name}", f"refs/heads/{ref}", f"refs/tags/{ref}"]
+        if _SHORT_SHA.fullmatch(ref):
+            tries.append(ref)
         for name in [ref] if _SHA.fullmatch(ref) else tries:
             try:
                 return await self.text(

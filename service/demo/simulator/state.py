@@ -195,7 +195,7 @@ class Pull:
 class Repository:
     """A repository and all that hangs on it; its git objects are on disk.
 
-    `hooked`: it has a webhook of its own, for the mode without a GitHub App.
+    `hooked`: it has a webhook of its own, for the mode without a GitHub App. `fetched_at`: when git last read from it.
     """
 
     id: int
@@ -221,6 +221,7 @@ class Repository:
     environments: set[str] = field(default_factory=set)
     comments: dict[int, Comment] = field(default_factory=dict)
     next_number: int = 1
+    fetched_at: datetime | None = None
 
     @property
     def full_name(self) -> str:

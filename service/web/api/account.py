@@ -22,12 +22,17 @@ def shape(caller: Caller) -> Json:
     }
 
 
-async def account(request: web.Request) -> web.Response:
-    """GET /account and /users/USER: oneself, by id, address or `~`."""
+def check_oneself(request: web.Request) -> None:
+    """Refuse a path about somebody else; oneself is named by id, address or `~`, or by no name at all."""
     caller = request[CALLER]
     if request.match_info.get("user", "~") not in {"~", caller.user_id, caller.email}:
         raise not_found("account")
-    return answers.answer(request, shape(caller))
+
+
+async def account(request: web.Request) -> web.Response:
+    """GET /account and /users/USER: oneself."""
+    check_oneself(request)
+    return answers.answer(request, shape(request[CALLER]))
 
 
 async def feature(request: web.Request) -> web.Response:

@@ -5,6 +5,7 @@ from aiohttp import web
 from service.domain.model import App
 from service.store import apps
 from service.web.api import answers, bodies, shapes
+from service.web.api.account import check_oneself
 from service.web.api.finding import app_in_path, find_app
 from service.web.api.loading import show_app, show_apps
 from service.web.errors import not_found
@@ -48,6 +49,7 @@ async def create(request: web.Request) -> web.Response:
 
 async def listing(request: web.Request) -> web.Response:
     """GET /apps and /users/~/apps."""
+    check_oneself(request)
     return _list(request, await request.app[CONTEXT].db.read(lambda conn: show_apps(conn, apps.listing(conn))))
 
 
@@ -93,9 +95,16 @@ async def nothing(request: web.Request) -> web.Response:
 async def collaborators(request: web.Request) -> web.Response:
     """GET /apps/APP/collaborators: its owner."""
     shown = await _shown(request, await _found(request))
-    owner = shown["owner"]
-    user = {"id": owner["id"], "email": owner["email"], "federated": False}
-    return answers.answer(request, [{"id": shapes.constant_id(f"owner:{shown['id']}"), "role": "owner", "user": user}])
+    shape = {
+        "app": {"id": shown["id"], "name": shown["name"]},
+        "created_at": shown["created_at"],
+        "id": shapes.constant_id(f"owner:{shown['id']}"),
+        "permissions": [],
+        "role": "owner",
+        "updated_at": shown["created_at"],
+        "user": {**shown["owner"], "federated": False},
+    }
+    return answers.answer(request, [shape])
 
 
 async def no_team(_request: web.Request) -> web.Response:

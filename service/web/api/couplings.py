@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from service.domain.model import Coupling
 from service.store import pipelines
 from service.web.api import answers, bodies, shapes
+from service.web.api.account import check_oneself
 from service.web.api.finding import app_in_path, find_app, find_coupling, find_pipeline
 from service.web.api.loading import app_names, pipeline_names
 from service.web.errors import not_found
@@ -56,6 +57,7 @@ async def create(request: web.Request) -> web.Response:
 
 async def listing(request: web.Request) -> web.Response:
     """GET /pipeline-couplings and /users/~/pipeline-couplings."""
+    check_oneself(request)
     listed, names = await request.app[CONTEXT].db.read(lambda conn: (pipelines.all_couplings(conn), _names(conn)))
     return _list(request, listed, names)
 

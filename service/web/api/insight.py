@@ -1,6 +1,8 @@
 """What happened and why: deliveries, the activity log, the decision trail; and the spaces there are."""
 
 import json
+import re
+from collections.abc import Mapping
 
 from aiohttp import web
 from sqlalchemy import Connection
@@ -10,13 +12,15 @@ from service.domain.model import Space
 from service.store import activity, apps, deliveries
 from service.web.api import answers, bodies, shapes, trail
 from service.web.api.finding import find_app, find_pipeline
+from service.web.api.loading import app_names, pipeline_names
 from service.web.errors import not_found
 from service.web.keys import CALLER, CONTEXT
 
 _LISTED = 200
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def _delivery_shape(it: deliveries.Receipt) -> shapes.Json:
+def _delivery_shape(it: deliveries.Receipt, names: Mapping[str, str]) -> shapes.Json:
     return {
         "id": it.guid,
         "event": it.event,
@@ -24,28 +28,37 @@ def _delivery_shape(it: deliveries.Receipt) -> shapes.Json:
         "repository": None if it.repository_id is None else {"id": it.repository_id},
         "installation": None if it.installation_id is None else {"id": it.installation_id},
         "state": it.state,
-        "verdict": it.verdict or None,
+        # Subjects are kept by their ids, for a name may change; people know the names.
+        "verdict": _ID.sub(lambda id_: names.get(id_[0], id_[0]), it.verdict) or None,
         "attempts": it.attempts,
         "received_at": shapes.moment(it.received_at),
         "processed_at": shapes.moment(it.processed_at),
     }
 
 
+def _names(conn: Connection) -> Mapping[str, str]:
+    return {**app_names(conn), **pipeline_names(conn)}
+
+
 async def delivery_list(request: web.Request) -> web.Response:
     """GET /deliveries: the newest two hundred, with what came of each."""
-    listed = await request.app[CONTEXT].db.read(lambda conn: deliveries.listing(conn, _LISTED))
+    listed, names = await request.app[CONTEXT].db.read(lambda conn: (deliveries.listing(conn, _LISTED), _names(conn)))
     return answers.answer_list(
-        request, listed, _delivery_shape, received_at=lambda it: it.received_at, id=lambda it: it.guid
+        request,
+        listed,
+        lambda it: _delivery_shape(it, names),
+        received_at=lambda it: it.received_at,
+        id=lambda it: it.guid,
     )
 
 
 async def delivery(request: web.Request) -> web.Response:
     """GET /deliveries/GUID: one, with its payload."""
     guid = request.match_info["guid"]
-    found = await request.app[CONTEXT].db.read(lambda conn: deliveries.get(conn, guid))
+    found, names = await request.app[CONTEXT].db.read(lambda conn: (deliveries.get(conn, guid), _names(conn)))
     if found is None:
         raise not_found("delivery")
-    return answers.answer(request, _delivery_shape(found) | {"payload": json.loads(found.body)})
+    return answers.answer(request, _delivery_shape(found, names) | {"payload": json.loads(found.body)})
 
 
 def _activity_shape(it: activity.Entry) -> shapes.Json:

@@ -123,7 +123,7 @@ async def branch(request: web.Request) -> web.Response:
     """GET /pipelines/PIPELINE/repo/branches/BRANCH: where it points now."""
     context, identity, name = request.app[CONTEXT], request.match_info["pipeline"], request.match_info["branch"]
     _, repository = await context.db.read(lambda conn: _connected(conn, identity))
-    sha = await context.lookup.resolve(repository, name)
+    sha = await context.lookup.branch(repository, name)
     return answers.answer(request, {"name": name, "commit": {"sha": sha}})
 
 
@@ -177,7 +177,7 @@ async def change_of_app(request: web.Request) -> web.Response:
     found = await context.db.read(lambda conn: _deploying(conn, identity))
     app_id: AppId = found.app.id
     if body.branch is not None:
-        await context.lookup.resolve(found.repository, body.branch)
+        await context.lookup.branch(found.repository, body.branch)
     await context.enactor.set_auto_deploy(
         app_id=app_id,
         enabled=found.app.auto_deploy if body.auto_deploy is None else body.auto_deploy,

@@ -6,14 +6,14 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from service.domain.errors import Refused
-from service.domain.model import Pipeline, ReviewApp, ReviewState
+from service.domain.model import Pipeline, Repository, ReviewApp, ReviewState
 from service.settings import Settings
-from service.store import pipelines, reviews
+from service.store import pipelines, repositories, reviews
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import app_in_path, find_app, find_pipeline, find_review
 from service.web.api.loading import app_names
 from service.web.errors import not_found
-from service.web.keys import CALLER, CONTEXT
+from service.web.keys import CALLER, CONTEXT, RepositoryLookup
 
 # Heroku's words. "pending" makes its CLI wait, so what stays without an app until somebody acts is "deleted" to it.
 _STATUS = {
@@ -30,12 +30,13 @@ _STATUS = {
 
 def _shape(it: ReviewApp, pipeline: Pipeline, names: Mapping[str, str], settings: Settings) -> shapes.Json:
     name = names.get(it.app_id or "")
-    kind, _, number = it.ref.partition(":")
+    kind, _, named = it.ref.partition(":")
     failed = it.state is ReviewState.FAILED
     return {
         "app": None if name is None else {"id": it.app_id, "name": name},
         "app_setup": None,
-        "branch": it.branch,
+        # What waits has no commit yet, and its branch is not known but by what was asked for.
+        "branch": it.branch or (named if kind == "branch" else ""),
         "created_at": shapes.moment(it.created_at),
         "creator": {},
         "error_status": it.reason if failed else None,
@@ -43,7 +44,7 @@ def _shape(it: ReviewApp, pipeline: Pipeline, names: Mapping[str, str], settings
         "id": it.id,
         "message": it.reason or None,
         "pipeline": {"id": it.pipeline_id, "name": pipeline.name},
-        "pr_number": int(number) if kind == "pr" else None,
+        "pr_number": int(named) if kind == "pr" else None,
         "status": _STATUS[it.state],
         "updated_at": shapes.moment(it.updated_at),
         "wait_for_ci": pipeline.toggles.wait_for_ci,
@@ -112,11 +113,26 @@ async def create(request: web.Request) -> web.Response:
     body = await bodies.parse(request, bodies.CreateReviewApp)
     if body.branch is None and body.pr_number is None:
         raise Refused("pr_number: is required when there is no branch")
-    pipeline = await context.db.read(lambda conn: find_pipeline(conn, bodies.identity(body.pipeline)))
+    pipeline, repository = await context.db.read(lambda conn: _source(conn, bodies.identity(body.pipeline)))
+    if repository is not None:
+        await _check_source(context.lookup, repository, body)
     made = await context.enactor.create_review_app(
         pipeline_id=pipeline.id, number=body.pr_number, branch=body.branch, actor=request[CALLER].actor
     )
     return await _answer(request, made, status=201)
+
+
+def _source(conn: Connection, identity: str) -> tuple[Pipeline, Repository | None]:
+    pipeline = find_pipeline(conn, identity)
+    return pipeline, None if pipeline.repository_id is None else repositories.get(conn, pipeline.repository_id)
+
+
+async def _check_source(lookup: RepositoryLookup, repository: Repository, body: bodies.CreateReviewApp) -> None:
+    """Refuse at once what is not there, while a person waits: a plan would wait for it for ever."""
+    if body.pr_number is not None:
+        await lookup.check_pull_request(repository, body.pr_number)
+    elif body.branch is not None:
+        await lookup.branch(repository, body.branch)
 
 
 async def destroy(request: web.Request) -> web.Response:

@@ -37,6 +37,19 @@ class Entry:
     text: str
 
 
+def _plain(kind: str) -> str:
+    """A kind of work in words: `ReleaseSlug` is "release slug"."""
+    return re.sub(r"\B(?=[A-Z])", " ", kind).lower()
+
+
+def _told(entry: activity.Entry) -> str:
+    if entry.action == "requested":
+        return f"asked for {_plain(str(entry.data['kind']))}: {entry.data['reason']}"
+    kind, space, state = entry.action.partition(" ")
+    details = ", ".join(f"{name} {value}" for name, value in entry.data.items() if value not in (None, "", {}))
+    return f"{_plain(kind)}{space}{state}" + (f" ({details})" if details else "")
+
+
 class _Story:
     """Collects entries, each once, with ids turned into names."""
 
@@ -48,25 +61,24 @@ class _Story:
 
     def requests(self, found: Iterable[QueuedRequest]) -> None:
         for it in found:
-            commit = f" {it.sha[:7]}" if it.sha else ""
+            what = _plain(it.kind) + (f" {it.sha[:7]}" if it.sha else "")
             self._entries["request", it.id] = Entry(
                 at=it.created_at,
                 what="request",
                 about=self._apps.get(it.app_id, it.app_id),
                 state=it.state.value,
-                text=f"{it.kind}{commit}: {it.reason}" if it.reason else f"{it.kind}{commit}",
+                text=f"{what}: {it.reason}" if it.reason else what,
             )
 
     def activity(self, found: Iterable[activity.Entry]) -> None:
         for it in found:
-            details = ", ".join(f"{name} {value}" for name, value in it.data.items() if value not in (None, "", {}))
             about = self._apps.get(it.app_id or "") or self._pipelines.get(it.pipeline_id or "") or it.ref
             self._entries["activity", it.id] = Entry(
                 at=it.at,
                 what="activity",
                 about=about,
                 state="",
-                text=f"{it.actor}: {it.action}" + (f" ({details})" if details else ""),
+                text=f"{it.actor}: {_told(it)}",
             )
 
     def reviews(self, found: Iterable[ReviewApp]) -> None:

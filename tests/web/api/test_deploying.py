@@ -203,7 +203,9 @@ async def test_why_tells_the_story_of_an_app_a_commit_and_a_pull_request(server:
     assert any(it["what"] == "request" and it["state"] == "succeeded" for it in app["trail"])
     commit = await server.get("/why?q=aaaaaaa")
     assert commit["about"] == "commit aaaaaaa"
-    assert any("Deploy aaaaaaa" in it["text"] for it in commit["trail"])
+    assert any("deploy aaaaaaa" in it["text"] for it in commit["trail"])
+    # In words, not in the names of the code.
+    assert any(": asked for deploy: " in it["text"] for it in app["trail"])
     for asked in ("7", "%237", "acme/shop%237", "https://github.com/acme/shop/pull/7"):
         assert (await server.get(f"/why?q={asked}"))["about"] == "pull request #7"
     await server.call("GET", "/why", expect=422)

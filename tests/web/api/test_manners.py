@@ -79,7 +79,7 @@ MISSING = [
     "/apps/example/slugs/x", "/apps/example/review-app", "/apps/example/formation/clock", "/pipelines/nobody",
     "/pipelines/nobody/pipeline-couplings", "/pipelines/nobody/review-apps", "/pipeline-couplings/x", "/pipeline-promotions/x",
     "/pipeline-promotions/x/promotion-targets", "/review-apps/x", "/requests/x", "/builds/x/output", "/releases/x/output",
-    "/deliveries/x", "/no/such/path", "/users/somebody@else.example", "/teams/x",
+    "/deliveries/x", "/no/such/path", "/users/somebody@else.example", "/users/somebody@else.example/apps", "/users/somebody@else.example/pipeline-couplings", "/teams/x",
 ]  # fmt: skip
 
 

@@ -3,8 +3,11 @@
 import hashlib
 from typing import Any
 
+import pytest
+
 from service.domain.model import ReviewState
 from service.store import apps, reviews
+from service.store.tables import deliveries
 from tests.web.serving import SHOP, Server
 
 
@@ -16,6 +19,8 @@ async def test_a_pipeline_is_connected_shown_and_disconnected(server: Server) ->
     assert connected["repository"]["id"] == 42
     assert (await server.get(f"/pipelines/{pipeline['id']}/repo"))["full_name"] == "acme/shop"
     await server.call("GET", f"/pipelines/{pipeline['id']}/repo/branches/fix/cart", expect=200)
+    # Heroku's clients take 404 for "no such branch".
+    await server.call("GET", f"/pipelines/{pipeline['id']}/repo/branches/nowhere", expect=404)
     await server.call("POST", where, {"repository": 42}, expect=201)
     await server.call("DELETE", where, expect=200)
     await server.call("GET", where, expect=404)
@@ -34,7 +39,7 @@ async def test_auto_deploy_is_switched_for_a_branch(server: Server) -> None:
     body = {"auto_deploy": True, "branch": "main", "wait_for_ci": True}
     changed, _ = await server.call("PATCH", "/apps/example/github", body, expect=200)
     assert (changed["auto_deploy"], changed["branch"], changed["wait_for_ci"]) == (True, "main", True)
-    await server.call("PATCH", "/apps/example/github", {"branch": "nowhere"}, expect=422)
+    await server.call("PATCH", "/apps/example/github", {"branch": "nowhere"}, expect=404)
 
 
 async def test_review_apps_are_enabled_changed_and_disabled(server: Server) -> None:
@@ -100,6 +105,28 @@ async def test_a_review_app_is_asked_for_by_the_number_of_its_pull_request(serve
     await server.call("POST", "/review-apps", {"pipeline": "shop"}, expect=422)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "named"),
+    [({"pr_number": 99}, "#99"), ({"branch": "nowhere"}, "nowhere"), ({"branch": "a" * 40}, "a" * 40)],
+    ids=["no such pull request", "no such branch", "a commit, which is no branch"],
+)
+async def test_a_review_app_of_what_is_not_there_is_refused_and_not_waited_for(
+    server: Server, wanted: dict[str, Any], named: str
+) -> None:
+    pipeline = await server.pipeline()
+    await server.call("POST", f"/pipelines/{pipeline['id']}/review-app-config", {}, expect=201)
+    error, _ = await server.call("POST", "/review-apps", {"pipeline": "shop", **wanted}, expect=404)
+    assert named in error["message"]
+    assert await server.get(f"/pipelines/{pipeline['id']}/review-apps") == []
+
+
+async def test_a_branch_without_a_pull_request_is_named_while_its_review_app_waits(server: Server) -> None:
+    pipeline = await server.pipeline()
+    await server.call("POST", f"/pipelines/{pipeline['id']}/review-app-config", {}, expect=201)
+    made, _ = await server.call("POST", "/review-apps", {"pipeline": "shop", "branch": "fix/cart"}, expect=201)
+    assert (made["branch"], made["pr_number"], made["status"]) == ("fix/cart", None, "pending")
+
+
 async def test_deliveries_are_listed_newest_first_and_shown_with_their_payload(server: Server) -> None:
     for number in range(3):
         body = b'{"zen": "Design for failure."}'
@@ -112,6 +139,18 @@ async def test_deliveries_are_listed_newest_first_and_shown_with_their_payload(s
     shown = await server.get(f"/deliveries/{listed[0]['id']}")
     assert (shown["payload"], shown["state"]) == ({"zen": "Design for failure."}, "received")
     await server.call("GET", "/deliveries/unknown", expect=404)
+
+
+async def test_a_verdict_names_pipelines_and_apps_as_people_know_them(server: Server) -> None:
+    pipeline = await server.pipeline()
+    body, guid = b"{}", "0-0000-4000-8000"
+    await server.inbox.put(
+        guid=guid, event="ping", action="", repository_id=None, installation_id=None, body=body,
+        body_sha256=hashlib.sha256(body).hexdigest(), received_at=server.db.now(),
+    )  # fmt: skip
+    verdict = f"rang review_app {pipeline['id']}/pr:7"
+    await server.db.write(lambda conn: conn.execute(deliveries.update().values(verdict=verdict)))
+    assert (await server.get("/deliveries"))[0]["verdict"] == "rang review_app shop/pr:7"
 
 
 async def test_a_signed_webhook_reaches_the_deliveries(server: Server) -> None:
