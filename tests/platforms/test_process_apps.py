@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 from tests.platforms.conftest import FENCE, Collected, Engine, Routes, fetch
 from tests.waiting import until
 from workers.platforms.base import Fence, Fenced, InstanceState, ProcessSpec, Unhealthy
-from workers.platforms.process import files
+from workers.platforms.process import files, indexes, levels
+from workers.platforms.process.apps import Apps
+from workers.platforms.process.host import Host, Paths, Timing
 from workers.platforms.process.procs import Process
 from workers.platforms.process.stopping import stop_all
 
@@ -310,6 +313,84 @@ async def test_when_go_live_fails_otherwise_what_is_prepared_waits_for_a_success
         await engine.end()
         await stop_all(engine.data)
     assert (engine.processes(), engine.groups()) == ([], [])
+
+
+async def test_what_a_successor_prepared_again_is_not_ended_by_the_time_of_its_predecessor(short_tmp, level):
+    engine = Engine(data=short_tmp, spare=4.0)
+    await engine.start()
+    begun = asyncio.get_running_loop().time()
+
+    async def lose_the_database(_) -> None:
+        raise ConnectionResetError
+
+    async def take_long(_) -> None:
+        await _passed(begun + engine.spare + 0.7)
+
+    try:
+        with pytest.raises(ConnectionResetError):
+            await engine.platform.apply(engine.spec(), fence=FENCE, log=Collected(), go_live=lose_the_database)
+        (before,) = await engine.platform.observe()
+        await _passed(begun + 2.0)
+        await engine.platform.apply(engine.spec(), fence=FENCE, log=Collected(), go_live=take_long)
+        (after,) = await engine.platform.observe()
+        assert (after.since, after.state) == (before.since, InstanceState.UP)
+    finally:
+        await engine.end()
+        await stop_all(engine.data)
+
+
+async def _passed(moment: float) -> None:
+    loop = asyncio.get_running_loop()
+    await until(lambda: loop.time() > moment, what="the moment has come")
+
+
+async def test_a_live_app_that_cannot_be_started_for_a_while_is_tried_until_it_can(engine):
+    routes = await engine.up(engine.spec())
+    log = engine.data / "apps/app-1/log"
+    log.rename(log.with_name("away"))
+    log.touch()  # as a full disk: its log cannot be written
+    with pytest.raises(ConnectionResetError):
+        await routes.get("/crash")
+
+    async def tried() -> bool:
+        return any(one.restarts > 1 for one in await engine.platform.observe())
+
+    await until(tried, what="tried more than once")
+    log.unlink()
+    log.with_name("away").rename(log)
+    await until(lambda: answers(routes), what="the app is back")
+
+
+async def test_a_removal_waits_for_a_start_under_way_and_leaves_nothing_of_it(short_tmp, level):
+    """The start is held up where a slow disk would."""
+    held, go = threading.Event(), threading.Event()
+
+    class SlowHost(Host):
+        def start_instance(self, *args, **kwargs) -> None:
+            held.set()
+            go.wait(20)
+            super().start_instance(*args, **kwargs)
+
+    engine = Engine(data=short_tmp)
+    nothing = indexes.Indexes(hosts=frozenset(), env={}, ca_bundle=None)
+    paths = Paths(data=short_tmp)
+    host = SlowHost(paths, level=levels.probe(), cgroups=None, found=nothing, peers=frozenset())
+    host.prepare()
+    apps = Apps(host, Timing())
+    booting = asyncio.create_task(apps.get("app-1").prepare(engine.spec(), FENCE, Collected().write))
+    await until(held.is_set)
+    removing = asyncio.create_task(apps.remove("app-1", Fence(generation=2, token=1), _nothing))
+    await until(lambda: booting.done() or removing.done())
+    go.set()
+    await removing
+    await asyncio.wait({booting})
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert engine.processes() == []
+    assert list(paths.instances.iterdir()) == []
+
+
+async def _nothing() -> None:
+    pass
 
 
 async def test_stopping_everything_takes_less_than_ten_seconds_and_the_next_start_brings_the_apps_back(engine):
