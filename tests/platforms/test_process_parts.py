@@ -181,6 +181,19 @@ def test_the_log_of_an_app_is_bounded_and_every_instance_follows_the_turn(tmp_pa
     assert numbers == list(range(numbers[0], 2000))
 
 
+def test_a_full_disk_costs_output_and_not_the_process(tmp_path, monkeypatch):
+    for name in ("app.log", "out"):
+        (tmp_path / name).symlink_to("/dev/full")
+    monkeypatch.chdir(tmp_path)
+    directory = os.open(tmp_path, os.O_RDONLY)
+    logs = [output.AppLog(directory, "web.1", most=20_000), output.RunOutput(most=3)]
+    for log in logs:
+        log.write(b"lost\n")
+        log.close()
+    os.close(directory)
+    assert list(logs[0].tail) == [b"lost"]
+
+
 def test_uids_are_kept_per_owner_and_used_again_only_when_released(tmp_path):
     uids = Uids(tmp_path / "uids.json")
     first, second = uids.take("app:a"), uids.take("app:b")
