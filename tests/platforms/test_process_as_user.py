@@ -14,7 +14,9 @@ NOBODY = 65534
 STORY = """
 import asyncio, sys
 from pathlib import Path
-from dataclasses import replace
+import pytest
+from service.domain.errors import Refused
+from service.domain.model import Trust
 from tests.platforms.conftest import FENCE, Engine
 from tests.waiting import until
 from workers.platforms.base import Bind, Network
@@ -42,6 +44,8 @@ async def main():
             network=Network.PUBLIC, name="metadata")
         assert "Forbidden" in output, output
         assert (await engine.run("exec sleep 60", name="late", seconds=0.3))[0] == 124
+        with pytest.raises(Refused, match="forks"):
+            await engine.build("true", name="fork", trust=Trust.FORK)
         routes = await engine.up(engine.spec("r2", greeting="second"))
         assert await routes.get() == "second"
         await engine.platform.remove("app-1", fence=FENCE)

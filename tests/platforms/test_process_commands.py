@@ -7,9 +7,10 @@ import signal
 import pytest
 
 from service.domain.errors import Transient
+from service.domain.model import Trust
 from tests.platforms.conftest import FENCE, Collected, Engine
 from tests.waiting import until
-from workers.platforms.base import Bind, Fence
+from workers.platforms.base import Bind, Fence, Network, SandboxRun
 from workers.platforms.process.stopping import stop_all
 
 
@@ -47,9 +48,8 @@ async def test_a_command_runs_once_though_driver_and_runner_die_in_between(engin
 
 
 async def _build(engine: Engine, script: str, bind: Bind, log: Collected) -> int:
-    from workers.platforms.base import Network, SandboxRun
-
-    run = SandboxRun(argv=("/bin/bash", "-c", script), env={}, binds=(bind,), cwd="/", network=Network.NONE)
+    argv = ("/bin/bash", "-c", script)
+    run = SandboxRun(trust=Trust.OWN, argv=argv, env={}, binds=(bind,), cwd="/", network=Network.NONE)
     return await engine.platform.sandboxed("step", run, log=log)
 
 

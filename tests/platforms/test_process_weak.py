@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.domain.errors import Refused
+from service.domain.model import Trust
 from tests.platforms.test_process_as_user import NOBODY, ROOT, as_nobody, interpreter
 from workers.platforms.process import bare, indexes
 from workers.platforms.process.host import Host, Level, Paths
@@ -18,6 +19,7 @@ import asyncio, os, stat, sys
 from pathlib import Path
 import pytest
 from service.domain.errors import Refused
+from service.domain.model import Trust
 from tests.platforms.conftest import FENCE, Engine
 from tests.platforms.weak import forbid_namespaces
 from tests.waiting import until
@@ -63,6 +65,8 @@ async def main():
         fork.mkdir(parents=True)
         with pytest.raises(Refused, match="forks"):
             await engine.up(engine.spec("r9", slug_dir=fork))
+        with pytest.raises(Refused, match="forks"):
+            await engine.build("true", name="fork", trust=Trust.FORK)
         await engine.platform.remove("app-1", fence=FENCE)
         await engine.platform.remove("app-2", fence=FENCE)
         assert engine.processes() == [], engine.processes()
@@ -96,8 +100,11 @@ def test_slugs_of_forks_are_refused_below_full_and_others_are_not(tmp_path: Path
     level = Level(name=name, why="of a reason", advice="do this", weak=True)
     host = Host(Paths(data=tmp_path), level=level, cgroups=None, found=nothing, peers=frozenset())
     host.check_slug(tmp_path / "slugs/own/1")
-    with pytest.raises(Refused, match=r"forks.*of a reason.*do this"):
-        host.check_slug(tmp_path / "slugs/fork/1")
+    host.check_trust(Trust.OWN)
+    (tmp_path / "elsewhere").symlink_to(tmp_path)
+    for slug in (tmp_path / "slugs/fork/1", tmp_path / "elsewhere/slugs/fork/1"):
+        with pytest.raises(Refused, match=r"forks.*of a reason.*do this"):
+            host.check_slug(slug)
 
 
 WORDS = [

@@ -13,6 +13,8 @@ from enum import StrEnum, unique
 from pathlib import Path
 from typing import Protocol
 
+from service.domain.model import Trust
+
 
 class Log(Protocol):
     """Where output of a build, a release command or an app's start goes."""
@@ -137,8 +139,9 @@ class Bind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxRun:
-    """A command in a sandbox without a release: a build step."""
+    """A command in a sandbox without a release: a build step. `trust` says whose code it runs."""
 
+    trust: Trust
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(repr=False)
     binds: tuple[Bind, ...]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.domain.errors import Refused
+from service.domain.model import Trust
 from workers.platforms.base import AppSpec, Limits, Network, SandboxRun
 from workers.platforms.process import bare, files, indexes, namespaces, sandbox, seccomp
 from workers.platforms.process.cgroups import Cgroups
@@ -170,7 +171,12 @@ class Host:
 
     def check_slug(self, slug: Path) -> None:
         """Refuse a fork's slug below `full`. Slugs of forks are kept apart from others, so the place tells."""
-        if self.level.refusal and slug.is_relative_to(self.paths.data / "slugs/fork"):
+        forks = self.paths.data / "slugs" / Trust.FORK
+        self.check_trust(Trust.FORK if slug.resolve().is_relative_to(forks.resolve()) else Trust.OWN)
+
+    def check_trust(self, trust: Trust) -> None:
+        """Refuse code of forks below `full`: it could reach what an app or a build of ours has."""
+        if trust is Trust.FORK and self.level.refusal:
             raise Refused(self.level.refusal)
 
     def start_build(self, keeper: Keeper, run: SandboxRun, *, owner: str) -> None:

@@ -76,10 +76,7 @@ class Runner:
     async def _answer(self, request: wire.Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         send = _sender(writer)
         try:
-            if isinstance(request, wire.Prepare | wire.Run | wire.Build):
-                self._host.check()
-            if isinstance(request, wire.Prepare | wire.Run):
-                self._host.check_slug(request.spec.slug_dir)
+            self._check(request)
             reply = await self._do(request, reader, send)
         except (Fenced, Unhealthy, Refused, Transient) as error:
             reply = wire.Failed(kind=_KINDS[type(error)], text=str(error))
@@ -92,6 +89,18 @@ class Runner:
             log.exception("command failed", command=type(request).__name__)
             reply = wire.Failed(kind="transient", text=f"the runner could not do it: {error}")
         await send(reply)
+
+    def _check(self, request: wire.Request) -> None:
+        """Refuse what this machine cannot isolate well enough."""
+        match request:
+            case wire.Prepare(spec=spec) | wire.Run(spec=spec):
+                self._host.check()
+                self._host.check_slug(spec.slug_dir)
+            case wire.Build(run=run):
+                self._host.check()
+                self._host.check_trust(run.trust)
+            case _:
+                pass
 
     async def _do(self, request: wire.Request, reader: asyncio.StreamReader, send: Send) -> wire.Reply:
         match request:
