@@ -218,6 +218,7 @@ class Host:
         port = _free_port() if web else None
         env = {"LANG": "C.UTF-8", "PATH": places.outward(sandbox.DEFAULT_PATH)}
         env |= indexes.bare_env(self._indexes, builds=False)
+        env["TMPDIR"] = str(bare.temporary(keeper.directory))
         env |= {**spec.config, "HOME": places.outward("/app"), "DYNO": dyno}
         if port:
             env["PORT"] = str(port)
