@@ -117,6 +117,22 @@ async def test_a_build_writes_only_what_is_bound_writable_and_gives_it_back_to_t
         assert path.lstat().st_uid == os.getuid()
 
 
+async def test_an_end_that_cannot_be_recorded_at_once_is_recorded_when_it_can(engine):
+    log = Collected()
+    spec = engine.spec()
+    waiting = asyncio.create_task(
+        engine.platform.run("x", spec, "echo on; sleep 1; exit 5", fence=FENCE, log=log, seconds=20)
+    )
+    await until(lambda: log.text)
+    (directory,) = (engine.data / "run/x").iterdir()
+    (directory / "result").mkdir()  # as a full disk: nothing can take its place
+    await until(lambda: engine.processes() == [])
+    tried = asyncio.get_running_loop().time() + 0.5
+    await until(lambda: asyncio.get_running_loop().time() > tried)
+    (directory / "result").rmdir()
+    assert await waiting == 5
+
+
 async def test_forgetting_ends_a_build_and_frees_its_name(engine):
     task = asyncio.create_task(engine.build("echo on; sleep 100"))
     await until(engine.processes)
