@@ -23,7 +23,8 @@ from service.settings import Settings
 READY_SECONDS = 60.0
 FIRST_SECONDS = 120.0
 """What a first start may take longer: it copies interpreters, on a slow disk too."""
-STOP_SECONDS = 5.0
+STOP_SECONDS = 3.5
+"""How long a part may take to end: router and web drain 2.5 s, then apps get 4 s, and all of it stays within 10 s."""
 BACK_OFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 STEADY_SECONDS = 30.0
 FIRST_TRIES = 3
@@ -48,11 +49,15 @@ class Part:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Keeps the parts running, each started anew when it ends, until told to stop."""
+    """Keeps the parts running, each started anew when it ends, until told to stop.
+
+    `ready` is what the ready file says besides pids; there is no such file while it is empty.
+    """
 
     settings: Settings
     env: dict[str, str]
     log_dir: Path
+    ready: Mapping[str, str] = field(default_factory=dict)
     serving: bool = False
     broken: str = ""
     pids: dict[str, int] = field(default_factory=dict)
@@ -77,7 +82,7 @@ class Supervisor:
                     start_new_session=True,
                 )
             self.pids[part.name] = process.pid
-            self._write_pids()
+            self.write_files()
             try:
                 code = await process.wait()
             except asyncio.CancelledError:
@@ -92,10 +97,11 @@ class Supervisor:
             print(f"{part.name} ended with {code}; it is started again", file=sys.stderr, flush=True)
             await asyncio.sleep(pause)
 
-    def _write_pids(self) -> None:
-        place = self.settings.run_dir / "pids.json"
-        place.with_suffix(".new").write_text(json.dumps(self.pids))
-        place.with_suffix(".new").replace(place)
+    def write_files(self) -> None:
+        """Say which processes run now: for the next `up`, and for whoever reads the ready file."""
+        _replace(self.settings.run_dir / "pids.json", self.pids)
+        if self.ready:
+            _replace(self.settings.data / "ready.json", {**self.ready, "pids": self.pids | {"up": os.getpid()}})
 
     async def stop(self, *, names: tuple[str, ...] | None = None) -> None:
         """End the parts (or those named), last started first."""
@@ -103,6 +109,15 @@ class Supervisor:
         for task in chosen:
             task.cancel()
         await asyncio.gather(*chosen, return_exceptions=True)
+
+
+def _replace(place: Path, value: object) -> None:
+    """Write JSON for its owner alone, at once: somebody may be waiting for the file to read it."""
+    new = place.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    new.touch(mode=0o600)
+    new.write_text(json.dumps(value, indent=2) + "\n")
+    new.replace(place)
 
 
 def _last_line(log: Path) -> str:
@@ -273,6 +288,7 @@ async def _serve(
             _announce(settings, supervisor, token=token, secret=secret)
         await stop.wait()
     finally:
+        supervisor.ready = {}
         (settings.data / "ready.json").unlink(missing_ok=True)
         await supervisor.stop(names=("router", "web", "worker"))
         await supervisor.stop(names=("runner", "redis"))
@@ -340,18 +356,14 @@ async def _answers(port: int) -> bool:
 
 
 def _announce(settings: Settings, supervisor: Supervisor, *, token: str, secret: str) -> None:
-    ready = {
+    supervisor.ready = {
         "url": settings.url,
         "apps_url": f"http://APP.{settings.apps_domain}:{settings.port}",
         "webhook_url": f"{settings.url}/github/webhooks",
         "webhook_secret": secret,
         "api_token": token,
-        "pids": supervisor.pids | {"up": os.getpid()},
     }
-    place = settings.data / "ready.json"
-    place.touch(mode=0o600)
-    place.chmod(0o600)
-    place.write_text(json.dumps(ready, indent=2) + "\n")
+    supervisor.write_files()
     print(f"Towpath is ready: {settings.url}", flush=True)
 
 
@@ -375,5 +387,5 @@ async def clear_former(settings: Settings) -> None:
 
 def _ours(pid: int, settings: Settings) -> bool:
     with suppress(OSError):
-        return f"TOWPATH_DATA={settings.data}".encode() in Path(f"/proc/{pid}/environ").read_bytes()
+        return f"TOWPATH_DATA={settings.data}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     return False
