@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -209,6 +210,24 @@ async def answers(routes: Routes) -> bool:
         return await routes.get() == "hello"
     except ConnectionError:
         return False
+
+
+async def test_a_second_runner_on_the_same_data_is_refused_and_the_first_goes_on(engine):
+    routes = await engine.up(engine.spec())
+    second = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "workers.platforms.process.runner", "--data", str(engine.data)),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        _, said = await asyncio.wait_for(second.communicate(), 20)
+    finally:
+        if second.returncode is None:
+            second.kill()
+            await second.wait()
+    assert second.returncode == 1
+    assert f"a runner keeps the apps in {engine.data} already" in said.decode()
+    assert await states(engine) == [("r1", "web.1", InstanceState.UP)]
+    assert await routes.get() == "hello"
 
 
 async def test_a_crash_is_restarted_and_counted_and_the_route_stays_true(engine):

@@ -60,6 +60,21 @@ def test_in_a_delegated_unit_of_version_2_the_runner_moves_to_a_leaf_and_divides
     assert (unit / "cgroup.subtree_control").read_text() == "+memory +cpu +pids"
 
 
+def test_in_a_container_of_version_2_its_processes_leave_the_top_so_that_it_can_be_divided(tmp_path):
+    mounts, own = v2_tree(tmp_path)
+    (mounts / "cgroup.type").write_text("domain")
+    (mounts / "cgroup.procs").write_text("4242\n")
+    assert cgroups.find("towpath-x", mounts=mounts, own=own) == cgroups.V2(parent=mounts / "towpath-x")
+    assert (mounts / "runner/cgroup.procs").read_text() == "4242"
+
+
+def test_on_the_machine_itself_no_process_is_moved_from_the_top_of_version_2(tmp_path):
+    mounts, own = v2_tree(tmp_path)
+    (mounts / "cgroup.procs").write_text("4242\n")
+    assert cgroups.find("towpath-x", mounts=mounts, own=own) == cgroups.V2(parent=mounts / "towpath-x")
+    assert not (mounts / "runner").exists()
+
+
 def test_a_successor_finds_the_groups_that_were_chosen_from_elsewhere(tmp_path):
     chosen = {name: tmp_path / name / "towpath-x" for name in ("memory", "cpu", "pids")}
     for path in chosen.values():
@@ -201,6 +216,17 @@ def test_uids_are_kept_per_owner_and_used_again_only_when_released(tmp_path):
     assert Uids(tmp_path / "uids.json").take("app:a") == first
     uids.release("app:a")
     assert uids.take("app:c") == first
+
+
+def test_when_all_uids_are_taken_it_is_said_and_one_that_is_released_is_given_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("workers.platforms.process.uids._PER_INSTALLATION", 4)
+    uids = Uids(tmp_path / "uids.json")
+    for owner in "ab":
+        uids.take(owner)
+    with pytest.raises(OSError, match="all 2 pairs"):
+        uids.take("c")
+    uids.release("a")
+    uids.take("c")
 
 
 def test_giving_files_away_never_follows_a_link(tmp_path):

@@ -7,11 +7,12 @@ leaves every app serving; the next one takes up where it was.
 import argparse
 import asyncio
 import contextlib
+import fcntl
 import os
 import signal
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
@@ -197,11 +198,32 @@ async def serve(
     data: Path, path: Path, *, timing: Timing | None = None, peers: frozenset[int] = frozenset(),
     ready: asyncio.Event | None = None, hosts: frozenset[str] = frozenset(), weak: bool = False,
 ) -> None:  # fmt: skip
-    """Serve until cancelled.
+    """Serve until cancelled; raises `Refused` where another runner serves.
 
     `peers` are uids that may give commands besides root and our own; `hosts` are reached by builds besides the indexes.
     With `weak`, apps run even where no sandbox can be had.
     """
+    with _only_one(data):
+        await _serve(data, path, timing=timing, peers=peers, ready=ready, hosts=hosts, weak=weak)
+
+
+@contextlib.contextmanager
+def _only_one(data: Path) -> Iterator[None]:
+    """Two that keep the same apps would each start what the other has ended."""
+    place = data / "run/runner.lock"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Refused(f"a runner keeps the apps in {data} already") from None
+        yield
+
+
+async def _serve(
+    data: Path, path: Path, *, timing: Timing | None, peers: frozenset[int], ready: asyncio.Event | None,
+    hosts: frozenset[str], weak: bool,
+) -> None:  # fmt: skip
     level = replace(await asyncio.to_thread(levels.probe), weak=weak)
     found = indexes.find(os.environ, home=Path.home())
     found = indexes.Indexes(hosts=found.hosts | hosts, env=found.env, ca_bundle=found.ca_bundle)
@@ -244,7 +266,10 @@ def main() -> None:
     data: Path = given.data.absolute()
     path = given.socket or data / "run/runner.sock"
     peers, hosts = frozenset(given.peer), frozenset(given.allow_host)
-    asyncio.run(_until_told(serve(data, path, peers=peers, hosts=hosts, weak=given.allow_weak_isolation)))
+    try:
+        asyncio.run(_until_told(serve(data, path, peers=peers, hosts=hosts, weak=given.allow_weak_isolation)))
+    except Refused as error:
+        raise SystemExit(str(error)) from None
 
 
 if __name__ == "__main__":
