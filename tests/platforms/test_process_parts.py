@@ -256,6 +256,15 @@ async def test_without_a_runner_the_driver_says_that_it_may_pass(tmp_path):
 
 def test_the_doctor_names_every_check_and_an_advice_for_what_fails(tmp_path):
     found = doctor.checks(tmp_path)
-    assert [one.name for one in found] == ["isolation", "limits", "seccomp", "git", "bash", "python runtime", "disk"]
+    assert [one.name for one in found] == [
+        "isolation",
+        "network",
+        "limits",
+        "seccomp",
+        "git",
+        "bash",
+        "python runtime",
+        "disk",
+    ]
     assert all(one.why for one in found)
     assert all(one.advice for one in found if not one.ok)
