@@ -10,7 +10,7 @@ import pytest
 
 from service.domain.errors import Refused, Transient
 from workers.platforms.base import Limits
-from workers.platforms.process import cgroups, doctor, egress, files, indexes, output
+from workers.platforms.process import cgroups, doctor, egress, files, indexes, levels, output
 from workers.platforms.process.driver import ProcessPlatform
 from workers.platforms.process.host import Host, Level, Paths
 from workers.platforms.process.procs import Process
@@ -252,6 +252,12 @@ def test_a_machine_without_sandboxes_refuses_and_says_what_to_do(tmp_path):
 async def test_without_a_runner_the_driver_says_that_it_may_pass(tmp_path):
     with pytest.raises(Transient, match="does not answer"):
         await ProcessPlatform(tmp_path / "runner.sock").observe()
+
+
+def test_what_is_advised_for_each_kind_of_machine_is_a_command_of_its_own():
+    """Not a file to be loaded that nobody ships."""
+    for name, (_, why, advice) in levels._SYSCTLS.items():
+        assert advice.startswith(f"sudo sysctl -w {name}="), why
 
 
 def test_the_doctor_names_every_check_and_an_advice_for_what_fails(tmp_path):
