@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -129,6 +131,38 @@ def test_the_name_server_answers_allowed_names_and_refuses_others():
     assert struct.unpack_from("!H", egress.dns_answer(query("localhost", 16), policy), 6)[0] == 0
     for broken in (b"", b"\0" * 12, query("localhost", 1)[:-3], b"\0\7\1\0\0\1\0\0\0\0\0\0\xff"):
         assert egress.dns_answer(broken, policy) == b""
+
+
+SHORT_OF_DESCRIPTORS = """
+import os, resource, socket
+from workers.platforms.process import egress
+proxy, dns = socket.create_server(("127.0.0.1", 0), backlog=64), socket.socket(type=socket.SOCK_DGRAM)
+dns.bind(("127.0.0.1", 0))
+if os.fork() == 0:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (12, 12))
+    egress.serve(proxy, dns, egress.Policy(public=False, names=frozenset()))
+address = proxy.getsockname()
+many = [socket.create_connection(address, timeout=5) for _ in range(20)]
+many[0].sendall(b"GET http://elsewhere.test/ HTTP/1.0\\r\\n\\r\\n")
+many[0].recv(99)
+for one in many:
+    one.close()
+last = socket.create_connection(address, timeout=5)
+last.sendall(b"GET http://elsewhere.test/ HTTP/1.0\\r\\n\\r\\n")
+print(last.recv(99))
+"""
+
+
+def test_the_way_out_stays_open_after_more_connections_than_it_has_descriptors_for():
+    process = subprocess.Popen(
+        [sys.executable, "-c", SHORT_OF_DESCRIPTORS], stdout=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"b'HTTP/1.1 403 ")
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def test_indexes_are_read_from_the_tools_own_settings(tmp_path):

@@ -10,6 +10,8 @@ import select
 import socket
 import struct
 import threading
+import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 _HEAD = 32 * 1024
@@ -34,12 +36,29 @@ class Denied(Exception):
 
 def serve(proxy: socket.socket, dns: socket.socket, policy: Policy) -> None:
     """Serve for ever; each connection has its thread, at most so many at once."""
-    room = threading.BoundedSemaphore(_AT_ONCE)
     threading.Thread(target=_serve_dns, args=(dns, policy), daemon=True).start()
-    while True:
-        room.acquire()
+
+    def accept(room: threading.BoundedSemaphore) -> None:
         client, _ = proxy.accept()
         threading.Thread(target=_client, args=(client, policy, room), daemon=True).start()
+
+    _for_ever(accept, at_once=_AT_ONCE)
+
+
+def _for_ever(serve_one: Callable[[threading.BoundedSemaphore], None], *, at_once: int) -> None:
+    """Serve one after another, each in a thread that gives its room back.
+
+    Without descriptors or threads for a moment it goes on when there are some: nobody could take the place of this
+    process, whose sockets are in a network that it is not in.
+    """
+    room = threading.BoundedSemaphore(at_once)
+    while True:
+        room.acquire()
+        try:
+            serve_one(room)
+        except (OSError, RuntimeError):
+            room.release()
+            time.sleep(0.05)
 
 
 def public(address: str) -> bool:
@@ -233,11 +252,11 @@ def _splice(left: socket.socket, right: socket.socket) -> None:
 
 
 def _serve_dns(dns: socket.socket, policy: Policy) -> None:
-    room = threading.BoundedSemaphore(32)
-    while True:
+    def receive(room: threading.BoundedSemaphore) -> None:
         query, peer = dns.recvfrom(4096)
-        room.acquire()
         threading.Thread(target=_resolve_query, args=(dns, query, peer, policy, room), daemon=True).start()
+
+    _for_ever(receive, at_once=32)
 
 
 def _resolve_query(
