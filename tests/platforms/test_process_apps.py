@@ -297,6 +297,15 @@ async def test_sigterm_reaches_the_app_so_that_it_can_finish(engine):
     assert routes.endpoints
 
 
+async def test_a_release_that_ignores_sigterm_is_killed_after_its_time(engine):
+    stubborn = web("trap '' TERM; python3 app.py & while :; do wait; done")
+    await engine.up(engine.spec(processes=stubborn, stop_seconds=0.5))
+    before = set(engine.processes())
+    await engine.up(engine.spec("r2", stop_seconds=0.5))
+    await only_release(engine, "r2")
+    assert not before & set(engine.processes())
+
+
 async def test_logs_are_stamped_named_and_followed(engine):
     routes = await engine.up(engine.spec(greeting="salut"))
     seen: list[str] = []

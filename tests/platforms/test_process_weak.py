@@ -15,12 +15,13 @@ from workers.platforms.process import bare, indexes
 from workers.platforms.process.host import Host, Level, Paths
 
 STORY = """
-import asyncio, os, stat, sys
+import asyncio, sys
+from dataclasses import replace
 from pathlib import Path
 import pytest
 from service.domain.errors import Refused
 from service.domain.model import Trust
-from tests.platforms.conftest import FENCE, Engine
+from tests.platforms.conftest import FENCE, Engine, fetch
 from tests.platforms.test_process_apps import answers
 from tests.platforms.weak import forbid_namespaces
 from tests.waiting import until
@@ -74,6 +75,12 @@ async def main():
         for name in ("build", "s"):
             await engine.platform.forget(name)
         await engine.platform.remove("app-3", fence=FENCE)
+        two = (replace(engine.spec().processes[0], quantity=2),)
+        d = await engine.up(engine.spec(app="app-4", processes=two))
+        assert [await fetch(one) for one in d.endpoints] == ["hello", "hello"]
+        await engine.restart()
+        assert [await fetch(one) for one in d.endpoints] == ["hello", "hello"]
+        await engine.platform.remove("app-4", fence=FENCE)
         fork = engine.data / "slugs/fork/1"
         fork.mkdir(parents=True)
         with pytest.raises(Refused, match="forks"):
