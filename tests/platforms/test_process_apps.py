@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from service.router.dial import Absent, dial
 from tests.platforms.conftest import FENCE, Collected, Engine, Routes, fetch
 from tests.waiting import until
 from workers.platforms.base import Fence, Fenced, InstanceState, ProcessSpec, Unhealthy
@@ -187,6 +188,17 @@ async def test_remove_wins_over_a_release_that_is_still_booting(engine):
     assert not await engine.platform.observe()
     with pytest.raises(Exception, match=r"taken over|is at Fence"):
         await booting
+
+
+async def test_the_router_is_told_that_a_booting_app_does_not_listen_yet(engine):
+    booting = asyncio.create_task(engine.up(engine.spec(processes=web("exec sleep 100"))))
+    (door,) = await until(lambda: list((engine.data / "run/i").glob("*/s")))
+    with pytest.raises(Absent):
+        await dial(f"unix:{door}", asyncio.Protocol, seconds=5)
+    await engine.platform.remove("app-1", fence=FENCE)
+    with pytest.raises(Absent):
+        await dial(f"unix:{door}", asyncio.Protocol, seconds=5)
+    await asyncio.gather(booting, return_exceptions=True)
 
 
 async def test_apps_survive_a_killed_runner_and_the_next_one_takes_them_up(engine):

@@ -83,8 +83,8 @@ class AppSpec:
 class Endpoint:
     """Where the router reaches one healthy `web` process.
 
-    `address` is `unix:PATH` of a hand-over socket that answers every connection with one connected TCP descriptor, or
-    `tcp:HOST:PORT`.
+    `address` is `unix:PATH` of a hand-over socket that answers every connection with one connected TCP descriptor (the
+    router's `dial` says how), or `tcp:HOST:PORT`.
     """
 
     process: str
