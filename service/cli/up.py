@@ -71,31 +71,38 @@ class Supervisor:
         quick_ends = 0
         while True:
             started = asyncio.get_running_loop().time()
-            with (self.log_dir / f"{part.name}.log").open("ab") as output:
-                process = await asyncio.create_subprocess_exec(
-                    *part.argv,
-                    env={**self.env, **part.env},
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    pass_fds=part.fds,
-                    start_new_session=True,
-                )
-            self.pids[part.name] = process.pid
-            self.write_files()
             try:
-                code = await process.wait()
-            except asyncio.CancelledError:
-                await _end(process)
-                raise
+                ended, cause = f"{part.name} ended with {await self._run(part)}", ""
+            except OSError as error:  # a full disk or process table passes
+                ended, cause = f"{part.name} could not be started", str(error)
             lasted = asyncio.get_running_loop().time() - started
             quick_ends = 0 if lasted > STEADY_SECONDS else quick_ends + 1
             if not self.serving and quick_ends >= FIRST_TRIES:
-                self.broken = f"{part.name} cannot start: {_last_line(self.log_dir / f'{part.name}.log')}"
+                self.broken = f"{part.name} cannot start: {cause or _last_line(self.log_dir / f'{part.name}.log')}"
                 return
             pause = BACK_OFF_SECONDS[min(quick_ends, len(BACK_OFF_SECONDS) - 1)]
-            print(f"{part.name} ended with {code}; it is started again", file=sys.stderr, flush=True)
+            _tell(f"{ended}; it is started again")
             await asyncio.sleep(pause)
+
+    async def _run(self, part: Part) -> int:
+        """Run the part once, to its end or ours; returns its exit code."""
+        with (self.log_dir / f"{part.name}.log").open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                *part.argv,
+                env={**self.env, **part.env},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=part.fds,
+                start_new_session=True,
+            )
+        try:
+            self.pids[part.name] = process.pid
+            self.write_files()
+            return await process.wait()
+        except BaseException:
+            await _end(process)
+            raise
 
     def write_files(self) -> None:
         """Say which processes run now: for the next `up`, and for whoever reads the ready file."""

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -10,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from service.cli.up import Part, Supervisor
+from service.settings import Settings
 from tests.cli.conftest import Cli, Run
+from tests.waiting import until
 
 
 @contextmanager
@@ -90,6 +94,31 @@ async def test_a_github_app_that_cannot_be_is_refused_before_anything_is_started
     done = await offline("up", "--data", str(short_tmp / "d"), "--port", free_port(), code=1, **env)
     assert "TOWPATH_GITHUB_" in said(done)
     assert not (short_tmp / "d/log/worker.log").exists()
+
+
+async def test_a_part_that_cannot_be_started_for_a_while_is_tried_until_it_can(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    program = tmp_path / "program"
+    supervisor = Supervisor(settings=Settings(data=tmp_path), env={}, log_dir=tmp_path, serving=True)
+    supervisor.keep(Part(name="part", argv=(str(program),)))
+    (task,) = supervisor.tasks
+    await until((tmp_path / "part.log").exists)
+    program.symlink_to("/bin/cat")
+    try:
+        await until(lambda: supervisor.pids or task.done())
+        assert not task.done()
+    finally:
+        await supervisor.stop()
+
+
+async def test_a_part_whose_pid_cannot_be_written_down_is_not_left_running(tmp_path: Path) -> None:
+    script = "import time; time.sleep(60)"
+    (tmp_path / "run").touch()  # as a full disk: nothing can be written in it
+    supervisor = Supervisor(settings=Settings(data=tmp_path), env={}, log_dir=tmp_path, serving=True)
+    supervisor.keep(Part(name="part", argv=(sys.executable, "-c", script)))
+    await until(lambda: supervisor.pids)
+    await supervisor.stop()
+    assert not Path(f"/proc/{supervisor.pids['part']}").exists()
 
 
 async def test_the_version_is_told(offline: Cli) -> None:
