@@ -24,7 +24,8 @@ from service.settings import Settings
 READY_SECONDS = 60.0
 FIRST_SECONDS = 120.0
 """What a first start may take longer: it copies interpreters, on a slow disk too."""
-STOP_SECONDS = 5.0
+STOP_SECONDS = 3.5
+"""How long a part may take to end: router and web drain 2.5 s, then apps get 4 s, and all of it stays within 10 s."""
 BACK_OFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 STEADY_SECONDS = 30.0
 FIRST_TRIES = 3
@@ -35,10 +36,14 @@ RUNTIMES = ("python", "node", "uv")
 
 @dataclass(slots=True)
 class Supervisor:
-    """Keeps the parts running, each started anew when it ends, until told to stop."""
+    """Keeps the parts running, each started anew when it ends, until told to stop.
+
+    `ready` is what the ready file says besides pids; there is no such file while it is empty.
+    """
 
     settings: Settings
     log_dir: Path
+    ready: Mapping[str, str] = field(default_factory=dict)
     serving: bool = False
     broken: str = ""
     pids: dict[str, int] = field(default_factory=dict)
@@ -52,36 +57,44 @@ class Supervisor:
         quick_ends = 0
         while True:
             started = asyncio.get_running_loop().time()
-            with (self.log_dir / f"{part.name}.log").open("ab") as output:
-                process = await asyncio.create_subprocess_exec(
-                    *part.argv,
-                    env=part.env,
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    pass_fds=part.fds,
-                    start_new_session=True,
-                )
-            self.pids[part.name] = process.pid
-            self._write_pids()
             try:
-                code = await process.wait()
-            except asyncio.CancelledError:
-                await _end(process)
-                raise
+                ended, cause = f"{part.name} ended with {await self._run(part)}", ""
+            except OSError as error:  # a full disk or process table passes
+                ended, cause = f"{part.name} could not be started", str(error)
             lasted = asyncio.get_running_loop().time() - started
             quick_ends = 0 if lasted > STEADY_SECONDS else quick_ends + 1
             if not self.serving and quick_ends >= FIRST_TRIES:
-                self.broken = f"{part.name} cannot start: {_last_line(self.log_dir / f'{part.name}.log')}"
+                self.broken = f"{part.name} cannot start: {cause or _last_line(self.log_dir / f'{part.name}.log')}"
                 return
             pause = BACK_OFF_SECONDS[min(quick_ends, len(BACK_OFF_SECONDS) - 1)]
-            print(f"{part.name} ended with {code}; it is started again", file=sys.stderr, flush=True)
+            _tell(f"{ended}; it is started again")
             await asyncio.sleep(pause)
 
-    def _write_pids(self) -> None:
-        place = self.settings.run_dir / "pids.json"
-        place.with_suffix(".new").write_text(json.dumps(self.pids))
-        place.with_suffix(".new").replace(place)
+    async def _run(self, part: Part) -> int:
+        """Run the part once, to its end or ours; returns its exit code."""
+        with (self.log_dir / f"{part.name}.log").open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                *part.argv,
+                env=part.env,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=part.fds,
+                start_new_session=True,
+            )
+        try:
+            self.pids[part.name] = process.pid
+            self.write_files()
+            return await process.wait()
+        except BaseException:
+            await _end(process)
+            raise
+
+    def write_files(self) -> None:
+        """Say which processes run now: for the next `up`, and for whoever reads the ready file."""
+        _replace(self.settings.run_dir / "pids.json", self.pids)
+        if self.ready:
+            _replace(self.settings.data / "ready.json", {**self.ready, "pids": self.pids | {"up": os.getpid()}})
 
     async def stop(self, *, names: tuple[str, ...] | None = None) -> None:
         """End the parts (or those named), last started first."""
@@ -89,6 +102,15 @@ class Supervisor:
         for task in chosen:
             task.cancel()
         await asyncio.gather(*chosen, return_exceptions=True)
+
+
+def _replace(place: Path, value: object) -> None:
+    """Write JSON for its owner alone, at once: somebody may be waiting for the file to read it."""
+    new = place.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    new.touch(mode=0o600)
+    new.write_text(json.dumps(value, indent=2) + "\n")
+    new.replace(place)
 
 
 def _last_line(log: Path) -> str:
@@ -212,6 +234,7 @@ async def _serve(
             _announce(settings, supervisor, token=token, secret=secret)
         await stop.wait()
     finally:
+        supervisor.ready = {}
         (settings.data / "ready.json").unlink(missing_ok=True)
         await supervisor.stop(names=("router", "web", "worker"))
         await supervisor.stop(names=("runner", "redis"))
@@ -288,20 +311,14 @@ async def _answers(port: int) -> bool:
 
 
 def _announce(settings: Settings, supervisor: Supervisor, *, token: str, secret: str) -> None:
-    ready = {
+    supervisor.ready = {
         "url": settings.url,
         "apps_url": f"http://APP.{settings.apps_domain}:{settings.port}",
         "webhook_url": f"{settings.url}/github/webhooks",
         "webhook_secret": secret,
         "api_token": token,
-        "pids": supervisor.pids | {"up": os.getpid()},
     }
-    place = settings.data / "ready.json"
-    new = place.with_suffix(".new")
-    new.unlink(missing_ok=True)
-    new.touch(mode=0o600)
-    new.write_text(json.dumps(ready, indent=2) + "\n")
-    new.replace(place)  # whoever waits for the file must find it whole
+    supervisor.write_files()
     print(f"Towpath is ready: {settings.url}", flush=True)
 
 
@@ -325,5 +342,5 @@ async def clear_former(settings: Settings) -> None:
 
 def _ours(pid: int, settings: Settings) -> bool:
     with suppress(OSError):
-        return f"TOWPATH_DATA={settings.data}".encode() in Path(f"/proc/{pid}/environ").read_bytes()
+        return f"TOWPATH_DATA={settings.data}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     return False

@@ -1,7 +1,8 @@
 """Connects to an endpoint: the only place that knows what an address means.
 
-unix:PATH       a hand-over socket: it answers a connection with `+` and one connected TCP descriptor, or with `-`
-                and a text. The app's port lies in a network namespace that only the other side can enter.
+unix:PATH       a hand-over socket: it answers a connection with `+` and one connected TCP descriptor, or with a text:
+                behind `?` where nothing listens on the app's port, behind `-` where something is wrong.
+                The port lies in a network namespace that only the other side can enter.
 tcp:HOST:PORT   a plain address
 web:PATH        HTTP on a unix socket: Towpath's own web process
 """
@@ -16,6 +17,10 @@ P = TypeVar("P", bound=asyncio.Protocol)
 
 class Unreachable(Exception):
     """No connection to this endpoint; nothing of a request has been sent."""
+
+
+class Absent(Unreachable):
+    """Its process is not there, or does not listen yet."""
 
 
 async def dial(address: str, factory: Callable[[], P], *, seconds: float) -> P:
@@ -71,7 +76,8 @@ async def _handed_over(path: str) -> socket.socket:
             received = socket.socket(fileno=descriptors[0])
             received.setblocking(False)
             return received
-        raise Unreachable(answer[1:].decode(errors="replace") or "the endpoint handed over no connection")
+        kind = Absent if answer[:1] == b"?" else Unreachable
+        raise kind(answer[1:].decode(errors="replace") or "the endpoint handed over no connection")
 
 
 async def _enter(door: socket.socket, path: str) -> None:
@@ -81,6 +87,8 @@ async def _enter(door: socket.socket, path: str) -> None:
             door.connect(path)
         except BlockingIOError:
             await asyncio.sleep(0.005)
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            raise Absent(f"{path}: {error}") from error
         else:
             return
 

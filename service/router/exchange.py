@@ -14,7 +14,7 @@ from aiohttp.streams import StreamReader
 from service.domain.errors import Transient
 from service.router import pages
 from service.router.core import Core, Served
-from service.router.dial import Unreachable
+from service.router.dial import Absent, Unreachable
 from service.router.heads import BadRequest, Target, request_head, request_id_of, response_head, target_of
 from service.router.table import Route
 from service.router.upstream import Answer, BadAnswer, Lost, TimedOut, Upstream
@@ -155,14 +155,16 @@ class Exchange:
             # It may have gone live since the table was read: whoever was told so must not be told otherwise here.
             await self._look_again()
         failed: set[str] = set()
+        absent = True
         give_up = self._loop.time() + self._core.limits.reroute_seconds
         while True:
             addresses = [address for address in self._endpoints(host) if address not in failed]
             if not addresses:
                 if self._loop.time() > give_up:
-                    raise NotServed(self._unreachable())
+                    raise NotServed(pages.starting(self._name) if absent else self._unreachable())
                 await asyncio.sleep(0.05)
                 failed.clear()
+                absent = True
                 continue
             address = self._core.pool.choose(addresses)
             try:
@@ -170,6 +172,7 @@ class Exchange:
             except Unreachable as error:
                 log.debug("endpoint not reachable", app=self._name, error=str(error))
                 failed.add(address)
+                absent = absent and isinstance(error, Absent)
                 await self._look_again()
 
     def _serves(self, host: str) -> bool:

@@ -140,7 +140,7 @@ class Inbound(Spliceable):
             if following is None:
                 break
             self.exchange = Exchange(self, *following, core=self._core)
-            keep = await self.exchange.run()
+            keep = await self.exchange.run() and not self._core.draining
             self.exchange = None
             self._served += 1
         if self._fault is not None:

@@ -75,6 +75,17 @@ def unreachable(name: str) -> Page:
     )
 
 
+def starting(name: str) -> Page:
+    """The app is on its way: for the first time, or back after its process or the machine ended."""
+    return Page(
+        code="starting",
+        status=503,
+        title=f"{name} is starting",
+        text="Try again in a few seconds.",
+        retry_after=2,
+    )
+
+
 def bad_answer(name: str) -> Page:
     """The app answered with something that is not HTTP."""
     return Page(
@@ -108,13 +119,7 @@ def not_serving(route: Route) -> Page:
                 text=f"Try again later. Its owner ends this by `towpath maintenance:off -a {name}`.",
             )
         case "starting":
-            return Page(
-                code="starting",
-                status=503,
-                title=f"{name} is starting",
-                text="Try again in a few seconds.",
-                retry_after=2,
-            )
+            return starting(name)
         case "crashed":
             return Page(
                 code="crashed",

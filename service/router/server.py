@@ -99,7 +99,7 @@ class Router:
         """Return never; raises what a background loop raised, a bug after which the process should be replaced."""
         await asyncio.gather(*self._loops)
 
-    async def drain(self, *, grace: float = 5.0) -> None:
+    async def drain(self, *, grace: float = 2.5) -> None:
         """Accept nothing new and let what is under way end within `grace` seconds. WebSockets are not waited for."""
         self._core.draining = True
         if self._server is not None:
@@ -144,7 +144,7 @@ async def serve(
     listener: socket.socket | None = None,
     on_request: Callable[[Served], None] | None = None,
     limits: Limits | None = None,
-    grace: float = 5.0,
+    grace: float = 2.5,
 ) -> None:
     """Run the router until SIGTERM or SIGINT, then drain; raises when a background loop has broken."""
     router = Router(settings=settings, load=load, version=version, on_request=on_request, limits=limits)

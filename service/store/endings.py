@@ -2,10 +2,11 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from service.domain.model import BuildState, Release, ReleaseState, RequestState, TargetState
-from service.store import builds, promotions, releases
+from service.store import builds, promotions, releases, routes
+from service.store.tables import requests
 
 
 def end_with_request(
@@ -13,6 +14,9 @@ def end_with_request(
 ) -> Release | None:
     """Bring what is still pending to what the request's end means for it; returns the release, if there is one."""
     succeeded = state is RequestState.SUCCEEDED
+    if not succeeded:
+        app_id = conn.execute(select(requests.c.app_id).where(requests.c.id == request_id)).scalar_one()
+        routes.withdraw(conn, app_id=app_id)
     error = "" if succeeded else outcome
     build = builds.of_request(conn, request_id)
     if build is not None and build.state is BuildState.PENDING:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, insert, select, update
 from sqlalchemy import delete as sql_delete
 
-from service.domain.model import AppId, ReleaseId
+from service.domain.model import App, AppId, ReleaseId
 from service.store import rows
 from service.store.tables import apps, counters, routes
 
@@ -52,13 +52,29 @@ def put(
         _change(conn, row, values)
 
 
+def announce(conn: Connection, *, app: App) -> None:
+    """Let visitors of an app that has never been live see that it is on its way."""
+    if rows.one(conn, select(routes.c.app_id).where(routes.c.app_id == app.id)) is None:
+        state = "maintenance" if app.maintenance else "starting"
+        put(conn, app_id=app.id, name=app.name, review=app.is_review, state=state, endpoints=(), release_id=None)
+
+
+def withdraw(conn: Connection, *, app_id: str) -> None:
+    """Undo `announce`: it did not come up. What is or was live is left."""
+    announced = routes.c.release_id.is_(None)
+    if conn.execute(sql_delete(routes).where(routes.c.app_id == app_id, announced)).rowcount:
+        _raise_version(conn)
+
+
 def refresh(conn: Connection, *, app_id: str) -> None:
     """Bring the app's route, if it has one, up to the app's name and maintenance switch."""
     row = rows.one(conn, select(routes).where(routes.c.app_id == app_id))
     app = rows.one(conn, select(apps.c.name, apps.c.maintenance).where(apps.c.id == app_id))
     if row is None or app is None:
         return
-    was = "live" if row["state"] == "maintenance" else row["state"]
+    was = row["state"]
+    if was == "maintenance":
+        was = "starting" if row["release_id"] is None else "live"
     _change(conn, row, {"name": app["name"], "state": "maintenance" if app["maintenance"] else was})
 
 

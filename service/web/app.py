@@ -36,7 +36,7 @@ def build_app(context: WebContext) -> web.Application:
 
 def build_runner(context: WebContext) -> web.AppRunner:
     """Make the runner for the application, with the limits that its clients need."""
-    return web.AppRunner(build_app(context), max_field_size=MAX_FIELD_SIZE, access_log=None, shutdown_timeout=5.0)
+    return web.AppRunner(build_app(context), max_field_size=MAX_FIELD_SIZE, access_log=None, shutdown_timeout=2.5)
 
 
 def _receiver(context: WebContext) -> Receiver:

@@ -115,6 +115,7 @@ class Site:
     async def run(self, built: BuiltSlug, command: str, **env: str) -> str:
         """What `command` prints where an app runs: the slug at /app, the runtimes mounted, nothing else."""
         run = SandboxRun(
+            trust=Trust.OWN,
             argv=("/bin/bash", "-c", f"for f in .profile.d/*.sh; do [ -f $f ] && . $f; done; {command}"),
             env={"PATH": "/usr/bin:/bin", "HOME": "/app", **env},
             binds=(

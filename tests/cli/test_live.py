@@ -15,6 +15,7 @@ import pytest
 from tests.waiting import until
 from tests.walk.acting import deployed
 from tests.walk.conftest import octokit, runtimes, stage
+from tests.walk.samples import quick
 from tests.walk.stage import Stage
 
 __all__ = ["octokit", "runtimes", "stage"]
@@ -45,6 +46,16 @@ async def test_the_ready_file_is_for_its_owner_and_says_how_to_reach_us(stage: S
     assert set(ready) == {"url", "apps_url", "webhook_url", "webhook_secret", "api_token", "pids"}
     assert set(ready["pids"]) >= {"up", "redis", "runner", "worker", "web", "router"}
     assert all(Path(f"/proc/{pid}").exists() for pid in ready["pids"].values())
+
+
+async def test_the_ready_file_names_the_process_that_took_the_place_of_a_dead_one(stage: Stage) -> None:
+    await stage.kill("web")
+
+    def named() -> bool:
+        ready = json.loads((stage.data / "ready.json").read_text())
+        return bool(ready["pids"]["web"] == stage.pid("web"))
+
+    await until(named, what="the new web process is named")
 
 
 async def test_a_browser_is_told_what_this_is(stage: Stage) -> None:
@@ -85,6 +96,37 @@ async def test_logs_of_a_process_that_never_was_say_so(stage: Stage) -> None:
     out, err = await process.communicate()
     assert (process.returncode, out) == (0, b"")
     assert b"web.9" in err
+
+
+STUBBORN = """
+import os, signal, time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        while True:
+            self.wfile.write(b"on and on")
+            time.sleep(0.1)
+ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+async def test_up_ends_within_ten_seconds_though_an_app_ignores_it_and_clients_hold_on(stage: Stage) -> None:
+    pipeline = await stage.pipeline(files=quick("stubborn") | {"server.py": STUBBORN}, automatic=False)
+    await deployed(stage, pipeline.staging)
+    headers = {"Host": f"{pipeline.staging}.localhost:{stage.port}"}
+    async with (
+        stage.http.get(f"http://127.0.0.1:{stage.port}/", headers=headers) as answer,
+        following(stage, "-a", pipeline.staging, "--tail"),
+    ):
+        assert await answer.content.readexactly(9) == b"on and on"
+        begun = asyncio.get_running_loop().time()
+        await stage.stop()
+        assert asyncio.get_running_loop().time() - begun < 10
+    assert stage.remains() == []
+    await stage.start()
 
 
 async def test_up_starts_again_after_a_kill_and_after_ctrl_c_with_the_same_token(stage: Stage) -> None:

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from service.cli.parts import Part
+from service.cli.up import Supervisor
 from service.settings import Settings
 from service.store import apps
 from service.store.__main__ import prepare
@@ -17,6 +20,7 @@ from service.store.opening import open_store
 from service.store.secrets import Vault, new_key_line
 from tests.cli.conftest import Cli, Run
 from tests.store.making import NOW, make_app
+from tests.waiting import until
 
 
 @contextmanager
@@ -140,6 +144,31 @@ async def test_after_a_rotation_the_old_key_can_be_taken_out_of_the_file(offline
     assert await db.read(lambda conn: apps.config(conn, vault, app.id)) == {"A": "1"}
     await db.close()
     assert (await offline("secrets:rotate", "--data", str(short_tmp))).out.startswith("Sealed 0")
+
+
+async def test_a_part_that_cannot_be_started_for_a_while_is_tried_until_it_can(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    program = tmp_path / "program"
+    supervisor = Supervisor(settings=Settings(data=tmp_path), log_dir=tmp_path, serving=True)
+    supervisor.keep(Part(name="part", argv=(str(program),)))
+    (task,) = supervisor.tasks
+    await until((tmp_path / "part.log").exists)
+    program.symlink_to("/bin/cat")
+    try:
+        await until(lambda: supervisor.pids or task.done())
+        assert not task.done()
+    finally:
+        await supervisor.stop()
+
+
+async def test_a_part_whose_pid_cannot_be_written_down_is_not_left_running(tmp_path: Path) -> None:
+    script = "import time; time.sleep(60)"
+    (tmp_path / "run").touch()  # as a full disk: nothing can be written in it
+    supervisor = Supervisor(settings=Settings(data=tmp_path), log_dir=tmp_path, serving=True)
+    supervisor.keep(Part(name="part", argv=(sys.executable, "-c", script)))
+    await until(lambda: supervisor.pids)
+    await supervisor.stop()
+    assert not Path(f"/proc/{supervisor.pids['part']}").exists()
 
 
 async def test_the_version_is_told(offline: Cli) -> None:

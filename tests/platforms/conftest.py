@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.domain.errors import Transient
+from service.domain.model import Trust
 from tests.waiting import until
 from workers.platforms.base import AppSpec, Bind, Endpoint, Fence, Network, ProcessSpec, SandboxRun
 from workers.platforms.process import health, levels
@@ -152,12 +153,12 @@ class Engine:
         return code, log.text
 
     async def build(
-        self, command: str, *binds: Bind, name: str = "build", network: Network = Network.NONE, seconds: float = 30.0
-    ) -> tuple[int, str]:
+        self, command: str, *binds: Bind, name: str = "build", network: Network = Network.NONE, seconds: float = 30.0,
+        trust: Trust = Trust.OWN,
+    ) -> tuple[int, str]:  # fmt: skip
         log = Collected()
-        run = SandboxRun(
-            argv=("/bin/bash", "-c", command), env={}, binds=binds, cwd="/", network=network, seconds=seconds
-        )
+        argv = ("/bin/bash", "-c", command)
+        run = SandboxRun(trust=trust, argv=argv, env={}, binds=binds, cwd="/", network=network, seconds=seconds)
         code = await self.platform.sandboxed(name, run, log=log)
         return code, log.text
 

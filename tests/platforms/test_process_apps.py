@@ -3,15 +3,20 @@
 import asyncio
 import os
 import signal
+import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from service.router.dial import Absent, dial
 from tests.platforms.conftest import FENCE, Collected, Engine, Routes, fetch
 from tests.waiting import until
 from workers.platforms.base import Fence, Fenced, InstanceState, ProcessSpec, Unhealthy
-from workers.platforms.process import files
+from workers.platforms.process import files, indexes, levels
+from workers.platforms.process.apps import Apps
+from workers.platforms.process.host import Host, Paths, Timing
 from workers.platforms.process.procs import Process
 from workers.platforms.process.stopping import stop_all
 
@@ -185,6 +190,17 @@ async def test_remove_wins_over_a_release_that_is_still_booting(engine):
         await booting
 
 
+async def test_the_router_is_told_that_a_booting_app_does_not_listen_yet(engine):
+    booting = asyncio.create_task(engine.up(engine.spec(processes=web("exec sleep 100"))))
+    (door,) = await until(lambda: list((engine.data / "run/i").glob("*/s")))
+    with pytest.raises(Absent):
+        await dial(f"unix:{door}", asyncio.Protocol, seconds=5)
+    await engine.platform.remove("app-1", fence=FENCE)
+    with pytest.raises(Absent):
+        await dial(f"unix:{door}", asyncio.Protocol, seconds=5)
+    await asyncio.gather(booting, return_exceptions=True)
+
+
 async def test_apps_survive_a_killed_runner_and_the_next_one_takes_them_up(engine):
     routes = await engine.up(engine.spec())
     await engine.end(signal.SIGKILL)
@@ -206,6 +222,24 @@ async def answers(routes: Routes) -> bool:
         return await routes.get() == "hello"
     except ConnectionError:
         return False
+
+
+async def test_a_second_runner_on_the_same_data_is_refused_and_the_first_goes_on(engine):
+    routes = await engine.up(engine.spec())
+    second = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "workers.platforms.process.runner", "--data", str(engine.data)),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        _, said = await asyncio.wait_for(second.communicate(), 20)
+    finally:
+        if second.returncode is None:
+            second.kill()
+            await second.wait()
+    assert second.returncode == 1
+    assert f"a runner keeps the apps in {engine.data} already" in said.decode()
+    assert await states(engine) == [("r1", "web.1", InstanceState.UP)]
+    assert await routes.get() == "hello"
 
 
 async def test_a_crash_is_restarted_and_counted_and_the_route_stays_true(engine):
@@ -275,6 +309,15 @@ async def test_sigterm_reaches_the_app_so_that_it_can_finish(engine):
     assert routes.endpoints
 
 
+async def test_a_release_that_ignores_sigterm_is_killed_after_its_time(engine):
+    stubborn = web("trap '' TERM; python3 app.py & while :; do wait; done")
+    await engine.up(engine.spec(processes=stubborn, stop_seconds=0.5))
+    before = set(engine.processes())
+    await engine.up(engine.spec("r2", stop_seconds=0.5))
+    await only_release(engine, "r2")
+    assert not before & set(engine.processes())
+
+
 async def test_logs_are_stamped_named_and_followed(engine):
     routes = await engine.up(engine.spec(greeting="salut"))
     seen: list[str] = []
@@ -310,6 +353,84 @@ async def test_when_go_live_fails_otherwise_what_is_prepared_waits_for_a_success
         await engine.end()
         await stop_all(engine.data)
     assert (engine.processes(), engine.groups()) == ([], [])
+
+
+async def test_what_a_successor_prepared_again_is_not_ended_by_the_time_of_its_predecessor(short_tmp, level):
+    engine = Engine(data=short_tmp, spare=4.0)
+    await engine.start()
+    begun = asyncio.get_running_loop().time()
+
+    async def lose_the_database(_) -> None:
+        raise ConnectionResetError
+
+    async def take_long(_) -> None:
+        await _passed(begun + engine.spare + 0.7)
+
+    try:
+        with pytest.raises(ConnectionResetError):
+            await engine.platform.apply(engine.spec(), fence=FENCE, log=Collected(), go_live=lose_the_database)
+        (before,) = await engine.platform.observe()
+        await _passed(begun + 2.0)
+        await engine.platform.apply(engine.spec(), fence=FENCE, log=Collected(), go_live=take_long)
+        (after,) = await engine.platform.observe()
+        assert (after.since, after.state) == (before.since, InstanceState.UP)
+    finally:
+        await engine.end()
+        await stop_all(engine.data)
+
+
+async def _passed(moment: float) -> None:
+    loop = asyncio.get_running_loop()
+    await until(lambda: loop.time() > moment, what="the moment has come")
+
+
+async def test_a_live_app_that_cannot_be_started_for_a_while_is_tried_until_it_can(engine):
+    routes = await engine.up(engine.spec())
+    log = engine.data / "apps/app-1/log"
+    log.rename(log.with_name("away"))
+    log.touch()  # as a full disk: its log cannot be written
+    with pytest.raises(ConnectionResetError):
+        await routes.get("/crash")
+
+    async def tried() -> bool:
+        return any(one.restarts > 1 for one in await engine.platform.observe())
+
+    await until(tried, what="tried more than once")
+    log.unlink()
+    log.with_name("away").rename(log)
+    await until(lambda: answers(routes), what="the app is back")
+
+
+async def test_a_removal_waits_for_a_start_under_way_and_leaves_nothing_of_it(short_tmp, level):
+    """The start is held up where a slow disk would."""
+    held, go = threading.Event(), threading.Event()
+
+    class SlowHost(Host):
+        def start_instance(self, *args, **kwargs) -> None:
+            held.set()
+            go.wait(20)
+            super().start_instance(*args, **kwargs)
+
+    engine = Engine(data=short_tmp)
+    nothing = indexes.Indexes(hosts=frozenset(), env={}, ca_bundle=None)
+    paths = Paths(data=short_tmp)
+    host = SlowHost(paths, level=levels.probe(), cgroups=None, found=nothing, peers=frozenset())
+    host.prepare()
+    apps = Apps(host, Timing())
+    booting = asyncio.create_task(apps.get("app-1").prepare(engine.spec(), FENCE, Collected().write))
+    await until(held.is_set)
+    removing = asyncio.create_task(apps.remove("app-1", Fence(generation=2, token=1), _nothing))
+    await until(lambda: booting.done() or removing.done())
+    go.set()
+    await removing
+    await asyncio.wait({booting})
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert engine.processes() == []
+    assert list(paths.instances.iterdir()) == []
+
+
+async def _nothing() -> None:
+    pass
 
 
 async def test_stopping_everything_takes_less_than_ten_seconds_and_the_next_start_brings_the_apps_back(engine):

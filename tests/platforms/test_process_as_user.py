@@ -14,7 +14,9 @@ NOBODY = 65534
 STORY = """
 import asyncio, sys
 from pathlib import Path
-from dataclasses import replace
+import pytest
+from service.domain.errors import Refused
+from service.domain.model import Trust
 from tests.platforms.conftest import FENCE, Engine
 from tests.waiting import until
 from workers.platforms.base import Bind, Network
@@ -37,15 +39,22 @@ async def main():
         bind = Bind(host=kept, inside="/kept", writable=True)
         assert (await engine.build("touch /kept/made; unshare -U true", bind))[0] != 0
         assert (kept / "made").exists()
+        assert (await engine.build("mkdir -p /tmp/shut/in; chmod 500 /tmp/shut", name="shut"))[0] == 0
+        for name in ("build", "shut"):
+            await engine.platform.forget(name)
         code, output = await engine.build(
             "python3 -c \\"import urllib.request as r; r.urlopen('http://169.254.169.254/')\\"",
             network=Network.PUBLIC, name="metadata")
         assert "Forbidden" in output, output
         assert (await engine.run("exec sleep 60", name="late", seconds=0.3))[0] == 124
+        with pytest.raises(Refused, match="forks"):
+            await engine.build("true", name="fork", trust=Trust.FORK)
         routes = await engine.up(engine.spec("r2", greeting="second"))
         assert await routes.get() == "second"
+        await engine.platform.forget("metadata")
         await engine.platform.remove("app-1", fence=FENCE)
         assert engine.processes() == [], engine.processes()
+        assert [*(engine.data / "run/i").iterdir(), *(engine.data / "run/x").iterdir()] == []
         await engine.up(engine.spec("r3"))
     finally:
         await engine.end()

@@ -7,9 +7,10 @@ import signal
 import pytest
 
 from service.domain.errors import Refused, Transient
+from service.domain.model import Trust
 from tests.platforms.conftest import FENCE, Collected, Engine
 from tests.waiting import until
-from workers.platforms.base import Bind, Fence
+from workers.platforms.base import Bind, Fence, Network, SandboxRun
 from workers.platforms.process.stopping import stop_all
 
 
@@ -47,9 +48,8 @@ async def test_a_command_runs_once_though_driver_and_runner_die_in_between(engin
 
 
 async def _build(engine: Engine, script: str, bind: Bind, log: Collected) -> int:
-    from workers.platforms.base import Network, SandboxRun
-
-    run = SandboxRun(argv=("/bin/bash", "-c", script), env={}, binds=(bind,), cwd="/", network=Network.NONE)
+    argv = ("/bin/bash", "-c", script)
+    run = SandboxRun(trust=Trust.OWN, argv=argv, env={}, binds=(bind,), cwd="/", network=Network.NONE)
     return await engine.platform.sandboxed("step", run, log=log)
 
 
@@ -115,6 +115,22 @@ async def test_a_build_writes_only_what_is_bound_writable_and_gives_it_back_to_t
     assert not (source / "package").exists()
     for path in (source / "built", source / "link", cache / "deep/er"):
         assert path.lstat().st_uid == os.getuid()
+
+
+async def test_an_end_that_cannot_be_recorded_at_once_is_recorded_when_it_can(engine):
+    log = Collected()
+    spec = engine.spec()
+    waiting = asyncio.create_task(
+        engine.platform.run("x", spec, "echo on; sleep 1; exit 5", fence=FENCE, log=log, seconds=20)
+    )
+    await until(lambda: log.text)
+    (directory,) = (engine.data / "run/x").iterdir()
+    (directory / "result").mkdir()  # as a full disk: nothing can take its place
+    await until(lambda: engine.processes() == [])
+    tried = asyncio.get_running_loop().time() + 0.5
+    await until(lambda: asyncio.get_running_loop().time() > tried)
+    (directory / "result").rmdir()
+    assert await waiting == 5
 
 
 async def test_forgetting_ends_a_build_and_frees_its_name(engine):

@@ -189,6 +189,39 @@ async def test_builds_reach_the_configured_index_hosts_by_name_wherever_they_are
         assert "Forbidden" in await ask(engine, "http://example.com/", network=Network.INDEXES, name="other")
 
 
+SOCKS = """
+import socket, sys
+def ask(kind, address, port, command=1):
+    with socket.create_connection(("127.0.0.1", 3128), timeout=10) as proxy:
+        proxy.sendall(b"\\5\\1\\0" + bytes([5, command, 0, kind]) + address + port.to_bytes(2, "big"))
+        told = proxy.makefile("rb")
+        assert told.read(2) == b"\\5\\0"
+        code = told.read(10)[1]
+        if code == 0:
+            proxy.sendall(b"GET /by-socks HTTP/1.0\\r\\n\\r\\n")
+            print(told.read().decode().rpartition("\\n")[2])
+        else:
+            print("refused", code)
+port = int(sys.argv[1])
+ask(3, b"\\x09localhost", port)
+ask(1, socket.inet_aton("127.0.0.1"), port)
+ask(4, socket.inet_pton(socket.AF_INET6, "::ffff:127.0.0.1"), port)
+ask(3, b"\\x03a\\0b", port)
+ask(3, b"\\x09localhost", port, command=2)
+ask(9, b"", port)
+"""
+
+
+async def test_socks_leads_where_the_http_proxy_leads_and_nowhere_else(engine):
+    server, port = await listening()
+    async with server:
+        script = f"python3 - {port} <<'END'{SOCKS}END"
+        code, output = await engine.build(script, network=Network.INDEXES)
+    assert code == 0, output
+    lines = ["host server: GET /by-socks HTTP/1.0", *["refused 2"] * 3, "refused 7", "refused 8"]
+    assert output.splitlines() == lines
+
+
 @pytest.mark.parametrize(
     "host",
     ["127.0.0.1", "localhost", "169.254.169.254", "10.0.0.1", "192.168.1.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0",

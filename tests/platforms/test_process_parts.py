@@ -2,15 +2,17 @@
 
 import json
 import os
+import signal
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from service.domain.errors import Refused, Transient
 from workers.platforms.base import Limits
-from workers.platforms.process import cgroups, doctor, egress, files, indexes, output
+from workers.platforms.process import cgroups, doctor, egress, files, indexes, levels, output
 from workers.platforms.process.driver import ProcessPlatform
 from workers.platforms.process.host import Host, Level, Paths
 from workers.platforms.process.procs import Process
@@ -58,6 +60,21 @@ def test_in_a_delegated_unit_of_version_2_the_runner_moves_to_a_leaf_and_divides
     assert found == cgroups.V2(parent=unit / "towpath-x")
     assert (unit / "runner/cgroup.procs").read_text() == "4242"
     assert (unit / "cgroup.subtree_control").read_text() == "+memory +cpu +pids"
+
+
+def test_in_a_container_of_version_2_its_processes_leave_the_top_so_that_it_can_be_divided(tmp_path):
+    mounts, own = v2_tree(tmp_path)
+    (mounts / "cgroup.type").write_text("domain")
+    (mounts / "cgroup.procs").write_text("4242\n")
+    assert cgroups.find("towpath-x", mounts=mounts, own=own) == cgroups.V2(parent=mounts / "towpath-x")
+    assert (mounts / "runner/cgroup.procs").read_text() == "4242"
+
+
+def test_on_the_machine_itself_no_process_is_moved_from_the_top_of_version_2(tmp_path):
+    mounts, own = v2_tree(tmp_path)
+    (mounts / "cgroup.procs").write_text("4242\n")
+    assert cgroups.find("towpath-x", mounts=mounts, own=own) == cgroups.V2(parent=mounts / "towpath-x")
+    assert not (mounts / "runner").exists()
 
 
 def test_a_successor_finds_the_groups_that_were_chosen_from_elsewhere(tmp_path):
@@ -114,6 +131,38 @@ def test_the_name_server_answers_allowed_names_and_refuses_others():
     assert struct.unpack_from("!H", egress.dns_answer(query("localhost", 16), policy), 6)[0] == 0
     for broken in (b"", b"\0" * 12, query("localhost", 1)[:-3], b"\0\7\1\0\0\1\0\0\0\0\0\0\xff"):
         assert egress.dns_answer(broken, policy) == b""
+
+
+SHORT_OF_DESCRIPTORS = """
+import os, resource, socket
+from workers.platforms.process import egress
+proxy, dns = socket.create_server(("127.0.0.1", 0), backlog=64), socket.socket(type=socket.SOCK_DGRAM)
+dns.bind(("127.0.0.1", 0))
+if os.fork() == 0:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (12, 12))
+    egress.serve(proxy, dns, egress.Policy(public=False, names=frozenset()))
+address = proxy.getsockname()
+many = [socket.create_connection(address, timeout=5) for _ in range(20)]
+many[0].sendall(b"GET http://elsewhere.test/ HTTP/1.0\\r\\n\\r\\n")
+many[0].recv(99)
+for one in many:
+    one.close()
+last = socket.create_connection(address, timeout=5)
+last.sendall(b"GET http://elsewhere.test/ HTTP/1.0\\r\\n\\r\\n")
+print(last.recv(99))
+"""
+
+
+def test_the_way_out_stays_open_after_more_connections_than_it_has_descriptors_for():
+    process = subprocess.Popen(
+        [sys.executable, "-c", SHORT_OF_DESCRIPTORS], stdout=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"b'HTTP/1.1 403 ")
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def test_indexes_are_read_from_the_tools_own_settings(tmp_path):
@@ -181,6 +230,19 @@ def test_the_log_of_an_app_is_bounded_and_every_instance_follows_the_turn(tmp_pa
     assert numbers == list(range(numbers[0], 2000))
 
 
+def test_a_full_disk_costs_output_and_not_the_process(tmp_path, monkeypatch):
+    for name in ("app.log", "out"):
+        (tmp_path / name).symlink_to("/dev/full")
+    monkeypatch.chdir(tmp_path)
+    directory = os.open(tmp_path, os.O_RDONLY)
+    logs = [output.AppLog(directory, "web.1", most=20_000), output.RunOutput(most=3)]
+    for log in logs:
+        log.write(b"lost\n")
+        log.close()
+    os.close(directory)
+    assert list(logs[0].tail) == [b"lost"]
+
+
 def test_uids_are_kept_per_owner_and_used_again_only_when_released(tmp_path):
     uids = Uids(tmp_path / "uids.json")
     first, second = uids.take("app:a"), uids.take("app:b")
@@ -188,6 +250,17 @@ def test_uids_are_kept_per_owner_and_used_again_only_when_released(tmp_path):
     assert Uids(tmp_path / "uids.json").take("app:a") == first
     uids.release("app:a")
     assert uids.take("app:c") == first
+
+
+def test_when_all_uids_are_taken_it_is_said_and_one_that_is_released_is_given_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("workers.platforms.process.uids._PER_INSTALLATION", 4)
+    uids = Uids(tmp_path / "uids.json")
+    for owner in "ab":
+        uids.take(owner)
+    with pytest.raises(OSError, match="all 2 pairs"):
+        uids.take("c")
+    uids.release("a")
+    uids.take("c")
 
 
 def test_giving_files_away_never_follows_a_link(tmp_path):
@@ -215,8 +288,23 @@ async def test_without_a_runner_the_driver_says_that_it_may_pass(tmp_path):
         await ProcessPlatform(tmp_path / "runner.sock").observe()
 
 
+def test_what_is_advised_for_each_kind_of_machine_is_a_command_of_its_own():
+    """Not a file to be loaded that nobody ships."""
+    for name, (_, why, advice) in levels._SYSCTLS.items():
+        assert advice.startswith(f"sudo sysctl -w {name}="), why
+
+
 def test_the_doctor_names_every_check_and_an_advice_for_what_fails(tmp_path):
     found = doctor.checks(tmp_path)
-    assert [one.name for one in found] == ["isolation", "limits", "seccomp", "git", "bash", "python runtime", "disk"]
+    assert [one.name for one in found] == [
+        "isolation",
+        "network",
+        "limits",
+        "seccomp",
+        "git",
+        "bash",
+        "python runtime",
+        "disk",
+    ]
     assert all(one.why for one in found)
     assert all(one.advice for one in found if not one.ok)

@@ -9,19 +9,23 @@ from pathlib import Path
 import pytest
 
 from service.domain.errors import Refused
+from service.domain.model import Trust
 from tests.platforms.test_process_as_user import NOBODY, ROOT, as_nobody, interpreter
 from workers.platforms.process import bare, indexes
 from workers.platforms.process.host import Host, Level, Paths
 
 STORY = """
-import asyncio, os, stat, sys
+import asyncio, sys
+from dataclasses import replace
 from pathlib import Path
 import pytest
 from service.domain.errors import Refused
-from tests.platforms.conftest import FENCE, Engine
+from service.domain.model import Trust
+from tests.platforms.conftest import FENCE, Engine, fetch
+from tests.platforms.test_process_apps import answers
 from tests.platforms.weak import forbid_namespaces
 from tests.waiting import until
-from workers.platforms.base import Bind
+from workers.platforms.base import Bind, ProcessSpec
 from workers.platforms.process.stopping import stop_all
 
 async def main():
@@ -59,13 +63,34 @@ async def main():
         assert (code, output) == (0, f"#!{kept}/bin/python\\n"), output
         assert (kept / "run").read_text() == "#!/app/bin/python\\n"
         assert str((kept / "python").readlink()) == "/opt/towpath/runtimes/python/bin/python3"
+        shut = "mkdir -p {0}/shut/in && echo '#!/app/bin/python' > {0}/shut/run && chmod 500 {0}/shut"
+        code, output = await engine.build(shut.format("/app"), Bind(host=kept, inside="/app", writable=True), name="s")
+        assert (code, (kept / "shut/run").read_text()) == (0, "#!/app/bin/python\\n"), output
+        web = (ProcessSpec(type="web", command=shut.format("$TMPDIR") + ";" + shut.format(".") + "; exec python3 app.py",
+               quantity=1),)
+        c = await engine.up(engine.spec(app="app-3", processes=web))
+        with pytest.raises(ConnectionError):
+            await c.get("/crash")
+        await until(lambda: answers(c), what="started again where a closed directory was left")
+        for name in ("build", "s"):
+            await engine.platform.forget(name)
+        await engine.platform.remove("app-3", fence=FENCE)
+        two = (replace(engine.spec().processes[0], quantity=2),)
+        d = await engine.up(engine.spec(app="app-4", processes=two))
+        assert [await fetch(one) for one in d.endpoints] == ["hello", "hello"]
+        await engine.restart()
+        assert [await fetch(one) for one in d.endpoints] == ["hello", "hello"]
+        await engine.platform.remove("app-4", fence=FENCE)
         fork = engine.data / "work/slugs/fork/1"
         fork.mkdir(parents=True)
         with pytest.raises(Refused, match="forks"):
             await engine.up(engine.spec("r9", slug_dir=fork))
+        with pytest.raises(Refused, match="forks"):
+            await engine.build("true", name="fork", trust=Trust.FORK)
         await engine.platform.remove("app-1", fence=FENCE)
         await engine.platform.remove("app-2", fence=FENCE)
         assert engine.processes() == [], engine.processes()
+        assert [*(engine.data / "run/i").iterdir(), *(engine.data / "run/x").iterdir()] == []
         await engine.up(engine.spec("r3"))
     finally:
         await engine.end()
@@ -96,8 +121,11 @@ def test_slugs_of_forks_are_refused_below_full_and_others_are_not(tmp_path: Path
     level = Level(name=name, why="of a reason", advice="do this", weak=True)
     host = Host(Paths(data=tmp_path), level=level, cgroups=None, found=nothing, peers=frozenset())
     host.check_slug(tmp_path / "work/slugs/own/1")
-    with pytest.raises(Refused, match=r"forks.*of a reason.*do this"):
-        host.check_slug(tmp_path / "work/slugs/fork/1")
+    host.check_trust(Trust.OWN)
+    (tmp_path / "elsewhere").symlink_to(tmp_path)
+    for slug in (tmp_path / "work/slugs/fork/1", tmp_path / "elsewhere/work/slugs/fork/1"):
+        with pytest.raises(Refused, match=r"forks.*of a reason.*do this"):
+            host.check_slug(slug)
 
 
 WORDS = [
@@ -113,6 +141,21 @@ def test_only_whole_paths_of_the_sandbox_are_translated(inside: str, outside: st
     places = bare.Places((("/app", "/d/1"), ("/opt/towpath/runtimes", "/d/runtimes")))
     assert places.outward(inside) == (outside or inside)
     assert places.inward(places.outward(inside)) == inside
+
+
+def test_what_is_translated_is_never_written_through_a_link(tmp_path: Path) -> None:
+    slug, outside = tmp_path / "slug", tmp_path / "outside"
+    slug.mkdir()
+    outside.write_text("precious")
+    (slug / "run").write_text("#!/app/bin/python\n")
+    (slug / "to").symlink_to(outside)
+    (slug / "run.towpath-new").symlink_to(outside)
+    places = bare.release(tmp_path / "instance", slug=slug, runtimes=tmp_path / "runtimes")
+    copy = Path(places.outward("/app"))
+    assert (copy / "run").read_text() == f"#!{copy}/bin/python\n"
+    assert sorted(path.name for path in copy.iterdir()) == ["run", "run.towpath-new", "to"]
+    assert (slug / "run").read_text() == "#!/app/bin/python\n"
+    assert outside.read_text() == "precious"
 
 
 def free_port() -> int:

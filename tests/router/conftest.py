@@ -73,7 +73,7 @@ class HandOver:
 
     async def _answer(self, door: socket.socket) -> None:
         if self.refusal:
-            door.send(b"-" + self.refusal)
+            door.send(self.refusal)
             return
         with socket.socket() as app:
             app.setblocking(False)

@@ -188,11 +188,23 @@ async def test_an_answer_without_length_is_whole_when_the_app_closes(town):
 
 async def test_an_endpoint_that_refuses_is_a_502_that_names_the_app(town):
     door = await town.app(hello)
-    door.refusal = b"web.1 is gone"
+    door.refusal = b"-web.1 is stuck"
     await town.start(live(door), limits=Limits(reroute_seconds=0.1))
     answer = await town.get()
     assert (answer.status, answer.header("towpath-router")) == (502, "unreachable")
     assert "shop could not be reached" in answer.text
+
+
+@pytest.mark.parametrize("listens", [True, False], ids=["does not listen yet", "is not there yet"])
+async def test_an_app_is_starting_while_its_process(town, listens):
+    door = await town.app(hello)
+    door.refusal = b"?nothing listens" if listens else b""
+    if not listens:
+        await door.stop()
+    await town.start(live(door), limits=Limits(reroute_seconds=0.1))
+    answer = await town.get()
+    assert (answer.status, answer.header("towpath-router")) == (503, "starting")
+    assert answer.header("retry-after")
 
 
 async def test_an_app_that_closes_without_an_answer_is_asked_once_for_a_post(town):

@@ -238,6 +238,36 @@ async def test_100_continue_is_the_apps_word(town):
     assert json.loads((await read_answer(reader)).body)["body"] == "hi"
 
 
+async def test_early_hints_do_not_pass_for_the_answer(town):
+    async def app(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        await reader.read()
+
+    await town.start(live(await town.raw(app)))
+    answer = await town.get()
+    assert (answer.status, answer.text, answer.header("link")) == (200, "ok", None)
+
+
+async def test_an_answer_streams_back_while_its_request_is_still_being_sent(town):
+    async def app(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        async for piece in request.content.iter_any():
+            await answer.write(piece.upper())
+        return answer
+
+    await town.start(live(await town.app(app)))
+    reader, writer = await town.connect()
+    writer.write(b"POST / HTTP/1.1\r\nHost: shop.apps.test\r\nTransfer-Encoding: chunked\r\n\r\n")
+    await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    for piece in (b"a", b"b", b"c"):
+        writer.write(b"1\r\n" + piece + b"\r\n")
+        assert await asyncio.wait_for(reader.readexactly(6), 5) == b"1\r\n" + piece.upper() + b"\r\n"
+    writer.write(b"0\r\n\r\n")
+    assert await asyncio.wait_for(reader.readexactly(5), 5) == b"0\r\n\r\n"
+
+
 async def test_an_app_may_refuse_a_body_before_it_is_sent(town):
     async def refuse(reader, writer):
         await reader.readuntil(b"\r\n\r\n")

@@ -161,6 +161,27 @@ async def test_draining_ends_what_is_under_way_and_takes_nothing_new(town):
     await asyncio.wait_for(draining, 5)
 
 
+async def test_draining_does_not_wait_for_another_request_after_an_answer_that_had_begun_before(town):
+    release = asyncio.Event()
+
+    async def app(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        await answer.write(b"begun")
+        await release.wait()
+        return answer
+
+    router = await town.start(live(await town.app(app)))
+    reader, writer = await town.connect()
+    writer.write(b"GET / HTTP/1.1\r\nHost: shop.apps.test\r\n\r\n")
+    await asyncio.wait_for(reader.readuntil(b"begun"), 5)
+    draining = asyncio.create_task(router.drain(grace=60))
+    await until(lambda: router._core.draining)
+    release.set()
+    assert (await asyncio.wait_for(reader.read(), 5)).endswith(b"0\r\n\r\n")
+    await asyncio.wait_for(draining, 5)
+
+
 async def test_draining_is_over_after_the_grace_time(town):
     async def stuck(request: web.Request) -> web.Response:
         await asyncio.Event().wait()

@@ -90,6 +90,31 @@ async def test_bytes_sent_with_the_handshake_are_not_lost(town):
     assert await asyncio.wait_for(reader.readexactly(10), 5) == b"hello+seen"
 
 
+async def test_a_socket_stays_with_its_release_until_that_ends_and_the_next_one_gets_the_new(town, session):
+    def named(name: str):
+        async def app(request: web.Request) -> web.WebSocketResponse:
+            socket = web.WebSocketResponse()
+            await socket.prepare(request)
+            async for message in socket:
+                await socket.send_str(f"{name} {message.data}")
+            return socket
+
+        return app
+
+    before, after = await town.app(named("old")), await town.app(named("new"))
+    await town.start(live(before))
+    async with session.ws_connect(url(town), headers=SHOP) as first:
+        await first.send_str("one")
+        assert await first.receive_str(timeout=5) == "old one"
+        town.routes.set(live(after))
+        await until(lambda: town.router._core.table.current.version == town.routes.table.version)
+        await first.send_str("two")
+        assert await first.receive_str(timeout=5) == "old two"
+        async with session.ws_connect(url(town), headers=SHOP) as second:
+            await second.send_str("one")
+            assert await second.receive_str(timeout=5) == "new one"
+
+
 async def test_a_refused_handshake_is_an_ordinary_answer(town, session):
     async def refuse(request: web.Request) -> web.Response:
         return web.Response(status=403, text="no")

@@ -1,6 +1,7 @@
 """Names stay reserved, states change only for whoever read them last."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,37 @@ async def test_an_app_is_coupled_once_however_many_try(database: Database) -> No
     assert len(won) == 1
     assert refused == {f"App shop is already in pipeline {names[won[0]]} (staging)"}
     assert len(await database.read(pipelines.all_couplings)) == 1
+
+
+async def test_an_announced_app_is_starting_until_it_is_live_or_withdrawn_also_through_maintenance(
+    database: Database,
+) -> None:
+    app = await database.write(make_app)
+
+    def state() -> Callable[[Connection], str | None]:
+        return lambda conn: found.state if (found := routes.of_app(conn, app.id)) else None
+
+    async def maintained(*, on: bool) -> str | None:
+        def switch(conn: Connection) -> None:
+            now = apps.get(conn, app.id)
+            assert now is not None
+            apps.update(conn, app=now, now=NOW, maintenance=on)
+            routes.refresh(conn, app_id=app.id)
+
+        await database.write(switch)
+        return await database.read(state())
+
+    await database.write(lambda conn: routes.announce(conn, app=app))
+    assert await database.read(state()) == "starting"
+    assert [await maintained(on=True), await maintained(on=False)] == ["maintenance", "starting"]
+    await database.write(lambda conn: routes.withdraw(conn, app_id=app.id))
+    assert await database.read(state()) is None
+
+    def live(conn: Connection) -> None:
+        routes.put(conn, app_id=app.id, name="shop", review=False, state="live", endpoints=["a:1"], release_id="r1")
+        routes.announce(conn, app=app)
+        routes.withdraw(conn, app_id=app.id)
+
+    await database.write(live)
+    assert await database.read(state()) == "live"
+    assert [await maintained(on=True), await maintained(on=False)] == ["maintenance", "live"]

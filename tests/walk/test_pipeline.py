@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tests.waiting import until
-from tests.walk.samples import page, slow
+from tests.walk.acting import deployed
+from tests.walk.samples import page, quick, slow
 from tests.walk.stage import Pipeline, Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -126,6 +127,23 @@ async def test_of_many_pushes_during_a_build_only_the_newest_is_built(stage: Sta
 async def _running(stage: Stage, app: str, sha: str) -> bool:
     sql = "SELECT 1 FROM builds b JOIN apps a ON a.id = b.app_id WHERE a.name = ? AND b.sha = ? AND b.state = 'pending'"
     return bool(await stage.rows(sql, app, sha))
+
+
+async def test_visitors_of_a_first_release_see_it_starting_and_nothing_when_it_fails(stage: Stage) -> None:
+    pipeline = await stage.pipeline(files=slow("at last", seconds=3), auto_deploy=True)
+    app = pipeline.staging
+    await until(lambda: _router_says(stage, app, (503, "starting")), what="it is starting", seconds=20)
+    await stage.says(app, "at last")
+
+    broken = await stage.pipeline(files={**quick("x"), "package.json": "{ no JSON"}, automatic=False)
+    await deployed(stage, broken.staging, state="failed")
+    await until(lambda: _router_says(stage, broken.staging, (404, "no-such-app")), what="it is not there")
+
+
+async def _router_says(stage: Stage, app: str, told: tuple[int, str]) -> bool:
+    url, headers = f"http://127.0.0.1:{stage.port}/", {"Host": f"{app}.localhost:{stage.port}"}
+    async with stage.http.get(url, headers=headers) as answer:
+        return (answer.status, answer.headers.get("Towpath-Router")) == told
 
 
 async def _asked(stage: Stage, app: str, sha: str) -> bool:

@@ -255,6 +255,7 @@ def _run(order: Order, bench: Bench, workshop: Workshop) -> SandboxRun:
     ]
     mode = "all" if order.buildpacks else "detect"
     return SandboxRun(
+        trust=order.trust,
         argv=("/bin/bash", f"{_BUILDPACKS}/{buildpack.DRIVER.name}", mode, *places),
         env={
             **workshop.environment,

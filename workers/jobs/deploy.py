@@ -11,7 +11,7 @@ from service.domain.facts import FactKey, FactKind
 from service.domain.manifest import Manifest, parse_app_json, review_manifest
 from service.domain.model import App, Build, BuildState, Pipeline, RequestState, Slug, Trust
 from service.enact import Transaction
-from service.store import apps, builds, logs, pipelines, releases, repositories, requests
+from service.store import apps, builds, logs, pipelines, releases, repositories, requests, routes
 from service.store.requests import TakenWork
 from workers.builds import builder
 from workers.builds.buildpack import Buildpack, resolve
@@ -97,6 +97,9 @@ async def _begin_build(context: Context, taken: TakenWork, wanted: Deploy) -> Bu
     def begin(tx: Transaction) -> Build:
         log_id = logs.open_log(tx.conn, tx.now)
         requests.set_step(tx.conn, taken.request.id, step="build", now=tx.now)
+        app = apps.get(tx.conn, taken.request.app_id)
+        if app is not None:
+            routes.announce(tx.conn, app=app)
         build = builds.create(
             tx.conn,
             app_id=taken.request.app_id,

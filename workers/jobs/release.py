@@ -22,7 +22,7 @@ from service.domain.model import (
     Stage,
 )
 from service.enact import Transaction
-from service.store import apps, builds, logs, pipelines, promotions, releases, requests, reviews, spaces
+from service.store import apps, builds, logs, pipelines, promotions, releases, requests, reviews, routes, spaces
 from service.store.requests import TakenWork
 from service.store.secrets import request_context
 from workers.context import Context
@@ -163,6 +163,7 @@ def _make(tx: Transaction, taken: TakenWork, plan: Plan) -> tuple[Release, Plan,
     slug = builds.slug(tx.conn, made.slug_id) if made.slug_id else None
     if slug is None:
         return made, plan, None
+    routes.announce(tx.conn, app=app)
     return (
         made,
         plan,

@@ -13,6 +13,8 @@ from enum import StrEnum, unique
 from pathlib import Path
 from typing import Protocol
 
+from service.domain.model import Trust
+
 
 class Log(Protocol):
     """Where output of a build, a release command or an app's start goes."""
@@ -81,8 +83,8 @@ class AppSpec:
 class Endpoint:
     """Where the router reaches one healthy `web` process.
 
-    `address` is `unix:PATH` of a hand-over socket that answers every connection with one connected TCP descriptor, or
-    `tcp:HOST:PORT`.
+    `address` is `unix:PATH` of a hand-over socket that answers every connection with one connected TCP descriptor (the
+    router's `dial` says how), or `tcp:HOST:PORT`.
     """
 
     process: str
@@ -137,8 +139,9 @@ class Bind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxRun:
-    """A command in a sandbox without a release: a build step."""
+    """A command in a sandbox without a release: a build step. `trust` says whose code it runs."""
 
+    trust: Trust
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(repr=False)
     binds: tuple[Bind, ...]

@@ -96,6 +96,7 @@ class App:
         self._directory = host.paths.apps / app_id
         self._lock = asyncio.Lock()
         self._giving_way: asyncio.Task[object] | None = None
+        self._expiry: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
 
     @property
@@ -136,7 +137,9 @@ class App:
             await self._stop(others, seconds=0.0)
             for name in names:
                 await self._ensure(spec, name, Role.SPARE)
-            self._later(self._timing.spare, partial(self._expire, spec.release_id))
+            for one in self._spares():
+                one.note()  # adopted ones count from now on, for a later runner too
+            self._expire_later(self._timing.spare)
             await self._all_up(spec, say)
             mine = [self.instances[spec.release_id, name] for name in names]
             return tuple(one.endpoint for one in mine if one.endpoint)
@@ -204,9 +207,15 @@ class App:
         seconds = self.wanted.stop_seconds if self.wanted else 10.0
         await self._stop([one for one in old if one.state is not InstanceState.STOPPING], seconds=seconds)
 
-    async def _expire(self, release_id: str) -> None:
+    def _expire_later(self, seconds: float) -> None:
+        """End what is prepared unless it goes live by then, whatever it was given before."""
+        if self._expiry:
+            self._expiry.cancel()
+        self._expiry = self._later(seconds, self._expire)
+
+    async def _expire(self) -> None:
         async with self._lock:
-            await self._stop([one for one in self._spares() if one.release_id == release_id], seconds=1.0)
+            await self._stop(self._spares(), seconds=1.0)
 
     async def discard(self, release_id: str, fence: Fence) -> None:
         """End what was prepared of a release and will not go live."""
@@ -244,7 +253,7 @@ class App:
             return
         age = boottime() - float(about["at"])
         if one.role is Role.SPARE and 0 <= age < self._timing.spare and one.keeper.alive:
-            self._later(self._timing.spare - age, partial(self._expire, one.release_id))
+            self._expire_later(self._timing.spare - age)
         else:
             one.become(Role.DRAINING)
 
@@ -259,7 +268,7 @@ class App:
 
         await asyncio.gather(*(one_by_one(one) for one in some))
 
-    def _later(self, seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+    def _later(self, seconds: float, act: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         async def wait_and_act() -> None:
             await asyncio.sleep(seconds)
             await act()
@@ -267,6 +276,7 @@ class App:
         task = asyncio.create_task(wait_and_act())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task
 
     async def _write(self) -> None:
         record = {

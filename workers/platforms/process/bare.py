@@ -9,7 +9,8 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -38,7 +39,7 @@ class Places:
 
     def outward(self, text: str) -> str:
         """What programs on the host must be told. `/app` as the end of a longer path is none of ours."""
-        return _replace(text, dict(self.pairs), before=r"(?<![\w./~}-])")
+        return _replace(text, dict(self.pairs), before=r"(?<![\w./~})-])")
 
     def inward(self, text: str) -> str:
         """The reverse, for what they wrote."""
@@ -52,11 +53,12 @@ def _replace(text: str, names: Mapping[str, str], *, before: str) -> str:
 
 
 def release(directory: Path, *, slug: Path, runtimes: Path) -> Places:
-    """Copy a slug to where its process may write."""
+    """Copy a slug to where its process may write, with a directory for temporary files beside it."""
     copies = _emptied(directory)
+    temporary(directory).mkdir()
     app = copies / "app"
     shutil.copytree(slug, app, symlinks=True)
-    for path in (app, *_tree(app)):
+    for path in (app, *files.walk(app)):
         if not path.is_symlink():
             path.chmod(path.stat().st_mode | stat.S_IWUSR)
     places = Places.of({"/app": app, RUNTIMES: runtimes})
@@ -64,12 +66,16 @@ def release(directory: Path, *, slug: Path, runtimes: Path) -> Places:
     return places
 
 
+def temporary(directory: Path) -> Path:
+    """Where its temporary files go, so that they end with it."""
+    return directory / _COPIES / "tmp"
+
+
 def build(directory: Path, binds: Sequence[Bind], *, runtimes: Path) -> Places:
     """Lay a build step out: what it may write is used in place until `settle`; all else but runtimes is copied."""
     copies = _emptied(directory)
-    temporary = copies / "tmp"
-    temporary.mkdir()
-    hosts = {"/tmp": temporary, RUNTIMES: runtimes}  # noqa: S108  (our own in place of the machine's)
+    temporary(directory).mkdir()
+    hosts = {"/tmp": temporary(directory), RUNTIMES: runtimes}  # noqa: S108  (our own in place of the machine's)
     for number, bind in enumerate(binds):
         if bind.writable or bind.host == runtimes:
             hosts[bind.inside] = bind.host
@@ -91,27 +97,26 @@ def settle(directory: Path, writable: Sequence[str]) -> None:
         for tree in map(Path, writable):
             if tree.is_dir():
                 _translate(tree, places.inward)
-    shutil.rmtree(directory / _COPIES, ignore_errors=True)
+    files.delete(directory / _COPIES)
 
 
 def _emptied(directory: Path) -> Path:
     copies = directory / _COPIES
-    shutil.rmtree(copies, ignore_errors=True)
+    files.delete(copies)
     copies.mkdir(parents=True)
     return copies
 
 
 def _translate(tree: Path, translated: Callable[[str], str], *, every: bool = False) -> None:
-    for path in _tree(tree):
+    for path in files.walk(tree):
         if path.is_symlink():
             _link_again(path, translated)
-        elif path.is_file() and path.stat().st_size <= _LONGEST and (every or _says_where(path, tree)):
+        elif _readable(path) and (every or _says_where(path, tree)):
             _write_again(path, translated)
 
 
-def _tree(tree: Path) -> Iterator[Path]:
-    for root, directories, names in os.walk(tree):
-        yield from (Path(root, name) for name in [*directories, *names])
+def _readable(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size <= _LONGEST and os.access(path, os.R_OK)
 
 
 def _says_where(path: Path, tree: Path) -> bool:
@@ -137,7 +142,8 @@ def _write_again(path: Path, translated: Callable[[str], str]) -> None:
         return
     if other != content:
         # A new file: a cache may hold hard links to the old one. Written bytes keep line ends as they are.
-        new = path.with_name(f"{path.name}.towpath-new")
-        new.write_bytes(other)
+        descriptor, new = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(other)
         shutil.copystat(path, new)
-        new.replace(path)
+        Path(new).replace(path)

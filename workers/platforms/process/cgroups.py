@@ -171,8 +171,8 @@ def _find_v2(label: str, mounts: Path, path: str) -> Cgroups | None:
     for base in (own, mounts):
         parent = base / label
         try:
-            if base == own and base != mounts:
-                _leave_for_leaf(own)
+            if base == own:
+                _leave_for_leaf(own, top=own == mounts)
             _delegate(base)
             parent.mkdir(exist_ok=True)
             _delegate(parent)
@@ -184,12 +184,20 @@ def _find_v2(label: str, mounts: Path, path: str) -> Cgroups | None:
     return None
 
 
-def _leave_for_leaf(own: Path) -> None:
-    """A v2 group with controllers for its children may hold no process itself: move ours one level down."""
+def _leave_for_leaf(own: Path, *, top: bool) -> None:
+    """A v2 group with controllers for its children may hold no process itself: move ours one level down.
+
+    Also at the visible top: in a container that is the container's own group. Only the machine's root has no type and
+    is free of the rule.
+    """
     if not os.access(own / "cgroup.subtree_control", os.W_OK):
         raise PermissionError(own)
-    if not (own / "cgroup.type").exists() or own.name.endswith(".scope"):
-        raise PermissionError(own)  # the root group, or a login session that holds processes of others
+    if not (own / "cgroup.type").exists():
+        if top:
+            return
+        raise PermissionError(own)
+    if own.name.endswith(".scope"):
+        raise PermissionError(own)  # a login session that holds processes of others
     leaf = own / "runner"
     leaf.mkdir(exist_ok=True)
     for pid in _pids(own):

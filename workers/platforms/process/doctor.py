@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workers.platforms.process import cgroups, levels, seccomp
-from workers.platforms.process.host import FULL, NONE
+from workers.platforms.process.host import FULL, NONE, Level
 from workers.platforms.process.stopping import label
 
 _LEAST_DISK = 2 * 1024**3
@@ -32,6 +32,7 @@ def checks(data: Path) -> list[Check]:
             name="isolation", ok=level.name == FULL, why=f"{level.name}: {level.why}", advice=level.advice,
             weak=level.name == NONE,
         ),
+        _network(level),
         _limits(data),
         _seccomp(data),
         _program("git", "--version", advice="sudo apt-get install git"),
@@ -39,6 +40,16 @@ def checks(data: Path) -> list[Check]:
         _runtime(data),
         _disk(data),
     ]  # fmt: skip
+
+
+def _network(level: Level) -> Check:
+    if level.name == NONE:
+        return Check(name="network", ok=True, why="apps and builds use this machine's own network")
+    return Check(
+        name="network", ok=True,
+        why="apps reach public addresses, and builds their package indexes, through the proxy (HTTP and SOCKS5) that "
+        "HTTPS_PROXY names; a program that does not use it reaches nothing",
+    )  # fmt: skip
 
 
 def _limits(data: Path) -> Check:

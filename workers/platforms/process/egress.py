@@ -1,4 +1,4 @@
-"""The sandbox's only way out: an HTTP proxy and a name server that the app finds on its own 127.0.0.1.
+"""The sandbox's only way out: a proxy (HTTP and SOCKS5) and a name server that the app finds on its own 127.0.0.1.
 
 The listening sockets were made inside the app's network namespace and are served from outside of it, without any
 privilege. A name is resolved once, the answer is judged, and exactly that address is connected to, so that a name
@@ -10,12 +10,16 @@ import select
 import socket
 import struct
 import threading
+import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 _HEAD = 32 * 1024
 _IDLE = 600.0
 _CONNECT = 15.0
 _AT_ONCE = 256
+_SOCKS, _SOCKS_CONNECT = 5, 1
+_SOCKS_DONE, _SOCKS_FORBIDDEN, _SOCKS_NO_SUCH_COMMAND, _SOCKS_NO_SUCH_ADDRESS = 0, 2, 7, 8
 _EMBEDDED_V4 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("2002::/16"))
 
 
@@ -32,12 +36,29 @@ class Denied(Exception):
 
 def serve(proxy: socket.socket, dns: socket.socket, policy: Policy) -> None:
     """Serve for ever; each connection has its thread, at most so many at once."""
-    room = threading.BoundedSemaphore(_AT_ONCE)
     threading.Thread(target=_serve_dns, args=(dns, policy), daemon=True).start()
-    while True:
-        room.acquire()
+
+    def accept(room: threading.BoundedSemaphore) -> None:
         client, _ = proxy.accept()
         threading.Thread(target=_client, args=(client, policy, room), daemon=True).start()
+
+    _for_ever(accept, at_once=_AT_ONCE)
+
+
+def _for_ever(serve_one: Callable[[threading.BoundedSemaphore], None], *, at_once: int) -> None:
+    """Serve one after another, each in a thread that gives its room back.
+
+    Without descriptors or threads for a moment it goes on when there are some: nobody could take the place of this
+    process, whose sockets are in a network that it is not in.
+    """
+    room = threading.BoundedSemaphore(at_once)
+    while True:
+        room.acquire()
+        try:
+            serve_one(room)
+        except (OSError, RuntimeError):
+            room.release()
+            time.sleep(0.05)
 
 
 def public(address: str) -> bool:
@@ -102,7 +123,10 @@ def _client(client: socket.socket, policy: Policy, room: threading.BoundedSemaph
     try:
         with client:
             client.settimeout(30.0)
-            _answer(client, policy)
+            if client.recv(1, socket.MSG_PEEK) == bytes([_SOCKS]):
+                _answer_socks(client, policy)
+            else:
+                _answer(client, policy)
     except OSError:
         pass  # the app hung up
     finally:
@@ -132,6 +156,51 @@ def _answer(client: socket.socket, policy: Policy) -> None:
         else:
             upstream.sendall(onward + b"\r\n\r\n" + body)
         _splice(client, upstream)
+
+
+def _answer_socks(client: socket.socket, policy: Policy) -> None:
+    """RFC 1928 without authentication; of its commands only CONNECT. Names are resolved here."""
+    _exactly(client, _exactly(client, 2)[1])  # the ways to authenticate that the app offers
+    client.sendall(bytes([_SOCKS, 0]))
+    _, command, _, kind = _exactly(client, 4)
+    host = _socks_host(client, kind)
+    if host is None or command != _SOCKS_CONNECT:
+        _answer_socks_with(client, _SOCKS_NO_SUCH_ADDRESS if host is None else _SOCKS_NO_SUCH_COMMAND)
+        return
+    try:
+        upstream = _connect(host, int.from_bytes(_exactly(client, 2), "big"), policy)
+    except Denied:
+        _answer_socks_with(client, _SOCKS_FORBIDDEN)
+        return
+    with upstream:
+        _answer_socks_with(client, _SOCKS_DONE)
+        _splice(client, upstream)
+
+
+def _socks_host(client: socket.socket, kind: int) -> str | None:
+    match kind:
+        case 1:
+            return socket.inet_ntop(socket.AF_INET, _exactly(client, 4))
+        case 3:
+            return _exactly(client, _exactly(client, 1)[0]).decode("ascii", "replace")
+        case 4:
+            return socket.inet_ntop(socket.AF_INET6, _exactly(client, 16))
+        case _:
+            return None
+
+
+def _answer_socks_with(client: socket.socket, code: int) -> None:
+    client.sendall(bytes([_SOCKS, code, 0, 1, 0, 0, 0, 0, 0, 0]))  # our own address is nobody's business
+
+
+def _exactly(client: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        piece = client.recv(count - len(data))
+        if not piece:
+            raise ConnectionError
+        data += piece
+    return data
 
 
 def _target(head: bytes) -> tuple[str, int, bytes | None]:
@@ -183,11 +252,11 @@ def _splice(left: socket.socket, right: socket.socket) -> None:
 
 
 def _serve_dns(dns: socket.socket, policy: Policy) -> None:
-    room = threading.BoundedSemaphore(32)
-    while True:
+    def receive(room: threading.BoundedSemaphore) -> None:
         query, peer = dns.recvfrom(4096)
-        room.acquire()
         threading.Thread(target=_resolve_query, args=(dns, query, peer, policy, room), daemon=True).start()
+
+    _for_ever(receive, at_once=32)
 
 
 def _resolve_query(

@@ -2,7 +2,10 @@
 
 import json
 import os
+import shutil
+import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +14,15 @@ def write_json(path: Path, value: Any) -> None:
     """Replace the file at once and for good: fsync of the file, rename, fsync of the directory."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor, new = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(value, file)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(new).replace(path)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(value, file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(new).replace(path)
+    except OSError:
+        Path(new).unlink(missing_ok=True)
+        raise
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
@@ -37,6 +44,22 @@ def give_away(root: Path, uid: int) -> None:
     for _, directories, names, descriptor in os.fwalk(root, follow_symlinks=False):
         for name in [*directories, *names]:
             os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
+
+
+def walk(root: Path) -> Iterator[Path]:
+    """Everything below `root`, following no link. A directory that is closed to us, its owner, is opened on the way."""
+    for parent, directories, names in os.walk(root):
+        for path in (Path(parent, name) for name in directories):
+            if not path.is_symlink() and not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+                path.chmod(path.stat().st_mode | stat.S_IRWXU)
+        yield from (Path(parent, name) for name in [*directories, *names])
+
+
+def delete(root: Path) -> None:
+    """Delete a tree, whatever modes a process of ours has left in it; gone already is fine."""
+    for _ in walk(root):
+        pass
+    shutil.rmtree(root, ignore_errors=True)
 
 
 def write_plain(path: Path, value: Any) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import workers
 from service.domain.errors import Refused
+from service.domain.model import Trust
 from workers.platforms.base import AppSpec, Bind, Limits, Network, SandboxRun
 from workers.platforms.process import bare, files, indexes, namespaces, sandbox, seccomp
 from workers.platforms.process.cgroups import Cgroups
@@ -190,9 +191,14 @@ class Host:
 
     def check_slug(self, slug: Path) -> None:
         """Refuse what is no slug; below `full` also a fork's, whose slugs are kept apart, so the place tells."""
-        if not slug.resolve().is_relative_to(self.paths.slugs.resolve()):
+        place, slugs = slug.resolve(), self.paths.slugs.resolve()
+        if not place.is_relative_to(slugs):
             raise Refused(f"{slug} is no slug")
-        if self.level.refusal and slug.is_relative_to(self.paths.slugs / "fork"):
+        self.check_trust(Trust.FORK if place.is_relative_to(slugs / Trust.FORK) else Trust.OWN)
+
+    def check_trust(self, trust: Trust) -> None:
+        """Refuse code of forks below `full`: it could reach what an app or a build of ours has."""
+        if trust is Trust.FORK and self.level.refusal:
             raise Refused(self.level.refusal)
 
     def start_build(self, keeper: Keeper, run: SandboxRun, *, owner: str) -> None:
@@ -234,6 +240,7 @@ class Host:
         port = _free_port() if web else None
         env = {"LANG": "C.UTF-8", "PATH": places.outward(sandbox.DEFAULT_PATH)}
         env |= indexes.bare_env(self._indexes, builds=False)
+        env["TMPDIR"] = str(bare.temporary(keeper.directory))
         env |= {**spec.config, "HOME": places.outward("/app"), "DYNO": dyno}
         if port:
             env["PORT"] = str(port)

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import time
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum, unique
 
@@ -111,26 +112,40 @@ class Supervised:
 
     async def _watch(self) -> None:
         while True:
-            if not self.keeper.alive:
-                await asyncio.to_thread(self._start)
-            self._enter(InstanceState.STARTING if self.state is not InstanceState.CRASHED else self.state)
-            problem = await self._boot()
-            if problem is None:
-                self._enter(InstanceState.UP)
-                self._settle(None)
-                await self.keeper.ended()
-                problem = self._why_ended()
-            memory = self.keeper.out_of_memory
-            await self.keeper.stop(0.0)
-            self.exit_code = self.keeper.exit_code
-            if memory and self.spec:
-                problem += f"; it exceeded its memory limit of {self.spec.limits.memory_mb} MB"
+            problem = await self._life()
             self._settle(problem)
             await self._say(problem)
             if self.role is not Role.LIVE:
                 self._enter(InstanceState.CRASHED)
                 return
             await self._back_off()
+
+    async def _life(self) -> str:
+        """From a start to the end; why it ended. A full disk or process table passes: what is live is tried again."""
+        try:
+            return await self._live()
+        except OSError as error:
+            if self.role is not Role.LIVE:
+                raise
+            log.exception("instance not kept", app=self.app_id, process=self.process)
+            return f"{self.process} could not be started: {error}"
+
+    async def _live(self) -> str:
+        if not self.keeper.alive:
+            await _to_the_end(self._start)
+        self._enter(InstanceState.STARTING if self.state is not InstanceState.CRASHED else self.state)
+        problem = await self._boot()
+        if problem is None:
+            self._enter(InstanceState.UP)
+            self._settle(None)
+            await self.keeper.ended()
+            problem = self._why_ended()
+        memory = self.keeper.out_of_memory
+        await self.keeper.stop(0.0)
+        self.exit_code = self.keeper.exit_code
+        if memory and self.spec:
+            problem += f"; it exceeded its memory limit of {self.spec.limits.memory_mb} MB"
+        return problem
 
     def _settle(self, problem: str | None) -> None:
         if not self.booted.done():
@@ -202,9 +217,15 @@ class Supervised:
 
     async def _say(self, text: str) -> None:
         """Tell the app's log what no line of the app itself tells."""
-        path = self._host.log_directory(self.app_id) / "app.log"
         line = f"{datetime.now(UTC).isoformat(timespec='microseconds')} towpath[{self.process}]: {text}\n"
-        await asyncio.to_thread(files.append, path, line)
+
+        def append() -> None:
+            files.append(self._host.log_directory(self.app_id) / "app.log", line)
+
+        try:
+            await asyncio.to_thread(append)
+        except OSError as error:
+            log.warning("not told to the app's log", app=self.app_id, text=text, error=str(error))
 
     async def stop(self, seconds: float) -> None:
         """End it for good; returns when nothing of it is left."""
@@ -221,3 +242,13 @@ class Supervised:
         if self._task:
             self._task.cancel()
             await asyncio.wait({self._task})
+
+
+async def _to_the_end(act: Callable[[], None]) -> None:
+    """Run `act` in a thread, also if we are cancelled meanwhile: what it starts must be there to be ended."""
+    running = asyncio.create_task(asyncio.to_thread(act))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait({running})
+        raise

@@ -5,7 +5,6 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -201,7 +200,7 @@ class Keeper:
 
     def delete(self) -> None:
         """Remove the directory."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+        files.delete(self.directory)
 
 
 async def readable(descriptor: int) -> None:

@@ -13,7 +13,7 @@ _PATIENCE = 20.0
 _SYSCTLS = {
     "kernel.apparmor_restrict_unprivileged_userns": (
         "1", "AppArmor forbids user namespaces to programs without a profile",
-        "load the profile in deploy/apparmor: sudo apparmor_parser -r deploy/apparmor/towpath",
+        "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
     ),
     "kernel.unprivileged_userns_clone": (
         "0", "this kernel forbids user namespaces to ordinary users",
@@ -35,7 +35,7 @@ def probe() -> Level:
         return Level(
             name=USER,
             why="user namespaces work, but without root every app has this user's uid and no limits on memory and CPU",
-            advice="start towpath as root (sudo towpath up, or the systemd unit in deploy/)",
+            advice="start towpath as root: sudo towpath up",
         )
     for name, (bad, why, advice) in _SYSCTLS.items():
         path = Path("/proc/sys", *name.split("."))

@@ -1,5 +1,9 @@
-"""Where the shim writes what a process prints: bounded files, whole lines. Standard library only."""
+"""Where the shim writes what a process prints: bounded files, whole lines. Standard library only.
 
+A disk that is full costs output, not the process: its shim would take it along.
+"""
+
+import contextlib
 import fcntl
 import os
 import time
@@ -39,8 +43,9 @@ class AppLog:
         now = time.time()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1e6):06d}+00:00"
         start = f"{stamp} app[{self._label}]: ".encode()
-        self._turn_over()
-        os.write(self._file, b"".join(start + line.rstrip(b"\r") + b"\n" for line in lines))
+        with contextlib.suppress(OSError):
+            self._turn_over()
+            os.write(self._file, b"".join(start + line.rstrip(b"\r") + b"\n" for line in lines))
 
     def _turn_over(self) -> None:
         try:
@@ -77,10 +82,12 @@ class RunOutput:
         """Append; what exceeds the bound is dropped, with one line that says so."""
         if self._left <= 0:
             return
-        os.write(self._file, data[: self._left])
+        with contextlib.suppress(OSError):
+            os.write(self._file, data[: self._left])
         self._left -= len(data)
         if self._left <= 0:
-            os.write(self._file, b"\n[output is cut here: it is too long]\n")
+            with contextlib.suppress(OSError):
+                os.write(self._file, b"\n[output is cut here: it is too long]\n")
 
     def close(self) -> None:
         """Nothing is held back."""

@@ -7,11 +7,12 @@ leaves every app serving; the next one takes up where it was.
 import argparse
 import asyncio
 import contextlib
+import fcntl
 import os
 import signal
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
@@ -77,12 +78,7 @@ class Runner:
     async def _answer(self, request: wire.Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         send = _sender(writer)
         try:
-            if isinstance(request, wire.Prepare | wire.Run | wire.Build):
-                self._host.check()
-            if isinstance(request, wire.Prepare | wire.Run):
-                self._host.check_slug(request.spec.slug_dir)
-            if isinstance(request, wire.Build):
-                self._host.check_binds(request.run.binds)
+            self._check(request)
             reply = await self._do(request, reader, send)
         except (Fenced, Unhealthy, Refused, Transient) as error:
             reply = wire.Failed(kind=_KINDS[type(error)], text=str(error))
@@ -95,6 +91,19 @@ class Runner:
             log.exception("command failed", command=type(request).__name__)
             reply = wire.Failed(kind="transient", text=f"the runner could not do it: {error}")
         await send(reply)
+
+    def _check(self, request: wire.Request) -> None:
+        """Refuse what this machine cannot isolate well enough, and what is no business of apps and builds."""
+        match request:
+            case wire.Prepare(spec=spec) | wire.Run(spec=spec):
+                self._host.check()
+                self._host.check_slug(spec.slug_dir)
+            case wire.Build(run=run):
+                self._host.check()
+                self._host.check_trust(run.trust)
+                self._host.check_binds(run.binds)
+            case _:
+                pass
 
     async def _do(self, request: wire.Request, reader: asyncio.StreamReader, send: Send) -> wire.Reply:
         match request:
@@ -191,11 +200,32 @@ async def serve(
     data: Path, path: Path, *, timing: Timing | None = None, worker: int | None = None, router: int | None = None,
     ready: asyncio.Event | None = None, hosts: frozenset[str] = frozenset(), weak: bool = False,
 ) -> None:  # fmt: skip
-    """Serve until cancelled.
+    """Serve until cancelled; raises `Refused` where another runner serves.
 
     `worker` is the uid that may give commands and `router` the one that may connect to apps, besides root and our own;
     `hosts` are reached by builds besides the indexes. With `weak`, apps run even where no sandbox can be had.
     """
+    with _only_one(data):
+        await _serve(data, path, timing=timing, worker=worker, router=router, ready=ready, hosts=hosts, weak=weak)
+
+
+@contextlib.contextmanager
+def _only_one(data: Path) -> Iterator[None]:
+    """Two that keep the same apps would each start what the other has ended."""
+    place = data / "run/runner.lock"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Refused(f"a runner keeps the apps in {data} already") from None
+        yield
+
+
+async def _serve(
+    data: Path, path: Path, *, timing: Timing | None, worker: int | None, router: int | None,
+    ready: asyncio.Event | None, hosts: frozenset[str], weak: bool,
+) -> None:  # fmt: skip
     level = replace(await asyncio.to_thread(levels.probe), weak=weak)
     found = indexes.find(os.environ, home=Path.home())
     found = indexes.Indexes(hosts=found.hosts | hosts, env=found.env, ca_bundle=found.ca_bundle)
@@ -243,7 +273,10 @@ def main() -> None:
         data, path, worker=given.worker_uid, router=given.router_uid, hosts=frozenset(given.allow_host),
         weak=given.allow_weak_isolation,
     )  # fmt: skip
-    asyncio.run(_until_told(serving))
+    try:
+        asyncio.run(_until_told(serving))
+    except Refused as error:
+        raise SystemExit(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ log = structlog.get_logger()
 TIMED_OUT, KILLED = 124, 137
 _KEPT = 7 * 86_400.0
 _GRACE = 5.0
+_RECORD_AGAIN = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -132,8 +133,19 @@ class Runs:
         await keeper.clear()
         if memory:
             files.append(command.output, "[the command exceeded its memory limit]\n")
-        await asyncio.to_thread(self._record, command, TIMED_OUT if late else keeper.exit_code)
+        code = TIMED_OUT if late else keeper.exit_code
+        while not await asyncio.to_thread(self._recorded, command, code):  # noqa: ASYNC110  (no disk tells of room)
+            await asyncio.sleep(_RECORD_AGAIN)
         command.ended.set()
+
+    def _recorded(self, command: Command, code: int | None) -> bool:
+        """False while the disk does not take it: until it does, the command has not ended for whoever waits."""
+        try:
+            self._record(command, code)
+        except OSError:
+            log.exception("end of a command not recorded", name=command.about["name"])
+            return False
+        return True
 
     def _record(self, command: Command, code: int | None) -> None:
         self._host.settle(command.keeper, command.about["writable"])

@@ -265,7 +265,7 @@ def _answer(client: socket.socket, port: int) -> None:
     try:
         connection = _connect(port, client)
     except OSError as error:
-        client.sendall(b"-" + str(error).encode())
+        client.sendall((b"?" if isinstance(error, ConnectionRefusedError) else b"-") + str(error).encode())
         return
     with connection:
         socket.send_fds(client, [b"+"], [connection.fileno()])

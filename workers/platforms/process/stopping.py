@@ -15,7 +15,7 @@ def label(data: Path) -> str:
     return f"towpath-{zlib.crc32(str(data.absolute()).encode()):08x}"
 
 
-async def stop_all(data: Path, *, seconds: float = 5.0) -> None:
+async def stop_all(data: Path, *, seconds: float = 4.0) -> None:
     """End every instance and command; the runner must have ended before, or it starts them again.
 
     What is wanted stays on disk: the next runner brings it back. Leaves no process, mount, namespace or cgroup.

@@ -3,6 +3,7 @@
 The even one is the app's, the odd one its shim's and egress's. Pairs are remembered until their owner is gone.
 """
 
+import errno
 import zlib
 from pathlib import Path
 
@@ -21,11 +22,14 @@ class Uids:
         self._taken: dict[str, int] = files.read_json(path) or {}
 
     def take(self, owner: str) -> int:
-        """The app's uid of `owner`, the same as long as it is not released."""
+        """The app's uid of `owner`, the same as long as it is not released; `OSError` when there is none left."""
         if owner not in self._taken:
             used = set(self._taken.values())
             free = range(self._first, self._first + _PER_INSTALLATION, 2)
-            self._taken[owner] = next(uid for uid in free if uid not in used)
+            uid = next((uid for uid in free if uid not in used), None)
+            if uid is None:
+                raise OSError(errno.EUSERS, f"all {len(free)} pairs of uids of this installation are taken")
+            self._taken[owner] = uid
             files.write_json(self._path, self._taken)
         return self._taken[owner]
 
