@@ -199,6 +199,7 @@ async def serve(settings: Settings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         log.info("worker is ready", holder=context.terms.holder)
+        settings.services_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         settings.worker_ready.write_text(str(os.getpid()))
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)

@@ -102,7 +102,10 @@ def migrate(data: Data = None) -> None:
 
 
 def rotate(data: Data = None) -> None:
-    """Seal all secrets with the newest key: add its line to the keys file and restart the servers first."""
+    """Seal all secrets with the newest key of the keys file.
+
+    Add the key's line to the file and restart the servers first.
+    """
     _run("service.store", "rotate", env=_environment(data=data))
 
 

@@ -12,12 +12,12 @@ from service.router.server import serve
 from service.router.table import Route, RouteTable
 from service.settings import BadSetting, Settings, from_environment
 from service.store import routes
-from service.store.database import Database
+from service.store.opening import open_database
 
 
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM; the listener is inherited, so that a restart refuses no connection."""
-    db = await Database.open(settings.sqlalchemy_url)
+    db = await open_database(settings)
 
     async def load() -> RouteTable:
         version, rows = await db.read(lambda conn: (routes.version(conn), routes.load(conn)))

@@ -13,8 +13,7 @@ from sqlalchemy import Connection
 from service.domain.errors import Refused
 from service.settings import BadSetting, Settings, from_environment
 from service.store import spaces, users
-from service.store.database import Database
-from service.store.opening import open_store
+from service.store.opening import open_database, open_store
 from service.store.rotation import rotate
 from service.store.secrets import Vault
 
@@ -22,7 +21,7 @@ from service.store.secrets import Vault
 async def prepare(settings: Settings, *, token: str) -> str:
     """Migrate, check the keys, make the first space, user and token; returns a token that is good."""
     vault = await asyncio.to_thread(Vault.open, settings.keys_file, create=True)
-    db = await Database.open(settings.sqlalchemy_url)
+    db = await open_database(settings)
     try:
         await db.migrate()
 
@@ -42,7 +41,7 @@ async def prepare(settings: Settings, *, token: str) -> str:
 
 async def migrate(settings: Settings) -> None:
     """Only bring the tables up to date."""
-    db = await Database.open(settings.sqlalchemy_url)
+    db = await open_database(settings)
     try:
         await db.migrate()
     finally:
@@ -62,7 +61,6 @@ def main() -> int:
     """Run the step named by the first argument."""
     try:
         settings = from_environment()
-        settings.database_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if sys.argv[1:] == ["migrate"]:
             asyncio.run(migrate(settings))
         elif sys.argv[1:] == ["rotate"]:

@@ -48,6 +48,7 @@ async def serve(settings: Settings) -> None:
         )
         runner = build_runner(context)
         await runner.setup()
+        settings.services_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         settings.web_socket.unlink(missing_ok=True)
         await web.UnixSite(runner, str(settings.web_socket)).start()
         log.info("web is ready")

@@ -399,10 +399,10 @@ async def test_towpaths_own_names_go_to_the_web_process(town):
     application.router.add_get("/{path:.*}", own)
     await town.start(public_url="https://towpath.example:8443", apps_domain="localhost")
     assert (await town.get(host="localhost")).status == 503
-    (town.directory / "run").mkdir()
+    (town.directory / "run/services").mkdir(parents=True)
     runner = web.AppRunner(application)
     await runner.setup()
     town.stack.push_async_callback(runner.cleanup)
-    await web.UnixSite(runner, str(town.directory / "run" / "web.sock")).start()
+    await web.UnixSite(runner, str(town.directory / "run/services/web.sock")).start()
     for host in ("localhost:5080", "127.0.0.1", "[::1]:5080", "towpath.example:8443", "TOWPATH.example"):
         assert (await town.get(host=host)).text == "dashboard", host
