@@ -12,6 +12,7 @@ import re
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
@@ -32,6 +33,7 @@ log = structlog.get_logger()
 
 TIMED_OUT = 124
 INTERRUPTED = 75
+CACHES_UNUSED = timedelta(days=30)
 BUILD_LIMITS = Limits(memory_mb=2048, cpus=2.0, pids=1024, disk_mb=4096)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -192,6 +194,7 @@ async def sweep(workshop: Workshop, *, alive: Collection[str]) -> None:
             await discard(directory.name, workshop=workshop)
             log.info("dead build swept", build=directory.name)
     await workshop.slugs.tidy()
+    await workshop.caches.tidy(unused=CACHES_UNUSED)
 
 
 async def _prepare(order: Order, bench: Bench, workshop: Workshop, log: Log) -> None:
