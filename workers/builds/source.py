@@ -30,7 +30,6 @@ SOURCE_LIMIT = 2 * 1024**3
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _MISSING = ("not our ref", "couldn't find remote ref", "no such remote ref", "unadvertised object")
 _DENIED = ("authentication failed", "could not read username", "' not found", "returned error: 403")
-_LOCKED = (".lock': file exists",)
 _DAMAGED = ("is corrupt", "is empty", "inflate:", "unable to read", "packfile", "does not match index")
 _CORRUPT = (*_DAMAGED, "not a git repository", "bad object", "bad tree", "bad config", "unable to parse")
 
@@ -180,11 +179,7 @@ class Source:
         """Fetch one refspec; a mirror that turns out damaged is thrown away and begun anew, once."""
         await self._ready(mirror)
         done = await self._fetch_once(mirror, remote, refspec)
-        if done.code and _says(done, _LOCKED):
-            # Left by a git that was killed: whoever is here holds our own lock, so nobody else is at work.
-            await asyncio.to_thread(_remove_locks, mirror)
-            done = await self._fetch_once(mirror, remote, refspec)
-        if done.code and _says(done, _CORRUPT):
+        if done.code and _says(done, _CORRUPT) and not _says(done, _DENIED):
             log.warning("mirror damaged, fetched anew", mirror=mirror.name, cause=done.cause)
             await asyncio.to_thread(shutil.rmtree, mirror)
             await self._ready(mirror)
@@ -203,6 +198,7 @@ class Source:
 
     async def _ready(self, mirror: Path) -> None:
         if (mirror / "info/attributes").exists():
+            await asyncio.to_thread(_remove_leftovers, mirror)
             return
         await asyncio.to_thread(shutil.rmtree, mirror, ignore_errors=True)
         await asyncio.to_thread(_new_mirror, mirror)
@@ -264,9 +260,11 @@ def _deploy_everything(mirror: Path) -> None:
     (info / "attributes").write_text("* -export-ignore -export-subst\n")
 
 
-def _remove_locks(mirror: Path) -> None:
-    for lock in mirror.rglob("*.lock"):
-        lock.unlink(missing_ok=True)
+def _remove_leftovers(mirror: Path) -> None:
+    """Delete what a killed git left in the way or as half a pack: whoever holds our own lock is alone at work."""
+    for pattern in ("*.lock", "refs/**/*.lock", "objects/pack/tmp_*"):
+        for left in mirror.glob(pattern):
+            left.unlink(missing_ok=True)
 
 
 def _says(done: Finished, signs: Sequence[str]) -> bool:
