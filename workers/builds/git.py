@@ -1,4 +1,4 @@
-"""How git is called: nothing of the machine's settings, no hooks, no prompts, literal paths, tokens in the environment."""
+"""How git is called: no settings or hooks of the machine, no prompts, literal paths, tokens in the environment."""
 
 import base64
 import os
