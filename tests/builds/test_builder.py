@@ -328,3 +328,12 @@ def test_the_build_key_changes_with_everything_a_slug_follows_from() -> None:
     keys = {build_key(**{**base, **change}) for change in ({}, *changes)}  # type: ignore[arg-type]
     assert len(keys) == len(changes) + 1
     assert all(len(key) == 64 for key in keys)
+
+
+async def test_folders_nested_without_end_fail_the_build_and_are_deleted(site: Site) -> None:
+    dig = "for (let i = 0; i < 3000; i++) { fs.mkdirSync('d'); process.chdir('d'); }"
+    files = node_app(scripts={"build": "node dig.cjs"})
+    sha = site.repository.commit({**files, "dig.cjs": f"const fs = require('fs');\n{dig}\n"})
+    with pytest.raises(Refused, match="the build left a path of more than 2048 characters: d/d/d/d"):
+        await site.build(sha)
+    assert list((site.workshop.data / "builds").iterdir()) == []

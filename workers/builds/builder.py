@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,6 +23,7 @@ from workers.builds import buildpack, runtimes
 from workers.builds.buildpack import Buildpack
 from workers.builds.cache import CacheStore
 from workers.builds.files import drop_ignored, read_regular
+from workers.builds.processes import delete_tree
 from workers.builds.slug import Blob, SlugStore
 from workers.builds.source import Source
 from workers.builds.tail import Tail
@@ -183,7 +183,7 @@ async def _build(order: Order, bench: Bench, workshop: Workshop, log: Log) -> Bu
 async def discard(name: str, *, workshop: Workshop) -> None:
     """End a build if it still goes and delete its work; unknown names are fine."""
     await workshop.sandbox.forget(name)
-    await asyncio.to_thread(shutil.rmtree, workshop.bench(name).directory, ignore_errors=True)
+    await asyncio.to_thread(delete_tree, workshop.bench(name).directory)
 
 
 async def sweep(workshop: Workshop, *, alive: Collection[str]) -> None:
@@ -234,7 +234,7 @@ def _procfile(app: Path) -> dict[str, str]:
 async def _check(code: int, order: Order, bench: Bench, tail: Tail) -> None:
     if code == TIMED_OUT:
         # Stopped anywhere, so not to be trusted by the next build.
-        await asyncio.to_thread(shutil.rmtree, bench.cache, ignore_errors=True)
+        await asyncio.to_thread(delete_tree, bench.cache)
         raise Refused(f"the build took longer than {order.seconds / 60:.0f} minutes and was ended")
     if code:
         raise Refused(f"the build failed: {tail.cause() or f'exit code {code}; see its log'}")

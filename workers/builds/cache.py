@@ -7,7 +7,6 @@ A build moves a cache directory into its own work directory, so nobody else can 
 import asyncio
 import hashlib
 import secrets
-import shutil
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from service.domain.model import Trust
+from workers.builds.processes import delete_tree
 
 _KEPT = 2
 _LEFT_OVER = 24 * 3600
@@ -74,13 +74,13 @@ def _discard(cache: Path) -> None:
     gone = cache.with_name(f".gone-{secrets.token_hex(8)}")
     with suppress(FileNotFoundError):  # another build has just taken it
         cache.rename(gone)
-        shutil.rmtree(gone)
+        delete_tree(gone)
 
 
 def _tidy(shelves: Path, unused: float) -> None:
     for left in shelves.glob("*/.gone-*"):
         if _age(left) > _LEFT_OVER:
-            shutil.rmtree(left, ignore_errors=True)
+            delete_tree(left)
     for cache in shelves.glob("*/[0-9]*"):
         if _age(cache) > unused:
             _discard(cache)

@@ -3,13 +3,13 @@
 import fnmatch
 import os
 import re
-import shutil
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from service.domain.errors import Refused
+from workers.builds.processes import delete_tree
 from workers.builds.source import MANIFEST_LIMIT, as_text, check_size
 
 _MOST_RULES = 500
@@ -91,7 +91,7 @@ def _drop(directory: Path, above: tuple[str, ...], rules: Sequence[_Rule]) -> in
         folder, parts = entry.is_dir(follow_symlinks=False), (*above, entry.name)
         if any(rule.names(parts, folder=folder) for rule in rules):
             if folder:
-                shutil.rmtree(entry.path)
+                delete_tree(Path(entry.path))
             else:
                 Path(entry.path).unlink()
             dropped += 1

@@ -10,7 +10,6 @@ import hashlib
 import os
 import re
 import secrets
-import shutil
 import stat
 import subprocess
 import tempfile
@@ -27,6 +26,8 @@ import zstandard
 
 from service.domain.errors import Refused
 from service.domain.model import Trust
+from workers.builds.archive import LONGEST_PATH
+from workers.builds.processes import delete_tree
 
 log = structlog.get_logger()
 
@@ -137,10 +138,18 @@ def _settle(tree: Path, max_bytes: int) -> bool:
 
 
 def _entries(tree: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    for directory, folders, files in os.walk(tree):
-        for name in (*folders, *files):
-            path = Path(directory, name)
-            yield path, path.lstat()
+    """Walk without recursion, each folder before what is in it: the build decides how deep the tree is."""
+    folders = [tree]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            found = [(Path(entry.path), entry.stat(follow_symlinks=False)) for entry in entries]
+        for path, status in found:
+            if len(str(path)) - len(str(tree)) > LONGEST_PATH:
+                where = str(path.relative_to(tree))[:60]
+                raise Refused(f"the build left a path of more than {LONGEST_PATH} characters: {where}...")
+            yield path, status
+            if stat.S_ISDIR(status.st_mode):
+                folders.append(path)
 
 
 def _pack(tree: Path, shelf: Path) -> Blob:
@@ -181,7 +190,7 @@ def _unpack(blob: Path, place: Path) -> None:
             assert tar.stdin is not None
             zstandard.ZstdDecompressor().copy_stream(file, tar.stdin, write_size=_CHUNK)
         if tar.returncode:
-            shutil.rmtree(new)
+            delete_tree(new)
             raise Refused(f"slug {place.name[:12]} could not be unpacked (tar ended with {tar.returncode})")
     _put(new, place)
 
@@ -193,7 +202,7 @@ def _put(tree: Path, place: Path) -> None:
     except OSError as error:
         if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
             raise
-        shutil.rmtree(tree)
+        delete_tree(tree)
 
 
 def _discard(tree: Path, _place: Path | None = None) -> None:
@@ -201,14 +210,10 @@ def _discard(tree: Path, _place: Path | None = None) -> None:
     gone = tree.with_name(f".gone-{secrets.token_hex(8)}")
     with suppress(FileNotFoundError):
         tree.rename(gone)
-        shutil.rmtree(gone)
+        delete_tree(gone)
 
 
 def _tidy(shelf: Path) -> None:
     for path in (*shelf.glob(".new-*"), *shelf.glob(".gone-*")):
-        if time.time() - path.lstat().st_ctime < _LEFT_OVER:
-            continue
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        if time.time() - path.lstat().st_ctime > _LEFT_OVER:
+            delete_tree(path)

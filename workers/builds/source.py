@@ -7,7 +7,6 @@ what `is_reachable` from a branch head read at that time.
 
 import asyncio
 import re
-import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from service.domain.model import Sha, Trust
 from workers.builds import archive
 from workers.builds.git import Git
 from workers.builds.locks import exclusive
-from workers.builds.processes import Finished
+from workers.builds.processes import Finished, delete_tree
 
 log = structlog.get_logger()
 
@@ -181,7 +180,7 @@ class Source:
         done = await self._fetch_once(mirror, remote, refspec)
         if done.code and _says(done, _CORRUPT) and not _says(done, _DENIED):
             log.warning("mirror damaged, fetched anew", mirror=mirror.name, cause=done.cause)
-            await asyncio.to_thread(shutil.rmtree, mirror)
+            await asyncio.to_thread(delete_tree, mirror)
             await self._ready(mirror)
             done = await self._fetch_once(mirror, remote, refspec)
         return done
@@ -200,7 +199,7 @@ class Source:
         if (mirror / "info/attributes").exists():
             await asyncio.to_thread(_remove_leftovers, mirror)
             return
-        await asyncio.to_thread(shutil.rmtree, mirror, ignore_errors=True)
+        await asyncio.to_thread(delete_tree, mirror)
         await asyncio.to_thread(_new_mirror, mirror)
         done = await self.git("init", "--quiet", "--bare", "--template=", at=mirror)
         if done.code:
@@ -213,7 +212,7 @@ class Source:
             return
         if _says(done, _DAMAGED):
             async with exclusive(mirror.with_suffix(".lock")):
-                await asyncio.to_thread(shutil.rmtree, mirror, ignore_errors=True)
+                await asyncio.to_thread(delete_tree, mirror)
             log.warning("mirror damaged, put away", mirror=mirror.name, cause=done.cause)
         raise Transient(f"commit {sha[:7]} could not be read: {done.cause}")
 
