@@ -141,6 +141,7 @@ def _slug(conn: Any, sha: str, types: dict[str, str], now: Any) -> Slug:
         size=1000,
         process_types=types,
         stack="host-debian",
+        locked=True,
         now=now,
     )
 

@@ -6,6 +6,7 @@ build config, so equal trees give equal slugs.
 """
 
 import asyncio
+import errno
 import hashlib
 import json
 import re
@@ -16,9 +17,10 @@ from pathlib import Path
 
 import structlog
 
-from service.domain.errors import Refused
+from service.domain.errors import Refused, Transient
 from service.domain.manifest import parse_procfile
 from service.domain.model import Sha, Trust
+from service.store.redaction import Redactor
 from workers.builds import buildpack, runtimes
 from workers.builds.buildpack import Buildpack
 from workers.builds.cache import CacheStore
@@ -42,6 +44,10 @@ _BUILDPACKS = "/opt/towpath/buildpacks"
 _FETCHED = "/opt/towpath/fetched"
 # Never from config: each would let a variable replace what the build itself runs.
 _OWN_VARIABLES = frozenset({"PATH", "HOME", "STACK", "SOURCE_VERSION", "GIT_DIR", "LD_PRELOAD", "LD_LIBRARY_PATH"})
+
+
+class BuildFailed(Refused):
+    """The app cannot be built, and the log of the build ends with the cause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +153,7 @@ def build_key(
         "repository": repository_id,
         "tree": tree,
         "stack": stack,
+        "runtimes": runtimes.shipped(),
         "buildpacks": [[each.url or each.name.rpartition("/")[2], each.version] for each in used],
         "detected": not buildpacks,
         "config": dict(build_config),
@@ -163,15 +170,25 @@ async def build(order: Order, *, workshop: Workshop, log: Log) -> BuiltSlug:
     except Refused:
         await _put_away(order, bench, workshop)
         raise
+    except OSError as error:
+        await _put_away(order, bench, workshop)
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise Transient("the disk of the server is full") from error
     await _put_away(order, bench, workshop)
     return built
+
+
+def work_name(build_id: str) -> str:
+    """Name a build's work directory and sandbox."""
+    return f"build-{build_id}"
 
 
 async def _build(order: Order, bench: Bench, workshop: Workshop, log: Log) -> BuiltSlug:
     # Without its tree a build was killed after packing; it starts over and comes to the same slug.
     if not await asyncio.to_thread(lambda: bench.ready.exists() and bench.app.exists()):
         await _prepare(order, bench, workshop, log)
-    tail = Tail(log=log)
+    tail = Tail(log=log, redactor=Redactor(order.build_config.values()))
     code = await workshop.sandbox.sandboxed(order.name, _run(order, bench, workshop), log=tail)
     if code == INTERRUPTED:
         await _prepare(order, bench, workshop, log)
@@ -237,7 +254,7 @@ async def _check(code: int, order: Order, bench: Bench, tail: Tail) -> None:
         await asyncio.to_thread(delete_tree, bench.cache)
         raise Refused(f"the build took longer than {order.seconds / 60:.0f} minutes and was ended")
     if code:
-        raise Refused(f"the build failed: {tail.cause() or f'exit code {code}; see its log'}")
+        raise BuildFailed(f"the build failed: {tail.cause() or f'exit code {code}; see its log'}")
 
 
 def _run(order: Order, bench: Bench, workshop: Workshop) -> SandboxRun:

@@ -82,6 +82,11 @@ class SlugStore:
             log.info("slug unpacked", sha256=sha256, trust=trust.value)
         return place
 
+    async def usable(self, trust: Trust, sha256: str) -> bool:
+        """Whether `unpacked` would succeed: what a release is promised must not turn out gone or changed later."""
+        place = self._shelf(trust) / _digest(sha256)
+        return await asyncio.to_thread(lambda: place.is_dir() or _is_whole(self.blob(trust, sha256), sha256))
+
     async def delete(self, trust: Trust, sha256: str) -> None:
         """Remove both forms; gone already is fine. Only the caller knows whether a slug is still needed."""
         await asyncio.to_thread(self.blob(trust, sha256).unlink, missing_ok=True)
@@ -175,6 +180,14 @@ def _pack(tree: Path, shelf: Path) -> Blob:
     return blob
 
 
+def _is_whole(blob: Path, sha256: str) -> bool:
+    try:
+        with blob.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except FileNotFoundError:
+        return False
+
+
 def _unpack(blob: Path, place: Path) -> None:
     try:
         file = blob.open("rb")
@@ -188,7 +201,8 @@ def _unpack(blob: Path, place: Path) -> None:
         argv = [*_UNPACK, "--directory", str(new)]
         with subprocess.Popen(argv, stdin=subprocess.PIPE, env=_ENVIRONMENT) as tar:
             assert tar.stdin is not None
-            zstandard.ZstdDecompressor().copy_stream(file, tar.stdin, write_size=_CHUNK)
+            with suppress(BrokenPipeError):  # tar has given up; its exit code says so
+                zstandard.ZstdDecompressor().copy_stream(file, tar.stdin, write_size=_CHUNK)
         if tar.returncode:
             delete_tree(new)
             raise Refused(f"slug {place.name[:12]} could not be unpacked (tar ended with {tar.returncode})")
