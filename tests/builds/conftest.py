@@ -40,13 +40,15 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[str]:
-    """A package index on loopback with two versions of one package."""
+    """A package index on loopback with two versions of `tiny`, and `needy`, which needs any of them."""
     root = tmp_path / "index"
-    names = [f"tiny-{version}-py3-none-any.whl" for version in ("1.0", "2.0")]
-    (root / "simple/tiny").mkdir(parents=True)
-    for name in names:
-        (root / "simple/tiny" / name).write_bytes(wheel("tiny", name.split("-")[1]))
-    (root / "simple/tiny/index.html").write_text("".join(f'<a href="{name}">{name}</a>' for name in names))
+    for name, version, needs in (("tiny", "1.0", ""), ("tiny", "2.0", ""), ("needy", "1.0", "tiny")):
+        place = root / "simple" / name
+        place.mkdir(parents=True, exist_ok=True)
+        file = f"{name}-{version}-py3-none-any.whl"
+        (place / file).write_bytes(wheel(name, version, needs=needs))
+        with (place / "index.html").open("a") as page:
+            page.write(f'<a href="{file}">{file}</a>')
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(root)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
