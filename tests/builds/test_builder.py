@@ -135,6 +135,15 @@ async def test_a_procfile_alone_is_enough(site: Site) -> None:
     assert built.process_types == {"web": "./run"}
 
 
+async def test_what_is_not_fetched_is_said_in_the_log(site: Site) -> None:
+    files = {"Procfile": "web: x\n", ".gitmodules": "", ".gitattributes": "*.psd filter=lfs diff=lfs\n"}
+    await site.build(site.repository.commit(files))
+    assert " !     Git submodules are not fetched" in site.log.text
+    assert " !     Git LFS is not supported" in site.log.text
+    await site.build(site.repository.commit({".gitattributes": b"\xff", ".gitmodules": "x"}))
+    assert "LFS" not in site.log.text
+
+
 async def test_only_the_root_directory_is_built(site: Site) -> None:
     sha = site.repository.commit({"api/Procfile": "web: ./api\n", "site/index.html": "x"})
     built = await site.build(sha, root="api")

@@ -9,6 +9,7 @@ import asyncio
 import errno
 import hashlib
 import json
+import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -220,7 +221,8 @@ async def _prepare(order: Order, bench: Bench, workshop: Workshop, log: Log) -> 
     await runtimes.ensure(workshop.data)
     await asyncio.to_thread(_lay_out, bench, order.build_config)
     await workshop.source.export(order.repository_id, order.sha, bench.app, trust=order.trust, root=order.root)
-    await asyncio.to_thread(_check_and_trim, bench.app)
+    for warning in await asyncio.to_thread(_check_and_trim, bench.app):
+        await log.write(f" !     {warning}\n")
     for number, each in enumerate(order.buildpacks):
         if each.url:
             await workshop.source.clone(f"{each.url}#{each.version}", bench.buildpacks / str(number))
@@ -236,11 +238,25 @@ def _lay_out(bench: Bench, config: Mapping[str, str]) -> None:
             (bench.config / name).write_text(value)
 
 
-def _check_and_trim(app: Path) -> None:
-    """Refuse at once what would be refused after minutes of compiling."""
+def _check_and_trim(app: Path) -> list[str]:
+    """Refuse at once what would be refused after minutes of compiling; return what will surprise people."""
     _procfile(app)
     read_regular(app, "app.json")
     drop_ignored(app)
+    warnings = []
+    if os.path.lexists(app / ".gitmodules"):
+        warnings.append("Git submodules are not fetched: their directories are empty here.")
+    if "filter=lfs" in (_attributes(app)):
+        warnings.append("Git LFS is not supported: its files are pointers here, not their content.")
+    return warnings
+
+
+def _attributes(app: Path) -> str:
+    """Read .gitattributes, which nothing depends on here: one that is odd in any way says nothing."""
+    try:
+        return read_regular(app, ".gitattributes") or ""
+    except Refused:
+        return ""
 
 
 def _procfile(app: Path) -> dict[str, str]:
