@@ -67,11 +67,11 @@ class Repository:
         return git(self.path, "hash-object", "-w", "--stdin", stdin=content.encode())
 
 
-def wheel(name: str, version: str, *, needs: str = "") -> bytes:
+def wheel(name: str, version: str, *, needs: str = "", module: str = "") -> bytes:
     """A Python package with one module that knows its version."""
     info = f"{name}-{version}.dist-info"
     files = {
-        f"{name}.py": f'VERSION = "{version}"\n',
+        module or f"{name}.py": f'VERSION = "{version}"\n',
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
         + (f"Requires-Dist: {needs}\n" if needs else ""),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",

@@ -68,6 +68,21 @@ async def test_caches_of_forks_are_never_found_by_own_builds(site: Site) -> None
     assert "Reusing" in site.log.text
 
 
+async def test_static_files_of_a_django_project_are_collected(site: Site) -> None:
+    manage = "import sys, pathlib, django.core\npathlib.Path('collected').write_text(' '.join(sys.argv[1:]))\n"
+    files = {"requirements.txt": "django==5.0\n", "Procfile": "web: x\n", "manage.py": manage}
+    built = await site.build(site.repository.commit(files))
+    slug = await site.slug(built)
+    assert (slug / "collected").read_text() == "collectstatic --noinput"
+    assert not (slug / "__pycache__").exists()
+    needs = site.repository.commit({"manage.py": "import os\nos.environ['SECRET_KEY']\n"})
+    with pytest.raises(Refused, match=r"(?s)KeyError.*Builds see no config vars"):
+        await site.build(needs)
+    await site.build(needs, build_config={"SECRET_KEY": "x"})
+    await site.build(needs, build_config={"DISABLE_COLLECTSTATIC": "1"})
+    assert "collectstatic" not in site.log.text
+
+
 async def test_a_node_app_runs_with_its_dependencies_from_the_slug(site: Site) -> None:
     sha = site.repository.commit(node_app())
     built = await site.build(sha)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -251,6 +252,21 @@ async def test_a_server_sees_the_token_in_a_header_and_its_answer_is_understood(
             await Source(data=tmp_path).fetch(remote, Sha("1" * 40), trust=OWN)
     assert seen[0] == "basic eC1hY2Nlc3MtdG9rZW46Z2hzX2NhbmFyeXNlY3JldA=="
     assert TOKEN not in str(raised.value)
+
+
+async def test_a_fetch_that_was_cut_short_is_repeated_whole(
+    source: Source, remote: Remote, repository: Repository
+) -> None:
+    await source.fetch(remote, repository.commit({"x": "1"}), trust=OWN)
+    sha = repository.commit({f"noise-{number}": os.urandom(1 << 20) for number in range(20)})
+    for seconds in (0.005, 0.02, 0.05, 0.1):
+        with suppress(Transient):
+            await replace(source, fetch_seconds=seconds).fetch(remote, sha, trust=OWN)
+    await source.fetch(remote, sha, trust=OWN)
+    assert await source.tree_of(REPOSITORY, sha, trust=OWN)
+    mirror = source.mirror(REPOSITORY, OWN)
+    assert list(mirror.glob("objects/pack/tmp_*")) == list(mirror.rglob("*.lock")) == []
+    git(mirror, "fsck", "--strict")
 
 
 async def test_many_fetches_at_once_all_succeed(source: Source, remote: Remote, repository: Repository) -> None:
