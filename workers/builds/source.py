@@ -26,6 +26,7 @@ log = structlog.get_logger()
 MANIFEST_LIMIT = 64 * 1024
 SOURCE_LIMIT = 2 * 1024**3
 
+_BRANCHES = "refs/towpath-branches/"
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _MISSING = ("not our ref", "couldn't find remote ref", "no such remote ref", "unadvertised object")
 _DENIED = ("authentication failed", "could not read username", "' not found", "returned error: 403")
@@ -67,10 +68,19 @@ class Source:
             done = await self._fetched(mirror, remote, f"+{sha}:refs/towpath/{sha}")
             if done.code and _says(done, _MISSING) and pull is not None:
                 done = await self._fetched_head(mirror, remote, sha, pull)
-            _raise_for(done, remote, sha)
+            _raise_for(done, remote, f"commit {sha[:7]}")
             if not await self._has(mirror, sha):
                 raise Refused(f"{sha[:7]} is not a commit of the repository", code="not_found")
         log.info("commit fetched", repository=remote.repository_id, sha=sha, trust=trust.value)
+
+    async def fetch_branches(self, remote: Remote) -> list[Sha]:
+        """Have every branch as it stands now and return their heads. Raises as `fetch` does."""
+        mirror = self.mirror(remote.repository_id, Trust.OWN)
+        async with exclusive(mirror.with_suffix(".lock")):
+            done = await self._fetched(mirror, remote, f"+refs/heads/*:{_BRANCHES}*", "--prune")
+            _raise_for(done, remote, "the branches")
+            listed = await self.git("for-each-ref", "--format=%(objectname)", _BRANCHES, at=mirror)
+        return list(dict.fromkeys(map(Sha, listed.stdout.decode().split())))
 
     async def is_reachable(self, repository_id: int, sha: Sha, heads: Iterable[Sha]) -> bool:
         """Whether one of the branch `heads`, fetched before as own, contains `sha`."""
@@ -174,21 +184,21 @@ class Source:
             raise Refused(f"{sha[:7]} is not the head of pull request #{pull} any more", code="not_found")
         return await self.git("update-ref", f"refs/towpath/{sha}", sha, at=mirror)
 
-    async def _fetched(self, mirror: Path, remote: Remote, refspec: str) -> Finished:
+    async def _fetched(self, mirror: Path, remote: Remote, refspec: str, *options: str) -> Finished:
         """Fetch one refspec; a mirror that turns out damaged is thrown away and begun anew, once."""
         await self._ready(mirror)
-        done = await self._fetch_once(mirror, remote, refspec)
+        done = await self._fetch_once(mirror, remote, refspec, options)
         if done.code and _says(done, _CORRUPT) and not _says(done, _DENIED):
             log.warning("mirror damaged, fetched anew", mirror=mirror.name, cause=done.cause)
             await asyncio.to_thread(delete_tree, mirror)
             await self._ready(mirror)
-            done = await self._fetch_once(mirror, remote, refspec)
+            done = await self._fetch_once(mirror, remote, refspec, options)
         return done
 
-    async def _fetch_once(self, mirror: Path, remote: Remote, refspec: str) -> Finished:
+    async def _fetch_once(self, mirror: Path, remote: Remote, refspec: str, options: Sequence[str]) -> Finished:
         return await self.git(
             *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"),
-            *("--end-of-options", remote.url, refspec),
+            *(*options, "--end-of-options", remote.url, refspec),
             at=mirror,
             url=remote.url,
             token=remote.token,
@@ -271,11 +281,11 @@ def _says(done: Finished, signs: Sequence[str]) -> bool:
     return any(sign in text for sign in signs)
 
 
-def _raise_for(done: Finished, remote: Remote, sha: Sha) -> None:
+def _raise_for(done: Finished, remote: Remote, wanted: str) -> None:
     if not done.code:
         return
     if _says(done, _MISSING):
-        raise Refused(f"commit {sha[:7]} is not in the repository (any more)", code="not_found")
+        raise Refused(f"{wanted} is not in the repository (any more)", code="not_found")
     if _says(done, _DENIED):
         raise Refused("the repository cannot be read; check that Towpath still has access to it", code="forbidden")
     raise Transient(f"the repository could not be fetched: {done.cause.replace(remote.token or chr(0), '***')}")
