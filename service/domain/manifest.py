@@ -124,6 +124,7 @@ def _load(text: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise Refused("app.json: expected an object, { ... }", code="invalid_manifest")
     _check_shape(document)
+    _check_text(document)
     return document
 
 
@@ -147,6 +148,14 @@ def _check_shape(document: dict[str, Any]) -> None:
             raise Refused(f"app.json: more than {MOST_KEYS} entries", code="invalid_manifest")
     if level:
         raise Refused(f"app.json: nested deeper than {DEEPEST} levels", code="invalid_manifest")
+
+
+def _check_text(document: dict[str, Any]) -> None:
+    """Refuse half a character, which JSON can hold as an escape: it can be neither stored nor shown."""
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise Refused("app.json: holds half a character (\\ud800 to \\udfff)", code="invalid_manifest") from None
 
 
 def _children(value: Any) -> list[Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, or_, select
 
 from service.domain.model import Build, BuildId, BuildState, Slug, SlugId, Trust
 from service.store import rows
@@ -93,15 +93,14 @@ def of_request(conn: Connection, request_id: str) -> Build | None:
     return as_build(row) if row else None
 
 
-def slug_for(conn: Connection, *, trust: Trust, build_key: str, not_before: datetime | None = None) -> Slug | None:
-    """What the key gave before; with `not_before`, only if it was built since (a build without lock file ages)."""
+def slug_for(conn: Connection, *, trust: Trust, build_key: str, unlocked_since: datetime) -> Slug | None:
+    """What the key gave before; what was built without a lock file only if it was built since `unlocked_since`."""
     query = (
         select(slugs)
         .join(build_keys, build_keys.c.slug_id == slugs.c.id)
         .where(build_keys.c.trust == trust, build_keys.c.build_key == build_key)
+        .where(or_(build_keys.c.locked, build_keys.c.created_at >= unlocked_since))
     )
-    if not_before is not None:
-        query = query.where(build_keys.c.created_at >= not_before)
     row = rows.one(conn, query)
     return as_slug(row) if row else None
 
@@ -115,9 +114,13 @@ def add_slug(
     size: int,
     process_types: Mapping[str, str],
     stack: str,
+    locked: bool,
     now: datetime,
 ) -> Slug:
-    """The slug of that content, made if there is none yet; from now on the key leads to it."""
+    """The slug of that content, made if there is none yet; from now on the key leads to it.
+
+    `locked` says that the key can give nothing else: all that was installed is named by version in the tree.
+    """
     row = rows.one(conn, select(slugs).where(slugs.c.trust == trust, slugs.c.sha256 == sha256))
     if row is None:
         values = {
@@ -132,8 +135,9 @@ def add_slug(
         }
         row = conn.execute(slugs.insert().values(values).returning(slugs)).mappings().one()
     known = (build_keys.c.trust == trust) & (build_keys.c.build_key == build_key)
-    if not conn.execute(build_keys.update().where(known).values(slug_id=row["id"], created_at=now)).rowcount:
-        conn.execute(build_keys.insert().values(trust=trust, build_key=build_key, slug_id=row["id"], created_at=now))
+    gave = {"slug_id": row["id"], "locked": locked, "created_at": now}
+    if not conn.execute(build_keys.update().where(known).values(gave)).rowcount:
+        conn.execute(build_keys.insert().values(trust=trust, build_key=build_key, **gave))
     return as_slug(row)
 
 

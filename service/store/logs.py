@@ -4,6 +4,7 @@ A stream is written by whoever holds the app's lease; a successor goes on where 
 """
 
 import asyncio
+import string
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from sqlalchemy import Connection, func, select
 
 from service.domain.errors import Transient
 from service.store.database import Database, new_id
-from service.store.redaction import Redactor
+from service.store.redaction import REDACTED, Redactor
 from service.store.tables import log_chunks, log_streams
 
 MOST: Final = 8 * 1024 * 1024
@@ -25,6 +26,7 @@ _FLUSH_SECONDS: Final = 0.2
 _FLUSH_SIZE: Final = 64 * 1024
 _LONGEST_LINE: Final = 64 * 1024
 _LONGEST_SECRET: Final = 4096
+_OF_TOKENS: Final = string.ascii_letters + string.digits + "_.-"
 
 log = structlog.get_logger()
 
@@ -79,6 +81,7 @@ class LogSink:
         self._redactor = Redactor(secrets)
         self._most = most
         self._line = ""
+        self._token_goes_on = False
         self._ready = ""
         self._turn = asyncio.Lock()
         self._size: int | None = None
@@ -97,6 +100,9 @@ class LogSink:
 
     async def write(self, text: str) -> None:
         """Append text; it becomes visible a moment later, once its line is complete."""
+        if self._token_goes_on:
+            text = text.lstrip(_OF_TOKENS)
+            self._token_goes_on = not text
         self._line += text.replace("\0", "").encode(errors="replace").decode()
         cut = max(self._line.rfind("\n"), self._line.rfind("\r")) + 1
         if cut:
@@ -107,6 +113,8 @@ class LogSink:
             redacted = self._redactor.redact(self._line)
             self._ready += redacted[:-_LONGEST_SECRET]
             self._line = redacted[-_LONGEST_SECRET:]
+            # What was recognized by its beginning may not have arrived whole.
+            self._token_goes_on = redacted.endswith(REDACTED)
         if len(self._ready) > _FLUSH_SIZE:
             await self._flush()
         elif self._ready and (self._flusher is None or self._flusher.done()):

@@ -18,6 +18,8 @@ _USERINFO: Final = re.compile(r"(?<=://)[^\s/@:'\"]{0,256}:[^\s/@'\"]{1,512}(?=@
 _AUTHORIZATION: Final = re.compile(r"(authorization:\s*(?:basic|bearer|token)\s+)[^\s'\"]+", re.IGNORECASE)
 _PEM_BEGIN: Final = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----")
 _PEM_END: Final = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY-----")
+_LONGEST_KEY: Final = 16 * 1024
+"""In characters; a line that only looks like the beginning of a key must not hide everything behind it."""
 
 
 class Redactor:
@@ -28,7 +30,7 @@ class Redactor:
         lines = {line.strip() for secret in secrets for line in [secret, *secret.splitlines()]}
         known = sorted((line for line in lines if len(line) >= _LEAST), key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, known))) if known else None
-        self._in_key = False
+        self._key_left = 0
 
     def redact(self, text: str) -> str:
         """The text without its secrets."""
@@ -40,18 +42,17 @@ class Redactor:
     def _without_keys(self, text: str) -> str:
         kept = []
         while text:
-            if self._in_key:
-                end = _PEM_END.search(text)
-                if end is None:
-                    break
-                self._in_key = False
-                text = text[end.end() :]
+            if self._key_left:
+                end = _PEM_END.search(text, 0, self._key_left)
+                taken = end.end() if end else min(len(text), self._key_left)
+                self._key_left = 0 if end else self._key_left - taken
+                text = text[taken:]
                 continue
             begin = _PEM_BEGIN.search(text)
             if begin is None:
                 kept.append(text)
                 break
             kept += [text[: begin.start()], REDACTED]
-            self._in_key = True
+            self._key_left = _LONGEST_KEY
             text = text[begin.end() :]
         return "".join(kept)

@@ -40,13 +40,21 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[str]:
-    """A package index on loopback with two versions of one package."""
+    """A package index on loopback: two versions of `tiny`, `needy`, which needs any of them, and what is no Django."""
     root = tmp_path / "index"
-    names = [f"tiny-{version}-py3-none-any.whl" for version in ("1.0", "2.0")]
-    (root / "simple/tiny").mkdir(parents=True)
-    for name in names:
-        (root / "simple/tiny" / name).write_bytes(wheel("tiny", name.split("-")[1]))
-    (root / "simple/tiny/index.html").write_text("".join(f'<a href="{name}">{name}</a>' for name in names))
+    packages = {
+        ("tiny", "1.0"): wheel("tiny", "1.0"),
+        ("tiny", "2.0"): wheel("tiny", "2.0"),
+        ("needy", "1.0"): wheel("needy", "1.0", needs="tiny"),
+        ("django", "5.0"): wheel("django", "5.0", module="django/core/__init__.py"),
+    }
+    for (name, version), content in packages.items():
+        place = root / "simple" / name
+        place.mkdir(parents=True, exist_ok=True)
+        file = f"{name}-{version}-py3-none-any.whl"
+        (place / file).write_bytes(content)
+        with (place / "index.html").open("a") as page:
+            page.write(f'<a href="{file}">{file}</a>')
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(root)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

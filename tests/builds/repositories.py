@@ -67,12 +67,13 @@ class Repository:
         return git(self.path, "hash-object", "-w", "--stdin", stdin=content.encode())
 
 
-def wheel(name: str, version: str) -> bytes:
+def wheel(name: str, version: str, *, needs: str = "", module: str = "") -> bytes:
     """A Python package with one module that knows its version."""
     info = f"{name}-{version}.dist-info"
     files = {
-        f"{name}.py": f'VERSION = "{version}"\n',
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        module or f"{name}.py": f'VERSION = "{version}"\n',
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        + (f"Requires-Dist: {needs}\n" if needs else ""),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in (*files, f"{info}/RECORD"))
@@ -95,15 +96,17 @@ def node_package(name: str, version: str, code: str) -> bytes:
     return buffer.getvalue()
 
 
-def node_app(*, code: str = "module.exports = 42;", **manifest: object) -> dict[str, str | bytes]:
-    """An app with one dependency that lies in the repository, and its lock file."""
+def node_app(
+    *, code: str = "module.exports = 42;", kind: str = "dependencies", **manifest: object
+) -> dict[str, str | bytes]:
+    """An app with one dependency (or one of `devDependencies`) that lies in the repository, and its lock file."""
     package = node_package("tiny", "1.0.0", code)
     integrity = "sha512-" + base64.b64encode(hashlib.sha512(package).digest()).decode()
     where = "file:vendor/tiny-1.0.0.tgz"
-    root = {"name": "sample", "version": "1.0.0", "dependencies": {"tiny": where}}
-    tiny = {"version": "1.0.0", "resolved": where, "integrity": integrity}
+    root = {"name": "sample", "version": "1.0.0", kind: {"tiny": where}}
+    tiny = {"version": "1.0.0", "resolved": where, "integrity": integrity, "dev": kind == "devDependencies"}
     lock = {**root, "lockfileVersion": 3, "requires": True, "packages": {"": root, "node_modules/tiny": tiny}}
-    del lock["dependencies"]
+    del lock[kind]
     return {
         "package.json": json.dumps({**root, "scripts": {"start": "node index.js"}, **manifest}),
         "package-lock.json": json.dumps(lock),

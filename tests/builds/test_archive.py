@@ -48,7 +48,8 @@ HOSTILE: dict[str, tuple[Callable[[], list[tuple[tarfile.TarInfo, bytes]]], str]
         "in the place of the symbolic link",
     ),
     "a file over a link": (lambda: [member("l", tarfile.SYMTYPE, "x"), member("l")], "in the place of"),
-    "the realpath overflow": (_realpath_overflow, "in the place of the symbolic link"),
+    "the realpath overflow": (_realpath_overflow, "a path of 22"),
+    "a path without end": (lambda: [member("/".join("d" * 2000))], "a path of 3999 characters: d/d"),
     "too much": (lambda: [member("a", content=b"x" * 5000)], "larger than"),
 }
 

@@ -1,18 +1,21 @@
 """Builds end to end: a real repository, the real buildpacks, a real sandbox."""
 
 import asyncio
+import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from service.domain.errors import Refused
+from service.domain.errors import Refused, Transient
 from service.domain.model import Trust
 from tests.builds.conftest import Lines, Site
 from tests.builds.repositories import Repository, node_app
 from tests.waiting import until
 from workers.builds.builder import build, build_key, sweep
 from workers.builds.buildpack import Buildpack, resolve
+from workers.builds.slug import Blob, SlugStore
 from workers.builds.stack import stack
 
 PYTHON = {"requirements.txt": "tiny==1.0\n", "Procfile": "web: python app.py\nworker: python work.py\n", "app.py": ""}
@@ -65,6 +68,21 @@ async def test_caches_of_forks_are_never_found_by_own_builds(site: Site) -> None
     assert "Reusing" in site.log.text
 
 
+async def test_static_files_of_a_django_project_are_collected(site: Site) -> None:
+    manage = "import sys, pathlib, django.core\npathlib.Path('collected').write_text(' '.join(sys.argv[1:]))\n"
+    files = {"requirements.txt": "django==5.0\n", "Procfile": "web: x\n", "manage.py": manage}
+    built = await site.build(site.repository.commit(files))
+    slug = await site.slug(built)
+    assert (slug / "collected").read_text() == "collectstatic --noinput"
+    assert not (slug / "__pycache__").exists()
+    needs = site.repository.commit({"manage.py": "import os\nos.environ['SECRET_KEY']\n"})
+    with pytest.raises(Refused, match=r"(?s)KeyError.*Builds see no config vars"):
+        await site.build(needs)
+    await site.build(needs, build_config={"SECRET_KEY": "x"})
+    await site.build(needs, build_config={"DISABLE_COLLECTSTATIC": "1"})
+    assert "collectstatic" not in site.log.text
+
+
 async def test_a_node_app_runs_with_its_dependencies_from_the_slug(site: Site) -> None:
     sha = site.repository.commit(node_app())
     built = await site.build(sha)
@@ -84,6 +102,18 @@ async def test_a_build_script_runs_with_the_named_config_and_nothing_else(site: 
     assert seen["SITE"] == "blue"
     assert "/evil" not in json.dumps(seen)
     assert not {"SOURCE_VERSION", "CI", "GITHUB_TOKEN"} & seen.keys()
+
+
+@pytest.mark.parametrize("script", ["prepare", "postinstall", "build", "heroku-postbuild"])
+async def test_scripts_of_the_app_may_use_what_is_for_development_and_the_slug_is_without_it(
+    site: Site, script: str
+) -> None:
+    scripts = {script: "node -e \"require('tiny'); require('fs').writeFileSync('made', '')\"", "start": "node index.js"}
+    built = await site.build(site.repository.commit(node_app(kind="devDependencies", scripts=scripts)))
+    slug = await site.slug(built)
+    assert (slug / "made").exists()
+    assert not (slug / "node_modules/tiny").exists()
+    assert "npm warn" not in site.log.text
 
 
 async def test_a_static_site_is_served(site: Site) -> None:
@@ -120,6 +150,15 @@ async def test_a_procfile_alone_is_enough(site: Site) -> None:
     assert built.process_types == {"web": "./run"}
 
 
+async def test_what_is_not_fetched_is_said_in_the_log(site: Site) -> None:
+    files = {"Procfile": "web: x\n", ".gitmodules": "", ".gitattributes": "*.psd filter=lfs diff=lfs\n"}
+    await site.build(site.repository.commit(files))
+    assert " !     Git submodules are not fetched" in site.log.text
+    assert " !     Git LFS is not supported" in site.log.text
+    await site.build(site.repository.commit({".gitattributes": b"\xff", ".gitmodules": "x"}))
+    assert "LFS" not in site.log.text
+
+
 async def test_only_the_root_directory_is_built(site: Site) -> None:
     sha = site.repository.commit({"api/Procfile": "web: ./api\n", "site/index.html": "x"})
     built = await site.build(sha, root="api")
@@ -141,10 +180,19 @@ async def test_what_slugignore_names_is_not_in_the_slug(site: Site) -> None:
     assert found == {"Procfile", ".slugignore", "a/docs/x"}
 
 
-FAILURES = {
+UTF_16 = "tiny==1.0\r\n".encode("utf-16")
+FAILURES: dict[str, tuple[dict[str, str | bytes], str]] = {
+    "requirements in UTF-16": ({"requirements.txt": UTF_16}, "requirements.txt is not UTF-8 text; PowerShell"),
+    "a .python-version that is no text": ({"requirements.txt": "", ".python-version": b"\xff"}, "is not UTF-8 text"),
+    "a pyproject.toml that is no TOML": (
+        {"requirements.txt": "", "pyproject.toml": "["},
+        "pyproject.toml cannot be read",
+    ),
+    "a project that is no table": ({"requirements.txt": "", "pyproject.toml": "project = 1"}, "cannot be read"),
+    "a range of aliases": ({"package.json": '{"engines": {"node": "lts/*"}}'}, 'such as "24.x"'),
     "a missing package": ({"requirements.txt": "absent==1.0\n"}, "absent"),
     "an unavailable Python": ({"requirements.txt": "", ".python-version": "2.7\n"}, "available: 3.11"),
-    "an unavailable runtime.txt": ({"requirements.txt": "", "runtime.txt": "python-3.9.1"}, "asks for Python ==3.9.1"),
+    "an unavailable runtime.txt": ({"requirements.txt": "", "runtime.txt": "python-3.9.1"}, "asks for Python 3.9.1"),
     "a Pipfile": ({"Pipfile": ""}, "pipenv requirements > requirements.txt"),
     "a poetry.lock": ({"poetry.lock": "", "pyproject.toml": ""}, "poetry export"),
     "a pyproject.toml without lock": ({"pyproject.toml": "[project]\nname='x'"}, "run `uv lock`"),
@@ -328,3 +376,47 @@ def test_the_build_key_changes_with_everything_a_slug_follows_from() -> None:
     keys = {build_key(**{**base, **change}) for change in ({}, *changes)}  # type: ignore[arg-type]
     assert len(keys) == len(changes) + 1
     assert all(len(key) == 64 for key in keys)
+
+
+async def test_folders_nested_without_end_fail_the_build_and_are_deleted(site: Site) -> None:
+    dig = "for (let i = 0; i < 3000; i++) { fs.mkdirSync('d'); process.chdir('d'); }"
+    files = node_app(scripts={"build": "node dig.cjs"})
+    sha = site.repository.commit({**files, "dig.cjs": f"const fs = require('fs');\n{dig}\n"})
+    with pytest.raises(Refused, match="the build left a path of more than 2048 characters: d/d/d/d"):
+        await site.build(sha)
+    assert list((site.workshop.data / "builds").iterdir()) == []
+
+
+async def test_what_github_is_told_of_a_failed_build_holds_no_secret(site: Site) -> None:
+    token = "ghs_" + "a1" * 18
+    script = f"echo named-value-7; echo {token}; exit 1"
+    with pytest.raises(Refused) as refused:
+        await site.build(
+            site.repository.commit(node_app(scripts={"build": script})), build_config={"NAMED": "named-value-7"}
+        )
+    assert "[redacted]" in refused.value.message
+    assert token not in refused.value.message
+    assert "named-value-7" not in refused.value.message
+
+
+class FullStore(SlugStore):
+    async def add(self, *_: object, **__: object) -> Blob:  # type: ignore[override]
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+async def test_a_full_disk_is_said_to_be_one_and_the_build_gives_back_what_it_took(site: Site) -> None:
+    order = await site.order(site.repository.commit({"Procfile": "web: x\n"}))
+    full = replace(site.workshop, slugs=FullStore(data=site.workshop.data))
+    with pytest.raises(Transient, match="the disk of the server is full"):
+        await build(order, workshop=full, log=Lines())
+    assert list((site.workshop.data / "builds").iterdir()) == []
+
+
+async def test_requirements_that_leave_anything_open_are_no_lock_file(site: Site) -> None:
+    """What a named package needs in turn must be named, too: else it is another version tomorrow."""
+    files = {"Procfile": "web: x\n", "requirements.txt": "needy==1.0\n"}
+    assert not (await site.build(site.repository.commit(files))).locked
+    built = await site.build(site.repository.commit({"requirements.txt": "Needy==1.0\ntiny == 2.0  # found by it\n"}))
+    assert built.locked
+    await site.build(site.repository.commit({"x": ""}))
+    assert "Reusing dependencies" in site.log.text

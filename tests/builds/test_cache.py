@@ -1,8 +1,13 @@
 """Caches change hands by renaming."""
 
+import time
+from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from service.domain.model import Trust
+from workers.builds import cache
 from workers.builds.cache import CacheStore
 
 OWN = Trust.OWN
@@ -30,7 +35,7 @@ async def test_the_newest_is_taken_and_old_ones_go(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "y").iterdir()] == ["3"]
 
 
-async def test_trusts_and_keys_are_apart_and_purged_together(tmp_path: Path) -> None:
+async def test_trusts_and_keys_are_apart(tmp_path: Path) -> None:
     caches = CacheStore(data=tmp_path)
     for trust in Trust:
         (tmp_path / "x").mkdir()
@@ -40,10 +45,51 @@ async def test_trusts_and_keys_are_apart_and_purged_together(tmp_path: Path) -> 
     assert list((tmp_path / "other").iterdir()) == []
     await caches.take("app", trust=Trust.FORK, to=tmp_path / "fork")
     assert [path.name for path in (tmp_path / "fork").iterdir()] == ["fork"]
-    await caches.purge("app")
     await caches.take("app", trust=OWN, to=tmp_path / "own")
-    assert list((tmp_path / "own").iterdir()) == []
+    assert [path.name for path in (tmp_path / "own").iterdir()] == ["own"]
 
 
 async def test_giving_back_what_is_gone_is_fine(tmp_path: Path) -> None:
     await CacheStore(data=tmp_path).give_back("app", tmp_path / "absent", trust=OWN)
+
+
+async def test_a_build_never_finds_a_cache_whose_deletion_was_cut_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caches = CacheStore(data=tmp_path)
+
+    def killed(path: Path) -> None:
+        next(path.iterdir()).unlink()
+        raise KeyboardInterrupt
+
+    for number in range(2):
+        (tmp_path / "x").mkdir()
+        (tmp_path / f"x/{number}").touch()
+        await caches.give_back("app", tmp_path / "x", trust=OWN)
+    (tmp_path / "x").mkdir()
+    with monkeypatch.context() as patched:
+        patched.setattr(cache, "delete_tree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            await caches.give_back("app", tmp_path / "x", trust=OWN)
+    found: list[list[str]] = []
+    for number in range(4):
+        await caches.take("app", trust=OWN, to=tmp_path / f"taken-{number}")
+        found.append([path.name for path in (tmp_path / f"taken-{number}").iterdir()])
+    assert found == [[], ["1"], [], []]
+    assert len(list((tmp_path / "caches/own").glob("*/.gone-*"))) == 1
+
+
+async def test_caches_that_no_build_used_for_long_are_tidied_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caches = CacheStore(data=tmp_path)
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/kept").touch()
+    await caches.give_back("app", tmp_path / "x", trust=OWN)
+    (next((tmp_path / "caches/own").iterdir()) / ".gone-0").mkdir()
+    await caches.tidy(unused=timedelta(days=30))
+    assert len(list((tmp_path / "caches/own").glob("*/*"))) == 2
+    later = time.time() + timedelta(days=31).total_seconds()
+    monkeypatch.setattr(time, "time", lambda: later)
+    await caches.tidy(unused=timedelta(days=30))
+    assert list((tmp_path / "caches/own").iterdir()) == []

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -219,14 +220,18 @@ async def test_damage_found_while_reading_heals_with_the_next_fetch(
     assert (tmp_path / "second/x").read_text() == "1"
 
 
-async def test_a_lock_that_a_killed_git_left_does_not_stay_in_the_way(
+async def test_what_a_killed_git_left_neither_stays_in_the_way_nor_on_the_disk(
     source: Source, remote: Remote, repository: Repository
 ) -> None:
     await source.fetch(remote, repository.commit({"x": "1"}), trust=OWN)
     sha = repository.commit({"x": "2"})
-    (source.mirror(REPOSITORY, OWN) / f"refs/towpath/{sha}.lock").touch()
+    mirror = source.mirror(REPOSITORY, OWN)
+    left = [mirror / name for name in (f"refs/towpath/{sha}.lock", "packed-refs.lock", "objects/pack/tmp_pack_x")]
+    for path in left:
+        path.touch()
     await source.fetch(remote, sha, trust=OWN)
     assert await source.read_file(REPOSITORY, sha, "x", trust=OWN) == "2"
+    assert not any(path.exists() for path in left)
 
 
 @pytest.mark.parametrize(("status", "error"), [(404, Refused), (403, Refused), (401, Refused), (500, Transient)])
@@ -247,6 +252,21 @@ async def test_a_server_sees_the_token_in_a_header_and_its_answer_is_understood(
             await Source(data=tmp_path).fetch(remote, Sha("1" * 40), trust=OWN)
     assert seen[0] == "basic eC1hY2Nlc3MtdG9rZW46Z2hzX2NhbmFyeXNlY3JldA=="
     assert TOKEN not in str(raised.value)
+
+
+async def test_a_fetch_that_was_cut_short_is_repeated_whole(
+    source: Source, remote: Remote, repository: Repository
+) -> None:
+    await source.fetch(remote, repository.commit({"x": "1"}), trust=OWN)
+    sha = repository.commit({f"noise-{number}": os.urandom(1 << 20) for number in range(20)})
+    for seconds in (0.005, 0.02, 0.05, 0.1):
+        with suppress(Transient):
+            await replace(source, fetch_seconds=seconds).fetch(remote, sha, trust=OWN)
+    await source.fetch(remote, sha, trust=OWN)
+    assert await source.tree_of(REPOSITORY, sha, trust=OWN)
+    mirror = source.mirror(REPOSITORY, OWN)
+    assert list(mirror.glob("objects/pack/tmp_*")) == list(mirror.rglob("*.lock")) == []
+    git(mirror, "fsck", "--strict")
 
 
 async def test_many_fetches_at_once_all_succeed(source: Source, remote: Remote, repository: Repository) -> None:
@@ -284,3 +304,57 @@ def test_a_token_is_bound_to_the_host_it_is_for() -> None:
     assert "http.https://github.example.test/.extraHeader" in keys
     assert env["GIT_ALLOW_PROTOCOL"] == "https"
     assert Git().environment(url="http://127.0.0.1:80/x", token="")["GIT_ALLOW_PROTOCOL"] == "https:http"
+
+
+async def test_a_token_that_has_run_out_costs_no_mirror(
+    source: Source, remote: Remote, repository: Repository, tmp_path: Path
+) -> None:
+    sha = repository.commit({"x": "1"})
+    await source.fetch(remote, sha, trust=OWN)
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=401, headers={"WWW-Authenticate": "Basic"})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as server:
+        refusing = replace(remote, url=str(server.make_url("/o/r.git")), token=TOKEN)
+        with pytest.raises(Refused):
+            await replace(source, git=Git()).fetch(refusing, Sha("1" * 40), trust=OWN)
+    assert await source.read_file(REPOSITORY, sha, "x", trust=OWN) == "1"
+
+
+async def test_the_machine_cannot_change_what_is_deployed(
+    source: Source, remote: Remote, repository: Repository, tmp_path: Path
+) -> None:
+    """Neither a replaced object in the mirror nor the machine's own attributes count."""
+    sha = repository.commit({"x": "1"})
+    other = repository.commit({"x": "2"})
+    for each in (sha, other):
+        await source.fetch(remote, each, trust=OWN)
+    git(source.mirror(REPOSITORY, OWN), "update-ref", f"refs/replace/{sha}", other)
+    await source.export(REPOSITORY, sha, tmp_path / "out", trust=OWN)
+    assert (tmp_path / "out/x").read_text() == "1"
+    assert Git().environment(url="", token="")["GIT_ATTR_NOSYSTEM"] == "1"
+
+
+@pytest.mark.parametrize("root", ["two words", "/two words/", "a/b"])
+async def test_a_root_directory_is_taken_by_its_words(
+    source: Source, remote: Remote, repository: Repository, tmp_path: Path, root: str
+) -> None:
+    sha = repository.commit({"two words/x": "1", "a/b/x": "1", "x": "2"})
+    await source.fetch(remote, sha, trust=OWN)
+    await source.export(REPOSITORY, sha, tmp_path / "out", trust=OWN, root=root)
+    assert (tmp_path / "out/x").read_text() == "1"
+
+
+@pytest.mark.parametrize("root", ["link", "link/x", "*", ":(top)a", "a/../a", "x"])
+async def test_a_root_directory_that_is_none_is_refused(
+    source: Source, remote: Remote, repository: Repository, root: str
+) -> None:
+    repository.commit({"a/x": "1", "x": "2"})
+    (repository.path / "link").symlink_to("a")
+    sha = repository.save()
+    await source.fetch(remote, sha, trust=OWN)
+    with pytest.raises(Refused):
+        await source.tree_of(REPOSITORY, sha, trust=OWN, root=root)

@@ -182,6 +182,8 @@ def test_everything_wrong_is_told_at_once() -> None:
         ('{"a": ' + "9" * 5000 + "}", "app.json is not JSON"),
         ('{"env": {"A": "\\u0000"}}', "env.A: expected text"),
         ('{"name": "a\\nb"}', "control characters"),
+        ('{"env": {"A": "\\ud800"}}', "half a character"),
+        ('{"env": {"\\udfff": ""}}', "half a character"),
     ],
     ids=[
         "nothing",
@@ -196,6 +198,8 @@ def test_everything_wrong_is_told_at_once() -> None:
         "too long a number",
         "a NUL in a value",
         "a line break in a name",
+        "half a character in a value",
+        "half a character in a key",
     ],
 )
 def test_what_is_no_manifest_is_refused(text: str, says: str) -> None:

@@ -308,3 +308,18 @@ def test_the_doctor_names_every_check_and_an_advice_for_what_fails(tmp_path):
     ]
     assert all(one.why for one in found)
     assert all(one.advice for one in found if not one.ok)
+
+
+def test_a_tree_of_any_depth_is_given_away(tmp_path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("only root can give files away")
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("d", dir_fd=here)
+        deeper = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = deeper
+    files.give_away(tmp_path, 700_123)
+    assert os.fstat(here).st_uid == 700_123
+    os.close(here)
+    subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)

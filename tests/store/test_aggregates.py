@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection
 
 from service.domain.errors import Refused
 from service.domain.model import (
@@ -13,6 +13,7 @@ from service.domain.model import (
     Release,
     ReleaseState,
     ReviewState,
+    Slug,
     Stage,
     TargetState,
     Toggles,
@@ -32,7 +33,6 @@ from service.store import (
 )
 from service.store.database import Conflict, Database
 from service.store.secrets import Vault
-from service.store.tables import build_keys
 from tests.store.making import NOW, REPOSITORY, make_app, make_pipeline, make_request, make_review
 
 
@@ -87,32 +87,57 @@ async def test_the_last_succeeded_release_is_what_the_next_builds_on(database: D
 async def test_a_slug_is_found_by_its_key_only_within_its_trust(database: Database) -> None:
     def add(conn: Connection, trust: Trust, key: str) -> str:
         return builds.add_slug(
-            conn, trust=trust, build_key=key, sha256="s" * 64, size=5, process_types={"web": "x"}, stack="host", now=NOW
+            conn,
+            trust=trust,
+            build_key=key,
+            sha256="s" * 64,
+            size=5,
+            process_types={"web": "x"},
+            stack="host",
+            locked=True,
+            now=NOW,
         ).id
 
     fork = await database.write(lambda conn: add(conn, Trust.FORK, "k1"))
-    assert await database.read(lambda conn: builds.slug_for(conn, trust=Trust.OWN, build_key="k1")) is None
+
+    def find(conn: Connection, key: str) -> Slug | None:
+        return builds.slug_for(conn, trust=Trust.OWN, build_key=key, unlocked_since=NOW)
+
+    assert await database.read(lambda conn: find(conn, "k1")) is None
     own = await database.write(lambda conn: add(conn, Trust.OWN, "k1"))
     assert own != fork
     assert await database.write(lambda conn: add(conn, Trust.OWN, "k2")) == own
-    found = await database.read(lambda conn: builds.slug_for(conn, trust=Trust.OWN, build_key="k2"))
+    found = await database.read(lambda conn: find(conn, "k2"))
     assert found is not None
     assert (found.id, found.process_types) == (own, {"web": "x"})
 
 
-async def test_an_aged_build_is_not_found_when_a_limit_is_set(database: Database) -> None:
-    await database.write(
-        lambda conn: builds.add_slug(
-            conn, trust=Trust.OWN, build_key="k", sha256="s" * 64, size=5, process_types={}, stack="host", now=NOW
+async def test_a_build_without_a_lock_file_is_found_only_while_it_is_young(database: Database) -> None:
+    def add(conn: Connection, key: str, *, locked: bool) -> None:
+        builds.add_slug(
+            conn,
+            trust=Trust.OWN,
+            build_key=key,
+            sha256="s" * 64,
+            size=5,
+            process_types={},
+            stack="host",
+            locked=locked,
+            now=NOW,
         )
-    )
-    await database.write(lambda conn: conn.execute(update(build_keys).values(created_at=NOW - timedelta(days=2))))
-    limit = NOW - timedelta(days=1)
-    assert (
-        await database.read(lambda conn: builds.slug_for(conn, trust=Trust.OWN, build_key="k", not_before=limit))
-        is None
-    )
-    assert await database.read(lambda conn: builds.slug_for(conn, trust=Trust.OWN, build_key="k")) is not None
+
+    async def found(key: str, age: timedelta) -> bool:
+        return await database.read(
+            lambda conn: builds.slug_for(conn, trust=Trust.OWN, build_key=key, unlocked_since=NOW - age) is not None
+        )
+
+    for key, locked in (("locked", True), ("not", False)):
+        await database.write(lambda conn, key=key, locked=locked: add(conn, key, locked=locked))
+    young, old = timedelta(), timedelta(seconds=-1)
+    assert [await found("locked", young), await found("locked", old)] == [True, True]
+    assert [await found("not", young), await found("not", old)] == [True, False]
+    await database.write(lambda conn: add(conn, "locked", locked=False))
+    assert not await found("locked", old)
 
 
 async def test_a_build_is_made_once_per_request_and_finished(database: Database) -> None:
@@ -213,7 +238,15 @@ async def test_promotion_targets_end_on_their_own(database: Database) -> None:
 
     def promote(conn: Connection) -> str:
         slug = builds.add_slug(
-            conn, trust=Trust.OWN, build_key="k", sha256="s" * 64, size=5, process_types={}, stack="host", now=NOW
+            conn,
+            trust=Trust.OWN,
+            build_key="k",
+            sha256="s" * 64,
+            size=5,
+            process_types={},
+            stack="host",
+            locked=True,
+            now=NOW,
         )
         targets = [(app.id, make_request(conn, app.id).id) for app in apps_made]
         return promotions.create(

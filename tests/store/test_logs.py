@@ -70,6 +70,16 @@ async def test_a_secret_that_arrives_in_pieces_is_not_stored(database: Database)
     assert text == f"password is [redacted]!\n{'x' * 70_000}[redacted] ?\n"
 
 
+async def test_a_token_at_the_end_of_a_piece_of_an_endless_line_is_taken_out_whole(database: Database) -> None:
+    log_id = await stream(database)
+    async with logs.LogSink(database, log_id) as sink:
+        await sink.write("x" * 70_000 + " ghs_" + "a1" * 10)
+        for part in ("b2" * 10, "c3", " end\n"):
+            await sink.write(part)
+    text, _ = await text_of(database, log_id)
+    assert text == f"{'x' * 70_000} [redacted] end\n"
+
+
 async def test_a_stream_ends_visibly_when_it_is_too_long(database: Database) -> None:
     log_id = await stream(database)
     async with logs.LogSink(database, log_id, most=200_000) as sink:
@@ -107,6 +117,15 @@ def test_a_private_key_is_taken_out_over_several_lines() -> None:
     redactor = Redactor()
     lines = ["a -----BEGIN RSA PRIVATE KEY-----\n", "MIIEow\n", "-----END RSA PRIVATE KEY----- b\n", "c\n"]
     assert "".join(map(redactor.redact, lines)) == "a [redacted] b\nc\n"
+
+
+def test_the_beginning_of_a_key_does_not_hide_all_that_follows() -> None:
+    redactor = Redactor()
+    lines = ["-----BEGIN PRIVATE KEY-----\n", *["A" * 64 + "\n"] * 300, "the cause\n"]
+    shown = "".join(map(redactor.redact, lines))
+    assert shown.startswith("[redacted]")
+    assert shown.endswith("the cause\n")
+    assert len(shown) < 4000
 
 
 def test_short_values_are_left_alone_and_long_ones_of_several_lines_are_not() -> None:

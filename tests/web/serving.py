@@ -71,8 +71,8 @@ class KnownRepositories:
 
 
 async def app_logs(app_id: str, lines: int, follow: bool) -> AsyncGenerator[str, None]:
-    for number in range(min(lines, 3)):
-        yield f"2026-11-24T09:30:0{number}+00:00 app[web.1]: line {number}"
+    for number, name in enumerate(("web.1", "web.1", "web.10", "webhook.1")[:lines]):
+        yield f"2026-11-24T09:30:0{number}+00:00 app[{name}]: line {number} of [web.2]"
 
 
 @dataclass(kw_only=True)
@@ -151,6 +151,7 @@ def _slug(conn: Any, sha: str, types: dict[str, str], now: Any) -> Slug:
         size=1000,
         process_types=types,
         stack="host-debian",
+        locked=True,
         now=now,
     )
 

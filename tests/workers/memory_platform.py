@@ -29,6 +29,8 @@ class MemoryPlatform:
     hold: dict[str, asyncio.Event] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     exit_codes: dict[str, int] = field(default_factory=dict)
+    building: set[str] = field(default_factory=set)
+    unlocked: bool = False
 
     async def _begin(self, verb: str, app_id: str, fence: Fence) -> None:
         self.calls.append(verb)
@@ -78,8 +80,15 @@ class MemoryPlatform:
             yield line
 
     async def sandboxed(self, name: str, run: SandboxRun, *, log: Log) -> int:
+        self.calls.append("sandboxed")
+        self.building.add(name)
         await log.write(f"{name}: {run.argv[0]}\n")
+        if "sandboxed" in self.hold:
+            await self.hold["sandboxed"].wait()
+        if self.unlocked:
+            (next(bind.host for bind in run.binds if bind.inside == "/out") / "unlocked").touch()
         return 0
 
     async def forget(self, name: str) -> None:
+        self.building.discard(name)
         self.exit_codes.pop(name, None)

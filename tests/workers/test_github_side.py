@@ -112,6 +112,17 @@ async def test_an_older_commit_of_a_branch_is_the_repositorys_own(yard: Yard) ->
     await prove_own(yard.context, await remote_of(yard), yard.repository, wanted(yard, older))
 
 
+async def test_a_commit_of_any_branch_is_the_repositorys_own_as_long_as_the_branch_is_there(yard: Yard) -> None:
+    topic = await yard.edge.sim.push("acme/shop", "topic", {"a": "1"})
+    await yard.edge.sim.push("acme/shop", "topic", {"a": "2"})
+    await yard.edge.sim.push("acme/shop", yard.repository.default_branch, {"b": "1"})
+    await prove_own(yard.context, await remote_of(yard), yard.repository, wanted(yard, topic))
+    await yard.edge.sim.delete_branch("acme/shop", "topic")
+    await yard.edge.sim.push("acme/shop", "topic/deeper", {"c": "1"})
+    with pytest.raises(Refused, match="is not on any branch of acme/shop"):
+        await prove_own(yard.context, await remote_of(yard), yard.repository, wanted(yard, topic))
+
+
 async def test_a_commit_that_only_a_fork_has_is_refused_although_github_serves_it(yard: Yard) -> None:
     fork = await yard.edge.sim.fork("acme/shop", "mallory")
     foreign = await yard.edge.sim.push(fork.full_name, "evil", {"a": "rm -rf"})

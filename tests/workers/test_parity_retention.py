@@ -32,6 +32,7 @@ async def stored(yard: Yard, content: str) -> Slug:
             size=blob.size,
             process_types={"web": "./serve"},
             stack="test",
+            locked=True,
             now=tx.now,
         )
     )
@@ -127,7 +128,10 @@ async def test_a_slug_that_serves_anywhere_is_kept_and_one_that_nothing_leads_to
     assert [file.exists() for file in files] == [True, False, True]
     assert not files[1].with_name(forgotten.sha256).exists()
     key = "key of forgotten"
-    assert await yard.see(lambda conn: builds.slug_for(conn, trust=Trust.OWN, build_key=key)) is None
+    assert (
+        await yard.see(lambda conn: builds.slug_for(conn, trust=Trust.OWN, build_key=key, unlocked_since=yard.clock()))
+        is None
+    )
 
     again = await stored(yard, "forgotten")
     assert again.id == forgotten.id

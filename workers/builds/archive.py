@@ -13,6 +13,9 @@ from pathlib import Path
 from service.domain.errors import Refused
 from workers.builds.processes import run
 
+LONGEST_PATH = 2048
+"""In characters, within a tree: what is longer is no app, and few programs reach the bottom of it."""
+
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
 _KINDS = {tarfile.CHRTYPE: "a device", tarfile.BLKTYPE: "a device", tarfile.FIFOTYPE: "a named pipe"}
 
@@ -64,6 +67,8 @@ def check_link(name: str, target: str) -> None:
 def _inside(name: str) -> str:
     if not name or "\0" in name or posixpath.isabs(name) or ".." in name.split("/"):
         raise Refused(f"the source holds a file named {name!r}, which lies outside of it")
+    if len(name) > LONGEST_PATH:
+        raise Refused(f"the source holds a path of {len(name)} characters: {name[:60]}...; the limit is {LONGEST_PATH}")
     return posixpath.normpath(name)
 
 

@@ -6,23 +6,27 @@ build config, so equal trees give equal slugs.
 """
 
 import asyncio
+import errno
 import hashlib
 import json
+import os
 import re
-import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
 
-from service.domain.errors import Refused
+from service.domain.errors import Refused, Transient
 from service.domain.manifest import parse_procfile
 from service.domain.model import Sha, Trust
+from service.store.redaction import Redactor
 from workers.builds import buildpack, runtimes
 from workers.builds.buildpack import Buildpack
 from workers.builds.cache import CacheStore
 from workers.builds.files import drop_ignored, read_regular
+from workers.builds.processes import delete_tree
 from workers.builds.slug import Blob, SlugStore
 from workers.builds.source import Source
 from workers.builds.tail import Tail
@@ -32,6 +36,7 @@ log = structlog.get_logger()
 
 TIMED_OUT = 124
 INTERRUPTED = 75
+CACHES_UNUSED = timedelta(days=30)
 BUILD_LIMITS = Limits(memory_mb=2048, cpus=2.0, pids=1024, disk_mb=4096)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -40,6 +45,10 @@ _BUILDPACKS = "/opt/towpath/buildpacks"
 _FETCHED = "/opt/towpath/fetched"
 # Never from config: each would let a variable replace what the build itself runs.
 _OWN_VARIABLES = frozenset({"PATH", "HOME", "STACK", "SOURCE_VERSION", "GIT_DIR", "LD_PRELOAD", "LD_LIBRARY_PATH"})
+
+
+class BuildFailed(Refused):
+    """The app cannot be built, and the log of the build ends with the cause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +154,7 @@ def build_key(
         "repository": repository_id,
         "tree": tree,
         "stack": stack,
+        "runtimes": runtimes.shipped(),
         "buildpacks": [[each.url or each.name.rpartition("/")[2], each.version] for each in used],
         "detected": not buildpacks,
         "config": dict(build_config),
@@ -161,15 +171,25 @@ async def build(order: Order, *, workshop: Workshop, log: Log) -> BuiltSlug:
     except Refused:
         await _put_away(order, bench, workshop)
         raise
+    except OSError as error:
+        await _put_away(order, bench, workshop)
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise Transient("the disk of the server is full") from error
     await _put_away(order, bench, workshop)
     return built
+
+
+def work_name(build_id: str) -> str:
+    """Name a build's work directory and sandbox."""
+    return f"build-{build_id}"
 
 
 async def _build(order: Order, bench: Bench, workshop: Workshop, log: Log) -> BuiltSlug:
     # Without its tree a build was killed after packing; it starts over and comes to the same slug.
     if not await asyncio.to_thread(lambda: bench.ready.exists() and bench.app.exists()):
         await _prepare(order, bench, workshop, log)
-    tail = Tail(log=log)
+    tail = Tail(log=log, redactor=Redactor(order.build_config.values()))
     code = await workshop.sandbox.sandboxed(order.name, _run(order, bench, workshop), log=tail)
     if code == INTERRUPTED:
         await _prepare(order, bench, workshop, log)
@@ -181,7 +201,7 @@ async def _build(order: Order, bench: Bench, workshop: Workshop, log: Log) -> Bu
 async def discard(name: str, *, workshop: Workshop) -> None:
     """End a build if it still goes and delete its work; unknown names are fine."""
     await workshop.sandbox.forget(name)
-    await asyncio.to_thread(shutil.rmtree, workshop.bench(name).directory, ignore_errors=True)
+    await asyncio.to_thread(delete_tree, workshop.bench(name).directory)
 
 
 async def sweep(workshop: Workshop, *, alive: Collection[str]) -> None:
@@ -192,6 +212,7 @@ async def sweep(workshop: Workshop, *, alive: Collection[str]) -> None:
             await discard(directory.name, workshop=workshop)
             log.info("dead build swept", build=directory.name)
     await workshop.slugs.tidy()
+    await workshop.caches.tidy(unused=CACHES_UNUSED)
 
 
 async def _prepare(order: Order, bench: Bench, workshop: Workshop, log: Log) -> None:
@@ -200,7 +221,8 @@ async def _prepare(order: Order, bench: Bench, workshop: Workshop, log: Log) -> 
     await runtimes.ensure(workshop.data)
     await asyncio.to_thread(_lay_out, bench, order.build_config)
     await workshop.source.export(order.repository_id, order.sha, bench.app, trust=order.trust, root=order.root)
-    await asyncio.to_thread(_check_and_trim, bench.app)
+    for warning in await asyncio.to_thread(_check_and_trim, bench.app):
+        await log.write(f" !     {warning}\n")
     for number, each in enumerate(order.buildpacks):
         if each.url:
             await workshop.source.clone(f"{each.url}#{each.version}", bench.buildpacks / str(number))
@@ -216,11 +238,25 @@ def _lay_out(bench: Bench, config: Mapping[str, str]) -> None:
             (bench.config / name).write_text(value)
 
 
-def _check_and_trim(app: Path) -> None:
-    """Refuse at once what would be refused after minutes of compiling."""
+def _check_and_trim(app: Path) -> list[str]:
+    """Refuse at once what would be refused after minutes of compiling; return what will surprise people."""
     _procfile(app)
     read_regular(app, "app.json")
     drop_ignored(app)
+    warnings = []
+    if os.path.lexists(app / ".gitmodules"):
+        warnings.append("Git submodules are not fetched: their directories are empty here.")
+    if "filter=lfs" in (_attributes(app)):
+        warnings.append("Git LFS is not supported: its files are pointers here, not their content.")
+    return warnings
+
+
+def _attributes(app: Path) -> str:
+    """Read .gitattributes, which nothing depends on here: one that is odd in any way says nothing."""
+    try:
+        return read_regular(app, ".gitattributes") or ""
+    except Refused:
+        return ""
 
 
 def _procfile(app: Path) -> dict[str, str]:
@@ -231,10 +267,10 @@ def _procfile(app: Path) -> dict[str, str]:
 async def _check(code: int, order: Order, bench: Bench, tail: Tail) -> None:
     if code == TIMED_OUT:
         # Stopped anywhere, so not to be trusted by the next build.
-        await asyncio.to_thread(shutil.rmtree, bench.cache, ignore_errors=True)
+        await asyncio.to_thread(delete_tree, bench.cache)
         raise Refused(f"the build took longer than {order.seconds / 60:.0f} minutes and was ended")
     if code:
-        raise Refused(f"the build failed: {tail.cause() or f'exit code {code}; see its log'}")
+        raise BuildFailed(f"the build failed: {tail.cause() or f'exit code {code}; see its log'}")
 
 
 def _run(order: Order, bench: Bench, workshop: Workshop) -> SandboxRun:

@@ -7,14 +7,17 @@ A build moves a cache directory into its own work directory, so nobody else can 
 import asyncio
 import hashlib
 import secrets
-import shutil
+import time
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from service.domain.model import Trust
+from workers.builds.processes import delete_tree
 
 _KEPT = 2
+_LEFT_OVER = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +34,10 @@ class CacheStore:
         """Put a cache where the next build finds it, and delete those beyond the newest few."""
         await asyncio.to_thread(_give_back, self._shelf(key, trust), cache)
 
-    async def purge(self, key: str) -> None:
-        """Forget everything kept under `key`."""
+    async def tidy(self, *, unused: timedelta) -> None:
+        """Delete the caches that no build gave back for so long, and what killed processes left half-deleted."""
         for trust in Trust:
-            await asyncio.to_thread(shutil.rmtree, self._shelf(key, trust), ignore_errors=True)
+            await asyncio.to_thread(_tidy, self.data / "caches" / trust.value, unused.total_seconds())
 
     def _shelf(self, key: str, trust: Trust) -> Path:
         # Keys may be made of names; their digest is always a good file name.
@@ -43,7 +46,7 @@ class CacheStore:
 
 def _newest_first(shelf: Path) -> list[Path]:
     """List by name, which starts with a growing serial number of one width."""
-    return sorted(shelf.iterdir(), reverse=True) if shelf.is_dir() else []
+    return sorted(shelf.glob("[0-9]*"), reverse=True)
 
 
 def _take(shelf: Path, to: Path) -> None:
@@ -63,4 +66,32 @@ def _give_back(shelf: Path, cache: Path) -> None:
     with suppress(FileNotFoundError):  # thrown away as untrustworthy, or given back before a kill
         cache.rename(shelf / f"{serial:012d}-{secrets.token_hex(4)}")
     for old in _newest_first(shelf)[_KEPT:]:
-        shutil.rmtree(old, ignore_errors=True)
+        _discard(old)
+
+
+def _discard(cache: Path) -> None:
+    """Delete in a way that never lets a build find a half of it."""
+    gone = cache.with_name(f".gone-{secrets.token_hex(8)}")
+    with suppress(FileNotFoundError):  # another build has just taken it
+        cache.rename(gone)
+        delete_tree(gone)
+
+
+def _tidy(shelves: Path, unused: float) -> None:
+    for left in shelves.glob("*/.gone-*"):
+        if _age(left) > _LEFT_OVER:
+            delete_tree(left)
+    for cache in shelves.glob("*/[0-9]*"):
+        if _age(cache) > unused:
+            _discard(cache)
+    for shelf in shelves.glob("*"):
+        with suppress(OSError):  # in use
+            shelf.rmdir()
+
+
+def _age(path: Path) -> float:
+    """Return the seconds since it was put there: renaming a directory changes that time and nothing else does."""
+    try:
+        return time.time() - path.lstat().st_ctime
+    except FileNotFoundError:
+        return 0.0

@@ -1,13 +1,55 @@
 """Files that code of others wrote: opened without following links, read up to a limit, deleted by pattern."""
 
+import fnmatch
 import os
 import re
-import shutil
 import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from service.domain.errors import Refused
+from workers.builds.processes import delete_tree
 from workers.builds.source import MANIFEST_LIMIT, as_text, check_size
+
+_MOST_RULES = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rule:
+    """A line of `.slugignore`, one matcher per folder of the path; None stands for any number of folders.
+
+    Matched folder by folder, because one expression over the whole path can be made to take years.
+    """
+
+    parts: tuple[re.Pattern[str] | None, ...]
+    only_folders: bool
+
+    def names(self, path: Sequence[str], *, folder: bool) -> bool:
+        """Whether the rule means `path` itself, given as its parts."""
+        if self.only_folders and not folder:
+            return False
+        reached = self._skipped({0})
+        for part in path:
+            reached = self._skipped({after for at in reached for after in self._after(at, part)})
+        return len(self.parts) in reached
+
+    def _after(self, at: int, part: str) -> Sequence[int]:
+        matcher = self.parts[at] if at < len(self.parts) else _NOTHING
+        if matcher is None:
+            return (at,)
+        return (at + 1,) if matcher.fullmatch(part) else ()
+
+    def _skipped(self, reached: set[int]) -> set[int]:
+        """Add the places behind a `**`, which may stand for no folder at all."""
+        for at in sorted(reached):
+            while at < len(self.parts) and self.parts[at] is None:
+                at += 1  # noqa: PLW2901
+                reached.add(at)
+        return reached
+
+
+_NOTHING = re.compile(r"(?!)")
 
 
 def read_regular(directory: Path, name: str, *, limit: int = MANIFEST_LIMIT) -> str | None:
@@ -31,34 +73,37 @@ def read_regular(directory: Path, name: str, *, limit: int = MANIFEST_LIMIT) -> 
 
 
 def drop_ignored(tree: Path) -> int:
-    """Delete what `.slugignore` names, as on Heroku before anything is compiled; return how many entries went."""
+    """Delete what `.slugignore` names, as on Heroku before anything is compiled; return how many entries went.
+
+    Raises `Refused` when it has more patterns than anyone writes by hand.
+    """
     text = read_regular(tree, ".slugignore")
     patterns = [line.strip() for line in (text or "").splitlines()]
     rules = [_rule(pattern) for pattern in patterns if pattern and not pattern.startswith(("#", "!"))]
-    return _drop(tree, tree, rules) if rules else 0
+    if len(rules) > _MOST_RULES:
+        raise Refused(f".slugignore has {len(rules)} patterns; the limit is {_MOST_RULES}")
+    return _drop(tree, (), rules) if rules else 0
 
 
-def _drop(tree: Path, directory: Path, rules: list[tuple[re.Pattern[str], bool]]) -> int:
+def _drop(directory: Path, above: tuple[str, ...], rules: Sequence[_Rule]) -> int:
     dropped = 0
     for entry in list(os.scandir(directory)):
-        path, folder = Path(entry.path), entry.is_dir(follow_symlinks=False)
-        name = path.relative_to(tree).as_posix()
-        if any(rule.fullmatch(name) and (folder or not only_folders) for rule, only_folders in rules):
+        folder, parts = entry.is_dir(follow_symlinks=False), (*above, entry.name)
+        if any(rule.names(parts, folder=folder) for rule in rules):
             if folder:
-                shutil.rmtree(path)
+                delete_tree(Path(entry.path))
             else:
-                path.unlink()
+                Path(entry.path).unlink()
             dropped += 1
         elif folder:
-            dropped += _drop(tree, path, rules)
+            dropped += _drop(Path(entry.path), parts, rules)
     return dropped
 
 
-def _rule(pattern: str) -> tuple[re.Pattern[str], bool]:
-    """Translate one gitignore-like line to an expression over the whole relative path, and whether it means folders."""
-    only_folders = pattern.endswith("/")
+def _rule(pattern: str) -> _Rule:
+    """Understand one gitignore-like line."""
     body = pattern.strip("/")
     anchored = pattern.startswith("/") or "/" in body
-    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    expression = "".join(parts.get(token) or re.escape(token) for token in re.findall(r"\*\*/|\*\*|\*|\?|[^*?]+", body))
-    return re.compile(expression if anchored else f"(?:.*/)?{expression}"), only_folders
+    parts = body.split("/") if anchored else ["**", body]
+    matchers = tuple(None if part == "**" else re.compile(fnmatch.translate(part)) for part in parts)
+    return _Rule(parts=matchers, only_folders=pattern.endswith("/"))

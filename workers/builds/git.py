@@ -1,4 +1,4 @@
-"""How git is called: nothing of the machine's configuration, no hooks, no prompts, tokens only in the environment."""
+"""How git is called: no settings or hooks of the machine, no prompts, literal paths, tokens in the environment."""
 
 import base64
 import os
@@ -60,8 +60,11 @@ class Git:
             "LC_ALL": "C",
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_ATTR_NOSYSTEM": "1",
+            "GIT_NO_REPLACE_OBJECTS": "1",
+            "GIT_LITERAL_PATHSPECS": "1",
             "GIT_TERMINAL_PROMPT": "0",
-            "GIT_ASKPASS": "/bin/false",
+            "GIT_ASKPASS": "",
             "GIT_NO_LAZY_FETCH": "1",
             "GIT_ALLOW_PROTOCOL": ":".join(self.protocols or _allowed(url)),
         }

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -58,3 +59,11 @@ async def run(
                 os.killpg(process.pid, signal.SIGKILL)
             await asyncio.shield(process.wait())
     return Finished(code=process.returncode or 0, stdout=out or b"", stderr=err.decode(errors="replace"))
+
+
+def delete_tree(path: Path) -> None:
+    """Delete whatever is there; by the program, because code of others can nest folders too deep for Python.
+
+    What cannot be deleted is left for the next sweep.
+    """
+    subprocess.run(["rm", "-rf", "--", path], check=False, capture_output=True, stdin=subprocess.DEVNULL)

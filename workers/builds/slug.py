@@ -10,7 +10,6 @@ import hashlib
 import os
 import re
 import secrets
-import shutil
 import stat
 import subprocess
 import tempfile
@@ -27,6 +26,8 @@ import zstandard
 
 from service.domain.errors import Refused
 from service.domain.model import Trust
+from workers.builds.archive import LONGEST_PATH
+from workers.builds.processes import delete_tree
 
 log = structlog.get_logger()
 
@@ -80,6 +81,11 @@ class SlugStore:
             await asyncio.to_thread(_unpack, self.blob(trust, sha256), place)
             log.info("slug unpacked", sha256=sha256, trust=trust.value)
         return place
+
+    async def usable(self, trust: Trust, sha256: str) -> bool:
+        """Whether `unpacked` would succeed: what a release is promised must not turn out gone or changed later."""
+        place = self._shelf(trust) / _digest(sha256)
+        return await asyncio.to_thread(lambda: place.is_dir() or _is_whole(self.blob(trust, sha256), sha256))
 
     async def delete(self, trust: Trust, sha256: str) -> None:
         """Remove both forms; gone already is fine. Only the caller knows whether a slug is still needed."""
@@ -137,10 +143,18 @@ def _settle(tree: Path, max_bytes: int) -> bool:
 
 
 def _entries(tree: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    for directory, folders, files in os.walk(tree):
-        for name in (*folders, *files):
-            path = Path(directory, name)
-            yield path, path.lstat()
+    """Walk without recursion, each folder before what is in it: the build decides how deep the tree is."""
+    folders = [tree]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            found = [(Path(entry.path), entry.stat(follow_symlinks=False)) for entry in entries]
+        for path, status in found:
+            if len(str(path)) - len(str(tree)) > LONGEST_PATH:
+                where = str(path.relative_to(tree))[:60]
+                raise Refused(f"the build left a path of more than {LONGEST_PATH} characters: {where}...")
+            yield path, status
+            if stat.S_ISDIR(status.st_mode):
+                folders.append(path)
 
 
 def _pack(tree: Path, shelf: Path) -> Blob:
@@ -166,6 +180,14 @@ def _pack(tree: Path, shelf: Path) -> Blob:
     return blob
 
 
+def _is_whole(blob: Path, sha256: str) -> bool:
+    try:
+        with blob.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except FileNotFoundError:
+        return False
+
+
 def _unpack(blob: Path, place: Path) -> None:
     try:
         file = blob.open("rb")
@@ -179,9 +201,10 @@ def _unpack(blob: Path, place: Path) -> None:
         argv = [*_UNPACK, "--directory", str(new)]
         with subprocess.Popen(argv, stdin=subprocess.PIPE, env=_ENVIRONMENT) as tar:
             assert tar.stdin is not None
-            zstandard.ZstdDecompressor().copy_stream(file, tar.stdin, write_size=_CHUNK)
+            with suppress(BrokenPipeError):  # tar has given up; its exit code says so
+                zstandard.ZstdDecompressor().copy_stream(file, tar.stdin, write_size=_CHUNK)
         if tar.returncode:
-            shutil.rmtree(new)
+            delete_tree(new)
             raise Refused(f"slug {place.name[:12]} could not be unpacked (tar ended with {tar.returncode})")
     _put(new, place)
 
@@ -193,7 +216,7 @@ def _put(tree: Path, place: Path) -> None:
     except OSError as error:
         if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
             raise
-        shutil.rmtree(tree)
+        delete_tree(tree)
 
 
 def _discard(tree: Path, _place: Path | None = None) -> None:
@@ -201,14 +224,10 @@ def _discard(tree: Path, _place: Path | None = None) -> None:
     gone = tree.with_name(f".gone-{secrets.token_hex(8)}")
     with suppress(FileNotFoundError):
         tree.rename(gone)
-        shutil.rmtree(gone)
+        delete_tree(gone)
 
 
 def _tidy(shelf: Path) -> None:
     for path in (*shelf.glob(".new-*"), *shelf.glob(".gone-*")):
-        if time.time() - path.lstat().st_ctime < _LEFT_OVER:
-            continue
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        if time.time() - path.lstat().st_ctime > _LEFT_OVER:
+            delete_tree(path)

@@ -7,7 +7,6 @@ what `is_reachable` from a branch head read at that time.
 
 import asyncio
 import re
-import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,17 +19,17 @@ from service.domain.model import Sha, Trust
 from workers.builds import archive
 from workers.builds.git import Git
 from workers.builds.locks import exclusive
-from workers.builds.processes import Finished
+from workers.builds.processes import Finished, delete_tree
 
 log = structlog.get_logger()
 
 MANIFEST_LIMIT = 64 * 1024
 SOURCE_LIMIT = 2 * 1024**3
 
+_BRANCHES = "refs/towpath-branches/"
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _MISSING = ("not our ref", "couldn't find remote ref", "no such remote ref", "unadvertised object")
 _DENIED = ("authentication failed", "could not read username", "' not found", "returned error: 403")
-_LOCKED = (".lock': file exists",)
 _DAMAGED = ("is corrupt", "is empty", "inflate:", "unable to read", "packfile", "does not match index")
 _CORRUPT = (*_DAMAGED, "not a git repository", "bad object", "bad tree", "bad config", "unable to parse")
 
@@ -69,10 +68,19 @@ class Source:
             done = await self._fetched(mirror, remote, f"+{sha}:refs/towpath/{sha}")
             if done.code and _says(done, _MISSING) and pull is not None:
                 done = await self._fetched_head(mirror, remote, sha, pull)
-            _raise_for(done, remote, sha)
+            _raise_for(done, remote, f"commit {sha[:7]}")
             if not await self._has(mirror, sha):
                 raise Refused(f"{sha[:7]} is not a commit of the repository", code="not_found")
         log.info("commit fetched", repository=remote.repository_id, sha=sha, trust=trust.value)
+
+    async def fetch_branches(self, remote: Remote) -> list[Sha]:
+        """Have every branch as it stands now and return their heads. Raises as `fetch` does."""
+        mirror = self.mirror(remote.repository_id, Trust.OWN)
+        async with exclusive(mirror.with_suffix(".lock")):
+            done = await self._fetched(mirror, remote, f"+refs/heads/*:{_BRANCHES}*", "--prune")
+            _raise_for(done, remote, "the branches")
+            listed = await self.git("for-each-ref", "--format=%(objectname)", _BRANCHES, at=mirror)
+        return list(dict.fromkeys(map(Sha, listed.stdout.decode().split())))
 
     async def is_reachable(self, repository_id: int, sha: Sha, heads: Iterable[Sha]) -> bool:
         """Whether one of the branch `heads`, fetched before as own, contains `sha`."""
@@ -176,25 +184,21 @@ class Source:
             raise Refused(f"{sha[:7]} is not the head of pull request #{pull} any more", code="not_found")
         return await self.git("update-ref", f"refs/towpath/{sha}", sha, at=mirror)
 
-    async def _fetched(self, mirror: Path, remote: Remote, refspec: str) -> Finished:
+    async def _fetched(self, mirror: Path, remote: Remote, refspec: str, *options: str) -> Finished:
         """Fetch one refspec; a mirror that turns out damaged is thrown away and begun anew, once."""
         await self._ready(mirror)
-        done = await self._fetch_once(mirror, remote, refspec)
-        if done.code and _says(done, _LOCKED):
-            # Left by a git that was killed: whoever is here holds our own lock, so nobody else is at work.
-            await asyncio.to_thread(_remove_locks, mirror)
-            done = await self._fetch_once(mirror, remote, refspec)
-        if done.code and _says(done, _CORRUPT):
+        done = await self._fetch_once(mirror, remote, refspec, options)
+        if done.code and _says(done, _CORRUPT) and not _says(done, _DENIED):
             log.warning("mirror damaged, fetched anew", mirror=mirror.name, cause=done.cause)
-            await asyncio.to_thread(shutil.rmtree, mirror)
+            await asyncio.to_thread(delete_tree, mirror)
             await self._ready(mirror)
-            done = await self._fetch_once(mirror, remote, refspec)
+            done = await self._fetch_once(mirror, remote, refspec, options)
         return done
 
-    async def _fetch_once(self, mirror: Path, remote: Remote, refspec: str) -> Finished:
+    async def _fetch_once(self, mirror: Path, remote: Remote, refspec: str, options: Sequence[str]) -> Finished:
         return await self.git(
             *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"),
-            *("--end-of-options", remote.url, refspec),
+            *(*options, "--end-of-options", remote.url, refspec),
             at=mirror,
             url=remote.url,
             token=remote.token,
@@ -203,8 +207,9 @@ class Source:
 
     async def _ready(self, mirror: Path) -> None:
         if (mirror / "info/attributes").exists():
+            await asyncio.to_thread(_remove_leftovers, mirror)
             return
-        await asyncio.to_thread(shutil.rmtree, mirror, ignore_errors=True)
+        await asyncio.to_thread(delete_tree, mirror)
         await asyncio.to_thread(_new_mirror, mirror)
         done = await self.git("init", "--quiet", "--bare", "--template=", at=mirror)
         if done.code:
@@ -217,7 +222,7 @@ class Source:
             return
         if _says(done, _DAMAGED):
             async with exclusive(mirror.with_suffix(".lock")):
-                await asyncio.to_thread(shutil.rmtree, mirror, ignore_errors=True)
+                await asyncio.to_thread(delete_tree, mirror)
             log.warning("mirror damaged, put away", mirror=mirror.name, cause=done.cause)
         raise Transient(f"commit {sha[:7]} could not be read: {done.cause}")
 
@@ -264,9 +269,11 @@ def _deploy_everything(mirror: Path) -> None:
     (info / "attributes").write_text("* -export-ignore -export-subst\n")
 
 
-def _remove_locks(mirror: Path) -> None:
-    for lock in mirror.rglob("*.lock"):
-        lock.unlink(missing_ok=True)
+def _remove_leftovers(mirror: Path) -> None:
+    """Delete what a killed git left in the way or as half a pack: whoever holds our own lock is alone at work."""
+    for pattern in ("*.lock", "refs/**/*.lock", "objects/pack/tmp_*"):
+        for left in mirror.glob(pattern):
+            left.unlink(missing_ok=True)
 
 
 def _says(done: Finished, signs: Sequence[str]) -> bool:
@@ -274,11 +281,11 @@ def _says(done: Finished, signs: Sequence[str]) -> bool:
     return any(sign in text for sign in signs)
 
 
-def _raise_for(done: Finished, remote: Remote, sha: Sha) -> None:
+def _raise_for(done: Finished, remote: Remote, wanted: str) -> None:
     if not done.code:
         return
     if _says(done, _MISSING):
-        raise Refused(f"commit {sha[:7]} is not in the repository (any more)", code="not_found")
+        raise Refused(f"{wanted} is not in the repository (any more)", code="not_found")
     if _says(done, _DENIED):
         raise Refused("the repository cannot be read; check that Towpath still has access to it", code="forbidden")
     raise Transient(f"the repository could not be fetched: {done.cause.replace(remote.token or chr(0), '***')}")

@@ -4,6 +4,7 @@ import re
 from collections import deque
 from dataclasses import dataclass, field
 
+from service.store.redaction import Redactor
 from workers.platforms.base import Log
 
 _COLOR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
@@ -13,9 +14,10 @@ _LONGEST_LINE = 300
 
 @dataclass(slots=True, kw_only=True)
 class Tail:
-    """A log that passes everything on and remembers the last lines."""
+    """A log that passes everything on and remembers the last lines, without secrets: they are shown on GitHub."""
 
     log: Log
+    redactor: Redactor = field(default_factory=Redactor)
     _lines: deque[str] = field(default_factory=lambda: deque(maxlen=50))
     _rest: str = ""
 
@@ -24,12 +26,13 @@ class Tail:
         await self.log.write(text)
         *lines, rest = (self._rest + text).split("\n")
         self._rest = rest[-4 * _LONGEST_LINE :]
-        self._lines.extend(line for line in lines if line.strip())
+        clean = self.redactor.redact("".join(f"{line}\n" for line in lines))
+        self._lines.extend(line for line in clean.splitlines() if line.strip())
 
     def cause(self) -> str:
         """Return the last lines of the step that failed, without colors and markers; empty if nothing was said."""
         said: list[str] = []
-        for line in reversed([*self._lines, self._rest]):
+        for line in reversed([*self._lines, self.redactor.redact(self._rest)]):
             clean = _COLOR.sub("", line).removeprefix(" !").strip()[:_LONGEST_LINE]
             if clean.startswith("----->") or len(said) == _SHOWN_LINES:
                 break

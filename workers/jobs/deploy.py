@@ -1,6 +1,8 @@
 """Deploy a commit: fetch, build (or find the slug of the same tree), release."""
 
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 
 import structlog
 from sqlalchemy import Connection
@@ -22,6 +24,9 @@ from workers.jobs.look import fresh
 from workers.jobs.trust import prove_own
 
 log = structlog.get_logger()
+
+UNLOCKED_REUSED: Final = timedelta(days=1)
+"""How old a build without a lock file may be to stand for the same files: another day they may give another slug."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,46 +121,34 @@ async def _begin_build(context: Context, taken: TakenWork, wanted: Deploy) -> Bu
 
 
 async def _slug(context: Context, taken: TakenWork, wanted: Deploy, build: Build) -> tuple[Slug, Commit]:
+    """Find or make the slug; whatever is wrong with the repository also ends its log, which people read first."""
     async with logs.LogSink(context.db, build.log_id, secrets=()) as sink:
-        commit = await _fetch(context, taken, wanted)
-        key = builder.build_key(
-            repository_id=wanted.repository_id,
-            tree=commit.tree,
-            stack=context.stack,
-            buildpacks=commit.buildpacks,
-            build_config={},
-            trust=commit.trust,
-        )
-        slug = await context.db.read(lambda conn: builds.slug_for(conn, trust=commit.trust, build_key=key))
-        reused = slug is not None and build.state is not BuildState.SUCCEEDED
-        if slug is not None:
-            await sink.write(f"-----> Using the slug that was built from the same files ({slug.sha256[:12]})\n")
-        else:
-            order = builder.Order(
-                name=f"build-{build.id}",
-                repository_id=wanted.repository_id,
-                sha=wanted.sha,
-                root=commit.root,
-                trust=commit.trust,
-                stack=context.stack,
-                cache_key=commit.pipeline.id if commit.pipeline else commit.app.id,
-                buildpacks=commit.buildpacks,
-            )
-            built = await builder.build(order, workshop=context.workshop, log=sink)
+        try:
+            commit = await _fetch(context, taken, wanted)
+            slug = await _found_or_built(context, wanted, build, commit, sink)
+        except builder.BuildFailed:
+            raise
+        except Refused as refused:
+            await sink.write("".join(f" !     {line}\n" for line in refused.message.splitlines()))
+            raise
+    return slug, commit
 
-            def keep(tx: Transaction) -> Slug:
-                return builds.add_slug(
-                    tx.conn,
-                    trust=commit.trust,
-                    build_key=key,
-                    sha256=built.sha256,
-                    size=built.size,
-                    process_types=built.process_types,
-                    stack=context.stack,
-                    now=tx.now,
-                )
 
-            slug = await context.commit(keep)
+async def _found_or_built(context: Context, wanted: Deploy, build: Build, commit: Commit, sink: logs.LogSink) -> Slug:
+    key = builder.build_key(
+        repository_id=wanted.repository_id,
+        tree=commit.tree,
+        stack=context.stack,
+        buildpacks=commit.buildpacks,
+        build_config={},
+        trust=commit.trust,
+    )
+    slug = await _reusable(context, commit.trust, key)
+    reused = slug is not None and build.state is not BuildState.SUCCEEDED
+    if slug is not None:
+        await sink.write(f"-----> Using the slug that was built from the same files ({slug.sha256[:12]})\n")
+    else:
+        slug = await _built(context, wanted, build, commit, key, sink)
     found = slug
     if not set(found.process_types) - {"release"}:
         raise Refused("there is nothing to run: add a Procfile that names a process, for example web: python app.py")
@@ -171,7 +164,44 @@ async def _slug(context: Context, taken: TakenWork, wanted: Deploy, build: Build
             now=context.db.now(),
         )
     )
-    return found, commit
+    return found
+
+
+async def _reusable(context: Context, trust: Trust, key: str) -> Slug | None:
+    """Return the slug that the same files gave, unless it has aged or its content is gone or damaged."""
+    since = context.db.now() - UNLOCKED_REUSED
+    slug = await context.db.read(lambda conn: builds.slug_for(conn, trust=trust, build_key=key, unlocked_since=since))
+    if slug is not None and not await context.slugs.usable(trust, slug.sha256):
+        log.warning("slug lost, built anew", sha256=slug.sha256, trust=trust.value)
+        return None
+    return slug
+
+
+async def _built(context: Context, wanted: Deploy, build: Build, commit: Commit, key: str, sink: logs.LogSink) -> Slug:
+    order = builder.Order(
+        name=builder.work_name(build.id),
+        repository_id=wanted.repository_id,
+        sha=wanted.sha,
+        root=commit.root,
+        trust=commit.trust,
+        stack=context.stack,
+        cache_key=commit.pipeline.id if commit.pipeline else commit.app.id,
+        buildpacks=commit.buildpacks,
+    )
+    built = await builder.build(order, workshop=context.workshop, log=sink)
+    return await context.commit(
+        lambda tx: builds.add_slug(
+            tx.conn,
+            trust=commit.trust,
+            build_key=key,
+            sha256=built.sha256,
+            size=built.size,
+            process_types=built.process_types,
+            stack=context.stack,
+            locked=built.locked,
+            now=tx.now,
+        )
+    )
 
 
 def _pipeline_of(conn: Connection, app_id: str) -> Pipeline | None:

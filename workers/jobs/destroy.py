@@ -10,6 +10,7 @@ from service.domain.model import App, Release, RequestState, ReviewState, Trust
 from service.enact import Transaction
 from service.store import apps, builds, commands, logs, pipelines, releases, requests, reviews, routes, spaces
 from service.store.requests import TakenWork
+from workers.builds import builder
 from workers.context import Context
 from workers.jobs import settle
 from workers.jobs.rollout import Rollout, fence_of, spec_of
@@ -32,7 +33,14 @@ async def destroy(context: Context, taken: TakenWork, wanted: Destroy) -> None:
         driver = await context.db.read(lambda conn: spaces.driver_of(conn, app.space_id))
         fence = fence_of(taken)
         await context.platforms[driver].remove(app.id, fence=fence)
+        await _end_build(context, app)
     await context.commit(lambda tx: _gone(tx, taken, wanted), actor=taken.actor)
+
+
+async def _end_build(context: Context, app: App) -> None:
+    """End the build that the destroy cut short: whoever waits for it may notice late, or may be dead."""
+    for last in await context.db.read(lambda conn: builds.of_app(conn, app.id, limit=1)):
+        await builder.discard(builder.work_name(last.id), workshop=context.workshop)
 
 
 def _close_route(tx: Transaction, app_id: str) -> None:

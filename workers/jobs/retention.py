@@ -7,7 +7,7 @@ import structlog
 
 from service.enact import Transaction
 from service.store import builds, retention
-from workers.builds.builder import sweep
+from workers.builds.builder import sweep, work_name
 from workers.context import Context
 
 log = structlog.get_logger()
@@ -20,7 +20,7 @@ JUST_WRITTEN: Final = timedelta(hours=1)
 
 async def retain(context: Context) -> None:
     """Delete files first, then expire: a deploy that found a slug a moment ago has until the next round to say so."""
-    alive = await context.db.read(lambda conn: {f"build-{each}" for each in builds.pending(conn)})
+    alive = await context.db.read(lambda conn: {work_name(each) for each in builds.pending(conn)})
     await sweep(context.workshop, alive=alive)
     stored = await context.slugs.stored(older_than=JUST_WRITTEN)
     for trust, sha256 in await context.db.read(lambda conn: retention.unneeded(conn, stored)):

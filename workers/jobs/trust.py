@@ -10,7 +10,7 @@ from workers.jobs.look import fresh
 
 
 async def prove_own(context: Context, remote: Remote, repository: Repository, wanted: Deploy) -> None:
-    """Refuse a commit that neither its branch nor the default branch contains, as both stand now."""
+    """Refuse a commit that no branch contains as they stand now; most are in the one named or the default branch."""
     if wanted.trust is not Trust.OWN:
         return
     branches = list(dict.fromkeys(filter(None, (wanted.branch, repository.default_branch))))
@@ -23,8 +23,10 @@ async def prove_own(context: Context, remote: Remote, repository: Repository, wa
             heads.append(head.sha)
     for sha in heads:
         await context.source.fetch(remote, sha, trust=Trust.OWN)
-    if not heads or not await context.source.is_reachable(repository.id, wanted.sha, heads):
+    if heads and await context.source.is_reachable(repository.id, wanted.sha, heads):
+        return
+    heads = await context.source.fetch_branches(remote)
+    if not await context.source.is_reachable(repository.id, wanted.sha, heads):
         raise Refused(
-            f"{wanted.sha[:7]} is not on {' or '.join(branches)} of {repository.full_name}: "
-            "push it to a branch of the repository and deploy that branch"
+            f"{wanted.sha[:7]} is not on any branch of {repository.full_name}: push it to one, then deploy it"
         )

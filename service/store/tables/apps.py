@@ -133,6 +133,7 @@ build_keys = Table(
     Column("trust", String(4), primary_key=True),
     Column("build_key", String(64), primary_key=True),
     Column("slug_id", ForeignKey("slugs.id"), nullable=False),
+    Column("locked", Boolean, nullable=False),
     Column("created_at", Moment, nullable=False),
 )
 

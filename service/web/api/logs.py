@@ -191,10 +191,16 @@ async def _app_lines(request: web.Request, session: _Session) -> AsyncGenerator[
     try:
         async with aclosing(request.app[CONTEXT].app_logs(session.app_id, session.lines, session.tail)) as lines:
             while (line := await _next_unless(closing, lines)) is not None:
-                if session.dyno is None or f"[{session.dyno}" in line:
+                if session.dyno is None or _is_of(line, session.dyno):
                     yield line if line.endswith("\n") else f"{line}\n"
     finally:
         closing.cancel()
+
+
+def _is_of(line: str, dyno: str) -> bool:
+    """Whether `TIME app[web.1]: text` is a line of `web.1` or of all of `web`."""
+    name = line.partition("[")[2].partition("]")[0]
+    return dyno in {name, name.partition(".")[0]}
 
 
 async def _next_unless(closing: asyncio.Task[bool], lines: AsyncGenerator[str, None]) -> str | None:

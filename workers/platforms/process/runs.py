@@ -148,7 +148,10 @@ class Runs:
         return True
 
     def _record(self, command: Command, code: int | None) -> None:
-        self._host.settle(command.keeper, command.about["writable"])
+        try:
+            self._host.settle(command.keeper, command.about["writable"])
+        except (OSError, RecursionError):  # whatever a command left behind, it has ended
+            log.exception("what a command wrote could not be taken back", name=command.about["name"])
         files.write_json(command.keeper.directory / "result", {"code": code})
         if not command.about["app_id"]:
             self._host.release(command.about["owner"])

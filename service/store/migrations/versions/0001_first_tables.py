@@ -279,6 +279,7 @@ def upgrade() -> None:
         sa.Column("trust", sa.String(length=4), nullable=False),
         sa.Column("build_key", sa.String(length=64), nullable=False),
         sa.Column("slug_id", sa.String(length=36), nullable=False),
+        sa.Column("locked", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["slug_id"], ["slugs.id"], name=op.f("fk_build_keys_slug_id")),
         sa.PrimaryKeyConstraint("trust", "build_key", name=op.f("pk_build_keys")),

@@ -24,19 +24,21 @@ function main() {
     npm_config_audit: "false",
     npm_config_fund: "false",
     npm_config_prefer_offline: "true",
-    npm_config_nodedir: node.home,
+    npm_package_config_node_gyp_nodedir: node.home,
   };
   const scripts = manifest.scripts ?? {};
   const script = ["heroku-postbuild", "build"].find((name) => scripts[name]);
+  // Any script of the app may call what only its development needs, `prepare: husky` above all.
+  const needsDevelopment = script !== undefined || LIFECYCLE.some((name) => scripts[name]);
   if (scripts["heroku-prebuild"]) npm(environment, "run", "heroku-prebuild");
-  install(manifest, lock, node, script !== undefined, environment);
+  install(manifest, lock, node, needsDevelopment, environment);
   if (script) {
     step(`$ npm run ${script}`);
     npm({ ...environment, NODE_ENV: environment.NODE_ENV ?? "production" }, "run", script);
-    if (Object.keys(manifest.devDependencies ?? {}).length) {
-      step("Pruning devDependencies");
-      npm(environment, "prune", "--omit=dev", "--ignore-scripts");
-    }
+  }
+  if (needsDevelopment && Object.keys(manifest.devDependencies ?? {}).length) {
+    step("Pruning devDependencies");
+    npm(environment, "prune", "--omit=dev", "--ignore-scripts");
   }
   const profile = `export PATH="${node.bin}:/app/node_modules/.bin:$PATH"\nexport NODE_ENV="\${NODE_ENV-production}"\n`;
   fs.mkdirSync(`${build}/.profile.d`, { recursive: true });
@@ -46,7 +48,7 @@ function main() {
 
 function readManifest() {
   try {
-    const manifest = JSON.parse(fs.readFileSync(`${build}/package.json`, "utf8"));
+    const manifest = JSON.parse(fs.readFileSync(`${build}/package.json`, "utf8").replace(/^\uFEFF/, ""));
     if (manifest && typeof manifest === "object" && !Array.isArray(manifest)) return manifest;
   } catch (error) {
     refuse(`package.json cannot be read: ${error.message}.`);
@@ -72,7 +74,7 @@ function nodeFor(manifest) {
     step(`Using Node.js ${own}`);
     return { version: own, home: RUNTIME, bin: `${RUNTIME}/bin` };
   }
-  if (!semver.validRange(range)) refuse(`engines.node in package.json says "${range}", which is not a version range.`);
+  if (!semver.validRange(range)) refuse(`engines.node in package.json says "${range}", which is not a version range; write one such as "24.x".`);
   const name = `node-linux-${process.arch}`;
   const kept = fs.existsSync(`${cache}/node`) ? fs.readdirSync(`${cache}/node`) : [];
   const version = semver.maxSatisfying(kept, range) ?? newest(name, range, own);

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -30,7 +31,8 @@ export VIRTUAL_ENV=/app/.venv
 export PYTHONUNBUFFERED=1
 export PYTHONPATH="${PYTHONPATH-/app}"
 """
-PINNED = re.compile(r"[\w.-]+(\[[\w., -]+\])?\s*===?\s*[\w.+!-]+(\s|;|$)")
+PINNED = re.compile(r"([\w.-]+)(\[[\w., -]+\])?\s*===?\s*[\w.+!-]+(\s|;|$)")
+INCLUDED = re.compile(r"(?:-r|--requirement|-c|--constraint)[ =]*(\S+)")
 HARMLESS = re.compile(r"--(require-hashes|index-url|extra-index-url|only-binary|no-binary|prefer-binary)\b")
 Version = tuple[int, ...]
 
@@ -41,18 +43,20 @@ def main(here: Path, build: Path, cache: Path, config: Path) -> None:
     lock = lock_file(build)
     version = python_version(build)
     step(f"Using Python {version}")
-    files, reusable = locked_files(build, lock)
-    kept = cache / "python" / tree_name(version, files) if reusable else None
+    named = read_lock(build, lock)
+    kept = cache / "python" / tree_name(version, named.files)
     venv = build / ".venv"
     shutil.rmtree(venv, ignore_errors=True)
-    if kept is not None and kept.is_dir():
+    if named.is_all and kept.is_dir():
         step(f"Reusing dependencies, {lock} has not changed")
         copy_tree(kept, venv)
     else:
         install(build, cache, venv, version, lock, environment)
-        if kept is not None:
+        if lock == "requirements.txt" and not installed(venv) <= named.packages:
+            named.is_all = False
+        if named.is_all:
             keep(venv, kept)
-    if lock != "uv.lock" and not reusable:
+    if lock == "requirements.txt" and not named.is_all:
         (OUT / "unlocked").touch()
     (build / ".profile.d").mkdir(exist_ok=True)
     (build / ".profile.d/python.sh").write_text(PROFILE)
@@ -77,7 +81,8 @@ def python_version(build: Path) -> str:
     origin, wanted = requested(build)
     fitting = [version for version in available if all(fits(version, part) for part in wanted.split(",") if part)]
     if not fitting:
-        refuse(f"{origin} asks for Python {wanted}, which cannot be had here; available: {', '.join(available)}.")
+        shown, there = wanted.removeprefix("=="), ", ".join(available)
+        refuse(f"{origin} asks for Python {shown}, which cannot be had here; available: {there}.")
     return fitting[-1]
 
 
@@ -85,7 +90,7 @@ def requested(build: Path) -> tuple[str, str]:
     """Return where the app asks for a version and which, as comma-separated specifiers."""
     for name in (".python-version", "runtime.txt"):
         if (build / name).is_file():
-            lines = [line.strip() for line in (build / name).read_text().splitlines()]
+            lines = [line.strip() for line in text_of(build / name).splitlines()]
             text = next((line for line in lines if line and not line.startswith("#")), "")
             wanted = text.removeprefix("python-").removeprefix("cpython-")
             if not re.fullmatch(r"\d+(\.\d+){0,2}", wanted):
@@ -93,9 +98,11 @@ def requested(build: Path) -> tuple[str, str]:
             return name, f"=={wanted}" if wanted.count(".") == 2 else f"=={wanted}.*"
     if (build / "pyproject.toml").is_file():
         try:
-            project = tomllib.loads((build / "pyproject.toml").read_text()).get("project", {})
+            project = tomllib.loads(text_of(build / "pyproject.toml")).get("project", {})
         except tomllib.TOMLDecodeError as error:
             refuse(f"pyproject.toml cannot be read: {error}.")
+        if not isinstance(project, dict):
+            refuse("pyproject.toml cannot be read: project is not a table.")
         return "pyproject.toml", str(project.get("requires-python", ""))
     return "", ""
 
@@ -124,34 +131,62 @@ def fits(version: str, specifier: str) -> bool:
     return answers.get(operator, same)
 
 
-def locked_files(build: Path, lock: str) -> tuple[list[Path], bool]:
-    """Return every file the dependencies follow from, and whether they follow from nothing else."""
+@dataclass
+class Named:
+    """What a lock file consists of and names, and whether all that is installed follows from that alone."""
+
+    files: list[Path] = field(default_factory=list)
+    packages: set[str] = field(default_factory=set)
+    is_all: bool = True
+
+
+def read_lock(build: Path, lock: str) -> Named:
+    """Read uv.lock, or requirements.txt with all that it includes."""
     if lock == "uv.lock":
         # What is installed from the app's own directories follows from files that no lock file names.
-        own = re.search(r"source = \{ (editable|directory) = ", (build / lock).read_text())
-        return [build / lock, build / "pyproject.toml"], own is None
-    files: list[Path] = []
-    return files, pinned(build / lock, files)
+        own = re.search(r"source = \{ (editable|directory) = ", text_of(build / lock))
+        return Named(files=[build / lock, build / "pyproject.toml"], is_all=own is None)
+    named = Named()
+    read_requirements(build / lock, named)
+    return named
 
 
-def pinned(path: Path, files: list[Path]) -> bool:
-    """Whether every requirement of `path`, and of the files it includes, names one version; collects the files."""
-    if path in files:
-        return True
+def read_requirements(path: Path, named: Named) -> None:
+    """Add the requirements of a file; one that does not name a single version leaves something open."""
+    if path in named.files:
+        return
     if not path.is_file():
-        return False
-    files.append(path)
-    text = re.sub(r"\\\n", " ", path.read_text())
-    lines = [re.sub(r"(^|\s)#.*", "", line).strip() for line in text.splitlines()]
-    return all(names_one_version(line, path.parent, files) for line in lines if line)
+        named.is_all = False
+        return
+    named.files.append(path)
+    text = re.sub(r"\\\n", " ", text_of(path))
+    for line in filter(None, (re.sub(r"(^|\s)#.*", "", line).strip() for line in text.splitlines())):
+        pinned, included = PINNED.match(line), INCLUDED.fullmatch(line)
+        if pinned:
+            named.packages.add(normal(pinned[1]))
+        elif included:
+            read_requirements(path.parent / included[1], named)
+        elif not HARMLESS.match(line):
+            named.is_all = False
 
 
-def names_one_version(line: str, directory: Path, files: list[Path]) -> bool:
-    """Whether a line of a requirements file can only ever mean the same."""
-    included = re.fullmatch(r"(?:-r|--requirement|-c|--constraint)[ =]*(\S+)", line)
-    if included:
-        return pinned(directory / included[1], files)
-    return bool(PINNED.match(line) or HARMLESS.match(line))
+def installed(venv: Path) -> set[str]:
+    """Return the names of the packages that are there, whoever asked for them."""
+    found = venv.glob("lib/python*/site-packages/*.dist-info")
+    return {normal(path.name.removesuffix(".dist-info").rpartition("-")[0]) for path in found}
+
+
+def normal(name: str) -> str:
+    """Return the one spelling of a package's name."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def text_of(path: Path) -> str:
+    """Read a text file, or say what is wrong with it."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        refuse(f"{path.name} is not UTF-8 text; PowerShell, for one, writes UTF-16. Save it as UTF-8.")
 
 
 def tree_name(version: str, files: Sequence[Path]) -> str:
@@ -216,7 +251,7 @@ def collect_static(build: Path, venv: Path, environment: dict[str, str]) -> None
         [venv / "bin/python", "manage.py", "collectstatic", "--noinput"],
         build,
         environment | {"PYTHONPATH": str(build), "PYTHONDONTWRITEBYTECODE": "1"},
-        "collectstatic failed; correct it, or set DISABLE_COLLECTSTATIC=1 among the build's config.",
+        "collectstatic failed. Builds see no config vars: give defaults to what settings read from the environment.",
     )
 
 
