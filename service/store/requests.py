@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, get_args
 
 import msgspec
-from sqlalchemy import Connection, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
 
 from service.domain.decisions import Deploy, Destroy, Work
 from service.domain.lifecycle import Signal, advance
@@ -235,31 +235,23 @@ def _start_next(conn: Connection, *, app_id: str, token: int, now: datetime) -> 
 
 def renew(conn: Connection, *, taken: TakenWork, terms: LeaseTerms) -> bool:
     """Keep the lease; False when it is lost or the request was cancelled, and the caller must stop at its next step."""
-    lease = lease_now(conn)
-    renewed = conn.execute(
-        apps.update().where(*_ours(taken, terms.holder)).values(lease_expires=lease + timedelta(seconds=terms.seconds))
-    )
-    return renewed.rowcount == 1
+    expires = lease_now(conn) + timedelta(seconds=terms.seconds)
+    ours = (*_as_taken(taken), apps.c.lease_holder == terms.holder)
+    return conn.execute(apps.update().where(*ours).values(lease_expires=expires)).rowcount == 1
 
 
 def is_current(conn: Connection, taken: TakenWork) -> bool:
-    """Whether nobody has taken the app since and nothing was cancelled: the token only grows, whoever holds it."""
-    pair = (apps.c.lease_token == taken.token, apps.c.generation == taken.generation)
-    query = select(apps.c.id).where(apps.c.id == taken.request.app_id, *pair).with_for_update()
+    """Whether (generation, token) is the app's pair still; to be asked inside the transaction that acts on it.
+
+    Then nobody has taken the app since and nothing was cancelled: the token only grows, whoever holds it.
+    """
+    query = select(apps.c.id).where(*_as_taken(taken)).with_for_update()
     return conn.execute(query).scalar_one_or_none() is not None
 
 
-def still_ours(conn: Connection, *, taken: TakenWork, holder: str) -> bool:
-    """Whether (generation, token) is the app's current pair; to be asked inside the transaction that acts on it."""
-    return (
-        conn.execute(select(apps.c.id).where(*_ours(taken, holder)).with_for_update()).scalar_one_or_none() is not None
-    )
-
-
-def _ours(taken: TakenWork, holder: str) -> tuple[Any, ...]:
+def _as_taken(taken: TakenWork) -> tuple[ColumnElement[bool], ...]:
     return (
         apps.c.id == taken.request.app_id,
-        apps.c.lease_holder == holder,
         apps.c.lease_token == taken.token,
         apps.c.generation == taken.generation,
     )

@@ -56,7 +56,7 @@ async def deployed(yard: Yard, *, branch: str = "topic") -> tuple[ReviewApp, Sub
         taken = requests.take(tx.conn, terms=yard.context.terms, now=tx.now, cap=9, app_id=review.app_id)
         assert taken is not None
         assert taken.request.id == asked.id
-        settle.end(tx, taken, state=RequestState.SUCCEEDED, outcome="released v1")
+        settle.finish(tx, taken.request, state=RequestState.SUCCEEDED, outcome="released v1")
         requests.give_back(tx.conn, app_id=review.app_id, token=taken.token, holder=yard.context.terms.holder)
 
     await yard.do(deploy)

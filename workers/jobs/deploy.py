@@ -17,7 +17,7 @@ from workers.builds import builder
 from workers.builds.buildpack import Buildpack, resolve
 from workers.builds.source import Remote
 from workers.context import Context
-from workers.jobs import release, settle
+from workers.jobs import fenced, release, settle
 from workers.jobs.look import fresh
 from workers.jobs.trust import prove_own
 
@@ -50,10 +50,7 @@ async def deploy(context: Context, taken: TakenWork, wanted: Deploy) -> None:
         await still_wanted(context, taken, wanted)
         await release.release_slug(context, taken, slug=slug, wanted=wanted, manifest=commit.manifest)
     except Superseded as superseded:
-        outcome = str(superseded)
-        await context.commit(
-            lambda tx: settle.end(tx, taken, state=RequestState.SUPERSEDED, outcome=outcome), actor=taken.actor
-        )
+        await settle.end(context, taken, state=RequestState.SUPERSEDED, outcome=str(superseded))
 
 
 async def still_wanted(context: Context, taken: TakenWork, wanted: Deploy) -> None:
@@ -109,7 +106,7 @@ async def _begin_build(context: Context, taken: TakenWork, wanted: Deploy) -> Bu
         tx.show_commit(taken.request.app_id, wanted.sha)
         return build
 
-    return await context.commit(begin, actor=taken.actor)
+    return await fenced.commit(context, taken, begin)
 
 
 async def _slug(context: Context, taken: TakenWork, wanted: Deploy, build: Build) -> tuple[Slug, Commit]:
@@ -153,22 +150,27 @@ async def _slug(context: Context, taken: TakenWork, wanted: Deploy, build: Build
                 )
 
             slug = await context.commit(keep)
-    found = slug
-    if not set(found.process_types) - {"release"}:
+    if not set(slug.process_types) - {"release"}:
         raise Refused("there is nothing to run: add a Procfile that names a process, for example web: python app.py")
-    await context.db.write(
-        lambda conn: builds.finish(
-            conn,
+    await _built(context, taken, build, slug, build_key=key, reused=reused)
+    return slug, commit
+
+
+async def _built(context: Context, taken: TakenWork, build: Build, slug: Slug, *, build_key: str, reused: bool) -> None:
+    await fenced.commit(
+        context,
+        taken,
+        lambda tx: builds.finish(
+            tx.conn,
             build_id=build.id,
             state=BuildState.SUCCEEDED,
-            slug_id=found.id,
+            slug_id=slug.id,
             error="",
             reused=reused,
-            build_key=key,
-            now=context.db.now(),
-        )
+            build_key=build_key,
+            now=tx.now,
+        ),
     )
-    return found, commit
 
 
 def _pipeline_of(conn: Connection, app_id: str) -> Pipeline | None:

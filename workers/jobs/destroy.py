@@ -11,9 +11,9 @@ from service.enact import Transaction
 from service.store import apps, builds, commands, logs, pipelines, releases, requests, reviews, routes, spaces
 from service.store.requests import TakenWork
 from workers.context import Context
-from workers.jobs import settle
+from workers.jobs import fenced, settle
 from workers.jobs.rollout import Rollout, fence_of, spec_of
-from workers.platforms.base import Fenced, Unhealthy
+from workers.platforms.base import Unhealthy
 
 log = structlog.get_logger()
 
@@ -25,18 +25,14 @@ async def destroy(context: Context, taken: TakenWork, wanted: Destroy) -> None:
     """Take the app away; may be begun again at any point."""
     app = await context.db.read(lambda conn: apps.get(conn, taken.request.app_id))
     if app is not None and app.state.value != "gone":
-        await context.commit(lambda tx: _close_route(tx, app.id))
+        await fenced.commit(context, taken, lambda tx: routes.delete(tx.conn, app.id))
         await context.queue.routes_changed()
         if app.is_review:
             await _say_goodbye(context, taken, app)
         driver = await context.db.read(lambda conn: spaces.driver_of(conn, app.space_id))
         fence = fence_of(taken)
         await context.platforms[driver].remove(app.id, fence=fence)
-    await context.commit(lambda tx: _gone(tx, taken, wanted), actor=taken.actor)
-
-
-def _close_route(tx: Transaction, app_id: str) -> None:
-    routes.delete(tx.conn, app_id)
+    await fenced.commit(context, taken, lambda tx: _gone(tx, taken, wanted))
 
 
 async def _say_goodbye(context: Context, taken: TakenWork, app: App) -> None:
@@ -60,8 +56,8 @@ async def _predestroy(context: Context, taken: TakenWork, app: App) -> None:
     if not command:
         return
     name = f"predestroy-{app.id}"
-    if not await context.db.write(
-        lambda conn: commands.begin(conn, name=name, app_id=app.id, step="predestroy", now=context.db.now())
+    if not await fenced.commit(
+        context, taken, lambda tx: commands.begin(tx.conn, name=name, app_id=app.id, step="predestroy", now=tx.now)
     ):
         return
     rollout = await context.db.read(lambda conn: _rollout(conn, context, app, found))
@@ -74,7 +70,7 @@ async def _predestroy(context: Context, taken: TakenWork, app: App) -> None:
             log=sink,
             seconds=PREDESTROY_SECONDS,
         )
-    await context.db.write(lambda conn: commands.end(conn, name=name, exit_code=code, now=context.db.now()))
+    await fenced.commit(context, taken, lambda tx: commands.end(tx.conn, name=name, exit_code=code, now=tx.now))
     log.info("predestroy ended", app=app.id, exit_code=code)
 
 
@@ -112,8 +108,6 @@ def _rollout(conn: Connection, context: Context, app: App, found: Release) -> Ro
 def _gone(tx: Transaction, taken: TakenWork, wanted: Destroy) -> None:
     app = apps.get(tx.conn, taken.request.app_id)
     assert app is not None
-    if not requests.is_current(tx.conn, taken):
-        raise Fenced(f"another worker takes {app.name} away")
     review = reviews.of_app(tx.conn, app.id)
     settle.show(tx, app.id, sha=review.sha if review else None, release_id=app.current_release_id)
     for made in releases.of_app(tx.conn, app.id, limit=20):

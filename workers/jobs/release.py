@@ -26,7 +26,7 @@ from service.store import apps, builds, logs, pipelines, promotions, releases, r
 from service.store.requests import TakenWork
 from service.store.secrets import request_context
 from workers.context import Context
-from workers.jobs import settle
+from workers.jobs import fenced, settle
 from workers.jobs.rollout import Rollout, fence_of, go, spec_of
 
 log = structlog.get_logger()
@@ -115,12 +115,9 @@ async def release(context: Context, taken: TakenWork) -> None:
 
 
 async def _release(context: Context, taken: TakenWork, plan: Callable[[Transaction], Plan]) -> None:
-    made, fixed, rollout = await context.commit(lambda tx: _make(tx, taken, plan(tx)), actor=taken.actor)
+    made, fixed, rollout = await fenced.commit(context, taken, lambda tx: _make(tx, taken, plan(tx)))
     if rollout is None:
-        await context.commit(
-            lambda tx: settle.end(tx, taken, state=RequestState.SUCCEEDED, outcome=made.description),
-            actor=taken.actor,
-        )
+        await settle.end(context, taken, state=RequestState.SUCCEEDED, outcome=made.description)
         return
     async with logs.LogSink(context.db, made.log_id, secrets=tuple(fixed.config.values())) as sink:
         spec = await spec_of(context, rollout)
@@ -129,12 +126,9 @@ async def _release(context: Context, taken: TakenWork, plan: Callable[[Transacti
             await _run_step(context, taken, rollout, "release", command, sink)
         if fixed.postdeploy:
             await _run_step(context, taken, rollout, "postdeploy", fixed.postdeploy, sink)
-        await _step(context, taken, "start")
+        await fenced.step(context, taken, "start")
         await go(context, taken, spec=spec, rollout=rollout, log=sink)
-    await context.commit(
-        lambda tx: settle.end(tx, taken, state=RequestState.SUCCEEDED, outcome=f"released v{made.version}"),
-        actor=taken.actor,
-    )
+    await settle.end(context, taken, state=RequestState.SUCCEEDED, outcome=f"released v{made.version}")
 
 
 def _make(tx: Transaction, taken: TakenWork, plan: Plan) -> tuple[Release, Plan, Rollout | None]:
@@ -182,7 +176,7 @@ def _make(tx: Transaction, taken: TakenWork, plan: Plan) -> tuple[Release, Plan,
 async def _run_step(
     context: Context, taken: TakenWork, rollout: Rollout, step: str, command: str, sink: logs.LogSink
 ) -> None:
-    await _step(context, taken, step)
+    await fenced.step(context, taken, step)
     platform = context.platforms[rollout.driver]
     code = await platform.run(
         f"{step}-{rollout.release.id}",
@@ -196,11 +190,7 @@ async def _run_step(
         raise Refused(f"{step} command failed with exit code {code}: {command}")
     if step == "postdeploy" and rollout.review is not None:
         review = rollout.review
-        await context.db.write(lambda conn: reviews.set_postdeploy_done(conn, review.id))
-
-
-async def _step(context: Context, taken: TakenWork, step: str) -> None:
-    await context.db.write(lambda conn: requests.set_step(conn, taken.request.id, step=step, now=context.db.now()))
+        await fenced.commit(context, taken, lambda tx: reviews.set_postdeploy_done(tx.conn, review.id))
 
 
 async def reshape(context: Context, taken: TakenWork) -> None:
@@ -236,13 +226,10 @@ async def reshape(context: Context, taken: TakenWork) -> None:
             keep_formation=isinstance(taken.work, Suspend),
         )
 
-    rollout = await context.commit(plan, actor=taken.actor)
+    rollout = await fenced.commit(context, taken, plan)
     async with logs.LogSink(context.db, rollout.release.log_id, secrets=tuple(rollout.config.values())) as sink:
         await go(context, taken, spec=await spec_of(context, rollout), rollout=rollout, log=sink)
-    await context.commit(
-        lambda tx: settle.end(tx, taken, state=RequestState.SUCCEEDED, outcome=taken.request.reason),
-        actor=taken.actor,
-    )
+    await settle.end(context, taken, state=RequestState.SUCCEEDED, outcome=taken.request.reason)
 
 
 def formation_of(app: App, slug: Slug, asked: Mapping[str, int]) -> dict[str, int]:

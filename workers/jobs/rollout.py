@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.model import App, AppState, Release, ReviewApp, Slug
 from service.enact import Transaction
-from service.store import apps, logs, requests, routes
+from service.store import apps, logs, routes
 from service.store.requests import TakenWork
 from workers.context import Context
-from workers.platforms.base import AppSpec, Endpoint, Fence, Fenced, ProcessSpec
+from workers.jobs import fenced
+from workers.platforms.base import AppSpec, Endpoint, Fence, ProcessSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,15 +68,13 @@ async def go(context: Context, taken: TakenWork, *, spec: AppSpec, rollout: Roll
     platform = context.platforms[rollout.driver]
 
     async def go_live(endpoints: Sequence[Endpoint]) -> None:
-        await context.commit(lambda tx: _switch(tx, taken, rollout, endpoints, context.terms.holder))
+        await fenced.commit(context, taken, lambda tx: _switch(tx, rollout, endpoints))
         await context.queue.routes_changed()
 
     await platform.apply(spec, fence=fence_of(taken), log=log, go_live=go_live)
 
 
-def _switch(tx: Transaction, taken: TakenWork, rollout: Rollout, endpoints: Sequence[Endpoint], holder: str) -> None:
-    if not requests.still_ours(tx.conn, taken=taken, holder=holder):
-        raise Fenced(f"another worker has {rollout.app.name}")
+def _switch(tx: Transaction, rollout: Rollout, endpoints: Sequence[Endpoint]) -> None:
     app = apps.get(tx.conn, rollout.app.id)
     assert app is not None
     former = app.current_release_id

@@ -8,23 +8,24 @@ from service.store import apps, requests, reviews
 from service.store.endings import end_with_request
 from service.store.requests import TakenWork
 from workers.context import Context
-from workers.platforms.base import Fenced
+from workers.jobs import fenced
 
 
 async def failed(context: Context, taken: TakenWork, cause: str) -> None:
     """The request failed for a cause that people read; what ran before runs on."""
-    await context.commit(lambda tx: end(tx, taken, state=RequestState.FAILED, outcome=cause), actor=taken.actor)
+    await end(context, taken, state=RequestState.FAILED, outcome=cause)
 
 
-def end(tx: Transaction, taken: TakenWork, *, state: RequestState, outcome: str) -> None:
-    """Bring request, build, release, promotion target and review app to what the request's end means for them."""
-    if not requests.is_current(tx.conn, taken):
-        raise Fenced(f"the request is no longer ours to end as {state.value}: {outcome}")
-    finish(tx, taken.request, state=state, outcome=outcome)
+async def end(context: Context, taken: TakenWork, *, state: RequestState, outcome: str) -> None:
+    """End a request of ours."""
+    await fenced.commit(context, taken, lambda tx: finish(tx, taken.request, state=state, outcome=outcome))
 
 
 def finish(tx: Transaction, request: QueuedRequest, *, state: RequestState, outcome: str) -> None:
-    """End a request whoever had it; one that is over already stays as it is."""
+    """Bring request, build, release, promotion target and review app to what the end means; whoever had the request.
+
+    One that is over already stays as it is.
+    """
     if not requests.finish(tx.conn, request.id, state=state, outcome=outcome, now=tx.now):
         return
     release = end_with_request(tx.conn, request.id, state=state, outcome=outcome, now=tx.now)
