@@ -188,16 +188,6 @@ def take(
     return None if leased is None else _start_next(conn, app_id=chosen, token=leased.lease_token, now=now)
 
 
-def next_of(conn: Connection, *, app_id: str, terms: LeaseTerms, token: int, now: datetime) -> TakenWork | None:
-    """Go on with the next request of an app that is already under our lease."""
-    row = conn.execute(
-        select(apps.c.lease_holder, apps.c.lease_token, apps.c.retry_at).where(apps.c.id == app_id).with_for_update()
-    ).one()
-    if row.lease_holder != terms.holder or row.lease_token != token or (row.retry_at and row.retry_at > now):
-        return None
-    return _start_next(conn, app_id=app_id, token=token, now=now)
-
-
 def _start_next(conn: Connection, *, app_id: str, token: int, now: datetime) -> TakenWork | None:
     row = conn.execute(
         select(requests)
