@@ -28,7 +28,7 @@ from service.domain.errors import Refused, Transient
 from service.domain.model import App, QueuedRequest, ReviewApp, ReviewState, Stage
 from service.domain.review_rules import OVER, OVER_CAP
 from service.queue import Queue, Ring, look, reconcile, work
-from service.store import activity, apps, facts, pipelines, requests, reviews, spaces, subjects
+from service.store import activity, apps, facts, pipelines, releases, requests, reviews, spaces, subjects
 from service.store.database import Conflict, Database
 from service.store.secrets import Vault
 
@@ -88,7 +88,24 @@ class Transaction:
         self.note("requested", app_id=app_id, sha=queued.sha, data={"kind": queued.kind, "reason": reason})
         if queued.sha is not None:
             self.show_commit(app_id, queued.sha)
+        for ended in requests.displaced_by(self.conn, queued.id):
+            self.show_end(ended)
         return queued
+
+    def show_end(self, ended: QueuedRequest) -> None:
+        """Note that a request is over and bring what GitHub shows of its commit and release up to date."""
+        of = {"app_id": ended.app_id, "sha": ended.sha}
+        self.note(f"{ended.kind} {ended.state.value}", **of, data={"outcome": ended.reason})
+        release = releases.of_request(self.conn, ended.id)
+        if release is not None:
+            self.show_release(release.id)
+        sha = ended.sha or (release.commit if release else None)
+        if sha is not None:
+            self.show_commit(ended.app_id, sha)
+
+    def show_release(self, release_id: str) -> None:
+        """Bring the release's deployment on GitHub up to date."""
+        self.ring([Subject(SubjectKind.GITHUB_DEPLOYMENT, release_id)], cause="release changed")
 
     def show_commit(self, app_id: str, sha: str) -> None:
         """Bring the commit's check on GitHub up to date."""

@@ -120,6 +120,11 @@ def unfinished(conn: Connection) -> int:
     return conn.execute(select(func.count()).select_from(reports).where(reports.c.pending)).scalar_one()
 
 
+def lasting(conn: Connection, *, before: datetime) -> list[str]:
+    """The objects that have been shown as unfinished since before then."""
+    return list(conn.execute(select(reports.c.key).where(~reports.c.terminal, reports.c.updated_at < before)).scalars())
+
+
 def attempting(conn: Connection, key: str) -> None:
     """Note, before an object is created on GitHub, that it may exist from now on even if no answer comes."""
     conn.execute(reports.update().where(reports.c.key == key).values(attempted=True))

@@ -84,7 +84,7 @@ def add(
     if isinstance(work, Deploy) and not by_person:
         _supersede_waiting(conn, app_id=app_id, by=request_id, sha=work.sha, now=now)
     if isinstance(work, Destroy):
-        _cancel_open(conn, app_id=app_id, reason=f"app is being destroyed: {work.reason}", now=now)
+        _cancel_open(conn, app_id=app_id, by=request_id, reason=f"app is being destroyed: {work.reason}", now=now)
     conn.execute(
         requests.insert().values(
             id=request_id,
@@ -110,30 +110,16 @@ def add(
 
 
 def _supersede_waiting(conn: Connection, *, app_id: str, by: str, sha: str, now: datetime) -> None:
-    conn.execute(
-        requests.update()
-        .where(
-            requests.c.app_id == app_id,
-            requests.c.state == RequestState.QUEUED.value,
-            requests.c.kind == Deploy.__name__,
-            requests.c.by_person.is_(False),
-        )
-        .values(
-            state=RequestState.SUPERSEDED.value,
-            superseded_by=by,
-            outcome=f"superseded by {sha[:7]}",
-            finished_at=now,
-            updated_at=now,
-        )
-    )
+    for request in open_of(conn, app_id):
+        if request.kind == Deploy.__name__ and request.state is RequestState.QUEUED and not request.by_person:
+            _displace(conn, request, by=by, state=RequestState.SUPERSEDED, outcome=f"superseded by {sha[:7]}", now=now)
 
 
-def _cancel_open(conn: Connection, *, app_id: str, reason: str, now: datetime) -> None:
+def _cancel_open(conn: Connection, *, app_id: str, by: str, reason: str, now: datetime) -> None:
     found = open_of(conn, app_id)
     for request in found:
         if request.kind != Destroy.__name__:
-            finish(conn, request.id, state=RequestState.CANCELLED, outcome=reason, now=now)
-            end_with_request(conn, request.id, state=RequestState.CANCELLED, outcome=reason, now=now)
+            _displace(conn, request, by=by, state=RequestState.CANCELLED, outcome=reason, now=now)
     current = AppState(conn.execute(select(apps.c.state).where(apps.c.id == app_id)).scalar_one())
     if current is AppState.GONE or any(request.kind == Destroy.__name__ for request in found):
         return  # whoever takes it away already is not to be stopped
@@ -147,6 +133,20 @@ def _cancel_open(conn: Connection, *, app_id: str, reason: str, now: datetime) -
             updated_at=now,
         )
     )
+
+
+def _displace(
+    conn: Connection, request: QueuedRequest, *, by: str, state: RequestState, outcome: str, now: datetime
+) -> None:
+    finish(conn, request.id, state=state, outcome=outcome, now=now)
+    conn.execute(requests.update().where(requests.c.id == request.id).values(superseded_by=by))
+    end_with_request(conn, request.id, state=state, outcome=outcome, now=now)
+
+
+def displaced_by(conn: Connection, request_id: str) -> list[QueuedRequest]:
+    """Return what was superseded or cancelled because of a request."""
+    found = conn.execute(select(requests).where(requests.c.superseded_by == request_id).order_by(requests.c.seq))
+    return [as_request(row) for row in found]
 
 
 def _ready(now: datetime) -> Any:

@@ -28,9 +28,10 @@ from service.domain.model import (
 from service.enact import Transaction
 from service.queue import Queue, Ring
 from service.settings import Settings
-from service.store import apps, builds, logs, pipelines, releases, repositories, requests, reviews, spaces
+from service.store import apps, builds, logs, pipelines, releases, reports, repositories, requests, reviews, spaces
 from service.store.database import Database, utc_now
 from service.store.leases import LeaseTerms
+from service.store.reports import Report
 from service.store.requests import TakenWork
 from service.store.secrets import Vault
 from service.store.tables import apps as app_rows
@@ -42,6 +43,8 @@ from workers.builds.cache import CacheStore
 from workers.builds.slug import SlugStore
 from workers.builds.source import Source
 from workers.context import Context
+from workers.jobs.look import look
+from workers.jobs.reconcile import reconcile
 
 __all__ = ["edge", "github", "octokit", "shop", "sqlite_database", "sqlite_template"]
 
@@ -217,6 +220,25 @@ class Yard:
         return await self.do(
             lambda tx: tx.request(app_id, Destroy(ordered=ordered, reason="closed"), reason="closed", by_person=False)
         )
+
+    async def calm(self) -> None:
+        """Do every look and reconcile that was rung for, and what follows from them."""
+        while self.bell.rung:
+            ring = self.bell.rung.pop(0)
+            if ring.job == "look":
+                await look(self.context, *ring.args)
+            elif ring.job == "reconcile":
+                await reconcile(self.context, *ring.args)
+
+    async def report(self, key: str) -> Report:
+        """What GitHub is to show of an object."""
+        found = await self.see(lambda conn: reports.get(conn, key))
+        assert found is not None
+        return found
+
+    async def check(self, sha: str) -> Report:
+        """What GitHub is to show of a commit."""
+        return await self.report(f"check:{self.pipeline.id}/{sha}")
 
     async def request(self, request_id: str) -> QueuedRequest:
         found = await self.see(lambda conn: requests.get(conn, request_id))

@@ -13,19 +13,13 @@ from service.enactor import Enactor
 from service.store import pipelines, requests, reviews, subjects
 from tests.workers.conftest import Yard
 from workers.jobs import settle
-from workers.jobs.look import look
 from workers.jobs.reconcile import reconcile
 
 
 async def settle_down(yard: Yard, subject: Subject) -> None:
     """Ring a subject and do every look and reconcile that follows from it."""
     await yard.do(lambda tx: tx.ring([subject], cause="test"))
-    while yard.bell.rung:
-        ring = yard.bell.rung.pop(0)
-        if ring.job == "look":
-            await look(yard.context, *ring.args)
-        elif ring.job == "reconcile":
-            await reconcile(yard.context, *ring.args)
+    await yard.calm()
 
 
 async def stale_after(yard: Yard, days: int) -> None:

@@ -3,7 +3,7 @@
 import structlog
 from sqlalchemy import Connection
 
-from service.domain.decisions import Destroy, Subject, SubjectKind
+from service.domain.decisions import Destroy
 from service.domain.errors import Refused, Transient
 from service.domain.manifest import Manifest, parse_app_json, review_manifest
 from service.domain.model import App, Release, RequestState, ReviewState, Trust
@@ -109,9 +109,11 @@ def _gone(tx: Transaction, taken: TakenWork, wanted: Destroy) -> None:
     app = apps.get(tx.conn, taken.request.app_id)
     assert app is not None
     review = reviews.of_app(tx.conn, app.id)
-    settle.show(tx, app.id, sha=review.sha if review else None, release_id=app.current_release_id)
+    settle.ring_plan(tx, app.id)
+    if review is not None:
+        tx.show_commit(app.id, review.sha)
     for made in releases.of_app(tx.conn, app.id, limit=20):
-        tx.ring([Subject(SubjectKind.GITHUB_DEPLOYMENT, made.id)], cause="app is gone")
+        tx.show_release(made.id)
     if app.state.value != "gone":
         apps.forget(tx.conn, app=app, now=tx.now)
     if review is not None and review.state is not ReviewState.DESTROYED:

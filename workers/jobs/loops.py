@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import Connection
 
 from service import queue
-from service.domain.decisions import Restart, Subject, SubjectKind
+from service.domain.decisions import Restart
 from service.domain.model import App, AppState
 from service.enact import Transaction
 from service.queue import SHORT_QUEUE, WORK_QUEUE, Ring
@@ -110,7 +110,7 @@ def _compare_app(tx: Transaction, app: App, engine_id: str, ours: list[Instance]
     if before != state:
         apps.update(tx.conn, app=app, now=tx.now, engine_state=state)
         tx.note(f"processes {state}", app_id=app.id)
-        tx.ring([Subject(SubjectKind.GITHUB_DEPLOYMENT, str(app.current_release_id))], cause=f"processes {state}")
+        tx.show_release(str(app.current_release_id))
     elif state == MISSING and not requests.open_of(tx.conn, app.id):
         # Seen twice: a runner that has only just come back may not have told of all it holds.
         tx.request(app.id, Restart(), reason="its processes are gone from the engine", by_person=False)

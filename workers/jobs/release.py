@@ -153,7 +153,9 @@ def _make(tx: Transaction, taken: TakenWork, plan: Plan) -> tuple[Release, Plan,
         target = promotions.target_of_request(tx.conn, taken.request.id)
         if target is not None:
             promotions.set_target_release(tx.conn, target_id=target.id, release_id=made.id)
-        settle.show(tx, app.id, sha=plan.commit, release_id=made.id)
+        tx.show_release(made.id)
+        if plan.commit is not None:
+            tx.show_commit(app.id, plan.commit)
     slug = builds.slug(tx.conn, made.slug_id) if made.slug_id else None
     if slug is None:
         return made, plan, None

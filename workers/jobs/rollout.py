@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from service.domain.decisions import Subject, SubjectKind
 from service.domain.model import App, AppState, Release, ReviewApp, Slug
 from service.enact import Transaction
 from service.store import apps, logs, routes
@@ -103,4 +102,4 @@ def _switch(tx: Transaction, rollout: Rollout, endpoints: Sequence[Endpoint]) ->
         release_id=rollout.engine_id,
     )
     for shown in {former, rollout.release.id} - {None}:
-        tx.ring([Subject(SubjectKind.GITHUB_DEPLOYMENT, str(shown))], cause="release went live")
+        tx.show_release(str(shown))

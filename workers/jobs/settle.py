@@ -1,5 +1,7 @@
 """Settle a request: its final state with everything that follows from it, in one transaction."""
 
+from dataclasses import replace
+
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.lifecycle import Signal, advance
 from service.domain.model import App, QueuedRequest, RequestState, ReviewState
@@ -28,12 +30,12 @@ def finish(tx: Transaction, request: QueuedRequest, *, state: RequestState, outc
     """
     if not requests.finish(tx.conn, request.id, state=state, outcome=outcome, now=tx.now):
         return
-    release = end_with_request(tx.conn, request.id, state=state, outcome=outcome, now=tx.now)
+    end_with_request(tx.conn, request.id, state=state, outcome=outcome, now=tx.now)
     app = apps.get(tx.conn, request.app_id)
     if app is not None and app.is_review and request.kind == "Deploy":
         _settle_review(tx, app, state, outcome)
-    tx.note(f"{request.kind} {state.value}", app_id=request.app_id, sha=request.sha, data={"outcome": outcome})
-    show(tx, request.app_id, sha=request.sha, release_id=release.id if release else None)
+    tx.show_end(replace(request, state=state, reason=outcome))
+    ring_plan(tx, request.app_id)
 
 
 def _settle_review(tx: Transaction, app: App, state: RequestState, outcome: str) -> None:
@@ -52,12 +54,8 @@ def _settle_review(tx: Transaction, app: App, state: RequestState, outcome: str)
             pass
 
 
-def show(tx: Transaction, app_id: str, *, sha: str | None, release_id: str | None) -> None:
-    """Bring what GitHub shows of the app's commit and release up to date, and ring the plan that watches the app."""
-    if release_id is not None:
-        tx.ring([Subject(SubjectKind.GITHUB_DEPLOYMENT, release_id)], cause="release changed")
-    if sha is not None:
-        tx.show_commit(app_id, sha)
+def ring_plan(tx: Transaction, app_id: str) -> None:
+    """Let the plan that watches the app look again."""
     review = reviews.of_app(tx.conn, app_id)
     if review is not None:
         tx.ring([Subject(SubjectKind.REVIEW_APP, f"{review.pipeline_id}/{review.ref}")], cause="app changed")
