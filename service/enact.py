@@ -90,7 +90,15 @@ class Transaction:
             self.show_commit(app_id, queued.sha)
         for ended in requests.displaced_by(self.conn, queued.id):
             self.show_end(ended)
+        if isinstance(wanted, Destroy):
+            self._review_goes(app_id, reason)
         return queued
+
+    def _review_goes(self, app_id: str, reason: str) -> None:
+        review = reviews.of_app(self.conn, app_id)
+        if review is not None and review.state not in (ReviewState.DESTROYING, ReviewState.DESTROYED):
+            reviews.update(self.conn, review=review, now=self.now, state=ReviewState.DESTROYING, reason=reason)
+            self.show_commit(app_id, review.sha)
 
     def show_end(self, ended: QueuedRequest) -> None:
         """Note that a request is over and bring what GitHub shows of its commit and release up to date."""
@@ -121,8 +129,6 @@ def enact(tx: Transaction, subject: Subject, decisions: Iterable[Decision]) -> t
         match decision:
             case Request(app_id=app_id, work=wanted, reason=reason, by_person=by_person):
                 tx.request(app_id, wanted, reason=reason, by_person=by_person)
-                if isinstance(wanted, Destroy):
-                    _review_goes(tx, app_id, reason)
                 outcome = "requested"
             case CreateReviewApp(reason=reason):
                 _create_review_app(tx, decision)
@@ -142,13 +148,6 @@ def enact(tx: Transaction, subject: Subject, decisions: Iterable[Decision]) -> t
                 assert_never(decision)
         reasons.append(reason)
     return outcome, "; ".join(dict.fromkeys(reason for reason in reasons if reason)), due_at
-
-
-def _review_goes(tx: Transaction, app_id: str, reason: str) -> None:
-    review = reviews.of_app(tx.conn, app_id)
-    if review is not None and review.state not in (ReviewState.DESTROYING, ReviewState.DESTROYED):
-        reviews.update(tx.conn, review=review, now=tx.now, state=ReviewState.DESTROYING, reason=reason)
-        tx.show_commit(app_id, review.sha)
 
 
 def _create_review_app(tx: Transaction, wanted: CreateReviewApp) -> None:

@@ -107,7 +107,6 @@ def _drain(tx: Transaction, pipeline: Pipeline, reason: str) -> None:
     for review in reviews.of_pipeline(tx.conn, pipeline.id):
         if review.app_id is not None and review.state not in (ReviewState.DESTROYING, ReviewState.DESTROYED):
             tx.request(review.app_id, Destroy(ordered=True, reason=reason), reason=reason, by_person=False)
-            reviews.update(tx.conn, review=review, now=tx.now, state=ReviewState.DESTROYING, reason=reason)
 
 
 def _look_around(tx: Transaction, pipeline: Pipeline) -> None:
