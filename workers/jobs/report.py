@@ -14,7 +14,6 @@ from workers.context import Context
 
 log = structlog.get_logger()
 
-BATCH = 50
 PATIENCE = 3
 """So many objects in a row that cannot be shown now, and the lane rests until the next ring."""
 
@@ -57,17 +56,13 @@ async def _keep(take: Callable[[], Awaitable[bool]], *, every: float) -> None:
 
 
 async def _empty(context: Context, lane: int) -> None:
+    """One object after the other, each in its newest form: what becomes more urgent meanwhile comes next."""
     failures = 0
     while failures < PATIENCE:
-        entries = await context.db.read(
-            lambda conn: reports.pending(conn, lane=lane, now=context.db.now(), limit=BATCH)
-        )
-        if not entries:
+        entry = await context.db.write(lambda conn: reports.begin(conn, lane=lane, now=context.db.now()))
+        if entry is None:
             return
-        for entry in entries:
-            failures = 0 if await _write(context, entry) else failures + 1
-            if failures >= PATIENCE:
-                return
+        failures = 0 if await _write(context, entry) else failures + 1
 
 
 async def _write(context: Context, entry: Report) -> bool:
@@ -76,7 +71,6 @@ async def _write(context: Context, entry: Report) -> bool:
     if repository is None:
         await _give_up(context, entry, "the repository is not known")
         return True
-    await context.db.write(lambda conn: reports.attempting(conn, entry.key))
     try:
         github_id = await context.writes.write(entry, repository)
     except Refused as refused:
