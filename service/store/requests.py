@@ -373,6 +373,6 @@ def incarnation(conn: Connection, app_id: str) -> int:
     return int(conn.execute(select(apps.c.incarnation).where(apps.c.id == app_id)).scalar_one())
 
 
-def raise_incarnation(conn: Connection, app_id: str) -> None:
-    """Count a restart."""
-    conn.execute(apps.update().where(apps.c.id == app_id).values(incarnation=apps.c.incarnation + 1))
+def set_incarnation(conn: Connection, app_id: str, incarnation: int) -> None:
+    """Count a restart once it has happened."""
+    conn.execute(apps.update().where(apps.c.id == app_id).values(incarnation=incarnation))

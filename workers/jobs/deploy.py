@@ -10,7 +10,7 @@ from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind
 from service.domain.manifest import Manifest, parse_app_json, review_manifest
 from service.domain.model import App, Build, BuildState, Pipeline, RequestState, Slug, Trust
-from service.enact import Transaction
+from service.enact import Transaction, app_or_refuse
 from service.store import apps, builds, logs, pipelines, releases, repositories, requests
 from service.store.requests import TakenWork
 from workers.builds import builder
@@ -92,6 +92,7 @@ async def _still_head(context: Context, wanted: Deploy) -> None:
 
 async def _begin_build(context: Context, taken: TakenWork, wanted: Deploy) -> Build:
     def begin(tx: Transaction) -> Build:
+        app_or_refuse(tx.conn, taken.request.app_id)
         log_id = logs.open_log(tx.conn, tx.now)
         requests.set_step(tx.conn, taken.request.id, step="build", now=tx.now)
         build = builds.create(

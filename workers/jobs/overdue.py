@@ -48,7 +48,7 @@ def _end_request(tx: Transaction, request: QueuedRequest) -> None:
     did = "waited" if request.state is RequestState.QUEUED else "ran"
     if request.state is RequestState.RUNNING:
         requests.stop_running(tx.conn, request.app_id)
-    settle.finish(tx, request, state=RequestState.FAILED, outcome=f"{did} for too long and was given up")
+    settle.fail(tx, request, f"{did} for too long and was given up")
 
 
 def _end_review(tx: Transaction, review: ReviewApp) -> None:

@@ -21,13 +21,13 @@ from service.domain.model import (
     SlugId,
     Stage,
 )
-from service.enact import Transaction
+from service.enact import Transaction, app_or_refuse
 from service.store import apps, builds, logs, pipelines, promotions, releases, requests, reviews, spaces
 from service.store.requests import TakenWork
 from service.store.secrets import request_context
 from workers.context import Context
 from workers.jobs import fenced, settle
-from workers.jobs.rollout import Rollout, fence_of, go, spec_of
+from workers.jobs.rollout import LIVE, Rollout, fence_of, go, spec_of
 
 log = structlog.get_logger()
 
@@ -119,7 +119,7 @@ async def _release(context: Context, taken: TakenWork, plan: Callable[[Transacti
     if rollout is None:
         await settle.end(context, taken, state=RequestState.SUCCEEDED, outcome=made.description)
         return
-    async with logs.LogSink(context.db, made.log_id, secrets=tuple(fixed.config.values())) as sink:
+    async with logs.LogSink(context.db, made.log_id, secrets=tuple(rollout.config.values())) as sink:
         spec = await spec_of(context, rollout)
         command = rollout.slug.process_types.get("release", "")
         if command:
@@ -204,14 +204,12 @@ async def reshape(context: Context, taken: TakenWork) -> None:
         slug = builds.slug(tx.conn, current.slug_id) if current and current.slug_id else None
         if current is None or slug is None:
             raise Refused(f"{app.name} has no release yet")
-        formation = dict(app.formation)
+        formation, incarnation = dict(app.formation), requests.incarnation(tx.conn, app.id)
         match taken.work:
             case Scale(formation=wanted):
                 formation |= wanted
             case Restart():
-                if taken.step != "restart":
-                    requests.raise_incarnation(tx.conn, app.id)
-                    requests.set_step(tx.conn, taken.request.id, step="restart", now=tx.now)
+                incarnation += 0 if taken.step == LIVE else 1
             case Suspend():
                 formation = dict.fromkeys(formation, 0)
             case _:
@@ -222,7 +220,7 @@ async def reshape(context: Context, taken: TakenWork) -> None:
             slug=slug,
             config=releases.config(tx.conn, tx.vault, current.id),
             formation=formation,
-            incarnation=requests.incarnation(tx.conn, app.id),
+            incarnation=incarnation,
             review=None,
             driver=spaces.driver_of(tx.conn, app.space_id),
             keep_formation=isinstance(taken.work, Suspend),
@@ -257,10 +255,7 @@ def _first_config(tx: Transaction, app: App, review: ReviewApp | None, manifest:
 
 
 def _app(tx: Transaction, taken: TakenWork) -> App:
-    app = apps.get(tx.conn, taken.request.app_id)
-    if app is None:
-        raise Refused("the app is gone")
-    return app
+    return app_or_refuse(tx.conn, taken.request.app_id)
 
 
 def _slug_of(found: Release | None) -> tuple[SlugId | None, Sha | None, RepositoryId | None]:

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.lifecycle import Signal, advance
-from service.domain.model import App, QueuedRequest, RequestState, ReviewState
+from service.domain.model import App, QueuedRequest, ReleaseState, RequestState, ReviewState
 from service.enact import Transaction
-from service.store import apps, requests, reviews
+from service.store import apps, releases, requests, reviews
 from service.store.endings import end_with_request
 from service.store.requests import TakenWork
 from workers.context import Context
@@ -15,7 +15,17 @@ from workers.jobs import fenced
 
 async def failed(context: Context, taken: TakenWork, cause: str) -> None:
     """The request failed for a cause that people read; what ran before runs on."""
-    await end(context, taken, state=RequestState.FAILED, outcome=cause)
+    await fenced.commit(context, taken, lambda tx: fail(tx, taken.request, cause))
+
+
+def fail(tx: Transaction, request: QueuedRequest, cause: str) -> None:
+    """End a request that failed, whoever had it. One whose release went live did not: that serves."""
+    made = releases.of_request(tx.conn, request.id)
+    if made is not None and made.state is ReleaseState.SUCCEEDED:
+        outcome = f"released v{made.version}; afterwards: {cause}"
+        finish(tx, request, state=RequestState.SUCCEEDED, outcome=outcome)
+    else:
+        finish(tx, request, state=RequestState.FAILED, outcome=cause)
 
 
 async def end(context: Context, taken: TakenWork, *, state: RequestState, outcome: str) -> None:
