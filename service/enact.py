@@ -13,22 +13,26 @@ from typing import Any, TypeVar, assert_never
 from sqlalchemy import Connection
 
 from service.domain.decisions import (
+    ChangeConfig,
     CreateReviewApp,
     Decision,
     Destroy,
     Look,
     Nothing,
+    ReleaseSlug,
     Request,
+    Rollback,
     SetReview,
     Subject,
     SubjectKind,
     Wait,
+    Work,
 )
 from service.domain.errors import Refused, Transient
-from service.domain.model import App, QueuedRequest, ReviewApp, ReviewState, Stage
+from service.domain.model import App, QueuedRequest, Release, ReviewApp, ReviewState, Stage
 from service.domain.review_rules import OVER, OVER_CAP
 from service.queue import Queue, Ring, look, reconcile, work
-from service.store import activity, apps, facts, pipelines, releases, requests, reviews, spaces, subjects
+from service.store import activity, apps, facts, logs, pipelines, releases, requests, reviews, spaces, subjects
 from service.store.database import Conflict, Database
 from service.store.secrets import Vault
 
@@ -71,7 +75,7 @@ class Transaction:
         activity.record(self.conn, now=self.now, actor=self.actor, action=action, **of)
 
     def request(
-        self, app_id: str, wanted: Any, *, reason: str, by_person: bool, sealed: bytes | None = None
+        self, app_id: str, wanted: Work, *, reason: str, by_person: bool, sealed: bytes | None = None
     ) -> QueuedRequest:
         """Queue work for an app and tell everybody whom it concerns."""
         queued = requests.add(
@@ -88,11 +92,38 @@ class Transaction:
         self.note("requested", app_id=app_id, sha=queued.sha, data={"kind": queued.kind, "reason": reason})
         if queued.sha is not None:
             self.show_commit(app_id, queued.sha)
+        self._number(queued, wanted)
         for ended in requests.displaced_by(self.conn, queued.id):
             self.show_end(ended)
         if isinstance(wanted, Destroy):
             self._review_goes(app_id, reason)
         return queued
+
+    def _number(self, queued: QueuedRequest, wanted: Work) -> None:
+        """Give what needs no build its release and number at once; what it runs is settled when its turn comes."""
+        change: ReleaseSlug | Release | None = None
+        match wanted:
+            case ReleaseSlug():
+                change = wanted
+            case Rollback(release_id=former):
+                change = releases.get(self.conn, former)
+            case ChangeConfig():
+                pass
+            case _:
+                return
+        made = releases.create(
+            self.conn,
+            app_id=queued.app_id,
+            request_id=queued.id,
+            slug_id=change.slug_id if change else None,
+            commit=change.commit if change else None,
+            repository_id=change.repository_id if change else None,
+            description=wanted.description if isinstance(wanted, ReleaseSlug) else queued.reason,
+            actor=self.actor,
+            log_id=logs.open_log(self.conn, self.now),
+            now=self.now,
+        )
+        self.show_release(made.id)
 
     def _review_goes(self, app_id: str, reason: str) -> None:
         review = reviews.of_app(self.conn, app_id)

@@ -43,8 +43,9 @@ class PromotionVerbs(Committer):
                     description=promotion.describe(resolved),
                 )
                 queued = tx.request(target.id, wanted, reason=wanted.description, by_person=True)
-                targets.append((target.id, queued.id))
-            made = promotions.create(
+                made = releases.of_request(tx.conn, queued.id)
+                targets.append((target.id, queued.id, made.id if made else None))
+            promoted = promotions.create(
                 tx.conn,
                 pipeline_id=pipeline_id,
                 source_app_id=source_app_id,
@@ -59,9 +60,9 @@ class PromotionVerbs(Committer):
                 pipeline_id=pipeline_id,
                 app_id=source_app_id,
                 sha=release.commit,
-                data={"promotion": made.id, "targets": [target.name for target in resolved.targets]},
+                data={"promotion": promoted.id, "targets": [target.name for target in resolved.targets]},
             )
-            return made
+            return promoted
 
         return await self.commit(promote, actor=actor)
 

@@ -15,12 +15,12 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, selec
 
 from service.domain.decisions import Deploy, Destroy, Work
 from service.domain.lifecycle import Signal, advance
-from service.domain.model import AppId, AppState, QueuedRequest, RequestId, RequestState, Sha, Stage
+from service.domain.model import AppId, AppState, QueuedRequest, ReleaseState, RequestId, RequestState, Sha, Stage
 from service.store import rows
 from service.store.database import new_id
 from service.store.endings import end_with_request
 from service.store.leases import LeaseTerms, free, held, lease_now
-from service.store.tables import apps, couplings, requests
+from service.store.tables import apps, couplings, releases, requests
 
 OPEN = (RequestState.QUEUED.value, RequestState.RUNNING.value)
 _WORK = {kind.__name__: kind for kind in get_args(Work)}
@@ -149,6 +149,17 @@ def displaced_by(conn: Connection, request_id: str) -> list[QueuedRequest]:
     return [as_request(row) for row in found]
 
 
+_NUMBERED = exists(
+    select(releases.c.id).where(releases.c.request_id == requests.c.id, releases.c.state == ReleaseState.PENDING.value)
+)
+
+
+def number_waits(conn: Connection, app_id: str) -> bool:
+    """Whether a release of the app that has its number is to come before any that has none."""
+    waiting = select(requests.c.id).where(requests.c.app_id == app_id, requests.c.state.in_(OPEN), _NUMBERED)
+    return conn.execute(waiting.limit(1)).first() is not None
+
+
 def _ready(now: datetime) -> Any:
     return and_(
         or_(apps.c.retry_at.is_(None), apps.c.retry_at <= now),
@@ -189,10 +200,12 @@ def take(
 
 
 def _start_next(conn: Connection, *, app_id: str, token: int, now: datetime) -> TakenWork | None:
+    # A destroy ends all else. Numbers are worked off in their order; what has none yet, because it is still to be
+    # built, comes behind those that were given meanwhile.
     row = conn.execute(
         select(requests)
         .where(requests.c.app_id == app_id, requests.c.state.in_(OPEN))
-        .order_by(requests.c.state != RequestState.RUNNING.value, requests.c.seq)
+        .order_by(requests.c.kind != Destroy.__name__, ~_NUMBERED, requests.c.seq)
         .limit(1)
     ).one_or_none()
     if row is None:

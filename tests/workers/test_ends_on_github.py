@@ -117,7 +117,7 @@ async def test_a_release_that_was_left_behind(yard: Yard) -> None:
     made = await yard.do(begin)
     await yard.do(lambda tx: tx.ring([Subject(SubjectKind.GITHUB_DEPLOYMENT, made.id)], cause="test"))
     await yard.calm()
-    assert (await yard.report(f"github_deployment:{made.id}")).wanted["state"] == "in_progress"
+    assert (await yard.report(f"github_deployment:{made.id}")).wanted["state"] == "queued"
 
     def lose(conn: Connection) -> None:
         requests.finish(conn, queued.id, state=RequestState.FAILED, outcome="lost", now=yard.clock())

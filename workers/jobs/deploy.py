@@ -11,7 +11,7 @@ from service.domain.facts import FactKey, FactKind
 from service.domain.manifest import Manifest, parse_app_json, review_manifest
 from service.domain.model import App, Build, BuildState, Pipeline, RequestState, Slug, Trust
 from service.enact import Transaction, app_or_refuse
-from service.store import apps, builds, logs, pipelines, releases, repositories, requests
+from service.store import apps, builds, logs, pipelines, releases, repositories, requests, views
 from service.store.requests import TakenWork
 from workers.builds import builder
 from workers.builds.buildpack import Buildpack, resolve
@@ -54,7 +54,7 @@ async def deploy(context: Context, taken: TakenWork, wanted: Deploy) -> None:
 
 
 async def still_wanted(context: Context, taken: TakenWork, wanted: Deploy) -> None:
-    """Raise `Superseded` when a newer deploy waits or the pull request has moved on or closed since.
+    """Raise `Superseded` when a newer deploy waits, the app is held, or the pull request has moved on or closed since.
 
     The pull request is read from GitHub now, not from what was known: a webhook may be late.
     """
@@ -66,6 +66,9 @@ async def still_wanted(context: Context, taken: TakenWork, wanted: Deploy) -> No
     if newer is not None and not taken.request.by_person:
         raise Superseded(f"superseded by {(newer.sha or '')[:7]}")
     if wanted.pull_request is None:
+        held = await context.db.read(lambda conn: views.held(conn, taken.request.app_id))
+        if held:
+            raise Superseded(held)
         await _still_head(context, wanted)
         return
     fact = await fresh(context, FactKey(FactKind.PULL_REQUEST, wanted.repository_id, str(wanted.pull_request)))

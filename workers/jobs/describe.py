@@ -99,6 +99,7 @@ def github_deployment(tx: Transaction, release_id: str, settings: Settings) -> s
             stage=coupling.stage,
             url=app_url(settings, app),
             log_url=f"{settings.url}/releases/{release.id}/output",
+            started=releases.is_fixed(tx.conn, release.id),
             current=app.current_release_id in (None, release.id) or release.state is ReleaseState.PENDING,
             crashed=app.current_release_id == release.id and apps.engine_state(tx.conn, app.id) == "crashed",
             gone=gone,

@@ -22,7 +22,7 @@ from service.domain.model import (
     Stage,
 )
 from service.enact import Transaction, app_or_refuse
-from service.store import apps, builds, logs, pipelines, promotions, releases, requests, reviews, spaces
+from service.store import apps, builds, logs, pipelines, releases, requests, reviews, spaces
 from service.store.requests import TakenWork
 from service.store.secrets import request_context
 from workers.context import Context
@@ -34,6 +34,10 @@ log = structlog.get_logger()
 COMMAND_SECONDS = 3600.0
 
 
+class NotItsTurn(Exception):
+    """Numbers were given while this was built: they come first, and it is taken up again behind them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What a release is made of, known when its turn starts."""
@@ -41,7 +45,6 @@ class Plan:
     slug_id: SlugId | None
     commit: Sha | None
     repository_id: RepositoryId | None
-    description: str
     config: Mapping[str, str]
     formation: Mapping[str, int]
     postdeploy: str = ""
@@ -59,7 +62,6 @@ async def release_slug(context: Context, taken: TakenWork, *, slug: Slug, wanted
             slug_id=slug.id,
             commit=wanted.sha,
             repository_id=wanted.repository_id,
-            description=f"Deploy {wanted.sha[:8]}",
             config=config,
             formation=formation_of(app, slug, manifest.formation if first or app.is_review else {}),
             postdeploy=manifest.scripts.get("postdeploy", "")
@@ -71,7 +73,7 @@ async def release_slug(context: Context, taken: TakenWork, *, slug: Slug, wanted
 
 
 async def release(context: Context, taken: TakenWork) -> None:
-    """Release a slug that exists: for a promotion, a change of config or a rollback."""
+    """Work off a number: a promotion, a retry, a change of config or a rollback, on top of what succeeded last."""
 
     def plan(tx: Transaction) -> Plan:
         app = _app(tx, taken)
@@ -83,13 +85,11 @@ async def release(context: Context, taken: TakenWork) -> None:
             case ReleaseSlug():
                 config = apps.config(tx.conn, tx.vault, app.id)
                 slug_id, commit, repository_id = wanted.slug_id, wanted.commit, wanted.repository_id
-                description = wanted.description
             case ChangeConfig():
                 last = releases.last_succeeded(tx.conn, app.id)
                 assert taken.sealed is not None
                 config = tx.vault.unseal_vars(taken.sealed, request_context(app.id))
                 slug_id, commit, repository_id = _slug_of(last)
-                description = taken.request.reason
             case Rollback():
                 former = releases.get(tx.conn, wanted.release_id)
                 if former is None or former.state is not ReleaseState.SUCCEEDED:
@@ -98,7 +98,6 @@ async def release(context: Context, taken: TakenWork) -> None:
                 if wanted.keep_config:
                     config = apps.config(tx.conn, tx.vault, app.id)
                 slug_id, commit, repository_id = _slug_of(former)
-                description = f"Rollback to v{wanted.version}"
             case _:
                 raise AssertionError(f"{taken.request.kind} is no release")
         slug = builds.slug(tx.conn, slug_id) if slug_id else None
@@ -106,7 +105,6 @@ async def release(context: Context, taken: TakenWork) -> None:
             slug_id=slug_id,
             commit=commit,
             repository_id=repository_id,
-            description=description,
             config=config,
             formation=formation_of(app, slug, {}) if slug else dict(app.formation),
         )
@@ -132,27 +130,19 @@ async def _release(context: Context, taken: TakenWork, plan: Callable[[Transacti
 
 
 def _make(tx: Transaction, taken: TakenWork, plan: Plan) -> tuple[Release, Plan, Rollout | None]:
-    """Make the release's row (or find the one that a predecessor made) and fix what it runs with."""
+    """Find the release or, for what was just built, make it; fix what it runs with unless a predecessor did."""
     app = _app(tx, taken)
-    made = releases.of_request(tx.conn, taken.request.id)
-    if made is None:
-        made = releases.create(
+    made = releases.of_request(tx.conn, taken.request.id) or _made(tx, taken, plan)
+    if not releases.is_fixed(tx.conn, made.id):
+        made = releases.fix(
             tx.conn,
-            app_id=app.id,
-            request_id=taken.request.id,
+            release_id=made.id,
             slug_id=plan.slug_id,
             commit=plan.commit,
             repository_id=plan.repository_id,
-            description=plan.description,
-            actor=taken.actor,
-            log_id=logs.open_log(tx.conn, tx.now),
+            sealed_config=tx.vault.seal_vars(plan.config, releases.config_context(made.id)),
             now=tx.now,
         )
-        sealed = tx.vault.seal_vars(plan.config, releases.config_context(made.id))
-        releases.fix(tx.conn, release_id=made.id, slug_id=plan.slug_id, sealed_config=sealed, now=tx.now)
-        target = promotions.target_of_request(tx.conn, taken.request.id)
-        if target is not None:
-            promotions.set_target_release(tx.conn, target_id=target.id, release_id=made.id)
         tx.show_release(made.id)
         if plan.commit is not None:
             tx.show_commit(app.id, plan.commit)
@@ -172,6 +162,23 @@ def _make(tx: Transaction, taken: TakenWork, plan: Plan) -> tuple[Release, Plan,
             review=reviews.of_app(tx.conn, app.id) if app.is_review else None,
             driver=spaces.driver_of(tx.conn, app.space_id),
         ),
+    )
+
+
+def _made(tx: Transaction, taken: TakenWork, plan: Plan) -> Release:
+    if requests.number_waits(tx.conn, taken.request.app_id):
+        raise NotItsTurn
+    return releases.create(
+        tx.conn,
+        app_id=taken.request.app_id,
+        request_id=taken.request.id,
+        slug_id=plan.slug_id,
+        commit=plan.commit,
+        repository_id=plan.repository_id,
+        description=f"Deploy {(plan.commit or '')[:8]}",
+        actor=taken.actor,
+        log_id=logs.open_log(tx.conn, tx.now),
+        now=tx.now,
     )
 
 

@@ -26,6 +26,7 @@ from service.store import requests
 from service.store.requests import TakenWork
 from workers.context import Context
 from workers.jobs import deploy, destroy, release, settle
+from workers.jobs.release import NotItsTurn
 from workers.platforms.base import Fenced, Unhealthy
 
 log = structlog.get_logger()
@@ -74,6 +75,8 @@ async def _one(context: Context, taken: TakenWork) -> None:
             rest = await _attempt(context, taken)
         except Stopped:
             log.info("work left to its successor", kind=taken.request.kind)
+        except NotItsTurn:
+            log.info("work goes on behind numbers that were given meanwhile", kind=taken.request.kind)
         except Fenced as fenced:
             log.info("work left to its successor", kind=taken.request.kind, fenced=str(fenced))
             rest = 1.0
@@ -87,7 +90,7 @@ async def _attempt(context: Context, taken: TakenWork) -> float | None:
     """Bring the request to a final state (None), or say how many seconds it rests before the next attempt."""
     try:
         await _under_lease(context, taken)
-    except (Stopped, Fenced):
+    except (Stopped, Fenced, NotItsTurn):
         raise
     except (Refused, Unhealthy) as error:
         return await _failed(context, taken, str(error))
