@@ -32,8 +32,8 @@ class Rollout:
 
     @property
     def engine_id(self) -> str:
-        """Name the release for the engine: what has another name is started anew."""
-        return f"{self.release.id}.{self.incarnation}"
+        """The release as the engine knows it."""
+        return apps.engine_id(self.release.id, self.incarnation)
 
 
 def fence_of(taken: TakenWork) -> Fence:
