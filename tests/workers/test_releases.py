@@ -123,23 +123,22 @@ async def test_nothing_is_promoted_to_or_from_an_app_that_is_being_destroyed(yar
 
 
 async def test_the_log_of_a_release_hides_what_it_runs_with_although_that_was_changed_since(yard: Yard) -> None:
-    app, slug = await yard.app(), await yard.slug(release="./migrate", web="./serve")
+    app, slug = await yard.app(), await yard.slug()
     await configured(yard, app, PASSWORD="the former secret")
     await work(yard.context, app.id)
     wanted = ReleaseSlug(slug_id=slug.id, commit=None, repository_id=None, description="Promote")
     asked = await yard.do(lambda tx: tx.request(app.id, wanted, reason="promoted", by_person=True))
     yard.platform.script["apply"] = [Transient("later")]
     await work(yard.context, app.id)
-    run = yard.platform.run
+    apply = yard.platform.apply
 
-    async def telling(name, spec, command, *, fence, log, seconds):
+    async def telling(spec, *, fence, log, go_live):
         await log.write(f"connecting with {spec.config['PASSWORD']}\n")
-        return 0
+        await apply(spec, fence=fence, log=log, go_live=go_live)
 
-    yard.platform.run = telling  # type: ignore[method-assign]
+    yard.platform.apply = telling  # type: ignore[method-assign]
     await configured(yard, app, PASSWORD="the newest secret")
     await work(yard.context, app.id)
-    yard.platform.run = run  # type: ignore[method-assign]
     made = await release_of(yard, asked)
     text = await yard.see(lambda conn: logs.tail(conn, made.log_id))
     assert "connecting with" in text

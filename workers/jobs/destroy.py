@@ -4,15 +4,15 @@ import structlog
 from sqlalchemy import Connection
 
 from service.domain.decisions import Destroy
-from service.domain.errors import Refused, Transient
+from service.domain.errors import Refused
 from service.domain.manifest import Manifest, parse_app_json, review_manifest
 from service.domain.model import App, Release, RequestState, ReviewState, Trust
 from service.enact import Transaction
-from service.store import apps, builds, commands, logs, pipelines, releases, requests, reviews, routes, spaces
+from service.store import apps, builds, logs, pipelines, releases, requests, reviews, routes, spaces
 from service.store.requests import TakenWork
 from workers.context import Context
-from workers.jobs import fenced, settle
-from workers.jobs.rollout import Rollout, fence_of, spec_of
+from workers.jobs import command, fenced, settle
+from workers.jobs.rollout import Rollout, fence_of
 from workers.platforms.base import Unhealthy
 
 log = structlog.get_logger()
@@ -27,7 +27,7 @@ async def destroy(context: Context, taken: TakenWork, wanted: Destroy) -> None:
     if app is not None and app.state.value != "gone":
         await fenced.commit(context, taken, lambda tx: routes.delete(tx.conn, app.id))
         await context.queue.routes_changed()
-        if app.is_review:
+        if app.is_review and taken.attempts < PREDESTROY_ATTEMPTS:
             await _say_goodbye(context, taken, app)
         driver = await context.db.read(lambda conn: spaces.driver_of(conn, app.space_id))
         fence = fence_of(taken)
@@ -36,41 +36,33 @@ async def destroy(context: Context, taken: TakenWork, wanted: Destroy) -> None:
 
 
 async def _say_goodbye(context: Context, taken: TakenWork, app: App) -> None:
-    """Give `pr-predestroy` its chance; the app goes also where it cannot run, now or ever."""
+    """Give `pr-predestroy` its chance; what may pass is tried again, a few times. The app goes in any case."""
     try:
         await _predestroy(context, taken, app)
     except (Refused, Unhealthy) as error:
         log.warning("predestroy not run", app=app.id, error=str(error))
-    except Transient as error:
-        if taken.attempts + 1 < PREDESTROY_ATTEMPTS:
-            raise
-        log.warning("predestroy given up", app=app.id, error=error.message)
 
 
 async def _predestroy(context: Context, taken: TakenWork, app: App) -> None:
-    """Run `pr-predestroy` of the code that serves, once; a run that a dead machine left is not repeated."""
+    """Run `pr-predestroy` of the code that serves, once; one that a dead machine cut off is not repeated."""
     found = await context.db.read(lambda conn: releases.get(conn, app.current_release_id or ""))
     if found is None or found.slug_id is None or found.commit is None or found.repository_id is None:
         return
-    command = (await _manifest(context, app, found)).scripts.get("pr-predestroy", "")
-    if not command:
-        return
-    name = f"predestroy-{app.id}"
-    if not await fenced.commit(
-        context, taken, lambda tx: commands.begin(tx.conn, name=name, app_id=app.id, step="predestroy", now=tx.now)
-    ):
+    script = (await _manifest(context, app, found)).scripts.get("pr-predestroy", "")
+    if not script:
         return
     rollout = await context.db.read(lambda conn: _rollout(conn, context, app, found))
     async with logs.LogSink(context.db, found.log_id, secrets=tuple(rollout.config.values())) as sink:
-        code = await context.platforms[rollout.driver].run(
-            name,
-            await spec_of(context, rollout),
-            command,
-            fence=fence_of(taken),
-            log=sink,
+        code = await command.once(
+            context,
+            taken,
+            rollout,
+            step="predestroy",
+            name=f"predestroy-{app.id}",
+            command=script,
+            sink=sink,
             seconds=PREDESTROY_SECONDS,
         )
-    await fenced.commit(context, taken, lambda tx: commands.end(tx.conn, name=name, exit_code=code, now=tx.now))
     log.info("predestroy ended", app=app.id, exit_code=code)
 
 

@@ -26,12 +26,13 @@ from service.store import apps, builds, logs, pipelines, releases, requests, rev
 from service.store.requests import TakenWork
 from service.store.secrets import request_context
 from workers.context import Context
-from workers.jobs import fenced, settle
-from workers.jobs.rollout import LIVE, Rollout, fence_of, go, spec_of
+from workers.jobs import command, fenced, settle
+from workers.jobs.rollout import LIVE, Rollout, go, spec_of
 
 log = structlog.get_logger()
 
 COMMAND_SECONDS = 3600.0
+RELEASE_ATTEMPTS = 3
 
 
 class NotItsTurn(Exception):
@@ -119,11 +120,10 @@ async def _release(context: Context, taken: TakenWork, plan: Callable[[Transacti
         return
     async with logs.LogSink(context.db, made.log_id, secrets=tuple(rollout.config.values())) as sink:
         spec = await spec_of(context, rollout)
-        command = rollout.slug.process_types.get("release", "")
-        if command:
-            await _run_step(context, taken, rollout, "release", command, sink)
+        if phase := rollout.slug.process_types.get("release", ""):
+            await _release_phase(context, taken, rollout, phase, sink)
         if fixed.postdeploy:
-            await _run_step(context, taken, rollout, "postdeploy", fixed.postdeploy, sink)
+            await _postdeploy(context, taken, rollout, fixed.postdeploy, sink)
         await fenced.step(context, taken, "start")
         await go(context, taken, spec=spec, rollout=rollout, log=sink)
     await settle.end(context, taken, state=RequestState.SUCCEEDED, outcome=f"released v{made.version}")
@@ -182,24 +182,41 @@ def _made(tx: Transaction, taken: TakenWork, plan: Plan) -> Release:
     )
 
 
-async def _run_step(
-    context: Context, taken: TakenWork, rollout: Rollout, step: str, command: str, sink: logs.LogSink
+async def _release_phase(
+    context: Context, taken: TakenWork, rollout: Rollout, command_line: str, sink: logs.LogSink
 ) -> None:
-    await fenced.step(context, taken, step)
-    platform = context.platforms[rollout.driver]
-    code = await platform.run(
-        f"{step}-{rollout.release.id}",
-        await spec_of(context, rollout),
-        command,
-        fence=fence_of(taken),
-        log=sink,
-        seconds=COMMAND_SECONDS,
+    """Run the release command; it may be repeated, and is when a machine's death hid how it ended."""
+    await fenced.step(context, taken, "release")
+    for attempt in range(1, RELEASE_ATTEMPTS + 1):
+        name = f"release-{rollout.release.id}" + (f"-{attempt}" if attempt > 1 else "")
+        code = await command.once(
+            context, taken, rollout, step="release", name=name, command=command_line, sink=sink, seconds=COMMAND_SECONDS
+        )
+        if code is not None:
+            return _check("release", code, command_line)
+    raise Refused(f"release command was cut off {RELEASE_ATTEMPTS} times: {command_line}")
+
+
+async def _postdeploy(
+    context: Context, taken: TakenWork, rollout: Rollout, command_line: str, sink: logs.LogSink
+) -> None:
+    """Run the review app's script; it is done with once it has succeeded, or nobody knows whether it has."""
+    await fenced.step(context, taken, "postdeploy")
+    name = f"postdeploy-{rollout.release.id}"
+    code = await command.once(
+        context, taken, rollout, step="postdeploy", name=name, command=command_line, sink=sink, seconds=COMMAND_SECONDS
     )
-    if code:
-        raise Refused(f"{step} command failed with exit code {code}: {command}")
-    if step == "postdeploy" and rollout.review is not None:
-        review = rollout.review
+    review = rollout.review
+    if not code and review is not None:
         await fenced.commit(context, taken, lambda tx: reviews.set_postdeploy_done(tx.conn, review.id))
+    if code is None:
+        raise Refused(f"postdeploy command was cut off and is not run again; deploy again to go on: {command_line}")
+    _check("postdeploy", code, command_line)
+
+
+def _check(step: str, code: int, command_line: str) -> None:
+    if code:
+        raise Refused(f"{step} command failed with exit code {code}: {command_line}")
 
 
 async def reshape(context: Context, taken: TakenWork) -> None:
