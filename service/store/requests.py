@@ -200,12 +200,13 @@ def take(
 
 
 def _start_next(conn: Connection, *, app_id: str, token: int, now: datetime) -> TakenWork | None:
-    # A destroy ends all else. Numbers are worked off in their order; what has none yet, because it is still to be
-    # built, comes behind those that were given meanwhile.
+    # A destroy ends all else. What is still to be built comes behind what is not: numbers are worked off in their
+    # order, and nothing else waits for a deploy that waits for GitHub.
+    unbuilt = and_(requests.c.kind == Deploy.__name__, ~_NUMBERED)
     row = conn.execute(
         select(requests)
         .where(requests.c.app_id == app_id, requests.c.state.in_(OPEN))
-        .order_by(requests.c.kind != Destroy.__name__, ~_NUMBERED, requests.c.seq)
+        .order_by(requests.c.kind != Destroy.__name__, unbuilt, requests.c.seq)
         .limit(1)
     ).one_or_none()
     if row is None:
@@ -268,6 +269,11 @@ def stop_running(conn: Connection, app_id: str) -> None:
 def set_step(conn: Connection, request_id: str, *, step: str, now: datetime) -> None:
     """Record how far the request has come, for people to see."""
     conn.execute(requests.update().where(requests.c.id == request_id).values(step=step, updated_at=now))
+
+
+def set_trouble(conn: Connection, request_id: str, *, cause: str) -> None:
+    """Record why it has to be tried again, for people to see until it is over."""
+    conn.execute(requests.update().where(requests.c.id == request_id).values(outcome=f"is tried again: {cause}"))
 
 
 def finish(conn: Connection, request_id: str, *, state: RequestState, outcome: str, now: datetime) -> bool:

@@ -157,7 +157,8 @@ async def test_a_rollback_holds_even_the_automatic_deploy_that_is_being_built(ya
     assert (ended.state, ended.reason) == (RequestState.SUPERSEDED, "held at v2")
 
 
-async def test_a_rollback_does_not_wait_for_a_deploy_that_waits_for_github(yard: Yard) -> None:
+@pytest.mark.parametrize("what", ["a rollback", "a restart"])
+async def test_nothing_waits_for_a_deploy_that_waits_for_github(yard: Yard, what: str) -> None:
     app, _ = await serving(yard)
     asked, _ = await asked_to_deploy(yard, app)
     token = yard.context.github.git_token
@@ -167,7 +168,12 @@ async def test_a_rollback_does_not_wait_for_a_deploy_that_waits_for_github(yard:
 
     yard.context.github.git_token = away  # type: ignore[method-assign]
     await work(yard.context, app.id)
-    back = await rolled_back(yard, app)
+    waiting = await yard.request(asked.id)
+    assert (waiting.state, waiting.reason) == (RequestState.RUNNING, "is tried again: GitHub does not answer")
+    if what == "a rollback":
+        back = await rolled_back(yard, app)
+    else:
+        back = await verbs(yard).restart(app_id=app.id, actor=ADA)
     await work(yard.context, app.id)
     assert (await yard.request(back.id)).state is RequestState.SUCCEEDED
     assert (await yard.request(asked.id)).state is RequestState.RUNNING
@@ -175,7 +181,8 @@ async def test_a_rollback_does_not_wait_for_a_deploy_that_waits_for_github(yard:
     yard.clock.ahead += timedelta(hours=1, minutes=1)
     await work(yard.context, app.id)
     assert (await yard.request(asked.id)).state is RequestState.SUCCEEDED
-    assert [version for version, _, _ in await shown(yard, app)] == [1, 2, 3]
+    numbers = [1, 2, 3] if what == "a rollback" else [1, 2]
+    assert [version for version, _, _ in await shown(yard, app)] == numbers
 
 
 async def test_a_release_may_wait_for_its_turn_for_as_long_as_its_request(yard: Yard) -> None:

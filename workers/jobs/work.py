@@ -25,13 +25,14 @@ from service.domain.errors import Refused, Transient
 from service.store import requests
 from service.store.requests import TakenWork
 from workers.context import Context
-from workers.jobs import deploy, destroy, release, settle
+from workers.jobs import deploy, destroy, fenced, release, settle
 from workers.jobs.release import NotItsTurn
 from workers.platforms.base import Fenced, Unhealthy
 
 log = structlog.get_logger()
 
-MAX_ATTEMPTS = 8
+MAX_ATTEMPTS = 40
+"""Half an hour: GitHub or the runner may be away for as long, and nothing but other builds waits for it."""
 
 
 class Stopped(Exception):
@@ -77,8 +78,8 @@ async def _one(context: Context, taken: TakenWork) -> None:
             log.info("work left to its successor", kind=taken.request.kind)
         except NotItsTurn:
             log.info("work goes on behind numbers that were given meanwhile", kind=taken.request.kind)
-        except Fenced as fenced:
-            log.info("work left to its successor", kind=taken.request.kind, fenced=str(fenced))
+        except Fenced as overtaken:
+            log.info("work left to its successor", kind=taken.request.kind, fenced=str(overtaken))
             rest = 1.0
         except asyncio.CancelledError:
             await asyncio.shield(_give_back(context, taken))
@@ -97,7 +98,7 @@ async def _attempt(context: Context, taken: TakenWork) -> float | None:
     except Transient as error:
         if taken.attempts + 1 >= MAX_ATTEMPTS:
             return await _failed(context, taken, f"given up after {MAX_ATTEMPTS} attempts: {error.message}")
-        return _rest(taken, error.message, at_least=error.retry_after or 0.0)
+        return await _rest(context, taken, error.message, at_least=error.retry_after or 0.0)
     except Exception:  # the one place where a bug ends: logged whole, shown as "internal error"
         log.exception("work failed", kind=taken.request.kind)
         return await _failed(context, taken, "internal error")
@@ -107,13 +108,14 @@ async def _attempt(context: Context, taken: TakenWork) -> float | None:
 async def _failed(context: Context, taken: TakenWork, cause: str) -> float | None:
     """End the request. A destroy is never given up: what is to go must not be left behind."""
     if isinstance(taken.work, Destroy):
-        return _rest(taken, cause)
+        return await _rest(context, taken, cause)
     await settle.failed(context, taken, cause)
     return None
 
 
-def _rest(taken: TakenWork, cause: str, *, at_least: float = 0.0) -> float:
+async def _rest(context: Context, taken: TakenWork, cause: str, *, at_least: float = 0.0) -> float:
     wait = max(at_least, min(2.0 ** min(taken.attempts, 8), 60.0))
+    await fenced.commit(context, taken, lambda tx: requests.set_trouble(tx.conn, taken.request.id, cause=cause))
     log.warning("work is tried again", kind=taken.request.kind, error=cause, retry_seconds=wait)
     return wait
 
