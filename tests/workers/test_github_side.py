@@ -18,7 +18,7 @@ from service.github.hints import (
     RepositoryTouched,
 )
 from service.queue import REPORT
-from service.store import apps, facts, reports, repositories, requests
+from service.store import apps, facts, leases, reports, repositories, requests
 from tests.workers.conftest import Yard
 from workers.builds.source import Remote
 from workers.jobs import press
@@ -262,3 +262,26 @@ async def test_an_end_that_comes_while_others_are_written_is_told_next(yard: Yar
     yard.context.writes.write = remember  # type: ignore[method-assign]
     await report(yard.context)
     assert told == ["a", "the end", "b", "c"]
+
+
+async def test_what_comes_while_a_lane_is_given_back_is_rung_for(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    give_back = leases.give_back
+
+    def late(conn, name, *, holder) -> None:
+        reports.put(
+            conn,
+            key="late",
+            kind="status",
+            repository_id=yard.repository.id,
+            installation_id=yard.repository.installation_id,
+            wanted=status(9),
+            terminal=True,
+            now=yard.clock(),
+        )
+        give_back(conn, name, holder=holder)
+
+    monkeypatch.setattr(leases, "give_back", late)
+    await put(yard, "one", lane=yard.repository.installation_id)
+    yard.bell.rung.clear()
+    await report(yard.context)
+    assert REPORT in yard.bell.rung

@@ -7,6 +7,7 @@ from datetime import timedelta
 import structlog
 
 from service.domain.errors import Refused, Transient
+from service.queue import REPORT
 from service.store import leases, reports, repositories
 from service.store.leases import LeaseTerms
 from service.store.reports import Report
@@ -38,13 +39,15 @@ async def _lane(context: Context, lane: int) -> None:
     keeping = asyncio.ensure_future(_keep(take, every=terms.seconds / 4))
     try:
         await asyncio.wait((writing, keeping), return_when=asyncio.FIRST_COMPLETED)
-        if writing.done():
-            await writing
+        emptied = writing.done() and await writing
     finally:
         for task in (writing, keeping):
             task.cancel()
         await asyncio.gather(writing, keeping, return_exceptions=True)
         await asyncio.shield(context.db.write(lambda conn: leases.give_back(conn, name, holder=terms.holder)))
+    # Whoever was rung for something that came after our last look found the lane taken.
+    if emptied and lane in await context.db.read(lambda conn: reports.lanes(conn, now=context.db.now())):
+        await context.queue.ring([REPORT])
 
 
 async def _keep(take: Callable[[], Awaitable[bool]], *, every: float) -> None:
@@ -55,14 +58,18 @@ async def _keep(take: Callable[[], Awaitable[bool]], *, every: float) -> None:
         await asyncio.sleep(every)
 
 
-async def _empty(context: Context, lane: int) -> None:
-    """One object after the other, each in its newest form: what becomes more urgent meanwhile comes next."""
+async def _empty(context: Context, lane: int) -> bool:
+    """One object after the other, each in its newest form: what becomes more urgent meanwhile comes next.
+
+    True when nothing is left that may be told now.
+    """
     failures = 0
     while failures < PATIENCE:
         entry = await context.db.write(lambda conn: reports.begin(conn, lane=lane, now=context.db.now()))
         if entry is None:
-            return
+            return True
         failures = 0 if await _write(context, entry) else failures + 1
+    return False
 
 
 async def _write(context: Context, entry: Report) -> bool:
