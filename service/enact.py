@@ -13,22 +13,26 @@ from typing import Any, TypeVar, assert_never
 from sqlalchemy import Connection
 
 from service.domain.decisions import (
+    ChangeConfig,
     CreateReviewApp,
     Decision,
     Destroy,
     Look,
     Nothing,
+    ReleaseSlug,
     Request,
+    Rollback,
     SetReview,
     Subject,
     SubjectKind,
     Wait,
+    Work,
 )
 from service.domain.errors import Refused, Transient
-from service.domain.model import App, QueuedRequest, ReviewApp, ReviewState, Stage
+from service.domain.model import App, QueuedRequest, Release, ReviewApp, ReviewState, Stage
 from service.domain.review_rules import OVER, OVER_CAP
 from service.queue import Queue, Ring, look, reconcile, work
-from service.store import activity, apps, facts, pipelines, requests, reviews, spaces, subjects
+from service.store import activity, apps, facts, logs, pipelines, releases, requests, reviews, spaces, subjects
 from service.store.database import Conflict, Database
 from service.store.secrets import Vault
 
@@ -71,7 +75,7 @@ class Transaction:
         activity.record(self.conn, now=self.now, actor=self.actor, action=action, **of)
 
     def request(
-        self, app_id: str, wanted: Any, *, reason: str, by_person: bool, sealed: bytes | None = None
+        self, app_id: str, wanted: Work, *, reason: str, by_person: bool, sealed: bytes | None = None
     ) -> QueuedRequest:
         """Queue work for an app and tell everybody whom it concerns."""
         queued = requests.add(
@@ -88,7 +92,59 @@ class Transaction:
         self.note("requested", app_id=app_id, sha=queued.sha, data={"kind": queued.kind, "reason": reason})
         if queued.sha is not None:
             self.show_commit(app_id, queued.sha)
+        self._number(queued, wanted)
+        for ended in requests.displaced_by(self.conn, queued.id):
+            self.show_end(ended)
+        if isinstance(wanted, Destroy):
+            self._review_goes(app_id, reason)
         return queued
+
+    def _number(self, queued: QueuedRequest, wanted: Work) -> None:
+        """Give what needs no build its release and number at once; what it runs is settled when its turn comes."""
+        change: ReleaseSlug | Release | None = None
+        match wanted:
+            case ReleaseSlug():
+                change = wanted
+            case Rollback(release_id=former):
+                change = releases.get(self.conn, former)
+            case ChangeConfig():
+                pass
+            case _:
+                return
+        made = releases.create(
+            self.conn,
+            app_id=queued.app_id,
+            request_id=queued.id,
+            slug_id=change.slug_id if change else None,
+            commit=change.commit if change else None,
+            repository_id=change.repository_id if change else None,
+            description=wanted.description if isinstance(wanted, ReleaseSlug) else queued.reason,
+            actor=self.actor,
+            log_id=logs.open_log(self.conn, self.now),
+            now=self.now,
+        )
+        self.show_release(made.id)
+
+    def _review_goes(self, app_id: str, reason: str) -> None:
+        review = reviews.of_app(self.conn, app_id)
+        if review is not None and review.state not in (ReviewState.DESTROYING, ReviewState.DESTROYED):
+            reviews.update(self.conn, review=review, now=self.now, state=ReviewState.DESTROYING, reason=reason)
+            self.show_commit(app_id, review.sha)
+
+    def show_end(self, ended: QueuedRequest) -> None:
+        """Note that a request is over and bring what GitHub shows of its commit and release up to date."""
+        of = {"app_id": ended.app_id, "sha": ended.sha}
+        self.note(f"{ended.kind} {ended.state.value}", **of, data={"outcome": ended.reason})
+        release = releases.of_request(self.conn, ended.id)
+        if release is not None:
+            self.show_release(release.id)
+        sha = ended.sha or (release.commit if release else None)
+        if sha is not None:
+            self.show_commit(ended.app_id, sha)
+
+    def show_release(self, release_id: str) -> None:
+        """Bring the release's deployment on GitHub up to date."""
+        self.ring([Subject(SubjectKind.GITHUB_DEPLOYMENT, release_id)], cause="release changed")
 
     def show_commit(self, app_id: str, sha: str) -> None:
         """Bring the commit's check on GitHub up to date."""
@@ -104,8 +160,6 @@ def enact(tx: Transaction, subject: Subject, decisions: Iterable[Decision]) -> t
         match decision:
             case Request(app_id=app_id, work=wanted, reason=reason, by_person=by_person):
                 tx.request(app_id, wanted, reason=reason, by_person=by_person)
-                if isinstance(wanted, Destroy):
-                    _review_goes(tx, app_id, reason)
                 outcome = "requested"
             case CreateReviewApp(reason=reason):
                 _create_review_app(tx, decision)
@@ -125,13 +179,6 @@ def enact(tx: Transaction, subject: Subject, decisions: Iterable[Decision]) -> t
                 assert_never(decision)
         reasons.append(reason)
     return outcome, "; ".join(dict.fromkeys(reason for reason in reasons if reason)), due_at
-
-
-def _review_goes(tx: Transaction, app_id: str, reason: str) -> None:
-    review = reviews.of_app(tx.conn, app_id)
-    if review is not None and review.state not in (ReviewState.DESTROYING, ReviewState.DESTROYED):
-        reviews.update(tx.conn, review=review, now=tx.now, state=ReviewState.DESTROYING, reason=reason)
-        tx.show_commit(app_id, review.sha)
 
 
 def _create_review_app(tx: Transaction, wanted: CreateReviewApp) -> None:

@@ -1,4 +1,4 @@
-"""The worker process: opens its parts, serves arq's two queues, runs the loops.
+"""The worker process: opens its parts, serves arq's three queues, runs the loops.
 
 arq only wakes us. Its own retries, results and uniqueness are not used: a job that ends, however it ends, is over, and
 what is left to do is in the database.

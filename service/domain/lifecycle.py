@@ -153,8 +153,9 @@ _LIMITS: Final[Mapping[type[AnyState], Mapping[str, Limit]]] = {
         _Q.RUNNING: Limit(age=timedelta(hours=2), signal=_S.FAIL),
     },
     BuildState: {_B.PENDING: Limit(age=timedelta(hours=1), signal=_S.FAIL)},
-    ReleaseState: {_L.PENDING: Limit(age=timedelta(hours=2), signal=_S.FAIL)},
-    TargetState: {_T.PENDING: Limit(age=timedelta(days=1), signal=_S.FAIL)},
+    # From when they are asked for: as long as their request may wait and then run.
+    ReleaseState: {_L.PENDING: Limit(age=timedelta(hours=26), signal=_S.FAIL)},
+    TargetState: {_T.PENDING: Limit(age=timedelta(hours=26), signal=_S.FAIL)},
 }
 # By type first: members of two StrEnums with one text are equal, and `destroying` is a state of two machines.
 _MACHINES: Final[Mapping[type[AnyState], Mapping[Any, Mapping[Signal, Any]]]] = {

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from service.domain import names
 from service.domain.decisions import Destroy
 from service.domain.errors import Refused
-from service.domain.model import App, ReviewState, UserId
+from service.domain.model import App, UserId
 from service.enact import Committer, Transaction, app_or_refuse
-from service.store import apps, reviews, routes, spaces
+from service.store import apps, routes, spaces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +61,6 @@ def _destroy(tx: Transaction, app_id: str) -> None:
     app_or_refuse(tx.conn, app_id)
     reason = f"destroyed by {tx.actor}"
     tx.request(app_id, Destroy(ordered=True, reason=reason), reason=reason, by_person=True)
-    review = reviews.of_app(tx.conn, app_id)
-    if review is not None:
-        reviews.update(tx.conn, review=review, now=tx.now, state=ReviewState.DESTROYING, reason=reason)
 
 
 def _made_up_name() -> str:

@@ -15,7 +15,7 @@ from service.domain.review_rules import MOVED
 from service.enact import Committer, Transaction, app_or_refuse
 from service.enacting.finding import pipeline_or_refuse
 from service.queue import look
-from service.store import facts, pipelines, repositories, reviews
+from service.store import facts, pipelines, repositories, requests, reviews
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +63,9 @@ class PipelineVerbs(Committer):
 
         def uncouple(tx: Transaction) -> Coupling:
             coupling = _coupling(tx.conn, coupling_id)
+            for request in requests.open_of(tx.conn, coupling.app_id):
+                if request.sha is not None:
+                    tx.show_commit(coupling.app_id, request.sha)
             pipelines.uncouple(tx.conn, coupling_id)
             tx.note("app removed", app_id=coupling.app_id, pipeline_id=coupling.pipeline_id)
             return coupling
@@ -104,7 +107,6 @@ def _drain(tx: Transaction, pipeline: Pipeline, reason: str) -> None:
     for review in reviews.of_pipeline(tx.conn, pipeline.id):
         if review.app_id is not None and review.state not in (ReviewState.DESTROYING, ReviewState.DESTROYED):
             tx.request(review.app_id, Destroy(ordered=True, reason=reason), reason=reason, by_person=False)
-            reviews.update(tx.conn, review=review, now=tx.now, state=ReviewState.DESTROYING, reason=reason)
 
 
 def _look_around(tx: Transaction, pipeline: Pipeline) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from service.domain import promotion
 from service.domain.decisions import ReleaseSlug
-from service.domain.model import PipelineId, Promotion
+from service.domain.model import AppState, PipelineId, Promotion
 from service.enact import Committer, Transaction
 from service.enacting.finding import pipeline_or_refuse
 from service.store import builds, pipelines, promotions, releases
@@ -32,7 +32,7 @@ class PromotionVerbs(Committer):
             resolved = promotion.resolve(
                 _promotion_request(tx.conn, pipeline_id, source_app_id, release_id, target_app_ids)
             )
-            source, release = resolved.source, resolved.release
+            release = resolved.release
             assert release.slug_id is not None
             targets = []
             for target in resolved.targets:
@@ -40,12 +40,12 @@ class PromotionVerbs(Committer):
                     slug_id=release.slug_id,
                     commit=release.commit,
                     repository_id=release.repository_id,
-                    description=f"Promote {source.name} v{release.version}"
-                    + (f" {release.commit[:8]}" if release.commit else ""),
+                    description=promotion.describe(resolved),
                 )
                 queued = tx.request(target.id, wanted, reason=wanted.description, by_person=True)
-                targets.append((target.id, queued.id))
-            made = promotions.create(
+                made = releases.of_request(tx.conn, queued.id)
+                targets.append((target.id, queued.id, made.id if made else None))
+            promoted = promotions.create(
                 tx.conn,
                 pipeline_id=pipeline_id,
                 source_app_id=source_app_id,
@@ -60,9 +60,9 @@ class PromotionVerbs(Committer):
                 pipeline_id=pipeline_id,
                 app_id=source_app_id,
                 sha=release.commit,
-                data={"promotion": made.id, "targets": [target.name for target in resolved.targets]},
+                data={"promotion": promoted.id, "targets": [target.name for target in resolved.targets]},
             )
-            return made
+            return promoted
 
         return await self.commit(promote, actor=actor)
 
@@ -71,7 +71,9 @@ def _promotion_request(
     conn: Connection, pipeline_id: str, source_app_id: str, release_id: str | None, to: Sequence[str] | None
 ) -> promotion.PromotionRequest:
     members = tuple(
-        promotion.Member(app=app, stage=stage) for app, stage in pipelines.members(conn, PipelineId(pipeline_id))
+        promotion.Member(app=app, stage=stage)
+        for app, stage in pipelines.members(conn, PipelineId(pipeline_id))
+        if app.state is not AppState.DESTROYING
     )
     source = next((member.app for member in members if member.app.id == source_app_id), None)
     pinned = release_id or (source.current_release_id if source else None)

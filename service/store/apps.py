@@ -1,6 +1,7 @@
 """Apps: names, which are unique for ever, states and wanted config."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
@@ -22,14 +23,18 @@ __all__ = [
     "config",
     "config_context",
     "create",
+    "Served",
+    "engine_id",
     "engine_state",
     "engine_states",
     "ensure_space",
     "find",
     "forget",
     "get",
+    "gone_among",
     "listing",
     "rename",
+    "served",
     "set_config",
     "set_state",
     "space",
@@ -127,6 +132,41 @@ def forget(conn: Connection, *, app: App, now: datetime) -> App:
     routes.delete(conn, app.id)
     gone = rows.reach(app.state, AppState.GONE)
     return _change(conn, app, now, {"state": gone, "wanted_config": None, "auto_deploy": False})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """An app with what its engine is to run and was last seen to do."""
+
+    app: App
+    engine_id: str
+    engine_state: str
+
+
+def served(conn: Connection, app_id: str | None = None) -> list[Served]:
+    """All apps (or the one) that an engine is to run, in one statement."""
+    query = select(apps).where(apps.c.state == AppState.ACTIVE, apps.c.current_release_id.is_not(None))
+    if app_id is not None:
+        query = query.where(apps.c.id == app_id)
+    return [
+        Served(
+            app=as_app(row),
+            engine_id=engine_id(row["current_release_id"], row["incarnation"]),
+            engine_state=row["engine_state"],
+        )
+        for row in conn.execute(query).mappings()
+    ]
+
+
+def engine_id(release_id: str, incarnation: int) -> str:
+    """Name a release for the engine: what has another name is started anew."""
+    return f"{release_id}.{incarnation}"
+
+
+def gone_among(conn: Connection, app_ids: Iterable[str]) -> list[App]:
+    """Which of the apps are gone."""
+    query = select(apps).where(apps.c.state == AppState.GONE, apps.c.id.in_(list(app_ids)))
+    return [as_app(row) for row in conn.execute(query).mappings()]
 
 
 def engine_states(conn: Connection) -> dict[AppId, str]:

@@ -33,7 +33,6 @@ def end_with_request(
             target_id=target.id,
             state=TargetState.SUCCEEDED if succeeded else TargetState.FAILED,
             error=error,
-            release_id=release.id if release else None,
             now=now,
         )
     return release

@@ -20,10 +20,10 @@ def create(
     source_release_id: str,
     slug_id: str,
     actor: str,
-    targets: Iterable[tuple[str, str]],
+    targets: Iterable[tuple[str, str, str | None]],
     now: datetime,
 ) -> Promotion:
-    """Make a promotion; `targets` are (app, its request)."""
+    """Make a promotion; `targets` are (app, its request, the release that this is to bring)."""
     values = {
         "id": new_id(),
         "pipeline_id": pipeline_id,
@@ -36,8 +36,15 @@ def create(
     }
     row = conn.execute(promotions.insert().values(values).returning(promotions)).mappings().one()
     made = [
-        {"id": new_id(), "promotion_id": row["id"], "app_id": app, "request_id": request, "state": TargetState.PENDING}
-        for app, request in targets
+        {
+            "id": new_id(),
+            "promotion_id": row["id"],
+            "app_id": app,
+            "request_id": request,
+            "release_id": release,
+            "state": TargetState.PENDING,
+        }
+        for app, request, release in targets
     ]
     if made:
         conn.execute(promotion_targets.insert(), made)
@@ -69,20 +76,13 @@ def target_of_request(conn: Connection, request_id: str) -> PromotionTarget | No
     return _target(row) if row else None
 
 
-def set_target_release(conn: Connection, *, target_id: str, release_id: str) -> PromotionTarget:
-    """The target's release has been made."""
-    return _change(conn, target_id, release_id=release_id)
-
-
 def finish_target(
-    conn: Connection, *, target_id: str, state: TargetState, error: str, release_id: str | None, now: datetime
+    conn: Connection, *, target_id: str, state: TargetState, error: str, now: datetime
 ) -> PromotionTarget:
     """Bring one target to its end."""
     row = rows.one(conn, select(promotion_targets).where(promotion_targets.c.id == target_id))
     assert row is not None
-    target = _change(
-        conn, target_id, state=rows.reach(TargetState(row["state"]), state), error=error, release_id=release_id
-    )
+    target = _change(conn, target_id, state=rows.reach(TargetState(row["state"]), state), error=error)
     conn.execute(promotions.update().where(promotions.c.id == target.promotion_id).values(updated_at=now))
     return target
 

@@ -48,10 +48,30 @@ def create(
 
 
 def fix(
-    conn: Connection, *, release_id: str, slug_id: str | None, sealed_config: bytes | None, now: datetime
+    conn: Connection,
+    *,
+    release_id: str,
+    slug_id: str | None,
+    commit: str | None,
+    repository_id: int | None,
+    sealed_config: bytes,
+    now: datetime,
 ) -> Release:
     """Settle what the release runs, when its turn starts; seal the config under `config_context`."""
-    return _change(conn, release_id, slug_id=slug_id, sealed_config=sealed_config, updated_at=now)
+    return _change(
+        conn,
+        release_id,
+        slug_id=slug_id,
+        commit_sha=commit,
+        repository_id=repository_id,
+        sealed_config=sealed_config,
+        updated_at=now,
+    )
+
+
+def is_fixed(conn: Connection, release_id: str) -> bool:
+    """Whether its turn has started."""
+    return conn.execute(select(releases.c.sealed_config).where(releases.c.id == release_id)).scalar() is not None
 
 
 def finish(conn: Connection, *, release_id: str, state: ReleaseState, error: str, now: datetime) -> Release:

@@ -19,7 +19,7 @@ from service.store.tables import reports
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """An object on GitHub. `attempted` says that a creation was begun whose outcome may be unknown."""
+    """An object on GitHub. `attempted` says that a write was begun whose outcome may be unknown."""
 
     key: str
     kind: str
@@ -47,7 +47,10 @@ def put(
     terminal: bool,
     now: datetime,
 ) -> bool:
-    """Say what the object should show; True when GitHub has to be told."""
+    """Say what the object should show; True when GitHub has to be told.
+
+    After an attempt without an answer nobody knows what it shows, so that it is told again even what it showed before.
+    """
     text = rows.to_json(dict(wanted))
     digest = sha256(text.encode()).hexdigest()
     row = rows.one(conn, select(reports).where(reports.c.key == key))
@@ -60,7 +63,7 @@ def put(
         "wanted": text,
         "wanted_digest": digest,
         "terminal": terminal,
-        "pending": row is None or row["shown_digest"] != digest,
+        "pending": row is None or row["shown_digest"] != digest or row["attempted"],
         "error": "",
         "attempts": 0,
         "retry_at": None,
@@ -120,9 +123,20 @@ def unfinished(conn: Connection) -> int:
     return conn.execute(select(func.count()).select_from(reports).where(reports.c.pending)).scalar_one()
 
 
-def attempting(conn: Connection, key: str) -> None:
-    """Note, before an object is created on GitHub, that it may exist from now on even if no answer comes."""
-    conn.execute(reports.update().where(reports.c.key == key).values(attempted=True))
+def lasting(conn: Connection, *, before: datetime) -> list[str]:
+    """The objects that have been shown as unfinished since before then."""
+    return list(conn.execute(select(reports.c.key).where(~reports.c.terminal, reports.c.updated_at < before)).scalars())
+
+
+def begin(conn: Connection, *, lane: int, now: datetime) -> Report | None:
+    """Take what is most urgent in a lane, noting that GitHub may show it from now on even if no answer comes.
+
+    `attempted` is true in what is returned if an earlier attempt had no answer. None when there is nothing to tell now.
+    """
+    found = next(iter(pending(conn, lane=lane, now=now, limit=1)), None)
+    if found is not None:
+        conn.execute(reports.update().where(reports.c.key == found.key).values(attempted=True))
+    return found
 
 
 def shown(conn: Connection, *, key: str, digest: str, github_id: int | None, now: datetime) -> None:

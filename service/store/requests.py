@@ -11,16 +11,16 @@ from datetime import datetime, timedelta
 from typing import Any, get_args
 
 import msgspec
-from sqlalchemy import Connection, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
 
 from service.domain.decisions import Deploy, Destroy, Work
 from service.domain.lifecycle import Signal, advance
-from service.domain.model import AppId, AppState, QueuedRequest, RequestId, RequestState, Sha, Stage
+from service.domain.model import AppId, AppState, QueuedRequest, ReleaseState, RequestId, RequestState, Sha, Stage
 from service.store import rows
 from service.store.database import new_id
 from service.store.endings import end_with_request
 from service.store.leases import LeaseTerms, free, held, lease_now
-from service.store.tables import apps, couplings, requests
+from service.store.tables import apps, couplings, releases, requests
 
 OPEN = (RequestState.QUEUED.value, RequestState.RUNNING.value)
 _WORK = {kind.__name__: kind for kind in get_args(Work)}
@@ -84,7 +84,7 @@ def add(
     if isinstance(work, Deploy) and not by_person:
         _supersede_waiting(conn, app_id=app_id, by=request_id, sha=work.sha, now=now)
     if isinstance(work, Destroy):
-        _cancel_open(conn, app_id=app_id, reason=f"app is being destroyed: {work.reason}", now=now)
+        _cancel_open(conn, app_id=app_id, by=request_id, reason=f"app is being destroyed: {work.reason}", now=now)
     conn.execute(
         requests.insert().values(
             id=request_id,
@@ -110,30 +110,16 @@ def add(
 
 
 def _supersede_waiting(conn: Connection, *, app_id: str, by: str, sha: str, now: datetime) -> None:
-    conn.execute(
-        requests.update()
-        .where(
-            requests.c.app_id == app_id,
-            requests.c.state == RequestState.QUEUED.value,
-            requests.c.kind == Deploy.__name__,
-            requests.c.by_person.is_(False),
-        )
-        .values(
-            state=RequestState.SUPERSEDED.value,
-            superseded_by=by,
-            outcome=f"superseded by {sha[:7]}",
-            finished_at=now,
-            updated_at=now,
-        )
-    )
+    for request in open_of(conn, app_id):
+        if request.kind == Deploy.__name__ and request.state is RequestState.QUEUED and not request.by_person:
+            _displace(conn, request, by=by, state=RequestState.SUPERSEDED, outcome=f"superseded by {sha[:7]}", now=now)
 
 
-def _cancel_open(conn: Connection, *, app_id: str, reason: str, now: datetime) -> None:
+def _cancel_open(conn: Connection, *, app_id: str, by: str, reason: str, now: datetime) -> None:
     found = open_of(conn, app_id)
     for request in found:
         if request.kind != Destroy.__name__:
-            finish(conn, request.id, state=RequestState.CANCELLED, outcome=reason, now=now)
-            end_with_request(conn, request.id, state=RequestState.CANCELLED, outcome=reason, now=now)
+            _displace(conn, request, by=by, state=RequestState.CANCELLED, outcome=reason, now=now)
     current = AppState(conn.execute(select(apps.c.state).where(apps.c.id == app_id)).scalar_one())
     if current is AppState.GONE or any(request.kind == Destroy.__name__ for request in found):
         return  # whoever takes it away already is not to be stopped
@@ -147,6 +133,31 @@ def _cancel_open(conn: Connection, *, app_id: str, reason: str, now: datetime) -
             updated_at=now,
         )
     )
+
+
+def _displace(
+    conn: Connection, request: QueuedRequest, *, by: str, state: RequestState, outcome: str, now: datetime
+) -> None:
+    finish(conn, request.id, state=state, outcome=outcome, now=now)
+    conn.execute(requests.update().where(requests.c.id == request.id).values(superseded_by=by))
+    end_with_request(conn, request.id, state=state, outcome=outcome, now=now)
+
+
+def displaced_by(conn: Connection, request_id: str) -> list[QueuedRequest]:
+    """Return what was superseded or cancelled because of a request."""
+    found = conn.execute(select(requests).where(requests.c.superseded_by == request_id).order_by(requests.c.seq))
+    return [as_request(row) for row in found]
+
+
+_NUMBERED = exists(
+    select(releases.c.id).where(releases.c.request_id == requests.c.id, releases.c.state == ReleaseState.PENDING.value)
+)
+
+
+def number_waits(conn: Connection, app_id: str) -> bool:
+    """Whether a release of the app that has its number is to come before any that has none."""
+    waiting = select(requests.c.id).where(requests.c.app_id == app_id, requests.c.state.in_(OPEN), _NUMBERED)
+    return conn.execute(waiting.limit(1)).first() is not None
 
 
 def _ready(now: datetime) -> Any:
@@ -188,21 +199,14 @@ def take(
     return None if leased is None else _start_next(conn, app_id=chosen, token=leased.lease_token, now=now)
 
 
-def next_of(conn: Connection, *, app_id: str, terms: LeaseTerms, token: int, now: datetime) -> TakenWork | None:
-    """Go on with the next request of an app that is already under our lease."""
-    row = conn.execute(
-        select(apps.c.lease_holder, apps.c.lease_token, apps.c.retry_at).where(apps.c.id == app_id).with_for_update()
-    ).one()
-    if row.lease_holder != terms.holder or row.lease_token != token or (row.retry_at and row.retry_at > now):
-        return None
-    return _start_next(conn, app_id=app_id, token=token, now=now)
-
-
 def _start_next(conn: Connection, *, app_id: str, token: int, now: datetime) -> TakenWork | None:
+    # A destroy ends all else. What is still to be built comes behind what is not: numbers are worked off in their
+    # order, and nothing else waits for a deploy that waits for GitHub.
+    unbuilt = and_(requests.c.kind == Deploy.__name__, ~_NUMBERED)
     row = conn.execute(
         select(requests)
         .where(requests.c.app_id == app_id, requests.c.state.in_(OPEN))
-        .order_by(requests.c.state != RequestState.RUNNING.value, requests.c.seq)
+        .order_by(requests.c.kind != Destroy.__name__, unbuilt, requests.c.seq)
         .limit(1)
     ).one_or_none()
     if row is None:
@@ -235,31 +239,23 @@ def _start_next(conn: Connection, *, app_id: str, token: int, now: datetime) -> 
 
 def renew(conn: Connection, *, taken: TakenWork, terms: LeaseTerms) -> bool:
     """Keep the lease; False when it is lost or the request was cancelled, and the caller must stop at its next step."""
-    lease = lease_now(conn)
-    renewed = conn.execute(
-        apps.update().where(*_ours(taken, terms.holder)).values(lease_expires=lease + timedelta(seconds=terms.seconds))
-    )
-    return renewed.rowcount == 1
+    expires = lease_now(conn) + timedelta(seconds=terms.seconds)
+    ours = (*_as_taken(taken), apps.c.lease_holder == terms.holder)
+    return conn.execute(apps.update().where(*ours).values(lease_expires=expires)).rowcount == 1
 
 
 def is_current(conn: Connection, taken: TakenWork) -> bool:
-    """Whether nobody has taken the app since and nothing was cancelled: the token only grows, whoever holds it."""
-    pair = (apps.c.lease_token == taken.token, apps.c.generation == taken.generation)
-    query = select(apps.c.id).where(apps.c.id == taken.request.app_id, *pair).with_for_update()
+    """Whether (generation, token) is the app's pair still; to be asked inside the transaction that acts on it.
+
+    Then nobody has taken the app since and nothing was cancelled: the token only grows, whoever holds it.
+    """
+    query = select(apps.c.id).where(*_as_taken(taken)).with_for_update()
     return conn.execute(query).scalar_one_or_none() is not None
 
 
-def still_ours(conn: Connection, *, taken: TakenWork, holder: str) -> bool:
-    """Whether (generation, token) is the app's current pair; to be asked inside the transaction that acts on it."""
-    return (
-        conn.execute(select(apps.c.id).where(*_ours(taken, holder)).with_for_update()).scalar_one_or_none() is not None
-    )
-
-
-def _ours(taken: TakenWork, holder: str) -> tuple[Any, ...]:
+def _as_taken(taken: TakenWork) -> tuple[ColumnElement[bool], ...]:
     return (
         apps.c.id == taken.request.app_id,
-        apps.c.lease_holder == holder,
         apps.c.lease_token == taken.token,
         apps.c.generation == taken.generation,
     )
@@ -273,6 +269,11 @@ def stop_running(conn: Connection, app_id: str) -> None:
 def set_step(conn: Connection, request_id: str, *, step: str, now: datetime) -> None:
     """Record how far the request has come, for people to see."""
     conn.execute(requests.update().where(requests.c.id == request_id).values(step=step, updated_at=now))
+
+
+def set_trouble(conn: Connection, request_id: str, *, cause: str) -> None:
+    """Record why it has to be tried again, for people to see until it is over."""
+    conn.execute(requests.update().where(requests.c.id == request_id).values(outcome=f"is tried again: {cause}"))
 
 
 def finish(conn: Connection, request_id: str, *, state: RequestState, outcome: str, now: datetime) -> bool:
@@ -391,6 +392,6 @@ def incarnation(conn: Connection, app_id: str) -> int:
     return int(conn.execute(select(apps.c.incarnation).where(apps.c.id == app_id)).scalar_one())
 
 
-def raise_incarnation(conn: Connection, app_id: str) -> None:
-    """Count a restart."""
-    conn.execute(apps.update().where(apps.c.id == app_id).values(incarnation=apps.c.incarnation + 1))
+def set_incarnation(conn: Connection, app_id: str, incarnation: int) -> None:
+    """Count a restart once it has happened."""
+    conn.execute(apps.update().where(apps.c.id == app_id).values(incarnation=incarnation))

@@ -66,6 +66,14 @@ def withdraw(conn: Connection, *, app_id: str) -> None:
         _raise_version(conn)
 
 
+def keep(conn: Connection, route: Route) -> None:
+    """Make a route that there is so; one that was taken away meanwhile stays away."""
+    row = rows.one(conn, select(routes).where(routes.c.app_id == route.app_id))
+    if row is not None:
+        endpoints = rows.to_json(list(route.endpoints))
+        _change(conn, row, {"state": route.state, "endpoints": endpoints, "release_id": route.release_id})
+
+
 def refresh(conn: Connection, *, app_id: str) -> None:
     """Bring the app's route, if it has one, up to the app's name and maintenance switch."""
     row = rows.one(conn, select(routes).where(routes.c.app_id == app_id))

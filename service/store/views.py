@@ -109,28 +109,32 @@ def auto_deploy_view(
 
 
 def held(conn: Connection, app_id: str) -> str:
-    """Say "held at vN" after a rollback, a promotion into the app or a deploy of a bare commit, else empty.
+    """Say "held at vN" once a rollback, a promotion into the app or a deploy of a bare commit is asked for, else empty.
 
-    A deploy of a branch ends it, and so does a person who switches automatic deploys on (again).
+    One that fails holds nothing any more. A deploy of a branch ends it, and so does a person who switches automatic
+    deploys on (again).
     """
     query = (
-        select(request_rows.c.kind, request_rows.c.work, request_rows.c.finished_at, releases.c.version)
-        .join(releases, releases.c.request_id == request_rows.c.id)
+        select(request_rows.c.kind, request_rows.c.work, request_rows.c.created_at, releases.c.version)
+        .outerjoin(releases, releases.c.request_id == request_rows.c.id)
         .where(
             request_rows.c.app_id == app_id,
-            request_rows.c.state == RequestState.SUCCEEDED,
+            request_rows.c.state.in_([RequestState.SUCCEEDED, *requests.OPEN]),
             request_rows.c.kind.in_([Deploy.__name__, ReleaseSlug.__name__, Rollback.__name__]),
         )
         .order_by(request_rows.c.seq.desc())
         .limit(1)
     )
     last = conn.execute(query).first()
-    if last is None or json.loads(last.work).get("branch"):
+    wanted = json.loads(last.work) if last is not None else {}
+    if last is None or wanted.get("branch"):
         return ""
     resumed = select(activity.c.id).where(
-        activity.c.app_id == app_id, activity.c.action == RESUMED, activity.c.at > last.finished_at
+        activity.c.app_id == app_id, activity.c.action == RESUMED, activity.c.at > last.created_at
     )
-    return "" if conn.execute(resumed.limit(1)).first() else f"held at v{last.version}"
+    if conn.execute(resumed.limit(1)).first():
+        return ""
+    return f"held at v{last.version}" if last.version else f"held at {str(wanted.get('sha'))[:7]}"
 
 
 _ENDED_BY_ITSELF = request_rows.c.state.in_([RequestState.SUCCEEDED, RequestState.FAILED])

@@ -10,7 +10,7 @@ from service.domain.errors import Refused, Transient
 from service.domain.model import Trust
 from tests.platforms.conftest import FENCE, Collected, Engine
 from tests.waiting import until
-from workers.platforms.base import Bind, Fence, Network, SandboxRun
+from workers.platforms.base import Bind, Fence, Lost, Network, SandboxRun
 from workers.platforms.process.stopping import stop_all
 
 
@@ -70,7 +70,7 @@ async def test_a_command_ends_and_is_recorded_while_there_is_no_runner(engine):
     assert again.text == "done\n"
 
 
-async def test_a_command_lost_with_the_machine_counts_as_killed_and_a_lost_build_is_tried_again(engine):
+async def test_a_command_lost_with_the_machine_is_told_as_lost_and_a_lost_build_is_tried_again(engine):
     log = Collected()
     tasks = [
         asyncio.create_task(
@@ -86,7 +86,9 @@ async def test_a_command_lost_with_the_machine_counts_as_killed_and_a_lost_build
     assert engine.processes() == []
     assert engine.groups() == []
     await engine.start()
-    assert (await engine.run("exit 0", name="x"))[0] == 137
+    for _ in range(2):
+        with pytest.raises(Lost):
+            await engine.run("exit 0", name="x")
     with pytest.raises(Transient, match="lost"):
         await engine.build("true")
     assert await engine.build("echo again") == (0, "again\n")

@@ -71,7 +71,9 @@ async def test_the_last_succeeded_release_is_what_the_next_builds_on(database: D
 
     def run(conn: Connection) -> None:
         sealed = vault.seal_vars({"A": "1"}, releases.config_context(one.id))
-        releases.fix(conn, release_id=one.id, slug_id=None, sealed_config=sealed, now=NOW)
+        releases.fix(
+            conn, release_id=one.id, slug_id=None, commit=None, repository_id=None, sealed_config=sealed, now=NOW
+        )
         releases.finish(conn, release_id=one.id, state=ReleaseState.SUCCEEDED, error="", now=NOW)
         releases.finish(conn, release_id=two.id, state=ReleaseState.FAILED, error="exit code 1", now=NOW)
 
@@ -248,7 +250,7 @@ async def test_promotion_targets_end_on_their_own(database: Database) -> None:
             locked=True,
             now=NOW,
         )
-        targets = [(app.id, make_request(conn, app.id).id) for app in apps_made]
+        targets = [(app.id, make_request(conn, app.id).id, None) for app in apps_made]
         return promotions.create(
             conn,
             pipeline_id=pipeline_id,
@@ -264,7 +266,7 @@ async def test_promotion_targets_end_on_their_own(database: Database) -> None:
     first, second = await database.read(lambda conn: promotions.targets(conn, promotion_id))
     await database.write(
         lambda conn: promotions.finish_target(
-            conn, target_id=first.id, state=TargetState.FAILED, error="exit code 1", release_id=None, now=NOW
+            conn, target_id=first.id, state=TargetState.FAILED, error="exit code 1", now=NOW
         )
     )
     assert await database.read(lambda conn: promotions.target_of_request(conn, second.request_id)) == second

@@ -113,7 +113,9 @@ async def test_after_a_rotation_the_old_key_is_not_needed_any_more(database: Dat
             now=NOW,
         )
         fixed = old.seal_vars({"D": "4"}, releases.config_context(made.id))
-        releases.fix(conn, release_id=made.id, slug_id=None, sealed_config=fixed, now=NOW)
+        releases.fix(
+            conn, release_id=made.id, slug_id=None, commit=None, repository_id=None, sealed_config=fixed, now=NOW
+        )
         return made.id
 
     release_id = await database.write(fill)

@@ -194,6 +194,17 @@ async def test_a_deploy_of_a_branch_ends_a_hold_and_one_of_a_bare_commit_sets_it
     assert seen == ["held at v1", "", "held at v3"]
 
 
+async def test_what_is_to_hold_an_app_holds_it_before_it_is_done_and_no_more_once_it_failed(
+    database: Database, app: App
+) -> None:
+    queued = await database.write(lambda conn: make_request(conn, app.id, sha=SHA, branch=""))
+    assert await database.read(lambda conn: views.held(conn, app.id)) == f"held at {SHA[:7]}"
+    await database.write(
+        lambda conn: requests.finish(conn, queued.id, state=RequestState.FAILED, outcome="no Procfile", now=NOW)
+    )
+    assert await database.read(lambda conn: views.held(conn, app.id)) == ""
+
+
 async def test_views_take_as_many_statements_however_much_there_is(
     database: Database, pipeline: PipelineId, app: App
 ) -> None:

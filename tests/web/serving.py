@@ -135,8 +135,8 @@ class Server:
         await self.db.write(record)
 
 
-def _log(conn: Any, text: str, now: Any) -> str:
-    log_id = logs.open_log(conn, now)
+def _log(conn: Any, text: str, now: Any, log_id: str = "") -> str:
+    log_id = log_id or logs.open_log(conn, now)
     conn.execute(log_chunks.insert().values(log_id=log_id, seq=1, at=now, text=text))
     conn.execute(log_streams.update().where(log_streams.c.log_id == log_id).values(closed=True))
     return log_id
@@ -213,8 +213,12 @@ def _release(
 ) -> Release:
     release = releases.create(
         conn, app_id=app.id, request_id=row["id"], slug_id=slug_id, commit=commit, repository_id=42, description=description,
-        actor=row["actor"], log_id=_log(conn, "migrating\n", now), now=now,
+        actor=row["actor"], log_id=logs.open_log(conn, now), now=now,
     )  # fmt: skip
+    _log(conn, "migrating\n", now, release.log_id)
+    releases.fix(
+        conn, release_id=release.id, slug_id=slug_id, commit=commit, repository_id=42, sealed_config=b"", now=now
+    )
     error = "release command exited with 1" if fail == "release" else ""
     release = releases.finish(
         conn,
@@ -229,7 +233,7 @@ def _release(
     target = conn.execute(promotion_targets.select().where(promotion_targets.c.request_id == row["id"])).first()
     if target is not None:
         state = TargetState.FAILED if error else TargetState.SUCCEEDED
-        promotions.finish_target(conn, target_id=target.id, state=state, error=error, release_id=release.id, now=now)
+        promotions.finish_target(conn, target_id=target.id, state=state, error=error, now=now)
     requests.finish(
         conn, row["id"], state=RequestState.FAILED if error else RequestState.SUCCEEDED, outcome=error, now=now
     )

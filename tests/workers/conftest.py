@@ -9,15 +9,32 @@ from typing import TypeVar
 import pytest
 from sqlalchemy import Connection
 
-from service.domain.decisions import Destroy
-from service.domain.model import App, Pipeline, QueuedRequest, Repository, ReviewApp, ReviewState, Stage, Toggles
+from service.domain.decisions import Destroy, Restart
+from service.domain.model import (
+    App,
+    Pipeline,
+    QueuedRequest,
+    Release,
+    ReleaseState,
+    Repository,
+    RequestState,
+    ReviewApp,
+    ReviewState,
+    Slug,
+    Stage,
+    Toggles,
+    Trust,
+)
 from service.enact import Transaction
 from service.queue import Queue, Ring
 from service.settings import Settings
-from service.store import apps, pipelines, repositories, requests, reviews, spaces
+from service.store import apps, builds, logs, pipelines, releases, reports, repositories, requests, reviews, spaces
 from service.store.database import Database, utc_now
 from service.store.leases import LeaseTerms
+from service.store.reports import Report
+from service.store.requests import TakenWork
 from service.store.secrets import Vault
+from service.store.tables import apps as app_rows
 from tests.github.conftest import Edge, edge, github, octokit, shop
 from tests.store.fixtures import sqlite_database, sqlite_template
 from tests.workers.memory_platform import MemoryPlatform
@@ -26,6 +43,8 @@ from workers.builds.cache import CacheStore
 from workers.builds.slug import SlugStore
 from workers.builds.source import Source
 from workers.context import Context
+from workers.jobs.look import look
+from workers.jobs.reconcile import reconcile
 
 __all__ = ["edge", "github", "octokit", "shop", "sqlite_database", "sqlite_template"]
 
@@ -132,10 +151,95 @@ class Yard:
             )
         )
 
+    async def slug(self, content: str = "page", **process_types: str) -> Slug:
+        """A slug that was built just now."""
+        tree = self.context.workshop.data / "tree"
+        tree.mkdir()
+        (tree / "page").write_text(content)
+        blob = await self.context.slugs.add(tree, trust=Trust.OWN)
+        return await self.do(
+            lambda tx: builds.add_slug(
+                tx.conn,
+                trust=Trust.OWN,
+                build_key=f"key of {content}",
+                sha256=blob.sha256,
+                size=blob.size,
+                process_types=process_types or {"web": "./serve"},
+                stack="test",
+                locked=True,
+                now=tx.now,
+            )
+        )
+
+    async def released(self, app: App, slug: Slug, state: ReleaseState = ReleaseState.SUCCEEDED) -> Release:
+        """A release of the slug, which serves from then on if it succeeded."""
+
+        def release(tx: Transaction) -> Release:
+            asked = tx.request(app.id, Restart(), reason="test", by_person=True)
+            requests.finish(tx.conn, asked.id, state=RequestState.SUCCEEDED, outcome="", now=tx.now)
+            made = releases.create(
+                tx.conn,
+                app_id=app.id,
+                request_id=asked.id,
+                slug_id=slug.id,
+                commit="a" * 40,
+                repository_id=self.repository.id,
+                description="Deploy aaaaaaaa",
+                actor="test",
+                log_id=logs.open_log(tx.conn, tx.now),
+                now=tx.now,
+            )
+            made = releases.finish(tx.conn, release_id=made.id, state=state, error="", now=tx.now)
+            newest = apps.get(tx.conn, app.id)
+            assert newest is not None
+            if state is ReleaseState.SUCCEEDED:
+                formation = dict.fromkeys(slug.process_types, 1)
+                apps.update(tx.conn, app=newest, now=tx.now, current_release_id=made.id, formation=formation)
+            return made
+
+        return await self.do(release)
+
+    async def take(self, app_id: str | None = None) -> TakenWork:
+        """Take an app's next request as the first worker would."""
+        taken = await self.db.write(
+            lambda conn: requests.take(conn, terms=self.context.terms, now=self.clock(), cap=9, app_id=app_id)
+        )
+        assert taken is not None
+        return taken
+
+    async def overtaken(self, app_id: str) -> TakenWork:
+        """What a worker believes that slept for longer than its lease, while another has its app by now."""
+        late = await self.take(app_id)
+        await self.db.write(lambda conn: conn.execute(app_rows.update().values(lease_expires=None)))
+        other = self.another()
+        assert await self.db.write(
+            lambda conn: requests.take(conn, terms=other.terms, now=self.clock(), cap=9, app_id=app_id)
+        )
+        return late
+
     async def destroy(self, app_id: str, *, ordered: bool = True) -> QueuedRequest:
         return await self.do(
             lambda tx: tx.request(app_id, Destroy(ordered=ordered, reason="closed"), reason="closed", by_person=False)
         )
+
+    async def calm(self) -> None:
+        """Do every look and reconcile that was rung for, and what follows from them."""
+        while self.bell.rung:
+            ring = self.bell.rung.pop(0)
+            if ring.job == "look":
+                await look(self.context, *ring.args)
+            elif ring.job == "reconcile":
+                await reconcile(self.context, *ring.args)
+
+    async def report(self, key: str) -> Report:
+        """What GitHub is to show of an object."""
+        found = await self.see(lambda conn: reports.get(conn, key))
+        assert found is not None
+        return found
+
+    async def check(self, sha: str) -> Report:
+        """What GitHub is to show of a commit."""
+        return await self.report(f"check:{self.pipeline.id}/{sha}")
 
     async def request(self, request_id: str) -> QueuedRequest:
         found = await self.see(lambda conn: requests.get(conn, request_id))

@@ -21,11 +21,11 @@ from workers.platforms.base import (
 
 @dataclass
 class MemoryPlatform:
-    """`script` holds what the next calls of a verb raise, in order; `hold` keeps a verb waiting until it is set."""
+    """`script` holds what the next calls of a verb raise, if anything, in order; `hold` keeps a verb waiting until it is set."""
 
     running: dict[str, AppSpec] = field(default_factory=dict)
     fences: dict[str, Fence] = field(default_factory=dict)
-    script: dict[str, list[Exception]] = field(default_factory=lambda: defaultdict(list))
+    script: dict[str, list[Exception | None]] = field(default_factory=lambda: defaultdict(list))
     hold: dict[str, asyncio.Event] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     exit_codes: dict[str, int] = field(default_factory=dict)
@@ -39,8 +39,8 @@ class MemoryPlatform:
         self.fences[app_id] = fence
         if verb in self.hold:
             await self.hold[verb].wait()
-        if self.script[verb]:
-            raise self.script[verb].pop(0)
+        if self.script[verb] and (error := self.script[verb].pop(0)):
+            raise error
 
     async def apply(self, spec: AppSpec, *, fence: Fence, log: Log, go_live: GoLive) -> None:
         await self._begin("apply", spec.app_id, fence)

@@ -18,7 +18,7 @@ from service.github.hints import (
     RepositoryTouched,
 )
 from service.queue import REPORT
-from service.store import apps, facts, reports, repositories, requests
+from service.store import apps, facts, leases, reports, repositories, requests
 from tests.workers.conftest import Yard
 from workers.builds.source import Remote
 from workers.jobs import press
@@ -141,16 +141,18 @@ def status(number: int, state: str = "success") -> dict[str, Any]:
     }
 
 
-async def put(yard: Yard, key: str, *, lane: int, repository_id: int = 0, state: str = "success") -> None:
+async def put(
+    yard: Yard, key: str, *, lane: int, state: str = "success", sha: str = "f" * 40, terminal: bool = True
+) -> None:
     await yard.do(
         lambda tx: reports.put(
             tx.conn,
             key=key,
             kind="status",
-            repository_id=repository_id or yard.repository.id,
+            repository_id=yard.repository.id,
             installation_id=lane,
-            wanted=status(len(key), state),
-            terminal=True,
+            wanted=status(len(key), state) | {"sha": sha},
+            terminal=terminal,
             now=tx.now,
         )
     )
@@ -215,3 +217,82 @@ async def test_a_deleted_repository_is_no_longer_reached(yard: Yard) -> None:
     found = await yard.see(lambda conn: repositories.get(conn, yard.repository.id))
     assert found is not None
     assert not found.accessible
+
+
+async def test_what_is_wanted_again_after_an_answer_was_lost_is_written_again(yard: Yard) -> None:
+    """A crash that was shown although nobody heard so, over before it could be tried again: GitHub must not keep it."""
+    sha = await yard.edge.sim.head("acme/shop")
+    lane = yard.repository.installation_id
+    write, told = yard.context.writes.write, []
+
+    async def lost(entry, repository):
+        told.append(await write(entry, repository))
+        raise Transient("the answer was lost")
+
+    await put(yard, "one", lane=lane, state="success", sha=sha)
+    await report(yard.context)
+    yard.context.writes.write = lost  # type: ignore[method-assign]
+    await put(yard, "one", lane=lane, state="failure", sha=sha)
+    await report(yard.context)
+    assert told
+    yard.context.writes.write = write  # type: ignore[method-assign]
+    await put(yard, "one", lane=lane, state="success", sha=sha)
+    await report(yard.context)
+    states = [each["state"] for each in yard.edge.sim.reported("acme/shop")["statuses"]]
+    assert states[-1] == "success"
+
+
+async def test_what_is_wanted_while_others_are_written_is_written_at_once_in_its_newest_form(yard: Yard) -> None:
+    sha = await yard.edge.sim.head("acme/shop")
+    lane, write = yard.repository.installation_id, yard.context.writes.write
+
+    async def slowly(entry, repository):
+        if entry.key == "a":
+            await put(yard, "bb", lane=lane, state="success", sha=sha)
+        return await write(entry, repository)
+
+    await put(yard, "a", lane=lane, state="pending", sha=sha)
+    await put(yard, "bb", lane=lane, state="pending", sha=sha)
+    yard.context.writes.write = slowly  # type: ignore[method-assign]
+    await report(yard.context)
+    shown = [(each["context"], each["state"]) for each in yard.edge.sim.reported("acme/shop")["statuses"]]
+    assert sorted(shown) == [("towpath/1", "pending"), ("towpath/2", "success")]
+
+
+async def test_an_end_that_comes_while_others_are_written_is_told_next(yard: Yard) -> None:
+    write, told = yard.context.writes.write, []
+
+    async def remember(entry, repository):
+        told.append(entry.key)
+        if entry.key == "a":
+            await put(yard, "the end", lane=yard.repository.installation_id)
+        return await write(entry, repository)
+
+    for key in "abc":
+        await put(yard, key, lane=yard.repository.installation_id, terminal=False)
+    yard.context.writes.write = remember  # type: ignore[method-assign]
+    await report(yard.context)
+    assert told == ["a", "the end", "b", "c"]
+
+
+async def test_what_comes_while_a_lane_is_given_back_is_rung_for(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    give_back = leases.give_back
+
+    def late(conn, name, *, holder) -> None:
+        reports.put(
+            conn,
+            key="late",
+            kind="status",
+            repository_id=yard.repository.id,
+            installation_id=yard.repository.installation_id,
+            wanted=status(9),
+            terminal=True,
+            now=yard.clock(),
+        )
+        give_back(conn, name, holder=holder)
+
+    monkeypatch.setattr(leases, "give_back", late)
+    await put(yard, "one", lane=yard.repository.installation_id)
+    yard.bell.rung.clear()
+    await report(yard.context)
+    assert REPORT in yard.bell.rung

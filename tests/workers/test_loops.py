@@ -1,17 +1,21 @@
 """The loops: what they find, how much they ring, and who runs them."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from service.domain.decisions import Restart, SubjectKind
 from service.domain.model import App, AppState, ReleaseId, ReleaseState, RequestState, ReviewState
 from service.domain.review_rules import OVER_CAP
 from service.queue import SHORT_QUEUE
 from service.store import apps, leases, logs, releases, requests, reviews, routes
+from service.store.database import Database
+from service.store.sqlite import SQLite
 from service.store.tables import apps as app_rows
 from service.store.tables import deliveries
 from tests.waiting import until
@@ -164,14 +168,14 @@ async def test_what_was_seen_before_a_change_does_not_undo_it(yard: Yard) -> Non
             tx.conn, app_id=app.id, name=app.name, review=False, state="live", endpoints=["new"], release_id="r1.0"
         )
     )
-    await yard.do(lambda tx: loops._compare(tx, {}, since))
+    await yard.do(lambda tx: loops._compare(tx, app_id=app.id, seen={}, since=since))
     route = await yard.see(lambda conn: routes.of_app(conn, app.id))
     assert route is not None
     assert route.endpoints == ("new",)
 
 
-async def running(yard: Yard) -> App:
-    app = await yard.app()
+async def running(yard: Yard, name: str = "shop-prod") -> App:
+    app = await yard.app(name)
     spec = AppSpec(
         app_id=app.id,
         app_name=app.name,
@@ -206,3 +210,50 @@ async def test_what_runs_of_an_app_that_is_gone_is_taken_away_and_strangers_are_
     await yard.db.write(lambda conn: conn.execute(app_rows.update().values(state="gone")))
     await loops.observe(yard.context)
     assert list(yard.platform.running) == ["stranger"]
+
+
+async def test_a_web_process_that_is_gone_is_started_again_although_a_worker_process_is_up(yard: Yard) -> None:
+    app = await running(yard)
+    spec = yard.platform.running[app.id]
+    worker = ProcessSpec(type="worker", command="work", quantity=1)
+    yard.platform.running[app.id] = replace(spec, processes=(worker,))
+    await yard.do(
+        lambda tx: apps.update(tx.conn, app=app, now=tx.now, formation={"web": 1, "worker": 1}),
+    )
+    await loops.observe(yard.context)
+    assert await yard.see(lambda conn: apps.engine_state(conn, app.id)) == "starting"
+    await loops.observe(yard.context)
+    (queued,) = await yard.see(lambda conn: requests.open_of(conn, app.id))
+    assert queued.kind == "Restart"
+
+
+async def test_a_look_at_the_engine_that_finds_all_well_writes_nothing_and_reads_as_little_for_many_apps(
+    yard: Yard,
+) -> None:
+    counts = []
+    for wanted in (1, 8):
+        while len(yard.platform.running) < wanted:
+            await running(yard, f"app-{len(yard.platform.running)}")
+        await loops.observe(yard.context)
+        with statements(yard.db) as seen:
+            await loops.observe(yard.context)
+        counts.append(len(seen))
+        assert not any("IMMEDIATE" in each or each.startswith(("UPDATE", "INSERT")) for each in seen)
+    assert counts[0] == counts[1]
+
+
+@contextmanager
+def statements(db: Database) -> Iterator[list[str]]:
+    """Every statement that both connections of a database execute meanwhile."""
+    engine = db._engine
+    assert isinstance(engine, SQLite)
+    seen: list[str] = []
+
+    def note(conn, cursor, statement, parameters, context, executemany) -> None:
+        seen.append(statement)
+
+    for each in (engine._reader, engine._writer):
+        event.listen(each, "before_cursor_execute", note)
+    yield seen
+    for each in (engine._reader, engine._writer):
+        event.remove(each, "before_cursor_execute", note)

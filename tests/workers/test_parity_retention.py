@@ -5,65 +5,14 @@ from datetime import timedelta
 
 import pytest
 
-from service.domain.decisions import Restart
 from service.domain.errors import Refused
-from service.domain.model import App, Release, ReleaseState, RequestState, Slug, Stage, Trust
-from service.enact import Transaction
+from service.domain.model import App, ReleaseState, Slug, Stage, Trust
 from service.enactor import Enactor
-from service.store import apps, builds, logs, releases, requests
+from service.store import apps, builds, releases, requests
 from tests.workers.conftest import Yard
 from workers.jobs.retention import retain
 
 MONTH = timedelta(days=31)
-
-
-async def stored(yard: Yard, content: str) -> Slug:
-    """A slug that was built just now."""
-    tree = yard.context.workshop.data / "tree"
-    tree.mkdir()
-    (tree / "page").write_text(content)
-    blob = await yard.context.slugs.add(tree, trust=Trust.OWN)
-    return await yard.do(
-        lambda tx: builds.add_slug(
-            tx.conn,
-            trust=Trust.OWN,
-            build_key=f"key of {content}",
-            sha256=blob.sha256,
-            size=blob.size,
-            process_types={"web": "./serve"},
-            stack="test",
-            locked=True,
-            now=tx.now,
-        )
-    )
-
-
-async def released(yard: Yard, app: App, slug: Slug, state: ReleaseState = ReleaseState.SUCCEEDED) -> Release:
-    """A release of the slug, which serves from then on if it succeeded."""
-
-    def release(tx: Transaction) -> Release:
-        asked = tx.request(app.id, Restart(), reason="test", by_person=True)
-        requests.finish(tx.conn, asked.id, state=RequestState.SUCCEEDED, outcome="", now=tx.now)
-        made = releases.create(
-            tx.conn,
-            app_id=app.id,
-            request_id=asked.id,
-            slug_id=slug.id,
-            commit="a" * 40,
-            repository_id=yard.repository.id,
-            description="Deploy aaaaaaaa",
-            actor="test",
-            log_id=logs.open_log(tx.conn, tx.now),
-            now=tx.now,
-        )
-        made = releases.finish(tx.conn, release_id=made.id, state=state, error="", now=tx.now)
-        newest = apps.get(tx.conn, app.id)
-        assert newest is not None
-        if state is ReleaseState.SUCCEEDED:
-            apps.update(tx.conn, app=newest, now=tx.now, current_release_id=made.id)
-        return made
-
-    return await yard.do(release)
 
 
 def verbs(yard: Yard) -> Enactor:
@@ -82,12 +31,12 @@ def age(yard: Yard, slug: Slug) -> None:
 
 async def test_retention_30_days_and_20_releases(yard: Yard) -> None:
     app = await yard.app("shop-staging", Stage.STAGING)
-    old, new = await stored(yard, "old"), await stored(yard, "new")
+    old, new = await yard.slug("old"), await yard.slug("new")
     for _ in range(4):
-        await released(yard, app, old)
-    await released(yard, app, old, ReleaseState.FAILED)
+        await yard.released(app, old)
+    await yard.released(app, old, ReleaseState.FAILED)
     for _ in range(19):
-        await released(yard, app, new)
+        await yard.released(app, new)
 
     yard.clock.ahead += timedelta(days=29)
     await retain(yard.context)
@@ -98,19 +47,19 @@ async def test_retention_30_days_and_20_releases(yard: Yard) -> None:
     expired = [version for version, state in (await states(yard, app)).items() if state == "expired"]
     assert sorted(expired) == [1, 2, 3, 4], "the last 20 stay, whatever their age"
 
-    await released(yard, app, new)
+    await yard.released(app, new)
     await retain(yard.context)
     assert (await states(yard, app))[5] == "expired", "failed ones go too"
 
 
 async def test_a_slug_that_serves_anywhere_is_kept_and_one_that_nothing_leads_to_is_deleted(yard: Yard) -> None:
     staging, production = await yard.app("shop-staging", Stage.STAGING), await yard.app()
-    served, forgotten, newest = [await stored(yard, name) for name in ("served", "forgotten", "newest")]
-    await released(yard, staging, served)
-    await released(yard, staging, forgotten)
-    await released(yard, production, served)
+    served, forgotten, newest = [await yard.slug(name) for name in ("served", "forgotten", "newest")]
+    await yard.released(staging, served)
+    await yard.released(staging, forgotten)
+    await yard.released(production, served)
     for _ in range(20):
-        await released(yard, staging, newest)
+        await yard.released(staging, newest)
     yard.clock.ahead += MONTH
     for slug in (served, forgotten, newest):
         age(yard, slug)
@@ -133,15 +82,15 @@ async def test_a_slug_that_serves_anywhere_is_kept_and_one_that_nothing_leads_to
         is None
     )
 
-    again = await stored(yard, "forgotten")
+    again = await yard.slug("forgotten")
     assert again.id == forgotten.id
     await retain(yard.context)
     assert files[1].exists(), "what is built again is kept again"
 
 
 async def test_releases_of_an_app_that_is_gone_expire_after_30_days(yard: Yard) -> None:
-    app, slug = await yard.app("shop-pr-1", Stage.REVIEW), await stored(yard, "review")
-    await released(yard, app, slug)
+    app, slug = await yard.app("shop-pr-1", Stage.REVIEW), await yard.slug("review")
+    await yard.released(app, slug)
     await yard.destroy(app.id)
     gone = await yard.see(lambda conn: apps.get(conn, app.id))
     assert gone is not None
@@ -157,10 +106,10 @@ async def test_releases_of_an_app_that_is_gone_expire_after_30_days(yard: Yard) 
 
 async def test_an_expired_release_is_refused_for_promotion_rollback_and_retry(yard: Yard) -> None:
     staging, production = await yard.app("shop-staging", Stage.STAGING), await yard.app()
-    old, new = await stored(yard, "old"), await stored(yard, "new")
-    expired = await released(yard, staging, old)
+    old, new = await yard.slug("old"), await yard.slug("new")
+    expired = await yard.released(staging, old)
     for _ in range(20):
-        await released(yard, staging, new)
+        await yard.released(staging, new)
     yard.clock.ahead += MONTH
     await retain(yard.context)
 

@@ -13,19 +13,13 @@ from service.enactor import Enactor
 from service.store import pipelines, requests, reviews, subjects
 from tests.workers.conftest import Yard
 from workers.jobs import settle
-from workers.jobs.look import look
 from workers.jobs.reconcile import reconcile
 
 
 async def settle_down(yard: Yard, subject: Subject) -> None:
     """Ring a subject and do every look and reconcile that follows from it."""
     await yard.do(lambda tx: tx.ring([subject], cause="test"))
-    while yard.bell.rung:
-        ring = yard.bell.rung.pop(0)
-        if ring.job == "look":
-            await look(yard.context, *ring.args)
-        elif ring.job == "reconcile":
-            await reconcile(yard.context, *ring.args)
+    await yard.calm()
 
 
 async def stale_after(yard: Yard, days: int) -> None:
@@ -56,7 +50,7 @@ async def deployed(yard: Yard, *, branch: str = "topic") -> tuple[ReviewApp, Sub
         taken = requests.take(tx.conn, terms=yard.context.terms, now=tx.now, cap=9, app_id=review.app_id)
         assert taken is not None
         assert taken.request.id == asked.id
-        settle.end(tx, taken, state=RequestState.SUCCEEDED, outcome="released v1")
+        settle.finish(tx, taken.request, state=RequestState.SUCCEEDED, outcome="released v1")
         requests.give_back(tx.conn, app_id=review.app_id, token=taken.token, holder=yard.context.terms.holder)
 
     await yard.do(deploy)

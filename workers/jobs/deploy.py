@@ -12,14 +12,14 @@ from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind
 from service.domain.manifest import Manifest, parse_app_json, review_manifest
 from service.domain.model import App, Build, BuildState, Pipeline, RequestState, Slug, Trust
-from service.enact import Transaction
-from service.store import apps, builds, logs, pipelines, releases, repositories, requests, routes
+from service.enact import Transaction, app_or_refuse
+from service.store import apps, builds, logs, pipelines, releases, repositories, requests, routes, views
 from service.store.requests import TakenWork
 from workers.builds import builder
 from workers.builds.buildpack import Buildpack, resolve
 from workers.builds.source import Remote
 from workers.context import Context
-from workers.jobs import release, settle
+from workers.jobs import fenced, release, settle
 from workers.jobs.look import fresh
 from workers.jobs.trust import prove_own
 
@@ -55,14 +55,11 @@ async def deploy(context: Context, taken: TakenWork, wanted: Deploy) -> None:
         await still_wanted(context, taken, wanted)
         await release.release_slug(context, taken, slug=slug, wanted=wanted, manifest=commit.manifest)
     except Superseded as superseded:
-        outcome = str(superseded)
-        await context.commit(
-            lambda tx: settle.end(tx, taken, state=RequestState.SUPERSEDED, outcome=outcome), actor=taken.actor
-        )
+        await settle.end(context, taken, state=RequestState.SUPERSEDED, outcome=str(superseded))
 
 
 async def still_wanted(context: Context, taken: TakenWork, wanted: Deploy) -> None:
-    """Raise `Superseded` when a newer deploy waits or the pull request has moved on or closed since.
+    """Raise `Superseded` when a newer deploy waits, the app is held, or the pull request has moved on or closed since.
 
     The pull request is read from GitHub now, not from what was known: a webhook may be late.
     """
@@ -74,6 +71,9 @@ async def still_wanted(context: Context, taken: TakenWork, wanted: Deploy) -> No
     if newer is not None and not taken.request.by_person:
         raise Superseded(f"superseded by {(newer.sha or '')[:7]}")
     if wanted.pull_request is None:
+        held = await context.db.read(lambda conn: views.held(conn, taken.request.app_id))
+        if held:
+            raise Superseded(held)
         await _still_head(context, wanted)
         return
     fact = await fresh(context, FactKey(FactKind.PULL_REQUEST, wanted.repository_id, str(wanted.pull_request)))
@@ -100,11 +100,10 @@ async def _still_head(context: Context, wanted: Deploy) -> None:
 
 async def _begin_build(context: Context, taken: TakenWork, wanted: Deploy) -> Build:
     def begin(tx: Transaction) -> Build:
+        app = app_or_refuse(tx.conn, taken.request.app_id)
         log_id = logs.open_log(tx.conn, tx.now)
         requests.set_step(tx.conn, taken.request.id, step="build", now=tx.now)
-        app = apps.get(tx.conn, taken.request.app_id)
-        if app is not None:
-            routes.announce(tx.conn, app=app)
+        routes.announce(tx.conn, app=app)
         build = builds.create(
             tx.conn,
             app_id=taken.request.app_id,
@@ -117,7 +116,7 @@ async def _begin_build(context: Context, taken: TakenWork, wanted: Deploy) -> Bu
         tx.show_commit(taken.request.app_id, wanted.sha)
         return build
 
-    return await context.commit(begin, actor=taken.actor)
+    return await fenced.commit(context, taken, begin)
 
 
 async def _slug(context: Context, taken: TakenWork, wanted: Deploy, build: Build) -> tuple[Slug, Commit]:
@@ -125,7 +124,7 @@ async def _slug(context: Context, taken: TakenWork, wanted: Deploy, build: Build
     async with logs.LogSink(context.db, build.log_id, secrets=()) as sink:
         try:
             commit = await _fetch(context, taken, wanted)
-            slug = await _found_or_built(context, wanted, build, commit, sink)
+            slug = await _found_or_built(context, taken, wanted, build, commit, sink)
         except builder.BuildFailed:
             raise
         except Refused as refused:
@@ -134,7 +133,9 @@ async def _slug(context: Context, taken: TakenWork, wanted: Deploy, build: Build
     return slug, commit
 
 
-async def _found_or_built(context: Context, wanted: Deploy, build: Build, commit: Commit, sink: logs.LogSink) -> Slug:
+async def _found_or_built(
+    context: Context, taken: TakenWork, wanted: Deploy, build: Build, commit: Commit, sink: logs.LogSink
+) -> Slug:
     key = builder.build_key(
         repository_id=wanted.repository_id,
         tree=commit.tree,
@@ -149,20 +150,22 @@ async def _found_or_built(context: Context, wanted: Deploy, build: Build, commit
         await sink.write(f"-----> Using the slug that was built from the same files ({slug.sha256[:12]})\n")
     else:
         slug = await _built(context, wanted, build, commit, key, sink)
-    found = slug
-    if not set(found.process_types) - {"release"}:
+    if not set(slug.process_types) - {"release"}:
         raise Refused("there is nothing to run: add a Procfile that names a process, for example web: python app.py")
-    await context.db.write(
-        lambda conn: builds.finish(
-            conn,
+    found = slug
+    await fenced.commit(
+        context,
+        taken,
+        lambda tx: builds.finish(
+            tx.conn,
             build_id=build.id,
             state=BuildState.SUCCEEDED,
             slug_id=found.id,
             error="",
             reused=reused,
             build_key=key,
-            now=context.db.now(),
-        )
+            now=tx.now,
+        ),
     )
     return found
 

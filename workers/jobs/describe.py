@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection
 
 from service.domain import reports as describing
+from service.domain.ci_gate import OUR_PREFIX
 from service.domain.decisions import Deploy, Subject, SubjectKind
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import (
@@ -36,6 +37,7 @@ from service.store import (
     reviews,
     subjects,
 )
+from service.store.reports import Report
 
 
 def app_url(settings: Settings, app: App) -> str:
@@ -47,22 +49,31 @@ def app_url(settings: Settings, app: App) -> str:
 
 
 def check(tx: Transaction, key: str, settings: Settings) -> str:
-    """Put the check of (pipeline, commit) into the outbox."""
+    """Put the check of (pipeline, commit) into the outbox. What was begun there ends, whatever becomes of the rest."""
     pipeline_id, _, sha = key.partition("/")
+    kind = "check" if settings.github_app_id else "status"
+    known = reports.get(tx.conn, f"{kind}:{key}")
     pipeline = pipelines.get(tx.conn, pipeline_id)
-    repository = repositories.get(tx.conn, pipeline.repository_id) if pipeline and pipeline.repository_id else None
-    if pipeline is None or repository is None:
+    repository_id = known.repository_id if known else pipeline.repository_id if pipeline else None
+    repository = repositories.get(tx.conn, repository_id) if repository_id else None
+    if repository is None:
         return "no repository is connected"
-    view = _check_view(tx.conn, pipeline, Sha(sha), settings)
-    if view.review is None and not view.deploys:
-        return "nothing to show for this commit"
-    if settings.github_app_id:
-        content = describing.describe_check(view)
-        kind, wanted, terminal = "check", asdict(content), content.terminal
+    if pipeline is not None:
+        view = _check_view(tx.conn, pipeline, Sha(sha), settings)
     else:
-        status = describing.describe_status(view)
-        kind, wanted, terminal = "status", asdict(status), status.terminal
-    return _put(tx, key=f"{kind}:{key}", kind=kind, repository=repository, wanted=wanted, terminal=terminal)
+        view = CheckView(pipeline=_pipeline_shown(known), sha=Sha(sha), details_url=settings.url)
+    if view.review is None and not view.deploys and (known is None or known.terminal):
+        return "nothing to show for this commit"
+    content = describing.describe_check(view) if kind == "check" else describing.describe_status(view)
+    return _put(
+        tx, key=f"{kind}:{key}", kind=kind, repository=repository, wanted=asdict(content), terminal=content.terminal
+    )
+
+
+def _pipeline_shown(known: Report | None) -> str:
+    """The name of a pipeline that is gone, from what GitHub shows of it."""
+    name = known.wanted.get("name") or known.wanted.get("context") if known else ""
+    return str(name).removeprefix(OUR_PREFIX)
 
 
 def github_deployment(tx: Transaction, release_id: str, settings: Settings) -> str:
@@ -88,6 +99,7 @@ def github_deployment(tx: Transaction, release_id: str, settings: Settings) -> s
             stage=coupling.stage,
             url=app_url(settings, app),
             log_url=f"{settings.url}/releases/{release.id}/output",
+            started=releases.is_fixed(tx.conn, release.id),
             current=app.current_release_id in (None, release.id) or release.state is ReleaseState.PENDING,
             crashed=app.current_release_id == release.id and apps.engine_state(tx.conn, app.id) == "crashed",
             gone=gone,
@@ -106,6 +118,12 @@ def github_deployment(tx: Transaction, release_id: str, settings: Settings) -> s
         wanted=content,
         terminal=bool(content["terminal"]),
     )
+
+
+def subject_of(report_key: str) -> Subject:
+    """Whom to ring so that an object of the outbox is described anew."""
+    kind, _, key = report_key.partition(":")
+    return Subject(SubjectKind.GITHUB_DEPLOYMENT if kind == "github_deployment" else SubjectKind.CHECK, key)
 
 
 def _put(

@@ -3,18 +3,18 @@
 import structlog
 from sqlalchemy import Connection
 
-from service.domain.decisions import Destroy, Subject, SubjectKind
-from service.domain.errors import Refused, Transient
+from service.domain.decisions import Destroy
+from service.domain.errors import Refused
 from service.domain.manifest import Manifest, parse_app_json, review_manifest
 from service.domain.model import App, Release, RequestState, ReviewState, Trust
 from service.enact import Transaction
-from service.store import apps, builds, commands, logs, pipelines, releases, requests, reviews, routes, spaces
+from service.store import apps, builds, logs, pipelines, releases, requests, reviews, routes, spaces
 from service.store.requests import TakenWork
 from workers.builds import builder
 from workers.context import Context
-from workers.jobs import settle
-from workers.jobs.rollout import Rollout, fence_of, spec_of
-from workers.platforms.base import Fenced, Unhealthy
+from workers.jobs import command, fenced, settle
+from workers.jobs.rollout import Rollout, fence_of
+from workers.platforms.base import Unhealthy
 
 log = structlog.get_logger()
 
@@ -26,15 +26,15 @@ async def destroy(context: Context, taken: TakenWork, wanted: Destroy) -> None:
     """Take the app away; may be begun again at any point."""
     app = await context.db.read(lambda conn: apps.get(conn, taken.request.app_id))
     if app is not None and app.state.value != "gone":
-        await context.commit(lambda tx: _close_route(tx, app.id))
+        await fenced.commit(context, taken, lambda tx: routes.delete(tx.conn, app.id))
         await context.queue.routes_changed()
-        if app.is_review:
+        if app.is_review and taken.attempts < PREDESTROY_ATTEMPTS:
             await _say_goodbye(context, taken, app)
         driver = await context.db.read(lambda conn: spaces.driver_of(conn, app.space_id))
         fence = fence_of(taken)
         await context.platforms[driver].remove(app.id, fence=fence)
         await _end_build(context, app)
-    await context.commit(lambda tx: _gone(tx, taken, wanted), actor=taken.actor)
+    await fenced.commit(context, taken, lambda tx: _gone(tx, taken, wanted))
 
 
 async def _end_build(context: Context, app: App) -> None:
@@ -43,46 +43,34 @@ async def _end_build(context: Context, app: App) -> None:
         await builder.discard(builder.work_name(last.id), workshop=context.workshop)
 
 
-def _close_route(tx: Transaction, app_id: str) -> None:
-    routes.delete(tx.conn, app_id)
-
-
 async def _say_goodbye(context: Context, taken: TakenWork, app: App) -> None:
-    """Give `pr-predestroy` its chance; the app goes also where it cannot run, now or ever."""
+    """Give `pr-predestroy` its chance; what may pass is tried again, a few times. The app goes in any case."""
     try:
         await _predestroy(context, taken, app)
     except (Refused, Unhealthy) as error:
         log.warning("predestroy not run", app=app.id, error=str(error))
-    except Transient as error:
-        if taken.attempts + 1 < PREDESTROY_ATTEMPTS:
-            raise
-        log.warning("predestroy given up", app=app.id, error=error.message)
 
 
 async def _predestroy(context: Context, taken: TakenWork, app: App) -> None:
-    """Run `pr-predestroy` of the code that serves, once; a run that a dead machine left is not repeated."""
+    """Run `pr-predestroy` of the code that serves, once; one that a dead machine cut off is not repeated."""
     found = await context.db.read(lambda conn: releases.get(conn, app.current_release_id or ""))
     if found is None or found.slug_id is None or found.commit is None or found.repository_id is None:
         return
-    command = (await _manifest(context, app, found)).scripts.get("pr-predestroy", "")
-    if not command:
-        return
-    name = f"predestroy-{app.id}"
-    if not await context.db.write(
-        lambda conn: commands.begin(conn, name=name, app_id=app.id, step="predestroy", now=context.db.now())
-    ):
+    script = (await _manifest(context, app, found)).scripts.get("pr-predestroy", "")
+    if not script:
         return
     rollout = await context.db.read(lambda conn: _rollout(conn, context, app, found))
     async with logs.LogSink(context.db, found.log_id, secrets=tuple(rollout.config.values())) as sink:
-        code = await context.platforms[rollout.driver].run(
-            name,
-            await spec_of(context, rollout),
-            command,
-            fence=fence_of(taken),
-            log=sink,
+        code = await command.once(
+            context,
+            taken,
+            rollout,
+            step="predestroy",
+            name=f"predestroy-{app.id}",
+            command=script,
+            sink=sink,
             seconds=PREDESTROY_SECONDS,
         )
-    await context.db.write(lambda conn: commands.end(conn, name=name, exit_code=code, now=context.db.now()))
     log.info("predestroy ended", app=app.id, exit_code=code)
 
 
@@ -120,12 +108,12 @@ def _rollout(conn: Connection, context: Context, app: App, found: Release) -> Ro
 def _gone(tx: Transaction, taken: TakenWork, wanted: Destroy) -> None:
     app = apps.get(tx.conn, taken.request.app_id)
     assert app is not None
-    if not requests.is_current(tx.conn, taken):
-        raise Fenced(f"another worker takes {app.name} away")
     review = reviews.of_app(tx.conn, app.id)
-    settle.show(tx, app.id, sha=review.sha if review else None, release_id=app.current_release_id)
+    settle.ring_plan(tx, app.id)
+    if review is not None:
+        tx.show_commit(app.id, review.sha)
     for made in releases.of_app(tx.conn, app.id, limit=20):
-        tx.ring([Subject(SubjectKind.GITHUB_DEPLOYMENT, made.id)], cause="app is gone")
+        tx.show_release(made.id)
     if app.state.value != "gone":
         apps.forget(tx.conn, app=app, now=tx.now)
     if review is not None and review.state is not ReviewState.DESTROYED:

@@ -5,20 +5,25 @@ They only find what is due and ring for it: the jobs do the work, as if a webhoo
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import structlog
 from sqlalchemy import Connection
 
 from service import queue
-from service.domain.decisions import Restart, Subject, SubjectKind
-from service.domain.model import App, AppState
+from service.domain.decisions import Restart
+from service.domain.model import App, ReleaseId
 from service.enact import Transaction
 from service.queue import SHORT_QUEUE, WORK_QUEUE, Ring
 from service.store import apps, deliveries, facts, leases, reports, repositories, requests, routes, subjects
+from service.store.apps import Served
 from service.store.leases import LeaseTerms
+from service.store.routes import Route
 from workers.context import Context
 from workers.jobs.retention import retain
 from workers.jobs.survey import begin_audit
@@ -30,6 +35,7 @@ LIMIT = 200
 UP: Final = "up"
 CRASHED: Final = "crashed"
 MISSING: Final = "starting"  # what people are shown until they are back
+Seen = Mapping[str, Sequence[Instance]]
 KEEP_DELIVERIES = timedelta(days=8)
 AUDIT_ROUNDS: Final = 10
 """How often in an audit's period it is looked whose turn it is."""
@@ -86,61 +92,82 @@ async def observe(context: Context) -> None:
         for instance in found:
             seen.setdefault(instance.app_id, []).append(instance)
         await _clear_gone(context, platform, {each.app_id for each in found})
-    await context.commit(lambda tx: _compare(tx, seen, since))
+
+    def differing(conn: Connection) -> list[str]:
+        routed = {route.app_id: route for route in routes.load(conn)}
+        findings = {each.app.id: _find(each, routed.get(each.app.id), seen, since) for each in apps.served(conn)}
+        return [app_id for app_id, finding in findings.items() if finding is not None]
+
+    for app_id in await context.db.read(differing):
+        await context.commit(partial(_compare, app_id=app_id, seen=seen, since=since))
     await context.queue.routes_changed()
 
 
 async def _clear_gone(context: Context, platform: Platform, running: set[str]) -> None:
     """Take away what runs of an app that is gone. An app that we never knew may be somebody else's: it is left."""
-    known = await context.db.read(lambda conn: [apps.get(conn, each) for each in sorted(running)])
-    for app in known:
-        if app is not None and app.state is AppState.GONE:
-            log.warning("app runs although it is gone", app=app.id)
-            await platform.remove(app.id, fence=Fence(generation=app.generation + 1, token=0))
+    for app in await context.db.read(lambda conn: apps.gone_among(conn, running)):
+        log.warning("app runs although it is gone", app=app.id)
+        await platform.remove(app.id, fence=Fence(generation=app.generation + 1, token=0))
 
 
-def _compare(tx: Transaction, seen: dict[str, list[Instance]], since: datetime) -> None:
-    for app in apps.listing(tx.conn):
-        if app.state is not AppState.ACTIVE or app.current_release_id is None:
-            continue
-        if app.updated_at >= since:
-            continue  # what was seen is older than what was done to it
-        engine_id = f"{app.current_release_id}.{requests.incarnation(tx.conn, app.id)}"
-        _compare_app(tx, app, engine_id, [each for each in seen.get(app.id, []) if each.release_id == engine_id])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Where an app is not as it was or should be: what its processes do now, and the route that follows from it."""
+
+    state: str
+    route: Route | None
 
 
-def _compare_app(tx: Transaction, app: App, engine_id: str, ours: list[Instance]) -> None:
-    before, state = apps.engine_state(tx.conn, app.id), _state_of(app, ours)
-    if before != state:
-        apps.update(tx.conn, app=app, now=tx.now, engine_state=state)
-        tx.note(f"processes {state}", app_id=app.id)
-        tx.ring([Subject(SubjectKind.GITHUB_DEPLOYMENT, str(app.current_release_id))], cause=f"processes {state}")
-    elif state == MISSING and not requests.open_of(tx.conn, app.id):
-        # Seen twice: a runner that has only just come back may not have told of all it holds.
-        tx.request(app.id, Restart(), reason="its processes are gone from the engine", by_person=False)
-    up = [each.endpoint.address for each in ours if each.endpoint and _is_web(each) and each.state is InstanceState.UP]
-    route = routes.of_app(tx.conn, app.id)
+def _find(served: Served, route: Route | None, seen: Seen, since: datetime) -> Finding | None:
+    """None if nothing has to be done about the app, or if what was seen is older than what was done to it."""
+    app = served.app
+    if app.updated_at >= since:
+        return None
+    ours = [each for each in seen.get(app.id, ()) if each.release_id == served.engine_id]
+    state, wanted = _state_of(app, ours), route
+    up = tuple(each.endpoint.address for each in ours if each.endpoint and _is_web(each) and _is_up(each))
     if route is not None and not app.maintenance and app.formation.get("web", 0) and (up or state == CRASHED):
-        routes.put(
-            tx.conn,
-            app_id=app.id,
-            name=app.name,
-            review=app.is_review,
-            state="crashed" if state == CRASHED else "live",
-            endpoints=up,
-            release_id=engine_id,
-        )
+        shown = "crashed" if state == CRASHED else "live"
+        wanted = replace(route, state=shown, endpoints=up, release_id=ReleaseId(served.engine_id))
+    if (state, wanted) == (served.engine_state, route) and state != MISSING:
+        return None
+    return Finding(state=state, route=wanted)
 
 
-def _state_of(app: App, ours: list[Instance]) -> str:
+def _compare(tx: Transaction, *, app_id: str, seen: Seen, since: datetime) -> None:
+    for served in apps.served(tx.conn, app_id):
+        app, finding = served.app, _find(served, routes.of_app(tx.conn, app_id), seen, since)
+        if finding is None:
+            continue
+        if finding.state != served.engine_state:
+            apps.update(tx.conn, app=app, now=tx.now, engine_state=finding.state)
+            tx.note(f"processes {finding.state}", app_id=app.id)
+            tx.show_release(str(app.current_release_id))
+        elif finding.state == MISSING and not requests.open_of(tx.conn, app.id):
+            # Seen twice: a runner that has only just come back may not have told of all it holds.
+            tx.request(app.id, Restart(), reason="its processes are gone from the engine", by_person=False)
+        if finding.route is not None:
+            routes.keep(tx.conn, finding.route)
+
+
+def _state_of(app: App, ours: Sequence[Instance]) -> str:
     web = [each for each in ours if _is_web(each)]
     if web and all(each.state is InstanceState.CRASHED for each in web):
         return CRASHED
-    return UP if ours or not any(app.formation.values()) else MISSING
+    held = Counter(_type_of(each) for each in ours if each.state is not InstanceState.STOPPING)
+    return UP if all(held[kind] >= quantity for kind, quantity in app.formation.items()) else MISSING
+
+
+def _type_of(instance: Instance) -> str:
+    return instance.process.partition(".")[0]
 
 
 def _is_web(instance: Instance) -> bool:
-    return instance.process.partition(".")[0] == "web"
+    return _type_of(instance) == "web"
+
+
+def _is_up(instance: Instance) -> bool:
+    return instance.state is InstanceState.UP
 
 
 async def audit(context: Context) -> None:

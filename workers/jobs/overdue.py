@@ -1,5 +1,8 @@
 """End what has lasted too long: whatever was lost, every state comes to its end."""
 
+from datetime import timedelta
+from typing import Final
+
 import structlog
 
 from service.domain.decisions import Destroy
@@ -7,12 +10,16 @@ from service.domain.lifecycle import advance, limit
 from service.domain.model import QueuedRequest, RequestState, ReviewApp
 from service.enact import Transaction
 from service.store import overdue as late
-from service.store import requests, reviews
+from service.store import reports, requests, reviews
 from service.store.endings import end_with_request
 from workers.context import Context
 from workers.jobs import settle
+from workers.jobs.describe import subject_of
 
 log = structlog.get_logger()
+
+DESCRIBED_AGAIN: Final = timedelta(minutes=5)
+"""What GitHub shows as under way is described anew after so long: it may have ended without anybody's saying so."""
 
 
 async def overdue(context: Context) -> None:
@@ -25,13 +32,15 @@ def _end_all(tx: Transaction) -> None:
         _end_request(tx, request)
     for request in late.left_behind(tx.conn):
         end_with_request(tx.conn, request.id, state=request.state, outcome=request.reason, now=tx.now)
-        settle.show(tx, request.app_id, sha=request.sha, release_id=None)
+        tx.show_end(request)
+        settle.ring_plan(tx, request.app_id)
     for review in late.of_reviews(tx.conn, tx.now):
         _end_review(tx, review)
     for app_id in late.undestroyed(tx.conn, tx.now):
         log.warning("destroy asked for again", app=app_id)
         reason = "its destroy was lost"
         tx.request(app_id, Destroy(ordered=True, reason=reason), reason=reason, by_person=False)
+    tx.ring(map(subject_of, reports.lasting(tx.conn, before=tx.now - DESCRIBED_AGAIN)), cause="unfinished for long")
 
 
 def _end_request(tx: Transaction, request: QueuedRequest) -> None:
@@ -39,7 +48,7 @@ def _end_request(tx: Transaction, request: QueuedRequest) -> None:
     did = "waited" if request.state is RequestState.QUEUED else "ran"
     if request.state is RequestState.RUNNING:
         requests.stop_running(tx.conn, request.app_id)
-    settle.finish(tx, request, state=RequestState.FAILED, outcome=f"{did} for too long and was given up")
+    settle.fail(tx, request, f"{did} for too long and was given up")
 
 
 def _end_review(tx: Transaction, review: ReviewApp) -> None:

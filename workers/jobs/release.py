@@ -21,17 +21,22 @@ from service.domain.model import (
     SlugId,
     Stage,
 )
-from service.enact import Transaction
-from service.store import apps, builds, logs, pipelines, promotions, releases, requests, reviews, routes, spaces
+from service.enact import Transaction, app_or_refuse
+from service.store import apps, builds, logs, pipelines, releases, requests, reviews, routes, spaces
 from service.store.requests import TakenWork
 from service.store.secrets import request_context
 from workers.context import Context
-from workers.jobs import settle
-from workers.jobs.rollout import Rollout, fence_of, go, spec_of
+from workers.jobs import command, fenced, settle
+from workers.jobs.rollout import LIVE, Rollout, go, spec_of
 
 log = structlog.get_logger()
 
 COMMAND_SECONDS = 3600.0
+RELEASE_ATTEMPTS = 3
+
+
+class NotItsTurn(Exception):
+    """Numbers were given while this was built: they come first, and it is taken up again behind them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +46,6 @@ class Plan:
     slug_id: SlugId | None
     commit: Sha | None
     repository_id: RepositoryId | None
-    description: str
     config: Mapping[str, str]
     formation: Mapping[str, int]
     postdeploy: str = ""
@@ -59,7 +63,6 @@ async def release_slug(context: Context, taken: TakenWork, *, slug: Slug, wanted
             slug_id=slug.id,
             commit=wanted.sha,
             repository_id=wanted.repository_id,
-            description=f"Deploy {wanted.sha[:8]}",
             config=config,
             formation=formation_of(app, slug, manifest.formation if first or app.is_review else {}),
             postdeploy=manifest.scripts.get("postdeploy", "")
@@ -71,7 +74,7 @@ async def release_slug(context: Context, taken: TakenWork, *, slug: Slug, wanted
 
 
 async def release(context: Context, taken: TakenWork) -> None:
-    """Release a slug that exists: for a promotion, a change of config or a rollback."""
+    """Work off a number: a promotion, a retry, a change of config or a rollback, on top of what succeeded last."""
 
     def plan(tx: Transaction) -> Plan:
         app = _app(tx, taken)
@@ -83,13 +86,11 @@ async def release(context: Context, taken: TakenWork) -> None:
             case ReleaseSlug():
                 config = apps.config(tx.conn, tx.vault, app.id)
                 slug_id, commit, repository_id = wanted.slug_id, wanted.commit, wanted.repository_id
-                description = wanted.description
             case ChangeConfig():
                 last = releases.last_succeeded(tx.conn, app.id)
                 assert taken.sealed is not None
                 config = tx.vault.unseal_vars(taken.sealed, request_context(app.id))
                 slug_id, commit, repository_id = _slug_of(last)
-                description = taken.request.reason
             case Rollback():
                 former = releases.get(tx.conn, wanted.release_id)
                 if former is None or former.state is not ReleaseState.SUCCEEDED:
@@ -98,7 +99,6 @@ async def release(context: Context, taken: TakenWork) -> None:
                 if wanted.keep_config:
                     config = apps.config(tx.conn, tx.vault, app.id)
                 slug_id, commit, repository_id = _slug_of(former)
-                description = f"Rollback to v{wanted.version}"
             case _:
                 raise AssertionError(f"{taken.request.kind} is no release")
         slug = builds.slug(tx.conn, slug_id) if slug_id else None
@@ -106,7 +106,6 @@ async def release(context: Context, taken: TakenWork) -> None:
             slug_id=slug_id,
             commit=commit,
             repository_id=repository_id,
-            description=description,
             config=config,
             formation=formation_of(app, slug, {}) if slug else dict(app.formation),
         )
@@ -115,51 +114,38 @@ async def release(context: Context, taken: TakenWork) -> None:
 
 
 async def _release(context: Context, taken: TakenWork, plan: Callable[[Transaction], Plan]) -> None:
-    made, fixed, rollout = await context.commit(lambda tx: _make(tx, taken, plan(tx)), actor=taken.actor)
+    made, fixed, rollout = await fenced.commit(context, taken, lambda tx: _make(tx, taken, plan(tx)))
     if rollout is None:
-        await context.commit(
-            lambda tx: settle.end(tx, taken, state=RequestState.SUCCEEDED, outcome=made.description),
-            actor=taken.actor,
-        )
+        await settle.end(context, taken, state=RequestState.SUCCEEDED, outcome=made.description)
         return
-    async with logs.LogSink(context.db, made.log_id, secrets=tuple(fixed.config.values())) as sink:
+    async with logs.LogSink(context.db, made.log_id, secrets=tuple(rollout.config.values())) as sink:
         spec = await spec_of(context, rollout)
-        command = rollout.slug.process_types.get("release", "")
-        if command:
-            await _run_step(context, taken, rollout, "release", command, sink)
+        if phase := rollout.slug.process_types.get("release", ""):
+            await _release_phase(context, taken, rollout, phase, sink)
         if fixed.postdeploy:
-            await _run_step(context, taken, rollout, "postdeploy", fixed.postdeploy, sink)
-        await _step(context, taken, "start")
+            await _postdeploy(context, taken, rollout, fixed.postdeploy, sink)
+        await fenced.step(context, taken, "start")
         await go(context, taken, spec=spec, rollout=rollout, log=sink)
-    await context.commit(
-        lambda tx: settle.end(tx, taken, state=RequestState.SUCCEEDED, outcome=f"released v{made.version}"),
-        actor=taken.actor,
-    )
+    await settle.end(context, taken, state=RequestState.SUCCEEDED, outcome=f"released v{made.version}")
 
 
 def _make(tx: Transaction, taken: TakenWork, plan: Plan) -> tuple[Release, Plan, Rollout | None]:
-    """Make the release's row (or find the one that a predecessor made) and fix what it runs with."""
+    """Find the release or, for what was just built, make it; fix what it runs with unless a predecessor did."""
     app = _app(tx, taken)
-    made = releases.of_request(tx.conn, taken.request.id)
-    if made is None:
-        made = releases.create(
+    made = releases.of_request(tx.conn, taken.request.id) or _made(tx, taken, plan)
+    if not releases.is_fixed(tx.conn, made.id):
+        made = releases.fix(
             tx.conn,
-            app_id=app.id,
-            request_id=taken.request.id,
+            release_id=made.id,
             slug_id=plan.slug_id,
             commit=plan.commit,
             repository_id=plan.repository_id,
-            description=plan.description,
-            actor=taken.actor,
-            log_id=logs.open_log(tx.conn, tx.now),
+            sealed_config=tx.vault.seal_vars(plan.config, releases.config_context(made.id)),
             now=tx.now,
         )
-        sealed = tx.vault.seal_vars(plan.config, releases.config_context(made.id))
-        releases.fix(tx.conn, release_id=made.id, slug_id=plan.slug_id, sealed_config=sealed, now=tx.now)
-        target = promotions.target_of_request(tx.conn, taken.request.id)
-        if target is not None:
-            promotions.set_target_release(tx.conn, target_id=target.id, release_id=made.id)
-        settle.show(tx, app.id, sha=plan.commit, release_id=made.id)
+        tx.show_release(made.id)
+        if plan.commit is not None:
+            tx.show_commit(app.id, plan.commit)
     slug = builds.slug(tx.conn, made.slug_id) if made.slug_id else None
     if slug is None:
         return made, plan, None
@@ -180,28 +166,58 @@ def _make(tx: Transaction, taken: TakenWork, plan: Plan) -> tuple[Release, Plan,
     )
 
 
-async def _run_step(
-    context: Context, taken: TakenWork, rollout: Rollout, step: str, command: str, sink: logs.LogSink
-) -> None:
-    await _step(context, taken, step)
-    platform = context.platforms[rollout.driver]
-    code = await platform.run(
-        f"{step}-{rollout.release.id}",
-        await spec_of(context, rollout),
-        command,
-        fence=fence_of(taken),
-        log=sink,
-        seconds=COMMAND_SECONDS,
+def _made(tx: Transaction, taken: TakenWork, plan: Plan) -> Release:
+    if requests.number_waits(tx.conn, taken.request.app_id):
+        raise NotItsTurn
+    return releases.create(
+        tx.conn,
+        app_id=taken.request.app_id,
+        request_id=taken.request.id,
+        slug_id=plan.slug_id,
+        commit=plan.commit,
+        repository_id=plan.repository_id,
+        description=f"Deploy {(plan.commit or '')[:8]}",
+        actor=taken.actor,
+        log_id=logs.open_log(tx.conn, tx.now),
+        now=tx.now,
     )
+
+
+async def _release_phase(
+    context: Context, taken: TakenWork, rollout: Rollout, command_line: str, sink: logs.LogSink
+) -> None:
+    """Run the release command; it may be repeated, and is when a machine's death hid how it ended."""
+    await fenced.step(context, taken, "release")
+    for attempt in range(1, RELEASE_ATTEMPTS + 1):
+        name = f"release-{rollout.release.id}" + (f"-{attempt}" if attempt > 1 else "")
+        code = await command.once(
+            context, taken, rollout, step="release", name=name, command=command_line, sink=sink, seconds=COMMAND_SECONDS
+        )
+        if code is not None:
+            return _check("release", code, command_line)
+    raise Refused(f"release command was cut off {RELEASE_ATTEMPTS} times: {command_line}")
+
+
+async def _postdeploy(
+    context: Context, taken: TakenWork, rollout: Rollout, command_line: str, sink: logs.LogSink
+) -> None:
+    """Run the review app's script; it is done with once it has succeeded, or nobody knows whether it has."""
+    await fenced.step(context, taken, "postdeploy")
+    name = f"postdeploy-{rollout.release.id}"
+    code = await command.once(
+        context, taken, rollout, step="postdeploy", name=name, command=command_line, sink=sink, seconds=COMMAND_SECONDS
+    )
+    review = rollout.review
+    if not code and review is not None:
+        await fenced.commit(context, taken, lambda tx: reviews.set_postdeploy_done(tx.conn, review.id))
+    if code is None:
+        raise Refused(f"postdeploy command was cut off and is not run again; deploy again to go on: {command_line}")
+    _check("postdeploy", code, command_line)
+
+
+def _check(step: str, code: int, command_line: str) -> None:
     if code:
-        raise Refused(f"{step} command failed with exit code {code}: {command}")
-    if step == "postdeploy" and rollout.review is not None:
-        review = rollout.review
-        await context.db.write(lambda conn: reviews.set_postdeploy_done(conn, review.id))
-
-
-async def _step(context: Context, taken: TakenWork, step: str) -> None:
-    await context.db.write(lambda conn: requests.set_step(conn, taken.request.id, step=step, now=context.db.now()))
+        raise Refused(f"{step} command failed with exit code {code}: {command_line}")
 
 
 async def reshape(context: Context, taken: TakenWork) -> None:
@@ -213,14 +229,12 @@ async def reshape(context: Context, taken: TakenWork) -> None:
         slug = builds.slug(tx.conn, current.slug_id) if current and current.slug_id else None
         if current is None or slug is None:
             raise Refused(f"{app.name} has no release yet")
-        formation = dict(app.formation)
+        formation, incarnation = dict(app.formation), requests.incarnation(tx.conn, app.id)
         match taken.work:
             case Scale(formation=wanted):
                 formation |= wanted
             case Restart():
-                if taken.step != "restart":
-                    requests.raise_incarnation(tx.conn, app.id)
-                    requests.set_step(tx.conn, taken.request.id, step="restart", now=tx.now)
+                incarnation += 0 if taken.step == LIVE else 1
             case Suspend():
                 formation = dict.fromkeys(formation, 0)
             case _:
@@ -231,19 +245,16 @@ async def reshape(context: Context, taken: TakenWork) -> None:
             slug=slug,
             config=releases.config(tx.conn, tx.vault, current.id),
             formation=formation,
-            incarnation=requests.incarnation(tx.conn, app.id),
+            incarnation=incarnation,
             review=None,
             driver=spaces.driver_of(tx.conn, app.space_id),
             keep_formation=isinstance(taken.work, Suspend),
         )
 
-    rollout = await context.commit(plan, actor=taken.actor)
+    rollout = await fenced.commit(context, taken, plan)
     async with logs.LogSink(context.db, rollout.release.log_id, secrets=tuple(rollout.config.values())) as sink:
         await go(context, taken, spec=await spec_of(context, rollout), rollout=rollout, log=sink)
-    await context.commit(
-        lambda tx: settle.end(tx, taken, state=RequestState.SUCCEEDED, outcome=taken.request.reason),
-        actor=taken.actor,
-    )
+    await settle.end(context, taken, state=RequestState.SUCCEEDED, outcome=taken.request.reason)
 
 
 def formation_of(app: App, slug: Slug, asked: Mapping[str, int]) -> dict[str, int]:
@@ -269,10 +280,7 @@ def _first_config(tx: Transaction, app: App, review: ReviewApp | None, manifest:
 
 
 def _app(tx: Transaction, taken: TakenWork) -> App:
-    app = apps.get(tx.conn, taken.request.app_id)
-    if app is None:
-        raise Refused("the app is gone")
-    return app
+    return app_or_refuse(tx.conn, taken.request.app_id)
 
 
 def _slug_of(found: Release | None) -> tuple[SlugId | None, Sha | None, RepositoryId | None]:

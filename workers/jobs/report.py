@@ -7,6 +7,7 @@ from datetime import timedelta
 import structlog
 
 from service.domain.errors import Refused, Transient
+from service.queue import REPORT
 from service.store import leases, reports, repositories
 from service.store.leases import LeaseTerms
 from service.store.reports import Report
@@ -14,7 +15,6 @@ from workers.context import Context
 
 log = structlog.get_logger()
 
-BATCH = 50
 PATIENCE = 3
 """So many objects in a row that cannot be shown now, and the lane rests until the next ring."""
 
@@ -39,13 +39,15 @@ async def _lane(context: Context, lane: int) -> None:
     keeping = asyncio.ensure_future(_keep(take, every=terms.seconds / 4))
     try:
         await asyncio.wait((writing, keeping), return_when=asyncio.FIRST_COMPLETED)
-        if writing.done():
-            await writing
+        emptied = writing.done() and await writing
     finally:
         for task in (writing, keeping):
             task.cancel()
         await asyncio.gather(writing, keeping, return_exceptions=True)
         await asyncio.shield(context.db.write(lambda conn: leases.give_back(conn, name, holder=terms.holder)))
+    # Whoever was rung for something that came after our last look found the lane taken.
+    if emptied and lane in await context.db.read(lambda conn: reports.lanes(conn, now=context.db.now())):
+        await context.queue.ring([REPORT])
 
 
 async def _keep(take: Callable[[], Awaitable[bool]], *, every: float) -> None:
@@ -56,18 +58,18 @@ async def _keep(take: Callable[[], Awaitable[bool]], *, every: float) -> None:
         await asyncio.sleep(every)
 
 
-async def _empty(context: Context, lane: int) -> None:
+async def _empty(context: Context, lane: int) -> bool:
+    """One object after the other, each in its newest form: what becomes more urgent meanwhile comes next.
+
+    True when nothing is left that may be told now.
+    """
     failures = 0
     while failures < PATIENCE:
-        entries = await context.db.read(
-            lambda conn: reports.pending(conn, lane=lane, now=context.db.now(), limit=BATCH)
-        )
-        if not entries:
-            return
-        for entry in entries:
-            failures = 0 if await _write(context, entry) else failures + 1
-            if failures >= PATIENCE:
-                return
+        entry = await context.db.write(lambda conn: reports.begin(conn, lane=lane, now=context.db.now()))
+        if entry is None:
+            return True
+        failures = 0 if await _write(context, entry) else failures + 1
+    return False
 
 
 async def _write(context: Context, entry: Report) -> bool:
@@ -76,7 +78,6 @@ async def _write(context: Context, entry: Report) -> bool:
     if repository is None:
         await _give_up(context, entry, "the repository is not known")
         return True
-    await context.db.write(lambda conn: reports.attempting(conn, entry.key))
     try:
         github_id = await context.writes.write(entry, repository)
     except Refused as refused:

@@ -2,19 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from service.domain.decisions import Subject, SubjectKind
-from service.domain.model import App, AppState, Release, ReviewApp, Slug
+from service.domain.model import App, AppState, Release, ReleaseState, ReviewApp, Slug
 from service.enact import Transaction
-from service.store import apps, logs, requests, routes
+from service.store import apps, logs, releases, requests, routes
 from service.store.requests import TakenWork
 from workers.context import Context
-from workers.platforms.base import AppSpec, Endpoint, Fence, Fenced, ProcessSpec
+from workers.jobs import fenced
+from workers.platforms.base import AppSpec, Endpoint, Fence, ProcessSpec
+
+LIVE: Final = "live"
+"""The step of a request whose effect is there: a successor does not bring it about again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """A release on its way to traffic. `incarnation` tells restarts of one release apart."""
+    """A release on its way to traffic. `incarnation` tells restarts of one release apart: the app's, or the next."""
 
     app: App
     release: Release
@@ -28,8 +32,8 @@ class Rollout:
 
     @property
     def engine_id(self) -> str:
-        """Name the release for the engine: what has another name is started anew."""
-        return f"{self.release.id}.{self.incarnation}"
+        """The release as the engine knows it."""
+        return apps.engine_id(self.release.id, self.incarnation)
 
 
 def fence_of(taken: TakenWork) -> Fence:
@@ -67,15 +71,14 @@ async def go(context: Context, taken: TakenWork, *, spec: AppSpec, rollout: Roll
     platform = context.platforms[rollout.driver]
 
     async def go_live(endpoints: Sequence[Endpoint]) -> None:
-        await context.commit(lambda tx: _switch(tx, taken, rollout, endpoints, context.terms.holder))
+        await fenced.commit(context, taken, lambda tx: _switch(tx, taken, rollout, endpoints))
         await context.queue.routes_changed()
 
     await platform.apply(spec, fence=fence_of(taken), log=log, go_live=go_live)
 
 
-def _switch(tx: Transaction, taken: TakenWork, rollout: Rollout, endpoints: Sequence[Endpoint], holder: str) -> None:
-    if not requests.still_ours(tx.conn, taken=taken, holder=holder):
-        raise Fenced(f"another worker has {rollout.app.name}")
+def _switch(tx: Transaction, taken: TakenWork, rollout: Rollout, endpoints: Sequence[Endpoint]) -> None:
+    """The one moment at which all of it becomes true: what serves, where it is reached, and that it has succeeded."""
     app = apps.get(tx.conn, rollout.app.id)
     assert app is not None
     former = app.current_release_id
@@ -103,5 +106,10 @@ def _switch(tx: Transaction, taken: TakenWork, rollout: Rollout, endpoints: Sequ
         endpoints=reached,
         release_id=rollout.engine_id,
     )
+    requests.set_incarnation(tx.conn, app.id, rollout.incarnation)
+    requests.set_step(tx.conn, taken.request.id, step=LIVE, now=tx.now)
+    made = releases.get(tx.conn, rollout.release.id)
+    if made is not None and made.state is ReleaseState.PENDING:
+        releases.finish(tx.conn, release_id=made.id, state=ReleaseState.SUCCEEDED, error="", now=tx.now)
     for shown in {former, rollout.release.id} - {None}:
-        tx.ring([Subject(SubjectKind.GITHUB_DEPLOYMENT, str(shown))], cause="release went live")
+        tx.show_release(str(shown))

@@ -1,38 +1,51 @@
 """Settle a request: its final state with everything that follows from it, in one transaction."""
 
+from dataclasses import replace
+
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.lifecycle import Signal, advance
-from service.domain.model import App, QueuedRequest, RequestState, ReviewState
+from service.domain.model import App, QueuedRequest, ReleaseState, RequestState, ReviewState
 from service.enact import Transaction
-from service.store import apps, requests, reviews
+from service.store import apps, releases, requests, reviews
 from service.store.endings import end_with_request
 from service.store.requests import TakenWork
 from workers.context import Context
-from workers.platforms.base import Fenced
+from workers.jobs import fenced
 
 
 async def failed(context: Context, taken: TakenWork, cause: str) -> None:
     """The request failed for a cause that people read; what ran before runs on."""
-    await context.commit(lambda tx: end(tx, taken, state=RequestState.FAILED, outcome=cause), actor=taken.actor)
+    await fenced.commit(context, taken, lambda tx: fail(tx, taken.request, cause))
 
 
-def end(tx: Transaction, taken: TakenWork, *, state: RequestState, outcome: str) -> None:
-    """Bring request, build, release, promotion target and review app to what the request's end means for them."""
-    if not requests.is_current(tx.conn, taken):
-        raise Fenced(f"the request is no longer ours to end as {state.value}: {outcome}")
-    finish(tx, taken.request, state=state, outcome=outcome)
+def fail(tx: Transaction, request: QueuedRequest, cause: str) -> None:
+    """End a request that failed, whoever had it. One whose release went live did not: that serves."""
+    made = releases.of_request(tx.conn, request.id)
+    if made is not None and made.state is ReleaseState.SUCCEEDED:
+        outcome = f"released v{made.version}; afterwards: {cause}"
+        finish(tx, request, state=RequestState.SUCCEEDED, outcome=outcome)
+    else:
+        finish(tx, request, state=RequestState.FAILED, outcome=cause)
+
+
+async def end(context: Context, taken: TakenWork, *, state: RequestState, outcome: str) -> None:
+    """End a request of ours."""
+    await fenced.commit(context, taken, lambda tx: finish(tx, taken.request, state=state, outcome=outcome))
 
 
 def finish(tx: Transaction, request: QueuedRequest, *, state: RequestState, outcome: str) -> None:
-    """End a request whoever had it; one that is over already stays as it is."""
+    """Bring request, build, release, promotion target and review app to what the end means; whoever had the request.
+
+    One that is over already stays as it is.
+    """
     if not requests.finish(tx.conn, request.id, state=state, outcome=outcome, now=tx.now):
         return
-    release = end_with_request(tx.conn, request.id, state=state, outcome=outcome, now=tx.now)
+    end_with_request(tx.conn, request.id, state=state, outcome=outcome, now=tx.now)
     app = apps.get(tx.conn, request.app_id)
     if app is not None and app.is_review and request.kind == "Deploy":
         _settle_review(tx, app, state, outcome)
-    tx.note(f"{request.kind} {state.value}", app_id=request.app_id, sha=request.sha, data={"outcome": outcome})
-    show(tx, request.app_id, sha=request.sha, release_id=release.id if release else None)
+    tx.show_end(replace(request, state=state, reason=outcome))
+    ring_plan(tx, request.app_id)
 
 
 def _settle_review(tx: Transaction, app: App, state: RequestState, outcome: str) -> None:
@@ -51,12 +64,8 @@ def _settle_review(tx: Transaction, app: App, state: RequestState, outcome: str)
             pass
 
 
-def show(tx: Transaction, app_id: str, *, sha: str | None, release_id: str | None) -> None:
-    """Bring what GitHub shows of the app's commit and release up to date, and ring the plan that watches the app."""
-    if release_id is not None:
-        tx.ring([Subject(SubjectKind.GITHUB_DEPLOYMENT, release_id)], cause="release changed")
-    if sha is not None:
-        tx.show_commit(app_id, sha)
+def ring_plan(tx: Transaction, app_id: str) -> None:
+    """Let the plan that watches the app look again."""
     review = reviews.of_app(tx.conn, app_id)
     if review is not None:
         tx.ring([Subject(SubjectKind.REVIEW_APP, f"{review.pipeline_id}/{review.ref}")], cause="app changed")

@@ -1,4 +1,4 @@
-"""Work one app's queue, in order, under the app's lease.
+"""Work the apps' queues, each in order, under the app's lease.
 
 A request that is running when its worker dies is taken over by another after the lease: every step below looks at what
 is there before it acts, so that it may be begun twice. A worker that lost its lease, or whose request was cancelled,
@@ -25,12 +25,14 @@ from service.domain.errors import Refused, Transient
 from service.store import requests
 from service.store.requests import TakenWork
 from workers.context import Context
-from workers.jobs import deploy, destroy, release, settle
+from workers.jobs import deploy, destroy, fenced, release, settle
+from workers.jobs.release import NotItsTurn
 from workers.platforms.base import Fenced, Unhealthy
 
 log = structlog.get_logger()
 
-MAX_ATTEMPTS = 8
+MAX_ATTEMPTS = 40
+"""Half an hour: GitHub or the runner may be away for as long, and nothing but other builds waits for it."""
 
 
 class Stopped(Exception):
@@ -38,30 +40,18 @@ class Stopped(Exception):
 
 
 async def work(context: Context, app_id: str) -> None:
-    """Work the most urgent app that is ready, whichever was rung for, until its queue is empty."""
+    """Do one request after the other, each of the app that is most urgent then, whichever was rung for.
+
+    Until nothing is ready: who rang while every place was taken is not rung for again.
+    """
     log.debug("rung", app=app_id)
-    taken = await _take(context, None)
-    while taken is not None:
-        current, taken = taken, None
-        if await _one(context, current):
-            taken = await _next(context, current)
-            if taken is None:
-                await _give_back(context, current)
-        # What was queued between the last look and the end of the lease, or cancelled what ran, is found by this one.
-        taken = taken or await _take(context, current.request.app_id)
+    while (taken := await _take(context)) is not None:
+        await _one(context, taken)
 
 
-async def _take(context: Context, app_id: str | None) -> TakenWork | None:
+async def _take(context: Context) -> TakenWork | None:
     return await context.db.write(
-        lambda conn: requests.take(conn, terms=context.terms, now=context.db.now(), cap=context.work_cap, app_id=app_id)
-    )
-
-
-async def _next(context: Context, done: TakenWork) -> TakenWork | None:
-    return await context.db.write(
-        lambda conn: requests.next_of(
-            conn, app_id=done.request.app_id, terms=context.terms, token=done.token, now=context.db.now()
-        )
+        lambda conn: requests.take(conn, terms=context.terms, now=context.db.now(), cap=context.work_cap)
     )
 
 
@@ -78,28 +68,30 @@ async def _give_back(context: Context, taken: TakenWork, *, seconds: float | Non
     )
 
 
-async def _one(context: Context, taken: TakenWork) -> bool:
-    """Do one request; False when the lease is given up with work left."""
+async def _one(context: Context, taken: TakenWork) -> None:
+    """Do one request and give its app back."""
     with structlog.contextvars.bound_contextvars(app=taken.request.app_id, request=taken.request.id):
+        rest: float | None = None
         try:
-            return await _attempt(context, taken)
+            rest = await _attempt(context, taken)
         except Stopped:
             log.info("work left to its successor", kind=taken.request.kind)
-            await _give_back(context, taken)
-        except Fenced as fenced:
-            log.info("work left to its successor", kind=taken.request.kind, fenced=str(fenced))
-            await _give_back(context, taken, seconds=1.0)
+        except NotItsTurn:
+            log.info("work goes on behind numbers that were given meanwhile", kind=taken.request.kind)
+        except Fenced as overtaken:
+            log.info("work left to its successor", kind=taken.request.kind, fenced=str(overtaken))
+            rest = 1.0
         except asyncio.CancelledError:
             await asyncio.shield(_give_back(context, taken))
             raise
-        return False
+        await _give_back(context, taken, seconds=rest)
 
 
-async def _attempt(context: Context, taken: TakenWork) -> bool:
-    """Bring the request to a final state (True) or rest before the next attempt (False)."""
+async def _attempt(context: Context, taken: TakenWork) -> float | None:
+    """Bring the request to a final state (None), or say how many seconds it rests before the next attempt."""
     try:
         await _under_lease(context, taken)
-    except (Stopped, Fenced):
+    except (Stopped, Fenced, NotItsTurn):
         raise
     except (Refused, Unhealthy) as error:
         return await _failed(context, taken, str(error))
@@ -110,22 +102,22 @@ async def _attempt(context: Context, taken: TakenWork) -> bool:
     except Exception:  # the one place where a bug ends: logged whole, shown as "internal error"
         log.exception("work failed", kind=taken.request.kind)
         return await _failed(context, taken, "internal error")
-    return True
+    return None
 
 
-async def _failed(context: Context, taken: TakenWork, cause: str) -> bool:
+async def _failed(context: Context, taken: TakenWork, cause: str) -> float | None:
     """End the request. A destroy is never given up: what is to go must not be left behind."""
     if isinstance(taken.work, Destroy):
         return await _rest(context, taken, cause)
     await settle.failed(context, taken, cause)
-    return True
+    return None
 
 
-async def _rest(context: Context, taken: TakenWork, cause: str, *, at_least: float = 0.0) -> bool:
+async def _rest(context: Context, taken: TakenWork, cause: str, *, at_least: float = 0.0) -> float:
     wait = max(at_least, min(2.0 ** min(taken.attempts, 8), 60.0))
+    await fenced.commit(context, taken, lambda tx: requests.set_trouble(tx.conn, taken.request.id, cause=cause))
     log.warning("work is tried again", kind=taken.request.kind, error=cause, retry_seconds=wait)
-    await _give_back(context, taken, seconds=wait)
-    return False
+    return wait
 
 
 async def _under_lease(context: Context, taken: TakenWork) -> None:

@@ -35,6 +35,10 @@ class Fenced(Exception):
     """A newer worker has taken over this app; the caller must stop at once and leave everything as it is."""
 
 
+class Lost(Exception):
+    """A command's machine or keeper died before its exit code was recorded: nobody will ever know how it ended."""
+
+
 class Unhealthy(Exception):
     """The new release did not come up. Its text names the cause for the user; the old release still serves."""
 
@@ -168,7 +172,8 @@ class Platform(Protocol):
         """Run a one-off command of the release and return its exit code (124 when `seconds` passed).
 
         Runs detached from the caller under `name` (unique per app). Calling again with the same name re-attaches to
-        the run, replaying nothing that was already read, or returns the recorded exit code.
+        the run, replaying nothing that was already read, or returns the recorded exit code. Raises `Lost`, then and
+        under that name ever after, when there is none to come.
         """
 
     async def observe(self) -> Sequence[Instance]:

@@ -91,6 +91,8 @@ requests = Table(
     UniqueConstraint("app_id", "seq"),
     Index("ix_requests_open", "state", "priority", "created_at"),
     Index("ix_requests_app", "app_id", "state"),
+    Index("ix_requests_sha", "sha"),
+    Index("ix_requests_superseded", "superseded_by"),
 )
 
 builds = Table(

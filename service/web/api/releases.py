@@ -14,7 +14,6 @@ from service.web.api import answers, bodies, ranges, shapes
 from service.web.api.finding import app_in_path, find_app, find_pipeline, find_release
 from service.web.api.loading import latest_releases, slugs_with_release_phase
 from service.web.api.progress import request_shape
-from service.web.errors import not_found
 from service.web.keys import CALLER, CONTEXT
 
 
@@ -120,32 +119,33 @@ async def config(request: web.Request) -> web.Response:
 async def roll_back(request: web.Request) -> web.Response:
     """POST /apps/APP/releases: a new release with a former one's code and config, or with a slug (a retry).
 
-    The new release has no number before a worker takes it, so the answer is the one asked for, marked with the request.
+    The answer is the new release, which has its number at once, with the request to wait for.
     """
     context, identity = request.app[CONTEXT], app_in_path(request)
     body = await bodies.parse(request, bodies.Rollback)
     if (body.release is None) == (body.slug is None):
         raise Refused("Name either the release to roll back to or the slug to release.")
 
-    def read(conn: Connection) -> ReleaseShown:
+    def read(conn: Connection) -> tuple[App, Release | None]:
         app = find_app(conn, identity)
-        if body.slug is None:
-            return show(conn, app, [find_release(conn, app, str(body.release))])[0]
-        former = releases.of_slug(conn, app.id, body.slug)
-        if not former:
-            raise not_found("slug")
-        return show(conn, app, former[:1])[0]
+        return app, None if body.release is None else find_release(conn, app, str(body.release))
 
-    shown, actor = await context.db.read(read), request[CALLER].actor
-    if body.slug is None:
+    (app, former), actor = await context.db.read(read), request[CALLER].actor
+    if former is not None:
         queued = await context.enactor.rollback(
-            app_id=shown.app.id, release_id=shown.release.id, keep_config=body.keep_config, actor=actor
+            app_id=app.id, release_id=former.id, keep_config=body.keep_config, actor=actor
         )
     else:
         queued = await context.enactor.release_slug(
-            app_id=shown.app.id, slug_id=body.slug, description=body.description or "", actor=actor
+            app_id=app.id, slug_id=str(body.slug), description=body.description or "", actor=actor
         )
-    described = shape(shown, context.settings) | {"request": request_shape(queued), "output_stream_url": None}
+
+    def made(conn: Connection) -> ReleaseShown:
+        release = releases.of_request(conn, queued.id)
+        assert release is not None
+        return show(conn, find_app(conn, app.id), [release])[0]
+
+    described = shape(await context.db.read(made), context.settings) | {"request": request_shape(queued)}
     return answers.answer(request, described, status=201)
 
 

@@ -88,6 +88,8 @@ async def test_config_vars_are_set_and_unset_and_each_change_is_a_release(server
     assert after == {"A": "1", "B": "x=y\n"}
     request = await server.get(f"/requests/{response.headers['Towpath-Request']}")
     assert (request["kind"], request["state"]) == ("ChangeConfig", "queued")
+    (newest,) = await server.get("/apps/example/releases")
+    assert (newest["version"], newest["status"], newest["description"]) == (1, "pending", "Set A, B config vars")
     await server.call("PATCH", "/apps/example/config-vars", {"B": None}, expect=200)
     assert await server.get("/apps/example/config-vars") == {"A": "1"}
     await server.work()
@@ -151,8 +153,10 @@ async def test_a_rollback_is_a_new_release_of_the_old_slug(server: Server) -> No
     await server.pipeline(staging="example")
     await deployed(server, "example", "main")
     await deployed(server, "example", "fix/cart")
-    for named in (1, "v1", (await server.get("/apps/example/releases/1"))["id"]):
-        await server.call("POST", "/apps/example/releases", {"release": named}, expect=201)
+    for number, named in enumerate((1, "v1", (await server.get("/apps/example/releases/1"))["id"]), start=3):
+        made, _ = await server.call("POST", "/apps/example/releases", {"release": named}, expect=201)
+        assert (made["version"], made["status"], made["description"]) == (number, "pending", "Rollback to v1")
+        assert await server.get(f"/apps/example/releases/{number}") | {"request": made["request"]} == made
         await server.work()
     releases = {it["version"]: it for it in await server.get("/apps/example/releases")}
     assert len(releases) == 5

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from service.domain.errors import Refused, Transient
-from workers.platforms.base import AppSpec, Endpoint, Fence, Fenced, GoLive, Instance, Log, SandboxRun, Unhealthy
+from workers.platforms.base import AppSpec, Endpoint, Fence, Fenced, GoLive, Instance, Log, Lost, SandboxRun, Unhealthy
 from workers.platforms.process import wire
 
 
@@ -99,6 +99,8 @@ def _done(reply: wire.Reply) -> wire.Done:
             raise Fenced(text)
         case wire.Failed(kind="unhealthy", text=text):
             raise Unhealthy(text)
+        case wire.Failed(kind="lost", text=text):
+            raise Lost(text)
         case wire.Failed(kind="refused", text=text):
             raise Refused(text)
         case _:

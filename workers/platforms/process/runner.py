@@ -21,7 +21,7 @@ import structlog
 
 from service.domain.errors import Refused, Transient
 from service.log import configure
-from workers.platforms.base import Fenced, Unhealthy
+from workers.platforms.base import Fenced, Lost, Unhealthy
 from workers.platforms.process import cgroups, indexes, levels, reading, wire
 from workers.platforms.process.apps import Apps
 from workers.platforms.process.host import FULL, Host, Paths, Timing
@@ -31,7 +31,7 @@ from workers.platforms.process.stopping import label
 log = structlog.get_logger()
 Send = Callable[[wire.Reply], Awaitable[None]]
 _PEER = struct.Struct("3i")
-_KINDS = {Fenced: "fenced", Unhealthy: "unhealthy", Refused: "refused", Transient: "transient"}
+_KINDS = {Fenced: "fenced", Lost: "lost", Unhealthy: "unhealthy", Refused: "refused", Transient: "transient"}
 
 
 class Runner:
@@ -80,7 +80,7 @@ class Runner:
         try:
             self._check(request)
             reply = await self._do(request, reader, send)
-        except (Fenced, Unhealthy, Refused, Transient) as error:
+        except (Fenced, Lost, Unhealthy, Refused, Transient) as error:
             reply = wire.Failed(kind=_KINDS[type(error)], text=str(error))
         except asyncio.CancelledError:
             # Not the connection but the command was cancelled: another one for the same app has come.

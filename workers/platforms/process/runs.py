@@ -15,13 +15,13 @@ from typing import Any
 import structlog
 
 from service.domain.errors import Transient
-from workers.platforms.base import SandboxRun
+from workers.platforms.base import Lost, SandboxRun
 from workers.platforms.process import files
 from workers.platforms.process.host import Host, boottime
 from workers.platforms.process.keeper import Keeper
 
 log = structlog.get_logger()
-TIMED_OUT, KILLED = 124, 137
+TIMED_OUT = 124
 _KEPT = 7 * 86_400.0
 _GRACE = 5.0
 _RECORD_AGAIN = 1.0
@@ -157,11 +157,11 @@ class Runs:
             self._host.release(command.about["owner"])
 
     def result(self, command: Command) -> int:
-        """The exit code. A lost build may simply be tried again; a lost command of an app counts as killed."""
+        """The exit code. A lost build may simply be tried again; of a lost command of an app the caller decides."""
         if command.code is not None:
             return command.code
         if command.about["kind"] == "run":
-            return KILLED
+            raise Lost(f"{command.about['name']} was cut off: nobody knows how it ended")
         self._commands.pop(command.keeper.name, None)
         command.keeper.delete()
         raise Transient(f"the sandbox of {command.about['name']} was lost before it ended")

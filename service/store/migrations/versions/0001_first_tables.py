@@ -373,6 +373,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_requests_app", "requests", ["app_id", "state"], unique=False)
     op.create_index("ix_requests_open", "requests", ["state", "priority", "created_at"], unique=False)
+    op.create_index("ix_requests_sha", "requests", ["sha"], unique=False)
+    op.create_index("ix_requests_superseded", "requests", ["superseded_by"], unique=False)
     op.create_table(
         "review_apps",
         sa.Column("id", sa.String(length=36), nullable=False),
