@@ -5,7 +5,7 @@ A stream is written by whoever holds the app's lease; a successor goes on where 
 
 import asyncio
 import string
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -72,11 +72,21 @@ def tail(conn: Connection, log_id: str, size: int = 4000) -> str:
 class LogSink:
     """Writes a stream in whole lines, a few times a second, without the secrets it knows or recognizes.
 
-    Leaving the context closes the stream, unless the work is to be taken up again (cancelled, or `Transient`).
+    Leaving the context closes the stream, unless the work is to be taken up again (cancelled, or `Transient`). Once
+    `ours` is false, another has the stream: what is written then goes nowhere.
     """
 
-    def __init__(self, db: Database, log_id: str, *, secrets: Iterable[str] = (), most: int = MOST) -> None:
+    def __init__(
+        self,
+        db: Database,
+        log_id: str,
+        *,
+        secrets: Iterable[str] = (),
+        most: int = MOST,
+        ours: Callable[[Connection], bool] = lambda _: True,
+    ) -> None:
         self._db = db
+        self._ours = ours
         self._log_id = log_id
         self._redactor = Redactor(secrets)
         self._most = most
@@ -132,8 +142,11 @@ class LogSink:
         self._line = ""
         await self._flush()
         if closed:
-            ended = log_streams.update().where(log_streams.c.log_id == self._log_id).values(closed=True)
-            await self._db.write(lambda conn: conn.execute(ended))
+            await self._db.write(self._close)
+
+    def _close(self, conn: Connection) -> None:
+        if self._ours(conn):
+            conn.execute(log_streams.update().where(log_streams.c.log_id == self._log_id).values(closed=True))
 
     async def _flush_soon(self) -> None:
         wait = _FLUSH_SECONDS
@@ -154,7 +167,9 @@ class LogSink:
             now, size = self._db.now(), self._size
             # What was begun is written even if the writer of the text is cancelled.
             writing = self._db.write(
-                lambda conn: _append(conn, self._log_id, text, size=size, most=self._most, now=now)
+                lambda conn: (
+                    _append(conn, self._log_id, text, size=size, most=self._most, now=now) if self._ours(conn) else size
+                )
             )
             try:
                 self._size = await asyncio.shield(writing)

@@ -73,6 +73,7 @@ async def asked_to_deploy(yard: Yard, app: App, *, by_person: bool = True) -> tu
             size=slug.size,
             process_types={"web": "./serve"},
             stack="test",
+            locked=True,
             now=tx.now,
         )
     )

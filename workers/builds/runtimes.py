@@ -80,7 +80,7 @@ async def ensure(data: Path, *, interpreter: Interpreter | None = None) -> Runti
     """Make the copies that are missing and say what there is; any number of processes may call this at once."""
     directory = data / "runtimes"
     base = interpreter or base_interpreter()
-    async with exclusive(directory / ".lock"):
+    async with exclusive(data / "runtimes.lock"):
         await asyncio.to_thread(_ensure_python, directory, base)
         await asyncio.to_thread(_ensure_node, directory)
         await asyncio.to_thread(_ensure_uv, directory)

@@ -121,7 +121,7 @@ async def _begin_build(context: Context, taken: TakenWork, wanted: Deploy) -> Bu
 
 async def _slug(context: Context, taken: TakenWork, wanted: Deploy, build: Build) -> tuple[Slug, Commit]:
     """Find or make the slug; whatever is wrong with the repository also ends its log, which people read first."""
-    async with logs.LogSink(context.db, build.log_id, secrets=()) as sink:
+    async with fenced.log(context, taken, build.log_id) as sink:
         try:
             commit = await _fetch(context, taken, wanted)
             slug = await _found_or_built(context, taken, wanted, build, commit, sink)
@@ -152,7 +152,13 @@ async def _found_or_built(
         slug = await _built(context, wanted, build, commit, key, sink)
     if not set(slug.process_types) - {"release"}:
         raise Refused("there is nothing to run: add a Procfile that names a process, for example web: python app.py")
-    found = slug
+    await _succeeded(context, taken, build, slug, build_key=key, reused=reused)
+    return slug
+
+
+async def _succeeded(
+    context: Context, taken: TakenWork, build: Build, slug: Slug, *, build_key: str, reused: bool
+) -> None:
     await fenced.commit(
         context,
         taken,
@@ -160,14 +166,13 @@ async def _found_or_built(
             tx.conn,
             build_id=build.id,
             state=BuildState.SUCCEEDED,
-            slug_id=found.id,
+            slug_id=slug.id,
             error="",
             reused=reused,
-            build_key=key,
+            build_key=build_key,
             now=tx.now,
         ),
     )
-    return found
 
 
 async def _reusable(context: Context, trust: Trust, key: str) -> Slug | None:

@@ -8,7 +8,7 @@ from service.domain.errors import Refused
 from service.domain.manifest import Manifest, parse_app_json, review_manifest
 from service.domain.model import App, Release, RequestState, ReviewState, Trust
 from service.enact import Transaction
-from service.store import apps, builds, logs, pipelines, releases, requests, reviews, routes, spaces
+from service.store import apps, builds, pipelines, releases, requests, reviews, routes, spaces
 from service.store.requests import TakenWork
 from workers.builds import builder
 from workers.context import Context
@@ -60,7 +60,7 @@ async def _predestroy(context: Context, taken: TakenWork, app: App) -> None:
     if not script:
         return
     rollout = await context.db.read(lambda conn: _rollout(conn, context, app, found))
-    async with logs.LogSink(context.db, found.log_id, secrets=tuple(rollout.config.values())) as sink:
+    async with fenced.log(context, taken, found.log_id, secrets=rollout.config.values()) as sink:
         code = await command.once(
             context,
             taken,

@@ -4,11 +4,12 @@ The check and the rows are one transaction: a worker that slept for longer than 
 cancelled meanwhile, changes nothing when it wakes up.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from service.enact import Transaction
 from service.store import requests
+from service.store.logs import LogSink
 from service.store.requests import TakenWork
 from workers.context import Context
 from workers.platforms.base import Fenced
@@ -25,6 +26,11 @@ async def commit(context: Context, taken: TakenWork, fn: Callable[[Transaction],
         return fn(tx)
 
     return await context.commit(run, actor=taken.actor)
+
+
+def log(context: Context, taken: TakenWork, log_id: str, *, secrets: Iterable[str] = ()) -> LogSink:
+    """Write a stream of the request, likewise only while it is ours."""
+    return LogSink(context.db, log_id, secrets=secrets, ours=lambda conn: requests.is_current(conn, taken))
 
 
 async def step(context: Context, taken: TakenWork, name: str) -> None:

@@ -118,7 +118,7 @@ async def _release(context: Context, taken: TakenWork, plan: Callable[[Transacti
     if rollout is None:
         await settle.end(context, taken, state=RequestState.SUCCEEDED, outcome=made.description)
         return
-    async with logs.LogSink(context.db, made.log_id, secrets=tuple(rollout.config.values())) as sink:
+    async with fenced.log(context, taken, made.log_id, secrets=rollout.config.values()) as sink:
         spec = await spec_of(context, rollout)
         if phase := rollout.slug.process_types.get("release", ""):
             await _release_phase(context, taken, rollout, phase, sink)
@@ -252,7 +252,7 @@ async def reshape(context: Context, taken: TakenWork) -> None:
         )
 
     rollout = await fenced.commit(context, taken, plan)
-    async with logs.LogSink(context.db, rollout.release.log_id, secrets=tuple(rollout.config.values())) as sink:
+    async with fenced.log(context, taken, rollout.release.log_id, secrets=rollout.config.values()) as sink:
         await go(context, taken, spec=await spec_of(context, rollout), rollout=rollout, log=sink)
     await settle.end(context, taken, state=RequestState.SUCCEEDED, outcome=taken.request.reason)
 
