@@ -84,6 +84,19 @@ async def test_logs_show_what_an_app_wrote_and_follow_it_until_ctrl_c(stage: Sta
         assert (process.returncode, err) == (130, b"")
 
 
+async def test_logs_are_kept_over_a_restart_of_the_app_and_of_everything(stage: Stage) -> None:
+    pipeline = await stage.pipeline(automatic=False)
+    app = pipeline.staging
+    await deployed(stage, app)
+    await stage.says(app, "first")
+    await stage.cli("ps:restart", "-a", app)
+    assert (await stage.cli("logs", "-a", app)).count("serving first") == 2
+    await stage.stop()
+    await stage.start()
+    await stage.says(app, "first", seconds=60)
+    assert (await stage.cli("logs", "-a", app)).count("serving first") == 3
+
+
 async def test_logs_of_a_process_that_never_was_say_so(stage: Stage) -> None:
     pipeline = await stage.pipeline(automatic=False)
     await deployed(stage, pipeline.staging)

@@ -233,7 +233,10 @@ async def _went_live(stage: Stage, pipeline: Pipeline, app: str, request: str, *
         states = stage.deployments(pipeline, app)
         return states[-1:] == ["success"] and states.count("success") == 1
 
-    await until(known, seconds=AFTER, what="GitHub shows this release alone as live")
+    try:
+        await until(known, seconds=AFTER)
+    except AssertionError:
+        raise AssertionError(f"GitHub shows {stage.deployments(pipeline, app)}\n{await stage.trail(app)}") from None
     await until(lambda: _one_process(stage, app), seconds=AFTER, what=f"{app} runs once")
 
 

@@ -192,7 +192,14 @@ class Stage:
             return json.loads(text) if text else None
 
     async def cli(self, *args: str) -> str:
-        """Do what a person does: run the command; returns what it printed."""
+        """Do what a person does: run the command; returns what it answered."""
+        return (await self._cli(*args))[0]
+
+    async def cli_says(self, *args: str) -> str:
+        """The same with what it said beside the answer: hints and warnings."""
+        return "".join(await self._cli(*args))
+
+    async def _cli(self, *args: str) -> tuple[str, str]:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "service.cli.main", *args),
             env={**_clean(), "TOWPATH_DATA": str(self.data), "NO_COLOR": "1"},
@@ -202,7 +209,7 @@ class Stage:
         )
         out, err = await process.communicate()
         assert process.returncode == 0, f"towpath {' '.join(args)}: {process.returncode} {err.decode()}"
-        return out.decode()
+        return out.decode(), err.decode()
 
     async def page(self, app: str, path: str = "/") -> str:
         """What an app answers, or `HTTP <status>` when that is not 200."""

@@ -64,7 +64,10 @@ async def test_a_failed_build_takes_no_number_and_a_failed_release_keeps_the_old
     assert [(version, status) for version, _, status in await shown(stage, app)] == [(1, "succeeded"), (2, "failed")]
     assert (await current(stage, app))["version"] == 1
     assert await stage.api("GET", f"/apps/{app}/config-vars") == {"SHOW_BREAK": "yes"}
+    assert "Not running like this: SHOW_BREAK" in await stage.cli_says("config", "-a", app)
     assert "SHOW_BREAK" not in await stage.says(app, "release=v1")
+    await configured(stage, app, SHOW_BREAK="no")
+    assert "Not running" not in await stage.cli_says("config", "-a", app)
 
 
 async def test_a_rollback_asked_for_before_a_config_change_is_what_the_change_builds_on(stage: Stage) -> None:

@@ -49,7 +49,8 @@ def listing(
     else:
         name = target.app_name(client.profile, app, remote)
         where = path("apps", name, "config-vars")
-    variables: dict[str, str] = client.get(where)
+    answer = client.call("GET", where)
+    variables: dict[str, str] = answer.data
     if json:
         output.show_json(variables)
     elif shell:
@@ -58,6 +59,8 @@ def listing(
     else:
         output.heading(f"{name} Config Vars")
         output.table([[f"{key}:", value] for key, value in sorted(variables.items())])
+        if others := answer.headers.get("towpath-not-running"):
+            output.note(f" !    Not running like this: {others}. See why: towpath releases -a {name}")
 
 
 def _pairs(words: list[str]) -> dict[str, str]:

@@ -1,18 +1,27 @@
 """An app's config vars: a change is a release."""
 
 from aiohttp import web
+from sqlalchemy import Connection
 
-from service.store import apps
+from service.store import apps, releases
 from service.web.api import answers, bodies
 from service.web.api.finding import app_in_path, find_app
 from service.web.keys import CALLER, CONTEXT
 
 
 async def info(request: web.Request) -> web.Response:
-    """GET /apps/APP/config-vars."""
+    """GET /apps/APP/config-vars. The header names those that the running release does not have as they are here."""
     context, identity = request.app[CONTEXT], app_in_path(request)
-    variables = await context.db.read(lambda conn: apps.config(conn, context.vault, find_app(conn, identity).id))
-    return answers.answer(request, variables)
+
+    def read(conn: Connection) -> tuple[dict[str, str], dict[str, str]]:
+        app = find_app(conn, identity)
+        wanted = apps.config(conn, context.vault, app.id)
+        serving = app.current_release_id
+        return wanted, releases.config(conn, context.vault, serving) if serving else wanted
+
+    wanted, running = await context.db.read(read)
+    differ = sorted(key for key in wanted.keys() | running.keys() if wanted.get(key) != running.get(key))
+    return answers.answer(request, wanted, headers={"Towpath-Not-Running": ", ".join(differ)} if differ else {})
 
 
 async def change(request: web.Request) -> web.Response:
