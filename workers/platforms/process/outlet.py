@@ -53,12 +53,12 @@ def hand(inside: socket.socket, made: list[socket.socket]) -> None:
 
 
 def _watch(spec: ShimSpec, made: list[socket.socket], shim: int) -> NoReturn:
-    from workers.platforms.process import egress  # here, beside bubblewrap's start: it takes its time to import
+    from workers.platforms.process import egress, reach  # here, beside bubblewrap's start: it takes its time to import
 
     if spec["keeper"] is not None:
         namespaces.become(spec["keeper"])
     namespaces.die_with_parent(shim)
-    policy = egress.Policy(spec["network"] == "public", frozenset(spec["names"]))
+    policy = reach.Policy(spec["network"] == "public", frozenset(spec["names"]))
     watcher = os.getpid()
     while True:
         child = os.fork()
