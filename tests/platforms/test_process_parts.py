@@ -124,13 +124,14 @@ def query(name: str, kind: int) -> bytes:
 
 def test_the_name_server_answers_allowed_names_and_refuses_others():
     policy = reach.Policy(public=False, names=frozenset({"localhost"}))
-    answer = nameserver.answer_to(query("localhost", 1), policy)
+    told = reach.Told()
+    answer = nameserver.answer_to(query("localhost", 1), policy, told)
     assert answer[:2] == b"\0\7"
     assert answer.endswith(b"\x7f\0\0\1")
-    assert nameserver.answer_to(query("elsewhere.test", 1), policy)[3] & 0xF == 5
-    assert struct.unpack_from("!H", nameserver.answer_to(query("localhost", 16), policy), 6)[0] == 0
+    assert nameserver.answer_to(query("elsewhere.test", 1), policy, told)[3] & 0xF == 5
+    assert struct.unpack_from("!H", nameserver.answer_to(query("localhost", 16), policy, told), 6)[0] == 0
     for broken in (b"", b"\0" * 12, query("localhost", 1)[:-3], b"\0\7\1\0\0\1\0\0\0\0\0\0\xff"):
-        assert nameserver.answer_to(broken, policy) == b""
+        assert nameserver.answer_to(broken, policy, told) == b""
 
 
 SHORT_OF_DESCRIPTORS = """
@@ -140,7 +141,7 @@ proxy, dns = socket.create_server(("127.0.0.1", 0), backlog=64), socket.socket(t
 dns.bind(("127.0.0.1", 0))
 if os.fork() == 0:
     resource.setrlimit(resource.RLIMIT_NOFILE, (12, 12))
-    egress.serve(proxy, dns, reach.Policy(public=False, names=frozenset()))
+    egress.serve(proxy, dns, [], reach.Policy(public=False, names=frozenset()))
 address = proxy.getsockname()
 many = [socket.create_connection(address, timeout=5) for _ in range(20)]
 many[0].sendall(b"GET http://elsewhere.test/ HTTP/1.0\\r\\n\\r\\n")

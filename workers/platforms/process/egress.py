@@ -1,47 +1,88 @@
 """The sandbox's only way out: a proxy (HTTP and SOCKS5) and a name server that the app finds on its own 127.0.0.1.
 
-The listening sockets were made inside the app's network namespace and are served from outside of it, without any
-privilege. What may be reached, `reach` says. Standard library only: it runs in a fork of the shim.
+Where there are nftables, whatever else the app connects to ends here as well (see `redirect`). The listening sockets
+were made inside the app's network namespace and are served from outside of it, without any privilege. What may be
+reached, `reach` says. Standard library only: it runs in a fork of the shim.
 """
 
 import select
 import socket
+import struct
 import threading
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from workers.platforms.process import nameserver
-from workers.platforms.process.reach import Denied, Policy, connect
+from workers.platforms.process.reach import Denied, Policy, Told, connect, connect_to
 from workers.platforms.process.rooms import for_ever
 
 _HEAD = 32 * 1024
 _IDLE = 600.0
 _AT_ONCE = 256
+_SO_ORIGINAL_DST = 80  # of IPv4 and, by the same number, of IPv6
+_RESET, _NO_RESET = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
 _SOCKS, _SOCKS_CONNECT = 5, 1
 _SOCKS_DONE, _SOCKS_FORBIDDEN, _SOCKS_NO_SUCH_COMMAND, _SOCKS_NO_SUCH_ADDRESS = 0, 2, 7, 8
 
 
-def serve(proxy: socket.socket, dns: socket.socket, policy: Policy) -> None:
-    """Serve for ever; each connection has its thread, at most so many at once."""
-    threading.Thread(target=nameserver.serve, args=(dns, policy), daemon=True).start()
+def serve(proxy: socket.socket, dns: socket.socket, led: Sequence[socket.socket], policy: Policy) -> None:
+    """Serve for ever; each connection has its thread, at most so many at once of each kind.
 
+    At `led`, if there is any, connections arrive that were asked for elsewhere.
+    """
+    told = Told()
+    threading.Thread(target=nameserver.serve, args=(dns, policy, told), daemon=True).start()
+    for one in led:
+        lead = partial(_answer_led, policy=policy, told=told)
+        threading.Thread(target=_accept, args=(one, lead), daemon=True).start()
+    _accept(proxy, partial(_answer_proxied, policy=policy))
+
+
+def _accept(server: socket.socket, answer: Callable[[socket.socket], None]) -> None:
     def accept(room: threading.BoundedSemaphore) -> None:
-        client, _ = proxy.accept()
-        threading.Thread(target=_client, args=(client, policy, room), daemon=True).start()
+        client, _ = server.accept()
+        threading.Thread(target=_client, args=(client, answer, room), daemon=True).start()
 
     for_ever(accept, at_once=_AT_ONCE)
 
 
-def _client(client: socket.socket, policy: Policy, room: threading.BoundedSemaphore) -> None:
+def _client(client: socket.socket, answer: Callable[[socket.socket], None], room: threading.BoundedSemaphore) -> None:
     try:
         with client:
-            client.settimeout(30.0)
-            if client.recv(1, socket.MSG_PEEK) == bytes([_SOCKS]):
-                _answer_socks(client, policy)
-            else:
-                _answer(client, policy)
+            answer(client)
     except OSError:
         pass  # the app hung up
     finally:
         room.release()
+
+
+def _answer_led(client: socket.socket, policy: Policy, told: Told) -> None:
+    """Take it to where the app wanted to; a refusal can only be a reset, because the app is connected by now."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    try:
+        upstream = connect_to(*_asked_for(client), policy, told)
+    except Denied:
+        return
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_RESET)
+    with upstream:
+        _splice(client, upstream)
+
+
+def _asked_for(client: socket.socket) -> tuple[str, int]:
+    """The address and port that the app named, which the kernel's rules have changed to ours."""
+    if client.family == socket.AF_INET:
+        port, packed = struct.unpack("!2xH4s8x", client.getsockopt(socket.SOL_IP, _SO_ORIGINAL_DST, 16))
+    else:
+        port, packed = struct.unpack("!2xH4x16s4x", client.getsockopt(socket.IPPROTO_IPV6, _SO_ORIGINAL_DST, 28))
+    return socket.inet_ntop(client.family, packed), port
+
+
+def _answer_proxied(client: socket.socket, policy: Policy) -> None:
+    client.settimeout(30.0)
+    if client.recv(1, socket.MSG_PEEK) == bytes([_SOCKS]):
+        _answer_socks(client, policy)
+    else:
+        _answer(client, policy)
 
 
 def _answer(client: socket.socket, policy: Policy) -> None:

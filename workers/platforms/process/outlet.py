@@ -65,7 +65,7 @@ def _watch(spec: ShimSpec, made: list[socket.socket], shim: int) -> NoReturn:
         if child == 0:
             try:
                 namespaces.die_with_parent(watcher)
-                egress.serve(made[0], made[1], policy)
+                egress.serve(made[0], made[1], made[2:], policy)
             finally:
                 os._exit(1)
         os.waitpid(child, 0)

@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 
-from workers.platforms.process import namespaces, outlet, output
+from workers.platforms.process import namespaces, outlet, output, redirect
 
 TYPE_CHECKING = False  # `typing` would cost 5 ms at every start; type checkers know this name
 if TYPE_CHECKING:
@@ -102,7 +102,10 @@ def _open_network(spec: ShimSpec, pids: dict[str, list[int]]) -> None:
     watcher, outside = outlet.fork(spec)
     pids["egress"] = identity(watcher)
     namespaces.enter_network(as_user=spec["uid"] is None)
-    outlet.hand(outside, [*namespaces.listeners()])
+    made = [*namespaces.listeners()]
+    with contextlib.suppress(OSError):  # without nftables: `towpath doctor` says so
+        made += redirect.lead(public_only=spec["network"] == "public")
+    outlet.hand(outside, made)
 
 
 def _open_log(spec: ShimSpec) -> output.AppLog | output.RunOutput:
