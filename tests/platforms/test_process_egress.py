@@ -249,3 +249,20 @@ def test_the_doctor_names_the_package_that_is_missing(monkeypatch):
     assert not found.ok
     assert "libnot-here.so.1" in found.why
     assert found.advice == "sudo apt-get install nftables"
+
+
+async def test_connections_that_stay_inside_are_not_followed_by_the_kernel(engine):
+    """It follows so many at most and then drops new ones: visitors, too, come to an app over loopback."""
+    script = """
+followed = lambda: int(open("/proc/sys/net/netfilter/nf_conntrack_count").read())
+servers = [socket.create_server((one, 7000), family=family) for family, one in
+           ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))]
+for server in servers:
+    for _ in range(50):
+        socket.create_connection(server.getsockname()[:2], timeout=5).close()
+print(followed())
+reach("11.0.0.1")
+print(followed())
+"""
+    lines = await tell(engine, script)
+    assert (lines[0], lines[2]) == ("0", "1")

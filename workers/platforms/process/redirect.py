@@ -30,7 +30,12 @@ LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 _SOURCE = {socket.AF_INET: ("198.18.0.1", 32), socket.AF_INET6: ("fd74:6f77::1", 128)}
 _INSIDE = {socket.AF_INET: "127.0.0.0/8", socket.AF_INET6: "::1"}
 _TABLE = {socket.AF_INET: "ip", socket.AF_INET6: "ip6"}
+# Connections that stay inside are not followed: the kernel follows so many at most and then drops new ones.
 _RULES = """table {ip} towpath {{
+ chain inside {{
+  type filter hook output priority -300
+  {ip} saddr {inside} {ip} daddr {inside} notrack
+ }}
  chain refuse {{
   type filter hook output priority -150
   {ip} daddr {{ {inside}, {source} }} accept
