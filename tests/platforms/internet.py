@@ -30,16 +30,19 @@ _RULES = """table inet internet {
 """
 
 
-def enter(hosts: Path, *, nft: bool = True) -> None:
-    """Leave the machine's network for this one, where `hosts` names the addresses; without `nft` nothing finds it."""
+def enter(hosts: Path, *, nft: bool = True, ipv6: bool = True) -> None:
+    """Leave the machine's network for this one, where `hosts` names the addresses.
+
+    Without `nft` nothing finds its library from here on; without `ipv6` there is no way to such addresses.
+    """
     namespaces.enter_network(as_user=os.geteuid() != 0)
-    for family, address, bits in ((socket.AF_INET, OWN, 32), (socket.AF_INET6, "fd00::9", 128)):
+    for family, address, bits in ((socket.AF_INET, OWN, 32), (socket.AF_INET6, "fd00::9", 128))[: 1 + ipv6]:
         redirect.add_address(family, address, bits)
         redirect.add_default_route(family, source=address)
         server = socket.create_server((redirect.LOOPBACK[family], _PORT), family=family, backlog=64)
         threading.Thread(target=_serve, args=(server,), daemon=True).start()
     redirect.apply(_RULES)
-    for address in ("11.0.0.1", "10.0.0.1", "169.254.169.254", "2600::1", "fc00::1"):
+    for address in ("11.0.0.1", "10.0.0.1", "169.254.169.254", *(("2600::1", "fc00::1") if ipv6 else ())):
         with socket.create_connection((address, 5432), timeout=5) as connection:
             assert connection.recv(99) == f"{address} 5432\n".encode()
     namespaces.own_mounts()

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import os
+import select
 import socket
 import subprocess
+import threading
 from collections.abc import AsyncIterator
 from ipaddress import ip_network
 from pathlib import Path
@@ -15,7 +17,7 @@ from tests.platforms import internet
 from tests.platforms.conftest import Engine
 from tests.waiting import until
 from workers.platforms.base import Network
-from workers.platforms.process import doctor, levels, reach, redirect
+from workers.platforms.process import doctor, egress, levels, reach, redirect
 from workers.platforms.process.host import USER, Level
 from workers.platforms.process.stopping import stop_all
 
@@ -60,11 +62,11 @@ def nft() -> None:
 
 
 @contextlib.asynccontextmanager
-async def online(data: Path, *, nft: bool = True) -> AsyncIterator[Engine]:
+async def online(data: Path, **lacking: bool) -> AsyncIterator[Engine]:
     hosts = data / "hosts"
     hosts.write_text(HOSTS)
     prelude = "from pathlib import Path\nfrom tests.platforms import internet\n"
-    engine = Engine(data=data, prelude=f"{prelude}internet.enter(Path({str(hosts)!r}), nft={nft})\n")
+    engine = Engine(data=data, prelude=f"{prelude}internet.enter(Path({str(hosts)!r}), **{lacking})\n")
     await engine.start()
     try:
         yield engine
@@ -137,6 +139,15 @@ for family, address in ((socket.AF_INET, "11.0.0.1"), (socket.AF_INET6, "2600::1
 async def test_a_name_is_told_with_its_public_addresses_only(engine):
     script = "for one in ('mixed', 'private', 'both'): print(addresses(one + '.example.com'))"
     assert await tell(engine, script) == ["['11.0.0.2']", "[]", "['11.0.0.1', '2600::1']"]
+
+
+async def test_a_name_is_told_without_ipv6_where_the_machine_has_none(short_tmp, level):
+    """A program would be connected to its own side at once and never try the address that leads somewhere."""
+    async with online(short_tmp, ipv6=False) as engine:
+        script = "print(addresses('both.example.com'))\nreach('both.example.com')\nreach('2600::1')"
+        assert await tell(engine, script) == [
+            "['11.0.0.1']", "both.example.com -> 11.0.0.1 5432", "2600::1 -> ECONNRESET",
+        ]  # fmt: skip
 
 
 async def test_a_name_that_changes_its_mind_leads_nowhere_else(engine):
@@ -217,6 +228,37 @@ with socket.create_connection(("11.0.0.1", 5432), timeout=20) as connection:
     print(told.read() == sent)
 """
     assert await tell(engine, script) == ["True"]
+
+
+async def test_a_long_silence_does_not_end_a_connection(monkeypatch):
+    monkeypatch.setattr(egress, "_SILENCE", 1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        pairs = [(socket.create_connection(server.getsockname()), server.accept()[0]) for _ in range(2)]
+        (app, left), (right, other) = pairs
+        other.settimeout(10)
+        splicing = threading.Thread(target=egress._splice, args=(left, right))
+        splicing.start()
+        readable, _, _ = select.select([app, other], [], [], 1.5)
+        assert readable == []
+        app.sendall(b"still here")
+        assert other.recv(99) == b"still here"
+        for one in (app, other):
+            one.shutdown(socket.SHUT_WR)
+        splicing.join(10)
+        assert not splicing.is_alive()
+        for pair in pairs:
+            for one in pair:
+                one.close()
+
+
+def test_an_address_that_was_told_long_ago_does_not_count():
+    told = reach.Told()
+    told.note(["10.0.0.7"], now=1000.0)
+    told.note(["10.0.0.8"], now=1200.0)
+    assert told.holds("10.0.0.7", now=1299.0)
+    assert not told.holds("10.0.0.7", now=1301.0)
+    assert told.holds("10.0.0.8", now=1301.0)
+    assert not told.holds("10.0.0.9", now=1000.0)
 
 
 async def test_nothing_is_set_on_the_machine_itself(engine):

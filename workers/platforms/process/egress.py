@@ -17,7 +17,7 @@ from workers.platforms.process.reach import Denied, Policy, Told, connect, conne
 from workers.platforms.process.rooms import for_ever
 
 _HEAD = 32 * 1024
-_IDLE = 600.0
+_SILENCE, _STUCK = 600, 600.0  # seconds
 _AT_ONCE = 256
 _SO_ORIGINAL_DST = 80  # of IPv4 and, by the same number, of IPv6
 _RESET, _NO_RESET = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
@@ -184,16 +184,21 @@ def _host_port(authority: bytes, default: int) -> tuple[str, int]:
 
 
 def _splice(left: socket.socket, right: socket.socket) -> None:
-    """Copy both ways until both sides are done or silent for too long."""
+    """Copy both ways until both sides are done, or one of them is gone.
+
+    Silence ends nothing, because programs keep idle connections for hours; the kernel asks whether the peer is there.
+    """
     pairs = {left.fileno(): (left, right), right.fileno(): (right, left)}
     poll = select.poll()
-    for number in pairs:
+    for number, (sock, _) in pairs.items():
         poll.register(number, select.POLLIN)
-    left.settimeout(_IDLE)
-    right.settimeout(_IDLE)
+        sock.settimeout(_STUCK)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _SILENCE)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what comes in small pieces goes on so
     unfinished = 2
-    while unfinished and (ready := poll.poll(_IDLE * 1000)):
-        for number, _ in ready:
+    while unfinished:
+        for number, _ in poll.poll():
             source, sink = pairs[number]
             if data := source.recv(65536):
                 sink.sendall(data)
