@@ -7,7 +7,7 @@ import select
 import socket
 import subprocess
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -230,25 +230,51 @@ with socket.create_connection(("11.0.0.1", 5432), timeout=20) as connection:
     assert await tell(engine, script) == ["True"]
 
 
-async def test_a_long_silence_does_not_end_a_connection(monkeypatch):
-    monkeypatch.setattr(egress, "_SILENCE", 1)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        pairs = [(socket.create_connection(server.getsockname()), server.accept()[0]) for _ in range(2)]
-        (app, left), (right, other) = pairs
-        other.settimeout(10)
-        splicing = threading.Thread(target=egress._splice, args=(left, right))
+@contextlib.contextmanager
+def spliced() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """An app's end and a server's end of a connection through the egress."""
+    with contextlib.ExitStack() as ends:
+        server = ends.enter_context(socket.create_server(("127.0.0.1", 0)))
+        made = [(socket.create_connection(server.getsockname(), timeout=10), server.accept()[0]) for _ in range(2)]
+        (app, left), (other, right) = made
+        for one in (app, left, other, right):
+            ends.enter_context(one)
+        splicing = threading.Thread(target=egress._splice, args=(left, right), daemon=True)
         splicing.start()
-        readable, _, _ = select.select([app, other], [], [], 1.5)
-        assert readable == []
-        app.sendall(b"still here")
-        assert other.recv(99) == b"still here"
+        yield app, other
         for one in (app, other):
             one.shutdown(socket.SHUT_WR)
         splicing.join(10)
         assert not splicing.is_alive()
-        for pair in pairs:
-            for one in pair:
-                one.close()
+
+
+def test_a_long_silence_does_not_end_a_connection(monkeypatch):
+    monkeypatch.setattr(egress, "_SILENCE", 1)
+    with spliced() as (app, other):
+        readable, _, _ = select.select([app, other], [], [], 1.5)
+        assert readable == []
+        app.sendall(b"still here")
+        assert other.recv(99) == b"still here"
+
+
+def test_a_server_that_says_much_more_than_it_is_told_is_heard_to_the_end():
+    """A client that reads all the time must not wait for a server that cannot write."""
+    piece, pieces, more = bytes(65536), 400, 10
+
+    def answer() -> None:
+        while data := other.recv(65536):
+            other.sendall(data * more)
+
+    def ask() -> None:
+        for _ in range(pieces):
+            app.sendall(piece)
+
+    with spliced() as (app, other):
+        for job in (answer, ask):
+            threading.Thread(target=job, daemon=True).start()
+        heard = 0
+        while heard < len(piece) * pieces * more:
+            heard += len(app.recv(1 << 20))
 
 
 def test_an_address_that_was_told_long_ago_does_not_count():

@@ -5,7 +5,7 @@ were made inside the app's network namespace and are served from outside of it, 
 reached, `reach` says. Standard library only: it runs in a fork of the shim.
 """
 
-import select
+import contextlib
 import socket
 import struct
 import threading
@@ -17,7 +17,7 @@ from workers.platforms.process.reach import Denied, Policy, Told, connect, conne
 from workers.platforms.process.rooms import for_ever
 
 _HEAD = 32 * 1024
-_SILENCE, _STUCK = 600, 600.0  # seconds
+_SILENCE = 600  # seconds
 _AT_ONCE = 256
 _SO_ORIGINAL_DST = 80  # of IPv4 and, by the same number, of IPv6
 _RESET, _NO_RESET = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
@@ -50,8 +50,8 @@ def _client(client: socket.socket, answer: Callable[[socket.socket], None], room
     try:
         with client:
             answer(client)
-    except OSError:
-        pass  # the app hung up
+    except (OSError, RuntimeError):
+        pass  # the app hung up, or there is no room for a thread
     finally:
         room.release()
 
@@ -184,25 +184,27 @@ def _host_port(authority: bytes, default: int) -> tuple[str, int]:
 
 
 def _splice(left: socket.socket, right: socket.socket) -> None:
-    """Copy both ways until both sides are done, or one of them is gone.
+    """Copy both ways, neither waiting for the other, until both sides are done or one of them is gone.
 
     Silence ends nothing, because programs keep idle connections for hours; the kernel asks whether the peer is there.
     """
-    pairs = {left.fileno(): (left, right), right.fileno(): (right, left)}
-    poll = select.poll()
-    for number, (sock, _) in pairs.items():
-        poll.register(number, select.POLLIN)
-        sock.settimeout(_STUCK)
+    for sock in (left, right):
+        sock.settimeout(None)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _SILENCE)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what comes in small pieces goes on so
-    unfinished = 2
-    while unfinished:
-        for number, _ in poll.poll():
-            source, sink = pairs[number]
-            if data := source.recv(65536):
-                sink.sendall(data)
-                continue
-            poll.unregister(number)
-            unfinished -= 1
-            sink.shutdown(socket.SHUT_WR)
+    back = threading.Thread(target=_copy, args=(right, left), daemon=True)
+    back.start()
+    _copy(left, right)
+    back.join()
+
+
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        for one in (source, sink):  # wakes the other direction
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
