@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import select
+import signal
 import socket
 import subprocess
 import threading
@@ -15,10 +16,12 @@ import pytest
 
 from tests.platforms import internet
 from tests.platforms.conftest import Engine
+from tests.platforms.test_process_as_user import NOBODY, as_nobody, interpreter
 from tests.waiting import until
 from workers.platforms.base import Network
-from workers.platforms.process import doctor, egress, levels, reach, redirect
+from workers.platforms.process import doctor, egress, files, levels, reach, redirect
 from workers.platforms.process.host import USER, Level
+from workers.platforms.process.procs import Process
 from workers.platforms.process.stopping import stop_all
 
 HOSTS = """
@@ -152,8 +155,6 @@ async def test_a_name_is_told_without_ipv6_where_the_machine_has_none(short_tmp,
 
 async def test_a_name_that_changes_its_mind_leads_nowhere_else(engine):
     hosts = engine.data / "hosts"
-    told = engine.data / "work/builds/told"
-    told.mkdir(parents=True)
     script = """
 before = addresses("db.example.com")
 print("changed?", flush=True)
@@ -190,6 +191,33 @@ for one in ("10.0.0.1", "11.0.0.1", "2600::1", "169.254.169.254"): reach(one)
         "index.test -> 10.0.0.7 5432",
         *(f"{one} -> ECONNRESET" for one in ("10.0.0.1", "11.0.0.1", "2600::1", "169.254.169.254")),
     ]
+
+
+AS_A_USER = """
+import asyncio, sys
+from pathlib import Path
+from tests.platforms.test_process_egress import online, tell
+
+async def main():
+    async with online(Path(sys.argv[1])) as engine:
+        told = await tell(engine, "for one in ('db.example.com', '2600::1', '10.0.0.1', '2001:db8::1'): reach(one)")
+    print("\\n".join(told))
+
+asyncio.run(main())
+"""
+
+
+def test_the_same_is_so_for_an_ordinary_user(short_tmp):
+    python = interpreter()
+    data = short_tmp / "d"
+    data.mkdir()
+    if os.getuid() == 0:
+        os.chown(data, NOBODY, NOBODY)
+    if as_nobody([python, "-c", "import tests.waiting, msgspec"]).returncode:
+        pytest.skip("this checkout cannot be read by an ordinary user")
+    done = as_nobody([python, "-c", AS_A_USER, str(data)])
+    lines = ["db.example.com -> 11.0.0.1 5432", "2600::1 -> 2600::1 5432", "10.0.0.1 -> ECONNREFUSED"]
+    assert "\n".join([*lines, "2001:db8::1 -> ECONNRESET\n"]) in done.stdout, done.stdout
 
 
 async def test_without_network_there_is_no_way_out(engine):
@@ -285,6 +313,22 @@ def test_an_address_that_was_told_long_ago_does_not_count():
     assert not told.holds("10.0.0.7", now=1301.0)
     assert told.holds("10.0.0.8", now=1301.0)
     assert not told.holds("10.0.0.9", now=1000.0)
+
+
+async def test_after_its_egress_has_died_a_program_connects_as_before(engine):
+    script = """
+with socket.create_connection(("11.0.0.1", 5432), timeout=20) as connection:
+    print(connection.recv(99).decode().strip(), flush=True)
+    with contextlib.suppress(ConnectionResetError):
+        assert connection.recv(99) == b""
+for one in ("11.0.0.1", "2600::1"): reach(one)
+"""
+    task = asyncio.create_task(tell(engine, f"import contextlib{script}"))
+    await until(lambda: "11.0.0.1 5432" in output_of(engine), what="the program is connected")
+    (pids,) = (files.read_json(path) for path in (engine.data / "run/x").glob("*/pids"))
+    (serving,) = Process(*pids["egress"]).descendants()
+    os.kill(serving, signal.SIGKILL)
+    assert (await task)[1:] == ["11.0.0.1 -> 11.0.0.1 5432", "2600::1 -> 2600::1 5432"]
 
 
 async def test_nothing_is_set_on_the_machine_itself(engine):
