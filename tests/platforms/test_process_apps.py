@@ -1,6 +1,7 @@
 """Apps on the embedded platform: going live, replacing, failing, crashing, being removed; all with real processes."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -317,6 +318,25 @@ async def test_an_app_gets_its_way_out_back_within_a_second_however_often_it_die
     assert serving is not None
     os.kill(pids["shim"][0], signal.SIGKILL)
     await until(lambda: not serving.alive, what="no egress outlives its shim")
+
+
+async def test_an_egress_holds_nothing_of_its_shims_but_where_it_complains(engine):
+    """A lock, above all: it says that the shim lives."""
+    await engine.up(engine.spec())
+    (directory,) = (engine.data / "run/i").iterdir()
+    pids = files.read_json(directory / "pids")
+    for pid in (pids["egress"][0], serving_egress(pids)):
+        await until(lambda pid=pid: not any(name.endswith("/log") for name in open_files(pid)), what="it has set up")
+        open_by_name = {name for name in open_files(pid) if not name.startswith("socket:")}
+        assert open_by_name <= {"/dev/null", str(directory / "shim.err")}
+
+
+def open_files(pid: int) -> list[str]:
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append(str(link.readlink()))
+    return found
 
 
 def serving_egress(pids: dict[str, list[int]]) -> int:

@@ -7,6 +7,7 @@ import select
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from ipaddress import ip_network
@@ -329,6 +330,30 @@ for one in ("11.0.0.1", "2600::1"): reach(one)
     (serving,) = Process(*pids["egress"]).descendants()
     os.kill(serving, signal.SIGKILL)
     assert (await task)[1:] == ["11.0.0.1 -> 11.0.0.1 5432", "2600::1 -> 2600::1 5432"]
+
+
+WITHOUT_IPV6 = """
+import errno, os, socket
+from pathlib import Path
+from workers.platforms.process import namespaces, redirect
+namespaces.enter_network(as_user=False)
+Path("/proc/sys/net/ipv6/conf/lo/disable_ipv6").write_text("1")
+made = redirect.lead(public_only=True)
+print([one.family.name for one in made])
+for address in ("11.0.0.1", "2600::1"):
+    try:
+        socket.create_connection((address, 5432), timeout=5)
+        print("connected")
+    except OSError as error:
+        print(errno.errorcode[error.errno])
+"""
+
+
+def test_where_the_kernel_has_no_ipv6_programs_are_told_so_at_once_and_ipv4_is_led():
+    if os.geteuid() or not Path("/proc/sys/net/ipv6").exists():
+        pytest.skip("needs root and IPv6, to switch it off")
+    done = subprocess.run([sys.executable, "-c", WITHOUT_IPV6], capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout.splitlines() == ["['AF_INET']", "connected", "EADDRNOTAVAIL"], done.stderr
 
 
 async def test_nothing_is_set_on_the_machine_itself(engine):

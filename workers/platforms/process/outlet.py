@@ -6,6 +6,7 @@ it anew: it holds the listening sockets, which nobody outside of the sandbox's n
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import socket
@@ -36,7 +37,7 @@ def fork(spec: ShimSpec) -> tuple[int, socket.socket]:
         inside.close()
         _, numbers, _, _ = socket.recv_fds(outside, 1, _SOCKETS_MOST)
         outside.close()
-        os.closerange(3, min(numbers))
+        _close_all_but({0, 1, 2, *numbers})
         os.chdir("/")
         namespaces.limit(resource.RLIMIT_FSIZE, _COMPLAINTS_MOST)
         _watch(spec, [socket.socket(fileno=number) for number in numbers], shim)
@@ -50,6 +51,13 @@ def hand(inside: socket.socket, made: list[socket.socket]) -> None:
     inside.close()
     for one in made:
         one.close()
+
+
+def _close_all_but(kept: set[int]) -> None:
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        if int(name) not in kept:
+            with contextlib.suppress(OSError):  # the list's own
+                os.close(int(name))
 
 
 def _watch(spec: ShimSpec, made: list[socket.socket], shim: int) -> NoReturn:
