@@ -104,7 +104,7 @@ def _open_network(spec: ShimSpec, pids: dict[str, list[int]]) -> None:
     namespaces.enter_network(as_user=spec["uid"] is None)
     made = [*namespaces.listeners()]
     with contextlib.suppress(OSError):  # without nftables: `towpath doctor` says so
-        made += redirect.lead(public_only=spec["network"] == "public")
+        made += redirect.lead(public_only=not spec["names"])  # a named host may be anywhere
     outlet.hand(outside, made)
 
 
