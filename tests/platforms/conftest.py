@@ -28,7 +28,7 @@ from workers.platforms.process.runner import serve
 data = Path(sys.argv[1])
 timing = Timing(steady=0.3, drain=0.4, spare=float(sys.argv[2]), backoff=0.05)
 weak = sys.argv[3] == "True"
-asyncio.run(serve(data, data / "run/runner.sock", timing=timing, hosts=frozenset({"localhost"}), weak=weak))
+asyncio.run(serve(data, data / "run/runner.sock", timing=timing, hosts=frozenset({"localhost", "index.test"}), weak=weak))
 """
 APP = """
 import http.server, os, sys
@@ -96,6 +96,7 @@ class Engine:
     spare: float = 180.0
     environment: dict[str, str] = field(default_factory=dict)
     weak: bool = False
+    prelude: str = ""  # what the runner's process does first
     process: asyncio.subprocess.Process | None = None
 
     @property
@@ -104,7 +105,7 @@ class Engine:
 
     async def start(self) -> None:
         self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", SERVE, str(self.data), str(self.spare), str(self.weak)),
+            *(sys.executable, "-c", self.prelude + SERVE, str(self.data), str(self.spare), str(self.weak)),
             env=dict(os.environ) | self.environment,
         )
 

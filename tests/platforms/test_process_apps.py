@@ -1,6 +1,7 @@
 """Apps on the embedded platform: going live, replacing, failing, crashing, being removed; all with real processes."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -283,6 +284,64 @@ async def test_a_killed_shim_takes_its_app_along_and_both_come_back(engine):
     await until(lambda: (files.read_json(directory / "pids") or before)["shim"] != before["shim"])
     await until(lambda: answers(routes))
     assert not Process(*before["init"]).alive
+
+
+ASKS_ITS_EGRESS = """
+import http.server, os, urllib.error, urllib.request
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        try:
+            proxied = urllib.request.ProxyHandler({"http": os.environ["HTTP_PROXY"]})
+            urllib.request.build_opener(proxied).open("http://10.0.0.1/", timeout=10)
+        except urllib.error.HTTPError as error:
+            said = f"egress says {error.code}"
+        except OSError as error:
+            said = f"no egress: {error}"
+        self.wfile.write(b"HTTP/1.0 200 OK\\r\\n\\r\\n" + said.encode())
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+async def test_an_app_gets_its_way_out_back_within_a_second_however_often_it_dies(engine):
+    routes = await engine.up(engine.spec(slug_dir=engine.slug("asks", ASKS_ITS_EGRESS)))
+    (directory,) = (engine.data / "run/i").iterdir()
+    pids = files.read_json(directory / "pids")
+
+    async def egress_answers() -> bool:
+        return await routes.get() == "egress says 403"
+
+    await until(egress_answers, what="the egress answers")
+    for _ in range(3):
+        os.kill(serving_egress(pids), signal.SIGKILL)
+        await until(egress_answers, seconds=1.0, what="the egress is back")
+    serving = Process.of(serving_egress(pids))
+    assert serving is not None
+    os.kill(pids["shim"][0], signal.SIGKILL)
+    await until(lambda: not serving.alive, what="no egress outlives its shim")
+
+
+async def test_an_egress_holds_nothing_of_its_shims_but_where_it_complains(engine):
+    """A lock, above all: it says that the shim lives."""
+    await engine.up(engine.spec())
+    (directory,) = (engine.data / "run/i").iterdir()
+    pids = files.read_json(directory / "pids")
+    for pid in (pids["egress"][0], serving_egress(pids)):
+        await until(lambda pid=pid: not any(name.endswith("/log") for name in open_files(pid)), what="it has set up")
+        open_by_name = {name for name in open_files(pid) if not name.startswith("socket:")}
+        assert open_by_name <= {"/dev/null", str(directory / "shim.err")}
+
+
+def open_files(pid: int) -> list[str]:
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append(str(link.readlink()))
+    return found
+
+
+def serving_egress(pids: dict[str, list[int]]) -> int:
+    """Of the processes outside of the app's network the one that serves, whoever looks after it."""
+    return [pids["egress"][0], *Process(*pids["egress"]).descendants()][-1]
 
 
 async def test_remove_leaves_no_process_no_group_and_no_directory_and_gone_is_fine(engine):

@@ -158,14 +158,14 @@ async def test_without_network_nothing_is_reached(engine):
     assert lines[-2] != "0"
 
 
-async def listening() -> tuple[asyncio.Server, int]:
+async def listening(address: str = "127.0.0.1") -> tuple[asyncio.Server, int]:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.0 200 OK\r\n\r\nhost server: " + head.partition(b"\r\n")[0])
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    server = await asyncio.start_server(answer, address, 0)
     return server, server.sockets[0].getsockname()[1]
 
 
@@ -240,11 +240,15 @@ async def test_the_hosts_own_addresses_are_refused_directly_and_through_the_prox
         except OSError:
             pytest.skip("this machine has no address but loopback")
         own = sock.getsockname()[0]
-    assert "Forbidden" in await ask(engine, f"http://{own}:80/", network=Network.PUBLIC)
-    code, _ = await engine.build(
-        f"timeout 5 bash -c 'exec 3<>/dev/tcp/{own}/22'", network=Network.PUBLIC, name="direct"
-    )
+    server, port = await listening(own)
+    async with server:
+        assert "Forbidden" in await ask(engine, f"http://{own}:{port}/", network=Network.PUBLIC)
+        code, output = await engine.build(
+            f"exec 3<>/dev/tcp/{own}/{port} && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3",
+            network=Network.PUBLIC, name="direct",
+        )  # fmt: skip
     assert code != 0
+    assert "host server" not in output
 
 
 async def test_the_name_server_inside_answers_and_refuses(engine):

@@ -12,7 +12,7 @@ import pytest
 
 from service.domain.errors import Refused, Transient
 from workers.platforms.base import Limits
-from workers.platforms.process import cgroups, doctor, egress, files, indexes, levels, output
+from workers.platforms.process import cgroups, doctor, files, indexes, levels, nameserver, output, reach
 from workers.platforms.process.driver import ProcessPlatform
 from workers.platforms.process.host import Host, Level, Paths
 from workers.platforms.process.procs import Process
@@ -114,7 +114,7 @@ def test_where_no_cgroup_can_be_made_there_are_none(tmp_path):
     ],
 )
 def test_only_public_addresses_are_public(address, reachable):
-    assert egress.public(address) is reachable
+    assert reach.public(address) is reachable
 
 
 def query(name: str, kind: int) -> bytes:
@@ -123,24 +123,25 @@ def query(name: str, kind: int) -> bytes:
 
 
 def test_the_name_server_answers_allowed_names_and_refuses_others():
-    policy = egress.Policy(public=False, names=frozenset({"localhost"}))
-    answer = egress.dns_answer(query("localhost", 1), policy)
+    policy = reach.Policy(public=False, names=frozenset({"localhost"}))
+    told = reach.Told()
+    answer = nameserver.answer_to(query("localhost", 1), policy, told)
     assert answer[:2] == b"\0\7"
     assert answer.endswith(b"\x7f\0\0\1")
-    assert egress.dns_answer(query("elsewhere.test", 1), policy)[3] & 0xF == 5
-    assert struct.unpack_from("!H", egress.dns_answer(query("localhost", 16), policy), 6)[0] == 0
+    assert nameserver.answer_to(query("elsewhere.test", 1), policy, told)[3] & 0xF == 5
+    assert struct.unpack_from("!H", nameserver.answer_to(query("localhost", 16), policy, told), 6)[0] == 0
     for broken in (b"", b"\0" * 12, query("localhost", 1)[:-3], b"\0\7\1\0\0\1\0\0\0\0\0\0\xff"):
-        assert egress.dns_answer(broken, policy) == b""
+        assert nameserver.answer_to(broken, policy, told) == b""
 
 
 SHORT_OF_DESCRIPTORS = """
 import os, resource, socket
-from workers.platforms.process import egress
+from workers.platforms.process import egress, reach
 proxy, dns = socket.create_server(("127.0.0.1", 0), backlog=64), socket.socket(type=socket.SOCK_DGRAM)
 dns.bind(("127.0.0.1", 0))
 if os.fork() == 0:
     resource.setrlimit(resource.RLIMIT_NOFILE, (12, 12))
-    egress.serve(proxy, dns, egress.Policy(public=False, names=frozenset()))
+    egress.serve(proxy, dns, [], reach.Policy(public=False, names=frozenset()))
 address = proxy.getsockname()
 many = [socket.create_connection(address, timeout=5) for _ in range(20)]
 many[0].sendall(b"GET http://elsewhere.test/ HTTP/1.0\\r\\n\\r\\n")

@@ -45,10 +45,15 @@ def checks(data: Path) -> list[Check]:
 def _network(level: Level) -> Check:
     if level.name == NONE:
         return Check(name="network", ok=True, why="apps and builds use this machine's own network")
+    reach = "apps reach public addresses, and builds their package indexes"
+    lacking = levels.not_led()
+    if lacking is None:
+        return Check(name="network", ok=True, why=f"{reach}, by TCP; also programs that know of no proxy")
     return Check(
-        name="network", ok=True,
-        why="apps reach public addresses, and builds their package indexes, through the proxy (HTTP and SOCKS5) that "
-        "HTTPS_PROXY names; a program that does not use it reaches nothing",
+        name="network", ok=False,
+        why=f"{reach}, only through the proxy (HTTP and SOCKS5) that HTTPS_PROXY names; programs that do not use it, "
+        f"like most database clients, reach nothing: {lacking[0]}",
+        advice=lacking[1],
     )  # fmt: skip
 
 

@@ -1,15 +1,24 @@
 """How well this machine can isolate apps, found out by doing it."""
 
+import ctypes
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
+import workers
 from workers.platforms.base import AppSpec
+from workers.platforms.process import redirect
 from workers.platforms.process.host import FULL, NONE, USER, Host, Level, Paths
 from workers.platforms.process.indexes import Indexes
 
 _PATIENCE = 20.0
+_LEAD = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from workers.platforms.process import namespaces, redirect; "
+    "namespaces.enter_network(as_user=sys.argv[2] == 'user'); redirect.lead(public_only=True)"
+)
 _SYSCTLS = {
     "kernel.apparmor_restrict_unprivileged_userns": (
         "1", "AppArmor forbids user namespaces to programs without a profile",
@@ -45,6 +54,26 @@ def probe() -> Level:
         name=NONE, why=f"no sandbox could be started: {problem}",
         advice="run on a machine or in a container that allows user namespaces",
     )  # fmt: skip
+
+
+def not_led() -> tuple[str, str] | None:
+    """Why only programs that use the proxy get out of a sandbox, and what to do; None where all do."""
+    try:
+        ctypes.CDLL(redirect.LIBRARY)
+    except OSError as error:
+        return str(error), "sudo apt-get install nftables"
+    root = str(Path(workers.__file__).parent.parent)
+    who = "root" if os.geteuid() == 0 else "user"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _LEAD, root, who], capture_output=True, text=True, timeout=_PATIENCE,
+        check=False,
+    )  # fmt: skip
+    if done.returncode == 0:
+        return None
+    why = done.stderr.strip().rpartition("\n")[2]
+    if who == "user":
+        return f"an ordinary user cannot set nftables rules here: {why}", "start towpath as root: sudo towpath up"
+    return f"this kernel takes no nftables rules: {why}", "use a kernel with nf_tables, or let apps use the proxy"
 
 
 def _try(level: str) -> str | None:

@@ -4,6 +4,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import resource
 import socket
 import struct
 from collections.abc import Sequence
@@ -64,6 +65,13 @@ def adopt_orphans() -> None:
 def forbid_new_privileges() -> None:
     """From here on no program that is executed gains any, whatever its file says."""
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
+
+
+def limit(kind: int, most: int) -> None:
+    """Set both of a resource's limits, as far as they are not lower already."""
+    hard = resource.getrlimit(kind)[1]
+    value = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(kind, (value, value))
 
 
 def become(uid: int) -> None:

@@ -20,13 +20,12 @@ import sys
 import threading
 import time
 
-from workers.platforms.process import namespaces, output
+from workers.platforms.process import namespaces, outlet, output, redirect
 
 TYPE_CHECKING = False  # `typing` would cost 5 ms at every start; type checkers know this name
 if TYPE_CHECKING:
     from workers.platforms.process.spec import ShimSpec
 
-_COMPLAINTS_MOST = 1024 * 1024  # an app must not fill the disk by what its egress says of it
 _OUTPUT_MOST = 10 * 1024 * 1024
 _PEER = struct.Struct("3i")
 _FULL_QUEUE, _TRY_AGAIN = 5.0, 0.02
@@ -96,18 +95,17 @@ def main() -> None:
 
 
 def _open_network(spec: ShimSpec, pids: dict[str, list[int]]) -> None:
-    """Enter a network of the sandbox's own; if it may reach out, its egress stays outside and gets its listeners."""
+    """Enter a network of the sandbox's own; if it may reach out, its egress stays outside and gets the listeners."""
     if spec["network"] == "none":
         namespaces.enter_network(as_user=spec["uid"] is None)
         return
-    inside, outside = socket.socketpair()
-    pids["egress"] = identity(_fork_egress(spec, outside, inside))
-    outside.close()
+    watcher, outside = outlet.fork(spec)
+    pids["egress"] = identity(watcher)
     namespaces.enter_network(as_user=spec["uid"] is None)
-    made = namespaces.listeners()
-    socket.send_fds(inside, [b"+"], [one.fileno() for one in made])
-    for one in made:
-        one.close()
+    made = [*namespaces.listeners()]
+    with contextlib.suppress(OSError):  # without nftables: `towpath doctor` says so
+        made += redirect.lead(public_only=not spec["names"])  # a named host may be anywhere
+    outlet.hand(outside, made)
 
 
 def _open_log(spec: ShimSpec) -> output.AppLog | output.RunOutput:
@@ -115,31 +113,6 @@ def _open_log(spec: ShimSpec) -> output.AppLog | output.RunOutput:
         return output.RunOutput(most=_OUTPUT_MOST)
     directory = os.open(spec["log_directory"], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     return output.AppLog(directory, spec["label"], most=_OUTPUT_MOST)
-
-
-def _fork_egress(spec: ShimSpec, mine: socket.socket, parents: socket.socket) -> int:
-    """Fork before the shim enters the sandbox's network: the child stays in the host's."""
-    shim = os.getpid()
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
-        parents.close()
-        _, numbers, _, _ = socket.recv_fds(mine, 1, 2)
-        mine.close()
-        os.closerange(3, min(numbers))
-        os.chdir("/")
-        from workers.platforms.process import egress  # here, beside bubblewrap's start: it takes its time to import
-
-        _limit(resource.RLIMIT_FSIZE, _COMPLAINTS_MOST)
-        if spec["keeper"] is not None:
-            namespaces.become(spec["keeper"])
-        namespaces.die_with_parent(shim)
-        policy = egress.Policy(spec["network"] == "public", frozenset(spec["names"]))
-        proxy, dns = (socket.socket(fileno=number) for number in numbers)
-        egress.serve(proxy, dns, policy)
-    finally:
-        os._exit(1)
 
 
 def _execute(spec: ShimSpec, writer: int, info: int) -> None:
@@ -151,7 +124,7 @@ def _execute(spec: ShimSpec, writer: int, info: int) -> None:
         os.dup2(writer, 1)
         os.dup2(writer, 2)
         for name, most in spec["limits"].items():
-            _limit(getattr(resource, name), most)
+            namespaces.limit(getattr(resource, name), most)
         if spec["bare"]:
             os.umask(0o022)
             os.chdir(spec["bare"]["cwd"])
@@ -171,12 +144,6 @@ def _execute(spec: ShimSpec, writer: int, info: int) -> None:
         os.write(2, f"towpath: the sandbox could not be started: {error}\n".encode())
     finally:
         os._exit(126)
-
-
-def _limit(kind: int, most: int) -> None:
-    hard = resource.getrlimit(kind)[1]
-    value = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    resource.setrlimit(kind, (value, value))
 
 
 def _prepare_bwrap(spec: ShimSpec, info: int) -> tuple[list[str], list[int]]:
