@@ -147,15 +147,16 @@ class Stage:
 
     async def lose_power(self) -> None:
         """End everything of this installation at once, apps too, as a machine does that is switched off."""
-        parts = [int(pid) for pid in json.loads((self.data / "run/pids.json").read_text()).values()]
         await self.stop(signal.SIGKILL)
-        for file in (self.data / "run").glob("[ix]/*/pids"):
-            with suppress(FileNotFoundError):
-                parts += [pid for pid, _ in json.loads(file.read_text()).values()]
-        for pid in parts:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in parts), what="nothing runs")
+
+        def nothing_runs() -> bool:
+            running = remains.processes(self.data)
+            for pid in running:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            return not running
+
+        await until(lambda: asyncio.to_thread(nothing_runs), what="nothing runs")
         (self.data / "run/boot").write_text("another boot")
 
     async def kill(self, part: str) -> None:
