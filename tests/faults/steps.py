@@ -143,7 +143,8 @@ async def a_destroy(stage: Stage) -> Right:
         assert await stage.page(name) == "HTTP 404"
         sql = """SELECT c.text FROM log_chunks c JOIN releases r ON r.log_id = c.log_id WHERE r.app_id = ?"""
         told = "".join(text for (text,) in await stage.rows(sql, number))
-        assert told.count("taking a nap") == 1, told
+        # The last moment of a log may go with its machine.
+        assert told.count("taking a nap") in ({0, 1} if machine_died else {1}), told
 
     return right
 
