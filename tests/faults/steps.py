@@ -61,7 +61,7 @@ async def a_release_phase(stage: Stage) -> Right:
     async def right(*, machine_died: bool = False) -> None:
         await _went_live(stage, pipeline, app, request, says="SHOW_NAP=1", version=2)
         told = await output(stage, (await current(stage, app))["id"])
-        assert told.count("taking a nap") == 1 + machine_died, told
+        assert told.count("taking a nap") in ({1, 2} if machine_died else {1}), told
         assert told.count("nap is over") == 1, told
 
     return right
@@ -96,7 +96,7 @@ async def a_promotion(stage: Stage) -> Right:
         await _went_live(stage, pipeline, pipeline.production, request, says="SHOW_NAP=1", version=2)
         target, source = await current(stage, pipeline.production), await current(stage, app)
         assert target["slug"] == source["slug"]
-        assert (await output(stage, target["id"])).count("taking a nap") == 1 + machine_died
+        assert (await output(stage, target["id"])).count("taking a nap") in ({1, 2} if machine_died else {1})
         assert (await stage.api("GET", f"/pipeline-promotions/{made['id']}"))["status"] == "completed"
 
     return right
