@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from tests.attacks import hostile
-from tests.attacks.conftest import listening, own_address
+from tests.attacks.host import listening, own_address
 from tests.attacks.hostile import ATTACKS, CANARY
 from tests.platforms.conftest import FENCE, Collected
 from tests.walk.acting import current, deployed, output
