@@ -25,6 +25,7 @@ TIMED_OUT = 124
 _KEPT = 7 * 86_400.0
 _GRACE = 5.0
 _RECORD_AGAIN = 1.0
+_KILL_AGAIN = 0.5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -151,7 +152,9 @@ class Runs:
         places = [command.keeper.directory / "tmp", *map(Path, command.about["writable"])]
         await disk.exceeded(places, most=most * 1024 * 1024)
         files.append(command.output, f"\n[the build took more than its {most} MB of disk and was ended]\n")
-        command.keeper.kill()
+        while True:  # until the end, at which this is cancelled
+            command.keeper.kill()
+            await asyncio.sleep(_KILL_AGAIN)
 
     def _recorded(self, command: Command, code: int | None) -> bool:
         """False while the disk does not take it: until it does, the command has not ended for whoever waits."""
