@@ -61,7 +61,7 @@ def parse_procfile(text: str) -> dict[str, str]:
     _check_size("Procfile", text)
     errors: list[str] = []
     types: dict[str, str] = {}
-    for number, raw in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
+    for number, raw in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
         line = raw.strip()
         if not line or line.startswith("#"):
             continue

@@ -49,7 +49,8 @@ class BwrapRunner:
             async with asyncio.timeout(run.seconds):
                 while chunk := await process.stdout.read(65536):
                     await log.write(chunk.decode(errors="replace"))
-                return await process.wait()
+                code = await process.wait()
+                return code if code >= 0 else 128 - code
         except TimeoutError:
             os.killpg(process.pid, signal.SIGKILL)
             await process.communicate()

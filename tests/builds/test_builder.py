@@ -3,6 +3,8 @@
 import asyncio
 import errno
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -223,6 +225,18 @@ async def test_a_build_that_takes_too_long_is_ended_and_its_cache_thrown_away(si
     sha = site.repository.commit(node_app(scripts={"build": "sleep 60"}))
     with pytest.raises(Refused, match="took longer than"):
         await site.build(sha, seconds=3.0)
+    assert not any((site.workshop.data / "caches").rglob("npm"))
+
+
+async def test_a_build_that_was_killed_leaves_its_cache_to_nobody(site: Site) -> None:
+    """Stopped anywhere, or for all that it wrote there."""
+    sha = site.repository.commit(node_app(scripts={"build": "sleep 60"}))
+    building = asyncio.create_task(site.build(sha))
+    cache = site.workshop.data / "builds/build-1/cache/npm"
+    await until(lambda: cache.exists() and "sleep 60" in site.log.text, what="the build is on its way")
+    os.killpg(site.sandbox.pids["build-1"], signal.SIGKILL)
+    with pytest.raises(Refused, match="the build failed"):
+        await building
     assert not any((site.workshop.data / "caches").rglob("npm"))
 
 

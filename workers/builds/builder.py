@@ -35,6 +35,7 @@ from workers.platforms.base import Bind, Limits, Log, Network, SandboxRun, Sandb
 log = structlog.get_logger()
 
 TIMED_OUT = 124
+KILLED = 128
 INTERRUPTED = 75
 CACHES_UNUSED = timedelta(days=30)
 BUILD_LIMITS = Limits(memory_mb=2048, cpus=2.0, pids=1024, disk_mb=4096)
@@ -265,9 +266,10 @@ def _procfile(app: Path) -> dict[str, str]:
 
 
 async def _check(code: int, order: Order, bench: Bench, tail: Tail) -> None:
-    if code == TIMED_OUT:
-        # Stopped anywhere, so not to be trusted by the next build.
+    if code == TIMED_OUT or code > KILLED:
+        # Stopped anywhere, or larger than the next build may be: not to be handed on.
         await asyncio.to_thread(delete_tree, bench.cache)
+    if code == TIMED_OUT:
         raise Refused(f"the build took longer than {order.seconds / 60:.0f} minutes and was ended")
     if code:
         raise BuildFailed(f"the build failed: {tail.cause() or f'exit code {code}; see its log'}")

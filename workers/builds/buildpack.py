@@ -7,7 +7,6 @@ BUILD`. Ours lie beside this file; any other is named by an https git URL and ru
 import asyncio
 import functools
 import hashlib
-import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from service.domain.errors import Refused
+from workers.builds.addresses import is_public
 from workers.builds.source import Source
 
 DIRECTORY = Path(__file__).parent / "buildpacks"
@@ -73,14 +73,22 @@ async def _resolved(name: str, source: Source) -> Buildpack:
 
 
 def _check_url(url: str) -> None:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
+    """Refuse at once what is no place in the public internet; that its name leads to one is seen when it is fetched."""
+    try:
+        parts = urlsplit(url)
+        host, _ = (parts.hostname or "").rstrip("."), parts.port
+    except ValueError:
+        raise Refused(f"the buildpack's URL {url!r} cannot be understood") from None
     if parts.username or parts.password:
         raise Refused("a buildpack's URL must not contain a password")
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise Refused(f"the buildpack's URL {url!r} holds characters that no URL has")
     try:
-        public = ipaddress.ip_address(host).is_global
+        public = is_public(host)
     except ValueError:
-        public = "." in host and not host.endswith((".localhost", ".local", ".internal"))
+        # What ends in a number is an address in one of its older spellings, such as 127.1.
+        number = re.fullmatch(r"[0-9]+|0x[0-9a-f]*", host.rpartition(".")[2])
+        public = "." in host and not number and not host.endswith((".localhost", ".local", ".internal"))
     if not public:
         raise Refused(f"the buildpack's host {host!r} is not a public name")
 

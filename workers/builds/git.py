@@ -32,15 +32,19 @@ class Git:
         at: Path,
         url: str = "",
         token: str = "",
+        pinned: str = "",
         seconds: float = 60.0,
         stdin: bytes | None = None,
         stdout: IO[bytes] | None = None,
     ) -> Finished:
-        """Run `git ARGS` on the repository at `at`; `url` and `token` say what may be reached and as whom."""
-        env = self.environment(url=url, token=token)
+        """Run `git ARGS` on the repository at `at`; `url` and `token` say what may be reached and as whom.
+
+        `pinned` is what `addresses.pinned` says of the URL: then nothing else is reached, wherever the server sends us.
+        """
+        env = self.environment(url=url, token=token, pinned=pinned)
         return await run(("git", "-C", at, *args), env=env, seconds=seconds, stdin=stdin, stdout=stdout)
 
-    def environment(self, *, url: str, token: str) -> dict[str, str]:
+    def environment(self, *, url: str, token: str, pinned: str = "") -> dict[str, str]:
         """Everything git sees; a token is bound to the host of `url` and never part of argv or a file."""
         config = {
             "core.hooksPath": "/dev/null",
@@ -49,6 +53,8 @@ class Git:
         }
         if token:
             config[f"http.{_origin(url)}/.extraHeader"] = f"Authorization: basic {_basic(token)}"
+        if pinned:
+            config |= {"http.curloptResolve": pinned, "http.followRedirects": "false"}
         numbered = {"GIT_CONFIG_COUNT": str(len(config))}
         for number, (key, value) in enumerate(config.items()):
             numbered |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}

@@ -16,7 +16,7 @@ import structlog
 
 from service.domain.errors import Refused, Transient
 from service.domain.model import Sha, Trust
-from workers.builds import archive
+from workers.builds import addresses, archive
 from workers.builds.git import Git
 from workers.builds.locks import exclusive
 from workers.builds.processes import Finished, delete_tree
@@ -141,9 +141,10 @@ class Source:
         """Fetch `URL[#REF]` (a buildpack's repository) into the new directory `dest` and return its commit."""
         address, _, ref = url.partition("#")
         version = await self.resolve(url)
+        pinned = await addresses.pinned(address)
         await asyncio.to_thread(_new_mirror, dest)
         for args in (("init", "--quiet"), ("fetch", "--quiet", "--depth=1", "--end-of-options", address, version)):
-            done = await self.git(*args, at=dest, url=address, seconds=self.fetch_seconds)
+            done = await self.git(*args, at=dest, url=address, pinned=pinned, seconds=self.fetch_seconds)
             if done.code:
                 raise Transient(f"buildpack {address} could not be fetched ({ref or 'HEAD'}): {done.cause}")
         done = await self.git("checkout", "--quiet", "--detach", version, at=dest)
@@ -157,7 +158,9 @@ class Source:
         if _SHA.fullmatch(ref):
             return ref
         wanted = ("HEAD",) if not ref else (f"refs/heads/{ref}", f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}")
-        done = await self.git("ls-remote", "--end-of-options", address, *wanted, at=Path("/"), url=address)
+        pinned = await addresses.pinned(address)
+        question = ("ls-remote", "--end-of-options", address, *wanted)
+        done = await self.git(*question, at=Path("/"), url=address, pinned=pinned)
         if done.code:
             raise Transient(f"buildpack {address} could not be reached: {done.cause}")
         lines = (line.partition("\t") for line in done.stdout.decode().splitlines())

@@ -45,7 +45,10 @@ class Unhealthy(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one process of an app may use."""
+    """What one process of an app, or a whole build, may use.
+
+    `disk_mb` bounds each file, what is in an app's temporary directories, and all together that a build writes.
+    """
 
     memory_mb: int = 512
     cpus: float = 1.0

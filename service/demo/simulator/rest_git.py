@@ -171,7 +171,7 @@ async def get_tarball(call: Call) -> Answer:
 
 R = "/repos/{owner}/{repo}"
 ROUTES = (
-    Route("GET", R + "/git/ref/{ref:.+}", get_ref, "contents"),
+    Route("GET", R + "/git/ref/{ref:(?s:.+)}", get_ref, "contents"),
     Route("GET", R + "/git/commits/{sha}", get_git_commit, "contents"),
     Route("GET", R + "/git/trees/{tree:.+}", get_tree, "contents"),
     Route("GET", R + "/contents/{path:.*}", get_contents, "contents"),

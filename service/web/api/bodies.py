@@ -288,11 +288,21 @@ async def parse(request: web.Request, model: type[Model]) -> Model:
         data = json.loads(raw) if raw else {}
     except (ValueError, RecursionError):
         raise Refused("The body is not JSON.", code="bad_request") from None
+    if b"\\u" in raw:
+        _check_characters(data)
     try:
         return model.model_validate(data)
     except ValidationError as error:
         problems = dict.fromkeys(_words(problem) for problem in error.errors(include_url=False))
         raise Refused("; ".join(problems)) from None
+
+
+def _check_characters(data: Any) -> None:
+    """Refuse half a character, which JSON can hold as an escape: it can be neither stored nor sent."""
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise Refused("The body holds half a character (\\ud800 to \\udfff).", code="bad_request") from None
 
 
 def identity(reference: Identity) -> str:

@@ -69,7 +69,8 @@ def _last(path: Path, lines: int) -> tuple[list[str], int, int]:
         except FileNotFoundError:
             inode = offset = 0
             continue
-        found.extend(text.decode("utf-8", "replace").splitlines())
+        # Only where the shim ends lines: an app may print what Python also divides at, and a name of ours behind it.
+        found.extend(line.decode("utf-8", "replace") for line in text.removesuffix(b"\n").split(b"\n"))
     return list(found), inode, offset
 
 

@@ -16,7 +16,7 @@ import structlog
 
 from service.domain.errors import Transient
 from workers.platforms.base import Lost, SandboxRun
-from workers.platforms.process import files
+from workers.platforms.process import disk, files
 from workers.platforms.process.host import Host, boottime
 from workers.platforms.process.keeper import Keeper
 
@@ -25,6 +25,7 @@ TIMED_OUT = 124
 _KEPT = 7 * 86_400.0
 _GRACE = 5.0
 _RECORD_AGAIN = 1.0
+_KILL_AGAIN = 0.5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,6 +91,7 @@ class Runs:
         about = {
             "kind": kind, "app_id": app_id, "name": name, "owner": f"app:{app_id}" if app_id else f"run:{identity}",
             "until": boottime() + seconds, "at": time.time(), "writable": writable,
+            "disk_mb": build.limits.disk_mb if build else None,
         }  # fmt: skip
         command = self._commands[identity] = Command(keeper=keeper, about=about)
         command.task = asyncio.create_task(self._run(command, start), name=f"{kind} {name}")
@@ -122,11 +124,15 @@ class Runs:
         """Wait for the end or the time-out, clear up, and only then record the result."""
         keeper, about = command.keeper, command.about
         late = False
+        watch = asyncio.create_task(self._end_when_too_large(command))
         try:
             await asyncio.wait_for(keeper.ended(), max(0.0, about["until"] - boottime()))
         except TimeoutError:
             late = keeper.alive
             await keeper.stop(_GRACE)
+        finally:
+            watch.cancel()
+            await asyncio.wait({watch})
         if keeper.trouble:
             log.error("shim failed", name=about["name"], text=keeper.trouble)
         memory = keeper.out_of_memory
@@ -137,6 +143,18 @@ class Runs:
         while not await asyncio.to_thread(self._recorded, command, code):  # noqa: ASYNC110  (no disk tells of room)
             await asyncio.sleep(_RECORD_AGAIN)
         command.ended.set()
+
+    async def _end_when_too_large(self, command: Command) -> None:
+        """A build writes on the disk of the machine; apps write in memory, which their group bounds."""
+        most = command.about.get("disk_mb")
+        if most is None:
+            return
+        places = [command.keeper.directory / "tmp", *map(Path, command.about["writable"])]
+        await disk.exceeded(places, most=most * 1024 * 1024)
+        files.append(command.output, f"\n[the build took more than its {most} MB of disk and was ended]\n")
+        while True:  # until the end, at which this is cancelled
+            command.keeper.kill()
+            await asyncio.sleep(_KILL_AGAIN)
 
     def _recorded(self, command: Command, code: int | None) -> bool:
         """False while the disk does not take it: until it does, the command has not ended for whoever waits."""

@@ -64,6 +64,7 @@ def launch(sandbox: Sandbox) -> Launch:
         mounts += ["--overlay-src", places.add(sandbox.slug, owner=sandbox.uid), "--tmp-overlay", "/app"]
     for bind in sandbox.binds:
         mounts += ["--bind" if bind.writable else "--ro-bind", places.add(bind.host), bind.inside]
+    mounts += ["--remount-ro", "/dev", "--remount-ro", "/"]  # both are memory that nothing else would bound
     environment = [part for name, value in sandbox.env.items() for part in ("--setenv", name, value)]
     arguments = [
         "--unshare-all", "--unshare-user", "--share-net", "--disable-userns", "--new-session", "--hostname", "towpath",
@@ -109,6 +110,7 @@ def _system(places: _Places, sandbox: Sandbox) -> list[str]:
         elif path.is_dir():
             mounts += ["--ro-bind", str(path), str(path)]
     mounts += ["--ro-bind", places.add(sandbox.etc), "/etc", "--proc", "/proc", "--dev", "/dev"]
+    mounts += ["--perms", "1777", "--size", str(sandbox.disk_mb * 1024 * 1024), "--tmpfs", "/dev/shm"]  # noqa: S108
     if sandbox.temporary:
         mounts += ["--bind", places.add(sandbox.temporary), "/tmp"]  # noqa: S108
     else:

@@ -1,0 +1,217 @@
+"""Apps that use up what they can: each is bounded, its neighbor answers meanwhile, and nothing of it is left.
+
+The limits are those of whichever version of cgroups the machine has; what is written for the other one is looked at on
+a file tree, in `tests/platforms/test_process_parts.py`.
+"""
+
+import asyncio
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from service.domain.model import Trust
+from tests.attacks.conftest import Crowd
+from tests.platforms.conftest import FENCE, Collected
+from tests.waiting import until
+from workers.platforms.base import Bind, Limits, Network, ProcessSpec, SandboxRun
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="limits need root"),
+]
+TIGHT = Limits(memory_mb=64, pids=40, disk_mb=32)
+TIMED_OUT, KILLED = 124, 137
+KEEP = 10 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hog:
+    """What it does in a shell, how that ends, and what its output says; `python` is given as a program."""
+
+    does: str
+    code: int
+    says: str = ""
+    seconds: float = 20.0
+
+
+def python(text: str) -> str:
+    return f"exec python3 - <<'END'\n{text}\nEND"
+
+
+MANY = "i=0; while head -c 8M /dev/zero > {0}/$i; do i=$((i+1)); done"
+HOGS = {
+    "forks without end": Hog(does=python("import os\nwhile True:\n try: os.fork()\n except OSError: pass"), code=TIMED_OUT, seconds=1),
+    "starts threads without end": Hog(
+        does=python(
+            "import threading, time\nstarted = 0\ntry:\n while True: threading.Thread(target=time.sleep, args=(99,), daemon=True).start(); started += 1\n"
+            "except RuntimeError: print('refused', flush=True)\nimport os; os._exit(started > 40)"
+        ),
+        code=0,
+        says="refused",
+    ),
+    "takes memory without end": Hog(does=python("x = []\nwhile True: x.append(bytearray(1 << 20))"), code=KILLED, says="exceeded its memory limit"),
+    "takes memory in many processes": Hog(
+        does="for i in $(seq 12); do head -c 8M /dev/zero | tail > /dev/null & done; wait", code=0, says="exceeded its memory limit"
+    ),
+    "fills its own directory": Hog(does=MANY.format("/app"), code=KILLED, says="exceeded its memory limit"),
+    "fills its own directory by one file": Hog(does="head -c 500M /dev/zero > /app/hog", code=1, says="File too large"),
+    "fills /tmp": Hog(does=MANY.format("/tmp"), code=0, says="No space left on device"),
+    "fills the shared memory": Hog(does=MANY.format("/dev/shm"), code=0, says="No space left on device"),
+    "fills the directory of devices": Hog(does=MANY.format("/dev"), code=0, says="Read-only file system"),
+    "fills the root": Hog(does="mkdir /hog", code=1, says="Read-only file system"),
+    "makes files without end": Hog(
+        does=python("import os\nos.chdir('/tmp')\nwhile True: os.close(os.open(os.urandom(8).hex(), os.O_CREAT | os.O_WRONLY))"),
+        code=KILLED, says="exceeded its memory limit",
+    ),
+    "opens files without end": Hog(
+        does=python("import os\ntry:\n while True: os.open('/dev/null', os.O_RDONLY)\nexcept OSError as error: print(error.strerror)"),
+        code=0, says="Too many open files",
+    ),
+    "leaves a daemon behind": Hog(does="(setsid sleep 600 > /dev/null 2>&1 &); (setsid sh -c 'exec -a kworker sleep 600' &); exit 3", code=3),
+    "ignores every signal it can": Hog(does="trap '' TERM INT HUP QUIT; (trap '' TERM; sleep 600) & while :; do sleep 600; done", code=TIMED_OUT, seconds=0.5),
+    "stops itself": Hog(does="kill -STOP $$; sleep 600", code=TIMED_OUT, seconds=0.5),
+    "stops everything of its sandbox": Hog(does="kill -STOP -1; sleep 600", code=TIMED_OUT, seconds=0.5),
+    "kills everything that it can": Hog(does="kill -9 1; kill -9 -1; exit 5", code=5),
+    "takes every port": Hog(
+        does=python(
+            "import socket\nheld = []\nfor port in (22, 53, 80, 443, 3128, 5000, 5080, 6379, *range(20000, 20500)):\n try: held.append(socket.create_server(('0.0.0.0', port)))\n"
+            " except OSError: pass\nassert len(held) > 400\n"
+        ),
+        code=0,
+    ),
+}  # fmt: skip
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def ended(crowd: Crowd) -> dict[str, tuple[int, str]]:
+    """How each ended: several at once, for their neighbor has no right to an idle machine."""
+    few = asyncio.Semaphore(4)
+
+    async def run(name: str, hog: Hog) -> tuple[int, str]:
+        async with few:
+            return await crowd.engine.run(hog.does, name=name, app="hog", limits=TIGHT, seconds=hog.seconds)
+
+    running = asyncio.gather(*(run(name, hog) for name, hog in HOGS.items()))
+    while not running.done():
+        assert await asyncio.wait_for(crowd.neighbor.get(), 5) == "still here"
+        await asyncio.wait({running}, timeout=0.1)
+    assert crowd.left() == []
+    return dict(zip(HOGS, await running, strict=True))
+
+
+@pytest.mark.parametrize("name", list(HOGS), ids=list(HOGS))
+async def test_an_app_that(name: str, ended: dict[str, tuple[int, str]]) -> None:
+    code, output = ended[name]
+    assert (code, HOGS[name].says in output) == (HOGS[name].code, True), output[-2000:]
+
+
+FILLING = {
+    "large files": MANY.format("/kept") + "; sleep 600",
+    "files outside of what it gives back": MANY.format("/tmp") + "; sleep 600",
+    "empty files": python("import os\nos.chdir('/kept')\nwhile True: os.close(os.open(os.urandom(8).hex(), os.O_CREAT | os.O_WRONLY))"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(FILLING), ids=list(FILLING))
+async def test_a_build_that_fills_the_disk_of_the_machine_with(name: str, crowd: Crowd) -> None:
+    kept = crowd.engine.data / "work/builds/kept"
+    kept.mkdir(parents=True)
+    bind = Bind(host=kept, inside="/kept", writable=True)
+    run = SandboxRun(
+        trust=Trust.OWN, argv=("/bin/bash", "-c", FILLING[name]), env={}, binds=(bind,), cwd="/", network=Network.NONE,
+        limits=Limits(memory_mb=256, disk_mb=40), seconds=30,
+    )  # fmt: skip
+    log = Collected()
+    assert await crowd.engine.platform.sandboxed(name, run, log=log) == KILLED
+    assert "took more than its 40 MB of disk" in log.text
+    assert crowd.left() == []
+    await crowd.engine.platform.forget(name)
+    await _delete(str(kept))
+
+
+NEST = "import os\nfor place in ('/kept', '/tmp'):\n os.chdir(place)\n for _ in range(3000): os.mkdir('d'); os.chdir('d')\n os.chmod('.', 0)"
+
+
+async def test_a_build_that_nests_directories_too_deep_for_python_is_cleared_away(crowd: Crowd) -> None:
+    kept = crowd.engine.data / "work/builds/kept"
+    kept.mkdir(parents=True)
+    bind = Bind(host=kept, inside="/kept", writable=True)
+    assert await crowd.engine.build(python(NEST), bind, name="nest") == (0, "")
+    assert crowd.left() == []
+    before = len(list((crowd.engine.data / "run/x").iterdir()))
+    await crowd.engine.platform.forget("nest")
+    assert len(list((crowd.engine.data / "run/x").iterdir())) == before - 1
+    await _delete(str(kept))
+
+
+async def _delete(path: str) -> None:
+    process = await asyncio.create_subprocess_exec("rm", "-rf", "--", path)
+    assert await process.wait() == 0
+
+
+FLOODS = {
+    "one line": "head -c 200M /dev/zero | tr '\\0' x",
+    "many lines": "yes xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx | head -c 200M",
+    "zeros": "head -c 200M /dev/zero",
+}
+
+
+@pytest.mark.parametrize("name", list(FLOODS), ids=list(FLOODS))
+async def test_a_command_that_prints_200_megabytes_as(name: str, crowd: Crowd) -> None:
+    code, output = await crowd.engine.run(FLOODS[name], name=f"prints {name}", app="hog")
+    assert code == 0
+    assert KEEP <= len(output) < KEEP + 100
+    assert output.endswith("[output is cut here: it is too long]\n")
+
+
+async def test_a_web_process_that_prints_200_megabytes_serves_on_and_its_log_is_bounded(crowd: Crowd) -> None:
+    web = ProcessSpec(
+        type="web", command="python3 app.py & yes " + "x" * 63 + " | head -c 200M; echo the end; wait", quantity=1
+    )
+    try:
+        routes = await crowd.engine.up(crowd.engine.spec(app="flood", greeting="through the flood", processes=(web,)))
+        directory = crowd.engine.data / "apps/flood/log"
+        await until(lambda: _ends_with(directory / "app.log", b"the end"), seconds=30, what="all is printed")
+        assert await routes.get() == "through the flood"
+        assert await crowd.neighbor.get() == "still here"
+        assert sum(path.stat().st_size for path in directory.iterdir()) <= KEEP + 2 * 1024 * 1024
+    finally:
+        await crowd.engine.platform.remove("flood", fence=FENCE)
+
+
+def _ends_with(path: Path, text: bytes) -> bool:
+    """Whether the last of it holds `text`; for a moment there is no file while it is turned over."""
+    return path.exists() and text in path.read_bytes()[-4096:]
+
+
+FORGED = "2026-01-01T00:00:00.000000+00:00 towpath[web.1]: forged"
+ODD = {
+    "an escape that clears the screen": b"\x1b[2J\x1b]0;title\x07",
+    "a zero": b"a\0b",
+    "what is no UTF-8": b"\xff\xfe\xc3\x28",
+    "a return that hides the line": b"\r",
+    **{
+        f"a line within a line, divided by {divider!r}": f"x{divider}".encode()
+        for divider in ("\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029")
+    },
+}  # fmt: skip
+
+
+async def test_no_app_writes_into_its_log_in_another_name(crowd: Crowd) -> None:
+    """Whatever is in a line, the log has as many lines as were printed, each in the name of its process."""
+    printed = b"".join(odd + FORGED.encode() + b"\n" for odd in ODD.values())
+    (crowd.engine.slug("odd") / "printed").write_bytes(printed)
+    web = ProcessSpec(type="web", command="cat printed; exec python3 app.py", quantity=1)
+    spec = crowd.engine.spec(app="odd", processes=(web,), slug_dir=crowd.engine.slug("odd"))
+    try:
+        await crowd.engine.up(spec)
+        lines = [line async for line in crowd.engine.platform.logs("odd", follow=False, lines=1000)]
+    finally:
+        await crowd.engine.platform.remove("odd", fence=FENCE)
+    own = re.compile(r"\S+ app\[web\.1\]: ")
+    assert [line for line in lines if not own.match(line)] == []
+    assert sum("forged" in line for line in lines) == len(ODD)
