@@ -5,9 +5,9 @@ import socket
 import pytest
 
 from tests.attacks.hostile.network import SPELLINGS
-from workers.platforms.process import egress
+from workers.platforms.process import reach
 
-PUBLIC = egress.Policy(public=True, names=frozenset())
+PUBLIC = reach.Policy(public=True, names=frozenset())
 LOOPBACK = [
     "127.0.0.1", "localhost", "localhost.", "LOCALHOST", "127.1", "127.0.1", "2130706433", "0x7f000001", "0x7f.0.0.1",
     "0177.0.0.1", "017700000001", "::1", "::ffff:127.0.0.1", "::ffff:7f00:1",
@@ -17,14 +17,14 @@ LOOPBACK = [
 @pytest.mark.parametrize("spelling", LOOPBACK)
 def test_without_the_rule_this_spelling_leads_to_loopback(spelling: str) -> None:
     """Else it would prove nothing that it is refused."""
-    named = egress.Policy(public=False, names=frozenset({spelling.rstrip(".").lower()}))
-    assert {"127.0.0.1", "::1", "::ffff:127.0.0.1"} & set(egress.resolve(spelling, named))
+    named = reach.Policy(public=False, names=frozenset({spelling.rstrip(".").lower()}))
+    assert {"127.0.0.1", "::1", "::ffff:127.0.0.1"} & set(reach.resolve(spelling, named))
 
 
 @pytest.mark.parametrize("spelling", sorted({*LOOPBACK, *(each.strip("[]") for each in SPELLINGS)}))
 def test_no_spelling_of_a_private_address_is_let_out(spelling: str) -> None:
-    with pytest.raises(egress.Denied):
-        egress.resolve(spelling, PUBLIC)
+    with pytest.raises(reach.Denied):
+        reach.resolve(spelling, PUBLIC)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_name_is_asked_for_once_so_that_it_cannot_lead_elsewhere_in_between(
     answers += [["93.184.216.34"], ["127.0.0.1"]]
     tried: list[object] = []
     monkeypatch.setattr(socket.socket, "connect", lambda _, address: tried.append(address))
-    egress._connect("rebinding.example.com", 80, PUBLIC).close()
+    reach.connect("rebinding.example.com", 80, PUBLIC).close()
     assert tried == [("93.184.216.34", 80)]
     assert answers == [["127.0.0.1"]]
 
@@ -55,10 +55,10 @@ def test_a_name_is_asked_for_once_so_that_it_cannot_lead_elsewhere_in_between(
 )
 def test_a_public_name_that_leads_to_private_addresses_is_refused(found: list[str], answers: list[list[str]]) -> None:
     answers.append(found)
-    with pytest.raises(egress.Denied):
-        egress.resolve("inside.example.com", PUBLIC)
+    with pytest.raises(reach.Denied):
+        reach.resolve("inside.example.com", PUBLIC)
 
 
 def test_of_a_name_with_both_only_the_public_addresses_are_connected_to(answers: list[list[str]]) -> None:
     answers.append(["127.0.0.1", "93.184.216.34", "169.254.169.254"])
-    assert egress.resolve("both.example.com", PUBLIC) == ["93.184.216.34"]
+    assert reach.resolve("both.example.com", PUBLIC) == ["93.184.216.34"]

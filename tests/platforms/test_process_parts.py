@@ -110,6 +110,7 @@ def test_where_no_cgroup_can_be_made_there_are_none(tmp_path):
         ("::ffff:10.0.0.1", False),
         ("64:ff9b::a00:1", False),
         ("2002:7f00:1::", False),
+        ("fec0::1", False),
         ("ff02::1", False),
     ],
 )

@@ -1,10 +1,10 @@
 """Where a buildpack's host is: git fetches from outside of any sandbox, so only from the public internet."""
 
 import asyncio
-import ipaddress
 import socket
 from urllib.parse import urlsplit
 
+from service.domain.addresses import is_public
 from service.domain.errors import Refused, Transient
 
 
@@ -26,15 +26,3 @@ async def pinned(url: str) -> str:
     if not all(is_public(address) for address in addresses):
         raise Refused(f"the buildpack's host {host!r} is not in the public internet")
     return f"{host}:{port}:{','.join(f'[{one}]' if ':' in one else one for one in addresses)}"
-
-
-def is_public(address: str) -> bool:
-    """Whether an address is of the public internet, also by what it holds of the older kind."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        older = ip.ipv4_mapped or ip.sixtofour
-        if older is not None:
-            return is_public(str(older))
-        if ip.is_site_local:
-            return False
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved

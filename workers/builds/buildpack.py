@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from service.domain.addresses import is_public
 from service.domain.errors import Refused
-from workers.builds.addresses import is_public
 from workers.builds.source import Source
 
 DIRECTORY = Path(__file__).parent / "buildpacks"

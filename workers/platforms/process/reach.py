@@ -10,9 +10,10 @@ import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from service.domain.addresses import is_public
+
 _CONNECT = 15.0
 _TOLD = 300.0
-_EMBEDDED_V4 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("2002::/16"))
 
 
 class Policy(NamedTuple):
@@ -32,15 +33,7 @@ class Denied(Exception):
 
 def public(address: str) -> bool:
     """Whether an address is in the public internet and not this machine's own."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped:
-            return public(str(ip.ipv4_mapped))
-        if any(ip in network for network in _EMBEDDED_V4):
-            return False
-    if not ip.is_global or ip.is_multicast or ip.is_reserved:
-        return False
-    return not _own(ip)
+    return is_public(address) and not _own(ipaddress.ip_address(address.partition("%")[0]))
 
 
 def _own(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
