@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from service.router.limits import Limits
 from tests.router.conftest import Got, live
 from tests.router.test_faults import hello, read_all
 from tests.router.test_websocket import HANDSHAKE
+from tests.store.fixtures import sqlite_database, sqlite_template
 from tests.waiting import until
+
+__all__ = ["sqlite_database", "sqlite_template"]
 
 BIG = b"x" * 12_000_000
 GET = b"GET / HTTP/1.1\r\nHost: shop.apps.test\r\n\r\n"
@@ -200,3 +204,31 @@ async def test_an_answer_without_a_length_that_ends_in_a_reset_is_not_made_whole
     answer = Got.parse(await town.send(LAST))
     assert answer.body == b"a\r\nhalf of it\r\n"
     assert town.served[0].code == "broken-answer"
+
+
+async def test_the_router_takes_more_clients_than_a_shell_lets_it(sqlite_database, short_tmp):
+    listener = socket.create_server(("127.0.0.1", 0), backlog=300)
+    port = listener.getsockname()[1]
+    env = {
+        "PATH": os.environ["PATH"],
+        "TOWPATH_DATA": str(short_tmp),
+        "TOWPATH_DATABASE_URL": sqlite_database.url,
+        "TOWPATH_LISTEN_FD": str(listener.fileno()),
+    }
+    command = ("bash", "-c", f"ulimit -Sn 100; exec {sys.executable} -m service.router")
+    router = await asyncio.create_subprocess_exec(
+        *command, env=env, pass_fds=[listener.fileno()], stdout=asyncio.subprocess.DEVNULL
+    )
+    listener.close()
+    clients = []
+    try:
+        for _ in range(150):
+            clients.append(await asyncio.open_connection("127.0.0.1", port))
+            reader, writer = clients[-1]
+            writer.write(NOWHERE)
+            assert b" 404 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+    finally:
+        for _, writer in clients:
+            writer.close()
+        router.terminate()
+        await router.wait()
