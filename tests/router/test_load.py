@@ -232,3 +232,41 @@ async def test_the_router_takes_more_clients_than_a_shell_lets_it(sqlite_databas
             writer.close()
         router.terminate()
         await router.wait()
+
+
+async def test_draining_is_over_within_the_grace_time_whatever_clients_do(town):
+    """One has not sent its head, one not its body, one does not read, one idles, one holds a WebSocket."""
+
+    async def app(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b"websocket" in head:
+            writer.write(b"HTTP/1.1 101 Go\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+        elif b"POST" not in head:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BIG))
+            writer.write(BIG)
+            await writer.drain()
+        await asyncio.Event().wait()
+
+    router = await town.start(live(await town.raw(app)))
+    clients = [await town.connect() for _ in range(5)]
+    clients[2][0]._transport.pause_reading()
+    post = b"POST / HTTP/1.1\r\nHost: shop.apps.test\r\nContent-Length: 9\r\n\r\nabc"
+    for (_, writer), said in zip(clients, (b"GET / HT", post, GET, NOWHERE, HANDSHAKE), strict=True):
+        writer.write(said)
+    await clients[3][0].readuntil(b"\r\n\r\n")
+    await clients[4][0].readuntil(b"\r\n\r\n")
+    await until(lambda: any(each._paused for each in router.connections))
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await router.drain(grace=1.5)
+    await asyncio.wait_for(router.close(), 1)
+    assert loop.time() - began < 2.5
+    assert not router.connections
+    for each, (reader, _) in enumerate(clients):
+        if each == 2:
+            reader._transport.resume_reading()
+        try:
+            answer = await asyncio.wait_for(reader.read(), 5)
+        except ConnectionError:
+            continue
+        assert len(answer) < len(BIG)
