@@ -1,6 +1,7 @@
 """The router process: owns the port, passes requests to apps and to the web process."""
 
 import os
+import resource
 import socket
 import sys
 
@@ -44,8 +45,15 @@ async def run(settings: Settings) -> None:
         await db.close()
 
 
+def allow_connections() -> None:
+    """Use all the descriptors that the system grants: shells and systemd begin with 1,024, a few hundred clients."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def main() -> int:
     """Run the process."""
+    allow_connections()
     try:
         settings = from_environment()
         logging.configure(settings.log_format)

@@ -88,7 +88,7 @@ class Exchange:
         try:
             return await self._forward()
         except NotServed as refusal:
-            return self._answer_with(refusal.page)
+            return await self._answer_with(refusal.page)
         finally:
             if self._pump is not None:
                 self._pump.cancel()
@@ -305,6 +305,7 @@ class Exchange:
                 self._touch()
         if chunked:
             client.write(b"0\r\n\r\n")
+        await client.drained()
 
     def _break_off(self, error: Exception, *, visible: bool) -> None:
         """End a half-sent answer so that the client sees it is not whole.
@@ -335,7 +336,7 @@ class Exchange:
         await self._loop.create_future()
         return False
 
-    def _answer_with(self, page: pages.Page) -> bool:
+    async def _answer_with(self, page: pages.Page) -> bool:
         message = self._message
         keep = (
             page.status != 400
@@ -352,7 +353,9 @@ class Exchange:
             with_body=message.method != "HEAD",
         )
         self._bytes = len(data)
+        self._touch()
         self._client.write(data)
+        await self._client.drained()
         return keep
 
     # -- limits and the record

@@ -25,7 +25,7 @@ class Inbound(Spliceable):
     """One connection from a client, from its first byte to its last."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, core: Core, connections: set["Inbound"]) -> None:
-        super().__init__(loop)
+        super().__init__(loop, patience=core.limits.idle_seconds)
         self.client = ""
         self.deadline = math.inf
         self.exchange: Exchange | None = None

@@ -6,10 +6,14 @@ from aiohttp.base_protocol import BaseProtocol
 
 
 class Spliceable(BaseProtocol):
-    """A connection that can be joined to another one; until then its subclass reads it."""
+    """A connection that can be joined to another one; until then its subclass reads it.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    `patience` is how many seconds it may take, once the other has gone, to receive what was written to it.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, patience: float) -> None:
         super().__init__(loop)
+        self._patience = patience
         self.peer: Spliceable | None = None
         self.touched = 0.0  # when bytes last passed
 
@@ -54,3 +58,4 @@ class Spliceable(BaseProtocol):
         peer = self.peer
         if peer is not None and peer.transport is not None:
             peer.transport.close()
+            self._loop.call_later(peer._patience, peer.transport.abort)  # noqa: SLF001

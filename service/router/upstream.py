@@ -33,7 +33,7 @@ class Upstream(Spliceable):
     """One connection to an endpoint."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, address: str, limits: Limits) -> None:
-        super().__init__(loop)
+        super().__init__(loop, patience=limits.idle_seconds)
         self.address = address
         self.served = 0
         self.idle_since = 0.0

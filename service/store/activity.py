@@ -1,6 +1,6 @@
 """The activity log: who did what, when, to what. Only ever appended to."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -56,6 +56,7 @@ def listing(
     conn: Connection,
     *,
     app_id: str | None = None,
+    app_ids: Collection[str] | None = None,
     pipeline_id: str | None = None,
     sha: str | None = None,
     ref: str | None = None,
@@ -64,5 +65,7 @@ def listing(
     """The newest entries that fit all that is given, newest first."""
     wanted = {"app_id": app_id, "pipeline_id": pipeline_id, "sha": sha, "ref": ref}
     query = select(activity).filter_by(**{name: value for name, value in wanted.items() if value is not None})
+    if app_ids is not None:
+        query = query.where(activity.c.app_id.in_(app_ids))
     found = conn.execute(query.order_by(activity.c.id.desc()).limit(limit)).mappings()
     return [Entry(**{**row, "data": rows.from_json(row["data"], dict[str, Any])}) for row in found]

@@ -28,6 +28,12 @@ def begin(conn: Connection, *, name: str, app_id: str, step: str, now: datetime)
     return Known(over=False, exit_code=None)
 
 
+def forget(conn: Connection, *, before: datetime) -> int:
+    """Delete the scripts that were over before then; who might ask for them again has long been given up."""
+    over = commands.delete().where(commands.c.state != "running", commands.c.updated_at < before)
+    return int(conn.execute(over).rowcount)
+
+
 def end(conn: Connection, *, name: str, exit_code: int | None, now: datetime) -> None:
     """Record how it ended, None when nobody will ever know."""
     state = "unknown" if exit_code is None else "ended"

@@ -98,6 +98,11 @@ def broken(conn: Connection, *, guid: str, error: str, most: int, now: datetime)
         conn.execute(deliveries.update().where(own).values(state="failed", processed_at=now))
 
 
-def delete_older(conn: Connection, before: datetime) -> int:
-    """Forget what was received before then; GitHub keeps deliveries for as long itself."""
-    return conn.execute(deliveries.delete().where(deliveries.c.received_at < before)).rowcount
+def delete_older(conn: Connection, before: datetime, *, most: int) -> int:
+    """Forget what was received before then, the oldest first and so many at a time; returns how many.
+
+    GitHub keeps deliveries for as long itself.
+    """
+    old = select(deliveries.c.guid).where(deliveries.c.received_at < before)
+    oldest = old.order_by(deliveries.c.received_at).limit(most)
+    return int(conn.execute(deliveries.delete().where(deliveries.c.guid.in_(oldest))).rowcount)

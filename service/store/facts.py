@@ -5,17 +5,17 @@ answer to a question asked before the fact was marked stale leaves it stale.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, or_, select
 
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.facts import CiSignals, Fact, FactKey, FactKind
 from service.domain.model import RepositoryId
-from service.store import fact_values
+from service.store import fact_values, rows
 from service.store.leases import LeaseTerms, free, lease_now
 from service.store.tables import counters, facts
 
@@ -50,17 +50,34 @@ def next_asked(conn: Connection) -> int:
     return int(row.value)
 
 
+_ADDRESS = (facts.c.kind, facts.c.repository_id, facts.c.key)
+
+
+def _among(keys: Iterable[FactKey]) -> ColumnElement[bool]:
+    return rows.among(_ADDRESS, [(key.kind.value, key.repository_id, key.key) for key in sorted(keys)])
+
+
+def _ensure_all(conn: Connection, keys: Collection[FactKey], now: datetime) -> None:
+    query = select(*_ADDRESS).where(_among(keys))
+    known = {FactKey(FactKind(row.kind), RepositoryId(row.repository_id), row.key) for row in conn.execute(query)}
+    if new := [key for key in sorted(keys) if key not in known]:
+        made = [{**key._asdict(), "kind": key.kind.value, "first_seen_at": now} for key in new]
+        conn.execute(facts.insert(), made)
+
+
 def _ensure(conn: Connection, key: FactKey, now: datetime) -> None:
-    if conn.execute(select(facts.c.kind).where(*_is(key))).one_or_none() is None:
-        conn.execute(
-            facts.insert().values(kind=key.kind.value, repository_id=key.repository_id, key=key.key, first_seen_at=now)
-        )
+    _ensure_all(conn, [key], now)
 
 
 def load(conn: Connection, key: FactKey) -> Fact[Any] | None:
     """Return the fact, or None when it was never looked up."""
-    row = conn.execute(select(facts).where(*_is(key))).one_or_none()
-    return None if row is None else fact_of(row)
+    return load_all(conn, [key]).get(key)
+
+
+def load_all(conn: Connection, keys: Collection[FactKey]) -> dict[FactKey, Fact[Any]]:
+    """Return those of the facts that were ever looked up, in one statement."""
+    found = conn.execute(select(facts).where(_among(keys))) if keys else ()
+    return {fact.key: fact for fact in map(fact_of, found)}
 
 
 def fact_of(row: Any) -> Fact[Any]:
@@ -81,13 +98,12 @@ def fact_of(row: Any) -> Fact[Any]:
 
 def mark_stale(conn: Connection, keys: Iterable[FactKey], *, now: datetime) -> None:
     """Say that newer is out there: no answer to a question asked before now is believed."""
-    keys = sorted(set(keys))
-    if not keys:
+    wanted = set(keys)
+    if not wanted:
         return
     asked = next_asked(conn)
-    for key in keys:
-        _ensure(conn, key, now)
-        conn.execute(facts.update().where(*_is(key)).values(stale_asked=asked))
+    _ensure_all(conn, wanted, now)
+    conn.execute(facts.update().where(_among(wanted)).values(stale_asked=asked))
 
 
 def learn(
@@ -129,13 +145,25 @@ def _end_look(conn: Connection, key: FactKey, row: Any, values: dict[str, Any]) 
 
 def want(conn: Connection, key: FactKey, *, waiter: Subject, now: datetime) -> None:
     """Ask for a look; the waiter is rung when it is done."""
-    _ensure(conn, key, now)
-    row = _locked(conn, key)
-    waiters = json.loads(row.waiters)
-    entry = [waiter.kind.value, waiter.key]
-    if entry not in waiters:
-        waiters.append(entry)
-    conn.execute(facts.update().where(*_is(key)).values(waiters=json.dumps(waiters), wanted_at=row.wanted_at or now))
+    want_all(conn, {key: waiter}, now=now)
+
+
+def want_all(conn: Connection, wanted: Mapping[FactKey, Subject], *, now: datetime) -> None:
+    """Ask for looks at all of them; each waiter is rung when its look is done."""
+    if not wanted:
+        return
+    _ensure_all(conn, wanted, now)
+    changed = []
+    for row in conn.execute(select(facts).where(_among(wanted)).with_for_update()):
+        waiter = wanted[FactKey(FactKind(row.kind), RepositoryId(row.repository_id), row.key)]
+        waiters = json.loads(row.waiters)
+        entry = [waiter.kind.value, waiter.key]
+        if entry not in waiters:
+            waiters.append(entry)
+        of = {"of_kind": row.kind, "of_repository": row.repository_id, "of_key": row.key}
+        changed.append({**of, "waiters": json.dumps(waiters), "wanted_at": row.wanted_at or now})
+    one = (facts.c.kind == bindparam("of_kind"), facts.c.repository_id == bindparam("of_repository"))
+    conn.execute(facts.update().where(*one, facts.c.key == bindparam("of_key")), changed)
 
 
 def take_look(conn: Connection, key: FactKey, *, terms: LeaseTerms, now: datetime) -> TakenLook | None:
@@ -168,8 +196,8 @@ def look_failed(conn: Connection, look: TakenLook, *, error: str, retry_at: date
 
 def due_looks(conn: Connection, *, terms: LeaseTerms, now: datetime, limit: int) -> list[FactKey]:
     """Which looks are wanted, due and free, oldest first."""
-    rows = conn.execute(
-        select(facts.c.kind, facts.c.repository_id, facts.c.key)
+    found = conn.execute(
+        select(*_ADDRESS)
         .where(
             facts.c.wanted_at.is_not(None),
             or_(facts.c.retry_at.is_(None), facts.c.retry_at <= now),
@@ -178,10 +206,17 @@ def due_looks(conn: Connection, *, terms: LeaseTerms, now: datetime, limit: int)
         .order_by(facts.c.wanted_at)
         .limit(limit)
     )
-    return [FactKey(FactKind(row.kind), RepositoryId(row.repository_id), row.key) for row in rows]
+    return [FactKey(FactKind(row.kind), RepositoryId(row.repository_id), row.key) for row in found]
+
+
+def forget(conn: Connection, *, before: datetime) -> int:
+    """Delete what nobody has looked at since `before` and nobody waits for; who needs it again looks again."""
+    unseen = and_(facts.c.looked_at.is_(None), facts.c.first_seen_at < before)
+    old = or_(facts.c.looked_at < before, unseen)
+    return int(conn.execute(facts.delete().where(old, facts.c.wanted_at.is_(None))).rowcount)
 
 
 def known(conn: Connection, *, kind: FactKind, repository_id: RepositoryId) -> list[Fact[Any]]:
     """Return every fact of a kind about a repository."""
-    rows = conn.execute(select(facts).where(facts.c.kind == kind.value, facts.c.repository_id == repository_id))
-    return [fact_of(row) for row in rows]
+    found = conn.execute(select(facts).where(facts.c.kind == kind.value, facts.c.repository_id == repository_id))
+    return [fact_of(row) for row in found]

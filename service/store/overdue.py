@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, exists, or_, select, union
 
 from service.domain.decisions import Destroy
 from service.domain.lifecycle import AnyState, limit
@@ -57,13 +57,9 @@ def of_requests(conn: Connection, now: datetime) -> list[QueuedRequest]:
 
 def left_behind(conn: Connection) -> list[QueuedRequest]:
     """Requests that are over although something of them is still pending."""
-    pending = or_(
-        *(
-            exists(select(table.c.id).where(table.c.request_id == requests.c.id, table.c.state == "pending"))
-            for table in (builds, releases, promotion_targets)
-        )
-    )
-    query = select(requests).where(requests.c.state.not_in(OPEN), pending)
+    parts = (builds, releases, promotion_targets)
+    pending = union(*(select(table.c.request_id).where(table.c.state == "pending") for table in parts))
+    query = select(requests).where(requests.c.id.in_(pending), requests.c.state.not_in(OPEN))
     return [as_request(row) for row in conn.execute(query)]
 
 

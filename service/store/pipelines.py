@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import Connection, RowMapping, or_, select
+from sqlalchemy import Connection, RowMapping, Select, or_, select
 
 from service.domain.errors import Refused
 from service.domain.model import (
@@ -187,12 +187,19 @@ def uncouple(conn: Connection, coupling_id: str) -> None:
 
 def auto_deploys(conn: Connection, *, repository_id: int, branch: str | None) -> list[App]:
     """The active apps that follow a branch of the repository, or any of its branches."""
-    query = select(apps).where(
-        apps.c.repository_id == repository_id, apps.c.auto_deploy, apps.c.state == AppState.ACTIVE
-    )
+    query = _following().where(apps.c.repository_id == repository_id)
     if branch is not None:
         query = query.where(apps.c.auto_deploy_branch == branch)
-    return [as_app(row) for row in conn.execute(query.order_by(apps.c.name)).mappings()]
+    return [as_app(row) for row in conn.execute(query).mappings()]
+
+
+def all_auto_deploys(conn: Connection) -> list[App]:
+    """The active apps that follow a branch of whatever repository."""
+    return [as_app(row) for row in conn.execute(_following()).mappings()]
+
+
+def _following() -> Select[Any]:
+    return select(apps).where(apps.c.auto_deploy, apps.c.state == AppState.ACTIVE).order_by(apps.c.name)
 
 
 def stage_config(conn: Connection, vault: Vault, pipeline_id: str, stage: Stage) -> dict[str, str]:

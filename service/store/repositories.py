@@ -1,12 +1,14 @@
 """Repositories and GitHub App installations as last seen."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection, RowMapping, or_, select
+from sqlalchemy import Connection, RowMapping, bindparam, or_, select, union
 
 from service.domain.model import AppState, Repository, RepositoryId
+from service.domain.review_rules import OVER
 from service.store import rows
-from service.store.tables import apps, installations, pipelines, repositories
+from service.store.tables import apps, installations, pipelines, repositories, review_apps
 
 
 def remember(conn: Connection, repository: Repository, now: datetime) -> None:
@@ -72,9 +74,21 @@ def due_for_audit(conn: Connection, *, before: datetime) -> list[Repository]:
     return [as_repository(row) for row in found.mappings()]
 
 
-def audited(conn: Connection, repository_id: int, at: datetime) -> None:
-    """An audit of it began then."""
-    conn.execute(repositories.update().where(repositories.c.id == repository_id).values(audited_at=at))
+def in_use(conn: Connection) -> set[RepositoryId]:
+    """The repositories that a pipeline, an app or a review app that is not over comes from."""
+    sources = union(
+        select(pipelines.c.repository_id),
+        select(apps.c.repository_id).where(apps.c.state != AppState.GONE),
+        select(review_apps.c.repository_id).where(review_apps.c.state.not_in(OVER)),
+    )
+    return {RepositoryId(number) for number in conn.execute(sources).scalars() if number is not None}
+
+
+def audited(conn: Connection, began: Mapping[RepositoryId, datetime]) -> None:
+    """When the audits of these repositories began."""
+    if began:
+        known = repositories.update().where(repositories.c.id == bindparam("of_id"))
+        conn.execute(known, [{"of_id": repository_id, "audited_at": at} for repository_id, at in began.items()])
 
 
 def set_accessible(conn: Connection, repository_id: int, accessible: bool, now: datetime) -> None:

@@ -6,6 +6,7 @@ the fence that engines check.
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, get_args
@@ -322,11 +323,10 @@ def open_of(conn: Connection, app_id: str) -> list[QueuedRequest]:
     return [as_request(row) for row in rows]
 
 
-def of_app(conn: Connection, app_id: str, *, limit: int) -> list[QueuedRequest]:
-    """Return the app's requests, newest first."""
-    rows = conn.execute(
-        select(requests).where(requests.c.app_id == app_id).order_by(requests.c.seq.desc()).limit(limit)
-    )
+def of_apps(conn: Connection, app_ids: Collection[str], *, limit: int) -> list[QueuedRequest]:
+    """Return the requests of these apps, newest first."""
+    newest = (requests.c.created_at.desc(), requests.c.seq.desc())
+    rows = conn.execute(select(requests).where(requests.c.app_id.in_(app_ids)).order_by(*newest).limit(limit))
     return [as_request(row) for row in rows]
 
 

@@ -1,13 +1,23 @@
-"""How long releases and their slugs are kept: 30 days, or 20 releases, or as long as anything uses them."""
+"""How long releases, slugs and output are kept: 30 days, or 20 releases, or as long as anything uses them."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, Select, func, or_, select
+from sqlalchemy import Connection, Select, and_, or_, select
 
 from service.domain.lifecycle import Signal, can
 from service.domain.model import AppState, ReleaseState, RequestState, Trust
-from service.store.tables import apps, build_keys, builds, promotions, releases, requests, slugs
+from service.store.tables import (
+    apps,
+    build_keys,
+    builds,
+    log_chunks,
+    log_streams,
+    promotions,
+    releases,
+    requests,
+    slugs,
+)
 from service.store.tables import promotion_targets as targets
 
 _OPEN = (RequestState.QUEUED, RequestState.RUNNING)
@@ -15,19 +25,17 @@ _OPEN = (RequestState.QUEUED, RequestState.RUNNING)
 
 def expire(conn: Connection, *, before: datetime, keep: int, now: datetime) -> int:
     """Expire what is older than `before`, not among its app's last `keep` and not in use; returns how many."""
-    rank = func.row_number().over(partition_by=releases.c.app_id, order_by=releases.c.version.desc())
-    ranked = (
-        select(releases.c.id, rank.label("rank"), (apps.c.state == AppState.GONE).label("gone"))
-        .join(apps, apps.c.id == releases.c.app_id)
-        .subquery()
-    )
-    old = select(ranked.c.id).where(or_(ranked.c.rank > keep, ranked.c.gone))
     ended = releases.c.state.in_([state for state in ReleaseState if can(state, Signal.EXPIRE)])
+    # An app's versions have no gaps.
+    among_last = and_(apps.c.state != AppState.GONE, releases.c.version > apps.c.last_release_version - keep)
+    old = (
+        select(releases.c.id)
+        .join(apps, apps.c.id == releases.c.app_id)
+        .where(ended, releases.c.created_at < before, ~among_last)
+    )
     unused = or_(releases.c.slug_id.is_(None), releases.c.slug_id.not_in(_in_use()))
     expired = conn.execute(
-        releases.update()
-        .where(releases.c.id.in_(old), ended, releases.c.created_at < before, unused)
-        .values(state=ReleaseState.EXPIRED, updated_at=now)
+        releases.update().where(releases.c.id.in_(old), unused).values(state=ReleaseState.EXPIRED, updated_at=now)
     )
     return expired.rowcount
 
@@ -55,6 +63,24 @@ def unneeded(conn: Connection, stored: Iterable[tuple[Trust, str]]) -> list[tupl
     )
     known: Collection[tuple[str, str]] = {(row.trust, row.sha256) for row in conn.execute(needed)}
     return [each for each in stored if (each[0].value, each[1]) not in known]
+
+
+def drop_logs(conn: Connection, *, before: datetime, most: int) -> int:
+    """Delete output from before then that no release has any more, `most` streams at a time; returns how many."""
+    kept = releases.c.state != ReleaseState.EXPIRED
+    of_release = select(releases.c.id).where(releases.c.log_id == log_streams.c.log_id, kept)
+    of_build = (
+        select(builds.c.id)
+        .join(releases, releases.c.request_id == builds.c.request_id)
+        .where(builds.c.log_id == log_streams.c.log_id, kept)
+    )
+    old = select(log_streams.c.log_id).where(
+        log_streams.c.created_at < before, ~of_release.exists(), ~of_build.exists()
+    )
+    dropped = list(conn.execute(old.order_by(log_streams.c.created_at).limit(most)).scalars())
+    conn.execute(log_chunks.delete().where(log_chunks.c.log_id.in_(dropped)))
+    conn.execute(log_streams.delete().where(log_streams.c.log_id.in_(dropped)))
+    return len(dropped)
 
 
 def _in_use() -> Select[tuple[str]]:

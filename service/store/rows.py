@@ -1,11 +1,11 @@
 """What all aggregates do with rows: read one, change one if nobody else has, and keep structures as JSON text."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, Select, Table, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, and_, tuple_, update
 
 from service.domain.lifecycle import State, advance, signal_to
 from service.store.database import Conflict
@@ -16,6 +16,12 @@ Structure = TypeVar("Structure")
 def one(conn: Connection, query: Select[Any]) -> RowMapping | None:
     """The first row, if any."""
     return conn.execute(query).mappings().first()
+
+
+def among(columns: Sequence[ColumnElement[Any]], wanted: Collection[tuple[object, ...]]) -> ColumnElement[bool]:
+    """Whether the columns hold one of the tuples. Each column by itself, too: SQLite uses no index for tuples."""
+    singly = zip(columns, zip(*wanted, strict=True), strict=True)
+    return and_(*(column.in_(set(values)) for column, values in singly), tuple_(*columns).in_(wanted))
 
 
 def compare_and_set(

@@ -4,13 +4,15 @@ A ring raises `rung` and makes the subject due; a reconcile remembers the value 
 that is still the newest, so a ring that arrives meanwhile is never lost. One at a time, under a lease.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, Row, select
 
 from service.domain.decisions import Subject, SubjectKind
+from service.store import rows
 from service.store.leases import LeaseTerms, free, lease_now
 from service.store.tables import subjects
 
@@ -43,18 +45,22 @@ def _is(subject: Subject) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
 
 def ring(conn: Connection, rung: Iterable[Subject], *, cause: str, now: datetime) -> None:
     """Ask for a reconcile of each, at once."""
-    for subject in sorted(set(rung)):
-        updated = conn.execute(
-            subjects.update()
-            .where(*_is(subject))
-            .values(rung=subjects.c.rung + 1, cause=cause, due_at=now, rung_at=now)
-        )
-        if not updated.rowcount:
-            conn.execute(
-                subjects.insert().values(
-                    kind=subject.kind.value, key=subject.key, rung=1, cause=cause, due_at=now, rung_at=now
-                )
-            )
+    wanted = set(rung)
+    known = {Subject(SubjectKind(row.kind), row.key) for row in _rows(conn, wanted, subjects.c.kind, subjects.c.key)}
+    values = {"cause": cause, "due_at": now, "rung_at": now}
+    if known:
+        raised = subjects.update().where(_among(known)).values(rung=subjects.c.rung + 1, **values)
+        conn.execute(raised)
+    if new := sorted(wanted - known):
+        conn.execute(subjects.insert(), [{"kind": it.kind.value, "key": it.key, "rung": 1, **values} for it in new])
+
+
+def _among(wanted: Iterable[Subject]) -> ColumnElement[bool]:
+    return rows.among((subjects.c.kind, subjects.c.key), [(it.kind.value, it.key) for it in sorted(wanted)])
+
+
+def _rows(conn: Connection, wanted: Collection[Subject], *columns: ColumnElement[Any]) -> Sequence[Row[Any]]:
+    return conn.execute(select(*columns).where(_among(wanted))).all() if wanted else []
 
 
 def take(conn: Connection, subject: Subject, *, terms: LeaseTerms, now: datetime) -> TakenSubject | None:
@@ -108,32 +114,28 @@ def settle(
 
 def due(conn: Connection, *, terms: LeaseTerms, now: datetime, limit: int) -> list[Subject]:
     """Which subjects are due and free, oldest first."""
-    rows = conn.execute(
+    found = conn.execute(
         select(subjects.c.kind, subjects.c.key)
         .where(subjects.c.due_at <= now, free(subjects.c.lease_expires, lease_now(conn), terms))
         .order_by(subjects.c.due_at)
         .limit(limit)
     )
-    return [Subject(SubjectKind(row.kind), row.key) for row in rows]
+    return [Subject(SubjectKind(row.kind), row.key) for row in found]
 
 
 def verdicts(conn: Connection, wanted: Iterable[Subject]) -> list[Verdict]:
     """Return the last verdict of each subject that was ever rung."""
-    found = []
-    for subject in wanted:
-        row = conn.execute(select(subjects).where(*_is(subject))).one_or_none()
-        if row is not None:
-            found.append(
-                Verdict(
-                    subject=subject,
-                    cause=row.cause,
-                    outcome=row.outcome,
-                    reason=row.reason,
-                    due_at=row.due_at,
-                    reconciled_at=row.reconciled_at,
-                )
-            )
-    return found
+    return [
+        Verdict(
+            subject=Subject(SubjectKind(row.kind), row.key),
+            cause=row.cause,
+            outcome=row.outcome,
+            reason=row.reason,
+            due_at=row.due_at,
+            reconciled_at=row.reconciled_at,
+        )
+        for row in _rows(conn, set(wanted), *subjects.c)
+    ]
 
 
 def forget_settled(conn: Connection, *, before: datetime) -> int:

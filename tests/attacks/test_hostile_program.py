@@ -133,10 +133,11 @@ async def test_without_a_sandbox_root(name: str, told: Told, tmp_path: Path) -> 
     place = tmp_path / "targets.json"
     place.write_text(json.dumps(told.targets))
     command = [sys.executable, "-m", hostile.__name__, str(place), name]
-    done = await asyncio.to_thread(
-        subprocess.run, command, capture_output=True, text=True, check=True, timeout=60,
-        env={"HOST_SECRET": CANARY, "PATH": os.environ["PATH"]}, close_fds=False,
-    )  # fmt: skip
+    with place.open() as left_open:
+        done = await asyncio.to_thread(
+            subprocess.run, command, capture_output=True, text=True, check=True, timeout=60,
+            env={"HOST_SECRET": CANARY, "PATH": os.environ["PATH"]}, pass_fds=[left_open.fileno()],
+        )  # fmt: skip
     result = json.loads(done.stdout.partition("ATTACK ")[2])
     assert "got" in result, result
 

@@ -183,3 +183,31 @@ async def test_an_app_that_does_not_read_holds_the_client_back(town):
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     writer.transport.abort()
+
+
+@pytest.mark.parametrize("first", ["app", "client"])
+async def test_close_frames_and_their_answers_arrive_byte_for_byte(town, first):
+    from_app = b"\x88\x09" + (4321).to_bytes(2, "big") + b"so long"
+    from_client = b"\x88\x82\0\0\0\0" + (4000).to_bytes(2, "big")
+    seen = asyncio.get_running_loop().create_future()
+
+    async def app(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Go\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+        if first == "app":
+            writer.write(from_app)
+        seen.set_result(await reader.readexactly(len(from_client)))
+        if first == "client":
+            writer.write(from_app)
+
+    await town.start(live(await town.raw(app)))
+    reader, writer = await town.connect()
+    writer.write(HANDSHAKE)
+    await reader.readuntil(b"\r\n\r\n")
+    if first == "client":
+        writer.write(from_client)
+    assert await asyncio.wait_for(reader.readexactly(len(from_app)), 5) == from_app
+    if first == "app":
+        writer.write(from_client)
+    assert await asyncio.wait_for(seen, 5) == from_client
+    assert await asyncio.wait_for(reader.read(), 5) == b""

@@ -115,7 +115,7 @@ async def test_what_was_signed_once_and_is_sent_again_under_another_number_bring
         await _settled(yard)
     found = await yard.see(lambda conn: reviews.of_pipeline(conn, yard.pipeline.id))
     assert [(each.state, each.generation) for each in found] == [(ReviewState.DESTROYING, 1)]
-    queued = await yard.see(lambda conn: requests.of_app(conn, found[0].app_id or "", limit=9))
+    queued = await yard.see(lambda conn: requests.of_apps(conn, [found[0].app_id or ""], limit=9))
     assert [each.kind for each in queued] == ["Destroy", "Deploy"]
 
 

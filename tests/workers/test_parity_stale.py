@@ -60,7 +60,7 @@ async def deployed(yard: Yard, *, branch: str = "topic") -> tuple[ReviewApp, Sub
 async def destroys(yard: Yard, review: ReviewApp) -> list[QueuedRequest]:
     assert review.app_id is not None
     app_id = review.app_id
-    listed = await yard.see(lambda conn: requests.of_app(conn, app_id, limit=9))
+    listed = await yard.see(lambda conn: requests.of_apps(conn, [app_id], limit=9))
     return [each for each in listed if each.kind == Destroy.__name__]
 
 

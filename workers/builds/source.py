@@ -8,7 +8,7 @@ what `is_reachable` from a branch head read at that time.
 import asyncio
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -94,6 +94,15 @@ class Source:
         if done.code:
             raise Transient(f"the branches of the repository could not be compared: {done.cause}")
         return bool(known) and not done.stdout.strip()
+
+    async def keep(self, repository_ids: Collection[int]) -> list[str]:
+        """Delete the mirrors of all other repositories; returns their names. Who still builds fetches anew."""
+        kept = {self.mirror(number, trust).name for number in repository_ids for trust in Trust}
+        others = [mirror for mirror in (self.data / "mirrors").glob("*.git") if mirror.name not in kept]
+        for mirror in others:
+            async with exclusive(mirror.with_suffix(".lock")):
+                await asyncio.to_thread(delete_tree, mirror)
+        return [mirror.name for mirror in others]
 
     async def tree_of(self, repository_id: int, sha: Sha, *, trust: Trust, root: str = "") -> str:
         """Name the content of the root directory at that commit: equal trees hold equal files."""

@@ -1,16 +1,19 @@
 """Describe what GitHub should show of a commit or a release, into the outbox; nothing is sent from here."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from typing import Final
 from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
 
 from service.domain import reports as describing
 from service.domain.ci_gate import OUR_PREFIX
-from service.domain.decisions import Deploy, Subject, SubjectKind
+from service.domain.decisions import Subject, SubjectKind
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import (
     App,
+    AppId,
     Pipeline,
     QueuedRequest,
     ReleaseState,
@@ -38,6 +41,10 @@ from service.store import (
     subjects,
 )
 from service.store.reports import Report
+
+DEPLOYS: Final = 200
+"""So many of a commit's deploys are looked at, the newest of each app."""
+Deployed = Mapping[AppId, QueuedRequest]
 
 
 def app_url(settings: Settings, app: App) -> str:
@@ -145,22 +152,22 @@ def _put(
 
 
 def _check_view(conn: Connection, pipeline: Pipeline, sha: Sha, settings: Settings) -> CheckView:
-    deployed = {each.app_id for each in requests.of_commit(conn, sha, limit=50)}
+    deployed = {each.app_id: each for each in reversed(requests.of_commit(conn, sha, limit=DEPLOYS))}
     review = next(
         (each for each in reviews.of_pipeline(conn, pipeline.id) if each.sha == sha or each.app_id in deployed), None
     )
     return CheckView(
         pipeline=pipeline.name,
         sha=sha,
-        review=None if review is None else _review(conn, review, sha, settings),
-        deploys=tuple(_deploys(conn, pipeline, sha, settings)),
+        review=None if review is None else _review(conn, review, deployed, settings),
+        deploys=tuple(_deploys(conn, pipeline, sha, deployed, settings)),
         details_url=settings.url,
     )
 
 
-def _review(conn: Connection, review: ReviewApp, sha: Sha, settings: Settings) -> CheckReview:
+def _review(conn: Connection, review: ReviewApp, deployed: Deployed, settings: Settings) -> CheckReview:
     app = apps.get(conn, review.app_id) if review.app_id else None
-    deploy = _deploy_of(conn, app, sha)
+    deploy = deployed.get(app.id) if app else None
     build = builds.of_request(conn, deploy.id) if deploy else None
     release = releases.of_request(conn, deploy.id) if deploy else None
     error = deploy.reason if deploy and deploy.state is RequestState.FAILED else ""
@@ -178,39 +185,30 @@ def _review(conn: Connection, review: ReviewApp, sha: Sha, settings: Settings) -
     )
 
 
-def _deploy_of(conn: Connection, app: App | None, sha: Sha) -> QueuedRequest | None:
-    if app is None:
-        return None
-    found = requests.of_app(conn, app.id, limit=50)
-    return next((each for each in found if each.kind == Deploy.__name__ and each.sha == sha), None)
-
-
-def _follows(conn: Connection, app: App, sha: Sha) -> bool:
-    """Whether the app waits with this commit: it is the head of the branch that the app deploys by itself."""
+def _followed(app: App) -> FactKey | None:
+    """The head that the app deploys by itself: it waits with that commit."""
     if not app.auto_deploy or app.repository_id is None:
-        return False
-    head = facts.load(conn, FactKey(FactKind.HEAD, app.repository_id, app.auto_deploy_branch))
-    return head is not None and head.value is not None and head.value.sha == sha
+        return None
+    return FactKey(FactKind.HEAD, app.repository_id, app.auto_deploy_branch)
 
 
-def _deploys(conn: Connection, pipeline: Pipeline, sha: Sha, settings: Settings) -> list[CheckDeploy]:
-    shown = []
-    for coupling in pipelines.couplings(conn, pipeline.id):
-        if coupling.stage is Stage.REVIEW:
+def _deploys(
+    conn: Connection, pipeline: Pipeline, sha: Sha, deployed: Deployed, settings: Settings
+) -> Iterable[CheckDeploy]:
+    members = [(app, stage) for app, stage in pipelines.members(conn, pipeline.id) if stage is not Stage.REVIEW]
+    heads = facts.load_all(conn, {key for app, _ in members if (key := _followed(app))})
+    waiting = {key for key, head in heads.items() if head.value is not None and head.value.sha == sha}
+    asked = [Subject(SubjectKind.AUTO_DEPLOY, app.id) for app, _ in members]
+    reasons = {verdict.subject.key: verdict.reason for verdict in subjects.verdicts(conn, asked)}
+    for app, stage in members:
+        deploy = deployed.get(app.id)
+        if deploy is None and _followed(app) not in waiting:
             continue
-        app = apps.get(conn, coupling.app_id)
-        deploy = _deploy_of(conn, app, sha)
-        if app is None or (deploy is None and not _follows(conn, app, sha)):
-            continue
-        held = subjects.verdicts(conn, [Subject(SubjectKind.AUTO_DEPLOY, app.id)])
-        shown.append(
-            CheckDeploy(
-                app_name=app.name,
-                stage=coupling.stage,
-                state=deploy.state if deploy else None,
-                reason=deploy.reason if deploy else held[0].reason if held else "",
-                url=app_url(settings, app),
-                error=deploy.reason if deploy and deploy.state is RequestState.FAILED else "",
-            )
+        yield CheckDeploy(
+            app_name=app.name,
+            stage=stage,
+            state=deploy.state if deploy else None,
+            reason=deploy.reason if deploy else reasons.get(app.id, ""),
+            url=app_url(settings, app),
+            error=deploy.reason if deploy and deploy.state is RequestState.FAILED else "",
         )
-    return shown

@@ -20,12 +20,12 @@ from service.domain.decisions import Restart
 from service.domain.model import App, ReleaseId
 from service.enact import Transaction
 from service.queue import SHORT_QUEUE, WORK_QUEUE, Ring
-from service.store import apps, deliveries, facts, leases, reports, repositories, requests, routes, subjects
+from service.store import apps, commands, deliveries, facts, leases, reports, repositories, requests, routes, subjects
 from service.store.apps import Served
 from service.store.leases import LeaseTerms
 from service.store.routes import Route
 from workers.context import Context
-from workers.jobs.retention import retain
+from workers.jobs.retention import KEEP_DAYS, in_parts, retain
 from workers.jobs.survey import begin_audit
 from workers.platforms.base import Fence, Instance, InstanceState, Platform
 
@@ -37,6 +37,7 @@ CRASHED: Final = "crashed"
 MISSING: Final = "starting"  # what people are shown until they are back
 Seen = Mapping[str, Sequence[Instance]]
 KEEP_DELIVERIES = timedelta(days=8)
+PART: Final = 1000
 AUDIT_ROUNDS: Final = 10
 """How often in an audit's period it is looked whose turn it is."""
 _JITTER: Final = 0.2
@@ -175,20 +176,23 @@ async def audit(context: Context) -> None:
     period = timedelta(seconds=context.settings.audit_seconds)
 
     def begin(tx: Transaction) -> None:
-        for repository in repositories.due_for_audit(tx.conn, before=tx.now - period):
-            if not context.github.is_low(repository.installation_id):
-                begin_audit(tx, repository)
-                repositories.audited(tx.conn, repository.id, tx.now - period * random.uniform(0, _JITTER))  # noqa: S311
+        late = repositories.due_for_audit(tx.conn, before=tx.now - period)
+        begun = [repository for repository in late if not context.github.is_low(repository.installation_id)]
+        begin_audit(tx, begun)
+        began = {repository.id: tx.now - period * random.uniform(0, _JITTER) for repository in begun}  # noqa: S311
+        repositories.audited(tx.conn, began)
 
     await context.commit(begin)
 
 
 async def keep_house(context: Context) -> None:
     """Delete what is older than it is kept."""
+    await in_parts(context, lambda tx: deliveries.delete_older(tx.conn, tx.now - KEEP_DELIVERIES, most=PART), most=PART)
 
     def forget(tx: Transaction) -> None:
-        deliveries.delete_older(tx.conn, tx.now - KEEP_DELIVERIES)
         subjects.forget_settled(tx.conn, before=tx.now - KEEP_DELIVERIES)
+        facts.forget(tx.conn, before=tx.now - KEEP_DAYS)
+        commands.forget(tx.conn, before=tx.now - KEEP_DAYS)
 
     await context.commit(forget)
     await retain(context)

@@ -1,12 +1,13 @@
-"""Let go of what dead builds left, of old releases, and then of the slugs that nothing leads to any more."""
+"""Let go of old releases, and of the slugs, output, mirrors and parts of dead builds that nothing leads to any more."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
 import structlog
 
 from service.enact import Transaction
-from service.store import builds, retention
+from service.store import builds, repositories, retention
 from workers.builds.builder import sweep, work_name
 from workers.context import Context
 
@@ -14,8 +15,19 @@ log = structlog.get_logger()
 
 KEEP_DAYS: Final = timedelta(days=30)
 KEEP_RELEASES: Final = 20
+LOGS: Final = 50
+"""Streams deleted at once: each may hold eight million characters."""
 JUST_WRITTEN: Final = timedelta(hours=1)
 """A build's slug is a file before it is a row."""
+
+
+async def in_parts(context: Context, delete: Callable[[Transaction], int], *, most: int) -> int:
+    """Delete until less than `most` was left to: writers take turns, and webhooks are not to wait for all of it."""
+    deleted = last = await context.commit(delete)
+    while last >= most:
+        last = await context.commit(delete)
+        deleted += last
+    return deleted
 
 
 async def retain(context: Context) -> None:
@@ -35,3 +47,8 @@ async def retain(context: Context) -> None:
     expired, dropped = await context.commit(expire)
     if expired or dropped:
         log.info("releases expired", releases=expired, build_keys=dropped)
+    before = context.db.now() - KEEP_DAYS
+    await in_parts(context, lambda tx: retention.drop_logs(tx.conn, before=before, most=LOGS), most=LOGS)
+    used = await context.db.read(repositories.in_use)
+    for mirror in await context.source.keep(used):
+        log.info("mirror deleted", mirror=mirror)

@@ -1,5 +1,7 @@
 """Survey a repository: ring every subject that it concerns, whatever was missed before."""
 
+from collections.abc import Iterable
+
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.facts import FactKey, FactKind, PullRequest
 from service.domain.model import Repository, RepositoryId
@@ -14,11 +16,7 @@ def survey(tx: Transaction, repository_id: RepositoryId) -> str:
     listed = facts.load(tx.conn, FactKey(FactKind.OPEN_PULL_REQUESTS, repository_id, ""))
     pulls: dict[int, PullRequest] = {pull.number: pull for pull in listed.value} if listed and listed.value else {}
     believed = listed is not None and not listed.stale and not listed.error
-    doubtful = {
-        _pull_key(repository_id, pull.number)
-        for pull in pulls.values()
-        if believed and _is_news(tx, repository_id, pull)
-    }
+    doubtful = _news(tx, repository_id, pulls.values()) if believed else set()
     rung = {
         Subject(SubjectKind.REVIEW_APP, f"{pipeline.id}/pr:{number}")
         for pipeline in pipelines.of_repository(tx.conn, repository_id)
@@ -45,21 +43,23 @@ def _pull_key(repository_id: RepositoryId, number: int) -> FactKey:
     return FactKey(FactKind.PULL_REQUEST, repository_id, str(number))
 
 
-def _is_news(tx: Transaction, repository_id: RepositoryId, pull: PullRequest) -> bool:
-    """Whether a listed pull request is other than what is known of it."""
-    known = facts.load(tx.conn, _pull_key(repository_id, pull.number))
-    return known is None or known.value != pull
+def _news(tx: Transaction, repository_id: RepositoryId, pulls: Iterable[PullRequest]) -> set[FactKey]:
+    """Which listed pull requests are other than what is known of them."""
+    listed = {_pull_key(repository_id, pull.number): pull for pull in pulls}
+    known = facts.load_all(tx.conn, listed)
+    return {key for key, pull in listed.items() if key not in known or known[key].value != pull}
 
 
-def begin_audit(tx: Transaction, repository: Repository) -> None:
+def begin_audit(tx: Transaction, audited: Iterable[Repository]) -> None:
     """Ask GitHub anew for the open pull requests and the followed heads; whether one out of reach is back."""
-    subject = Subject(SubjectKind.REPOSITORY, str(repository.id))
-    keys = [FactKey(FactKind.OPEN_PULL_REQUESTS, repository.id, "")]
-    if repository.accessible:
-        followers = pipelines.auto_deploys(tx.conn, repository_id=repository.id, branch=None)
-        branches = {app.auto_deploy_branch for app in followers}
-        keys += [FactKey(FactKind.HEAD, repository.id, branch) for branch in sorted(branches)]
+    accessible = {repository.id: repository.accessible for repository in audited}
+    keys = {FactKey(FactKind.OPEN_PULL_REQUESTS, repository_id, "") for repository_id in accessible}
+    keys |= {
+        FactKey(FactKind.HEAD, app.repository_id, app.auto_deploy_branch)
+        for app in pipelines.all_auto_deploys(tx.conn)
+        if app.repository_id is not None and accessible.get(app.repository_id)
+    }
     facts.mark_stale(tx.conn, keys, now=tx.now)
-    for key in keys:
-        facts.want(tx.conn, key, waiter=subject, now=tx.now)
-        tx.rings.append(look(key))
+    wanted = {key: Subject(SubjectKind.REPOSITORY, str(key.repository_id)) for key in sorted(keys)}
+    facts.want_all(tx.conn, wanted, now=tx.now)
+    tx.rings += map(look, wanted)

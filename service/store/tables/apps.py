@@ -111,6 +111,8 @@ builds = Table(
     Column("log_id", String(36), nullable=False),
     *time_columns(),
     Index("ix_builds_app", "app_id", "created_at"),
+    Index("ix_builds_state", "state", "created_at"),
+    Index("ix_builds_log", "log_id"),
     UniqueConstraint("request_id"),
 )
 
@@ -160,6 +162,9 @@ releases = Table(
     UniqueConstraint("app_id", "version"),
     UniqueConstraint("request_id"),
     Index("ix_releases_commit", "commit_sha"),
+    Index("ix_releases_state", "state", "created_at"),
+    Index("ix_releases_slug", "slug_id"),
+    Index("ix_releases_log", "log_id"),
 )
 
 # Where the router sends an app's requests. A change raises counters.route_version in the same transaction.

@@ -46,6 +46,7 @@ facts = Table(
     Column("lease_holder", String(64)),
     Column("lease_expires", Moment),
     Index("ix_facts_wanted", "wanted_at"),
+    Index("ix_facts_looked", "looked_at"),
 )
 
 # `rung` grows with every ring; a reconcile is over only when the value it started from is still the newest (`seen`).
@@ -65,7 +66,7 @@ subjects = Table(
     Column("outcome", Text, nullable=False, server_default=""),
     Column("reason", Text, nullable=False, server_default=""),
     Column("reconciled_at", Moment),
-    Index("ix_subjects_due", "due_at"),
+    Index("ix_subjects_due", "due_at", "rung_at"),
 )
 
 # The outbox: one row per object to show on GitHub. `wanted` is what it should show (JSON), `shown` a digest of what was
@@ -89,6 +90,7 @@ reports = Table(
     Column("retry_at", Moment),
     *time_columns(),
     Index("ix_reports_pending", "pending", "installation_id"),
+    Index("ix_reports_unfinished", "terminal", "updated_at"),
 )
 
 activity = Table(
@@ -106,6 +108,7 @@ activity = Table(
     Index("ix_activity_app", "app_id", "id"),
     Index("ix_activity_pipeline", "pipeline_id", "id"),
     Index("ix_activity_sha", "sha"),
+    Index("ix_activity_ref", "ref", "id"),
 )
 
 log_chunks = Table(
@@ -123,4 +126,5 @@ log_streams = Table(
     Column("log_id", String(36), primary_key=True),
     Column("closed", Boolean, nullable=False, server_default=text("false")),
     Column("created_at", Moment, nullable=False),
+    Index("ix_log_streams_created", "created_at"),
 )

@@ -80,6 +80,8 @@ review_apps = Table(
     version_column(),
     UniqueConstraint("pipeline_id", "repository_id", "ref", "generation"),
     Index("ix_review_apps_app", "app_id"),
+    Index("ix_review_apps_ref", "ref"),
+    Index("ix_review_apps_sha", "sha"),
     Index("ix_review_apps_repository", "repository_id", "ref"),
 )
 
@@ -107,4 +109,5 @@ promotion_targets = Table(
     Column("error", Text, nullable=False, server_default=""),
     Index("ix_promotion_targets_promotion", "promotion_id"),
     Index("ix_promotion_targets_request", "request_id"),
+    Index("ix_promotion_targets_state", "state"),
 )

@@ -90,7 +90,9 @@ async def info(request: web.Request) -> web.Response:
 async def listing(request: web.Request) -> web.Response:
     """GET /apps/APP/requests: the newest hundred."""
     identity = app_in_path(request)
-    found = await request.app[CONTEXT].db.read(lambda conn: queue.of_app(conn, find_app(conn, identity).id, limit=100))
+    found = await request.app[CONTEXT].db.read(
+        lambda conn: queue.of_apps(conn, [find_app(conn, identity).id], limit=100)
+    )
     return answers.answer_list(request, found, request_shape, seq=lambda it: it.seq)
 
 

@@ -137,7 +137,7 @@ def _review_subject(review: ReviewApp) -> Subject:
 
 
 def _of_app(conn: Connection, story: _Story, app: App) -> None:
-    story.requests(requests.of_app(conn, app.id, limit=_EACH))
+    story.requests(requests.of_apps(conn, [app.id], limit=_EACH))
     story.activity(activity.listing(conn, app_id=app.id, limit=_EACH))
     story.verdicts([Subject(SubjectKind.AUTO_DEPLOY, app.id)])
     review = reviews.of_app(conn, app.id)
@@ -154,10 +154,9 @@ def _of_pull_request(conn: Connection, story: _Story, number: int) -> None:
     keys = [f"{pipeline.id}/{ref}" for pipeline in pipelines.listing(conn) if pipeline.repository_id is not None]
     story.verdicts(Subject(SubjectKind.REVIEW_APP, key) for key in keys)
     story.activity(activity.listing(conn, ref=ref, limit=_EACH))
-    for review in found:
-        if review.app_id is not None:
-            story.requests(requests.of_app(conn, review.app_id, limit=_EACH))
-            story.activity(activity.listing(conn, app_id=review.app_id, limit=_EACH))
+    app_ids = [review.app_id for review in found if review.app_id is not None]
+    story.requests(requests.of_apps(conn, app_ids, limit=_EACH))
+    story.activity(activity.listing(conn, app_ids=app_ids, limit=_EACH))
 
 
 def _full_sha(conn: Connection, start: str) -> str:

@@ -26,6 +26,7 @@ def upgrade() -> None:
     op.create_index("ix_activity_app", "activity", ["app_id", "id"], unique=False)
     op.create_index("ix_activity_pipeline", "activity", ["pipeline_id", "id"], unique=False)
     op.create_index("ix_activity_sha", "activity", ["sha"], unique=False)
+    op.create_index("ix_activity_ref", "activity", ["ref", "id"], unique=False)
     op.create_table(
         "commands",
         sa.Column("name", sa.String(length=128), nullable=False),
@@ -82,6 +83,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("kind", "repository_id", "key", name=op.f("pk_facts")),
     )
     op.create_index("ix_facts_wanted", "facts", ["wanted_at"], unique=False)
+    op.create_index("ix_facts_looked", "facts", ["looked_at"], unique=False)
     op.create_table(
         "installations",
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -114,6 +116,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("log_id", name=op.f("pk_log_streams")),
     )
+    op.create_index("ix_log_streams_created", "log_streams", ["created_at"], unique=False)
     op.create_table(
         "meta",
         sa.Column("name", sa.String(length=64), nullable=False),
@@ -148,6 +151,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_reports")),
     )
     op.create_index("ix_reports_pending", "reports", ["pending", "installation_id"], unique=False)
+    op.create_index("ix_reports_unfinished", "reports", ["terminal", "updated_at"], unique=False)
     op.create_table(
         "repositories",
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -213,7 +217,7 @@ def upgrade() -> None:
         sa.Column("reconciled_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("kind", "key", name=op.f("pk_subjects")),
     )
-    op.create_index("ix_subjects_due", "subjects", ["due_at"], unique=False)
+    op.create_index("ix_subjects_due", "subjects", ["due_at", "rung_at"], unique=False)
     op.create_table(
         "users",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -405,6 +409,8 @@ def upgrade() -> None:
         ),
     )
     op.create_index("ix_review_apps_app", "review_apps", ["app_id"], unique=False)
+    op.create_index("ix_review_apps_ref", "review_apps", ["ref"], unique=False)
+    op.create_index("ix_review_apps_sha", "review_apps", ["sha"], unique=False)
     op.create_index("ix_review_apps_repository", "review_apps", ["repository_id", "ref"], unique=False)
     op.create_table(
         "builds",
@@ -427,6 +433,8 @@ def upgrade() -> None:
         sa.UniqueConstraint("request_id", name=op.f("uq_builds_request_id")),
     )
     op.create_index("ix_builds_app", "builds", ["app_id", "created_at"], unique=False)
+    op.create_index("ix_builds_state", "builds", ["state", "created_at"], unique=False)
+    op.create_index("ix_builds_log", "builds", ["log_id"], unique=False)
     op.create_table(
         "promotion_targets",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -442,6 +450,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_promotion_targets_promotion", "promotion_targets", ["promotion_id"], unique=False)
     op.create_index("ix_promotion_targets_request", "promotion_targets", ["request_id"], unique=False)
+    op.create_index("ix_promotion_targets_state", "promotion_targets", ["state"], unique=False)
     op.create_table(
         "releases",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -467,3 +476,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("request_id", name=op.f("uq_releases_request_id")),
     )
     op.create_index("ix_releases_commit", "releases", ["commit_sha"], unique=False)
+    op.create_index("ix_releases_state", "releases", ["state", "created_at"], unique=False)
+    op.create_index("ix_releases_slug", "releases", ["slug_id"], unique=False)
+    op.create_index("ix_releases_log", "releases", ["log_id"], unique=False)

@@ -1,0 +1,248 @@
+"""However large the installation: the same number of SQL statements, and none that reads a big table to its end."""
+
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+import pytest
+import zstandard
+from aiohttp import web
+from sqlalchemy import Connection
+
+from service import store
+from service.domain.decisions import Restart, Subject, SubjectKind
+from service.domain.facts import FactKey, FactKind
+from service.domain.model import RepositoryId, RequestState
+from service.router.table import RouteTable
+from service.store import facts, reports, requests, routes, subjects
+from service.store.tables import deliveries
+from service.web.api import add_routes
+from tests.domain.things import pull_request
+from tests.scale.conftest import Place
+from tests.scale.counting import counted, scans
+from tests.scale.filling import add, id_of, sha_of
+from tests.store.making import NOW
+from workers.jobs import loops
+from workers.jobs.overdue import overdue
+from workers.jobs.react import react
+from workers.jobs.reconcile import reconcile
+
+Places = tuple[Place, Place]
+
+REVIEW_APP = id_of("app", 7)
+APP, REVIEW, PIPELINE, SHA = "app-0005", "app-0007", "pipe-1", sha_of(50)
+PAGES = {
+    "/account": "/account",
+    "/users/{user}": "/users/~",
+    "/account/rate-limits": "/account/rate-limits",
+    "/teams": "/teams",
+    "/activity": "/activity",
+    "/apps": "/apps",
+    "/apps/{app}": f"/apps/{APP}",
+    "/apps/{app}/addons": f"/apps/{APP}/addons",
+    "/apps/{app}/builds": f"/apps/{APP}/builds",
+    "/apps/{app}/builds/{build}": f"/apps/{APP}/builds/{id_of('request', 50)}",
+    "/apps/{app}/collaborators": f"/apps/{APP}/collaborators",
+    "/apps/{app}/domains": f"/apps/{APP}/domains",
+    "/apps/{app}/dynos": f"/apps/{APP}/dynos",
+    "/apps/{app}/formation": f"/apps/{APP}/formation",
+    "/apps/{app}/formation/{type}": f"/apps/{APP}/formation/web",
+    "/apps/{app}/github": f"/apps/{APP}/github",
+    "/apps/{app}/pipeline-couplings": f"/apps/{APP}/pipeline-couplings",
+    "/apps/{app}/releases": f"/apps/{APP}/releases",
+    "/apps/{app}/releases/{release}": f"/apps/{APP}/releases/10",
+    "/apps/{app}/config-vars": f"/apps/{APP}/config-vars",
+    "/apps/{app}/releases/{release}/config-vars": f"/apps/{APP}/releases/10/config-vars",
+    "/apps/{app}/requests": f"/apps/{APP}/requests",
+    "/apps/{app}/review-app": f"/apps/{REVIEW}/review-app",
+    "/apps/{app}/slugs/{slug}": f"/apps/{APP}/slugs/{id_of('slug', 5)}",
+    "/deliveries": "/deliveries",
+    "/deliveries/{guid}": f"/deliveries/{id_of('delivery', 1)}",
+    "/pipeline-couplings": "/pipeline-couplings",
+    "/pipeline-couplings/{coupling}": f"/pipeline-couplings/{id_of('coupling', 5)}",
+    "/pipelines": "/pipelines",
+    "/pipelines/{pipeline}": f"/pipelines/{PIPELINE}",
+    "/pipelines/{pipeline}/latest-releases": f"/pipelines/{PIPELINE}/latest-releases",
+    "/pipelines/{pipeline}/pipeline-couplings": f"/pipelines/{PIPELINE}/pipeline-couplings",
+    "/pipelines/{pipeline}/repo": f"/pipelines/{PIPELINE}/repo",
+    "/pipelines/{pipeline}/repository": f"/pipelines/{PIPELINE}/repository",
+    "/pipelines/{pipeline}/review-app-config": f"/pipelines/{PIPELINE}/review-app-config",
+    "/pipelines/{pipeline}/review-apps": f"/pipelines/{PIPELINE}/review-apps",
+    "/pipelines/{pipeline}/stage/{stage}/config-vars": f"/pipelines/{PIPELINE}/stage/staging/config-vars",
+    "/requests/{request}": f"/requests/{id_of('request', 50)}",
+    "/review-apps/{review}": f"/review-apps/{id_of('review', 7)}",
+    "/spaces": "/spaces",
+    "/users/{user}/apps": "/users/~/apps",
+    "/users/{user}/pipeline-couplings": "/users/~/pipeline-couplings",
+    "/why": f"/why?q={SHA}",
+    "/why of an app": f"/why?q={APP}",
+    "/why of a pull request": "/why?q=%232",
+}
+# They are constant, follow, ask GitHub, or show promotions, of which there are none.
+OTHERS = {
+    "/account/features/{feature}",
+    "/teams/{team}",
+    "/builds/{build}/output",
+    "/releases/{release}/output",
+    "/log-sessions/{key}",
+    "/pipelines/{pipeline}/repo/branches/{branch}",
+    "/pipeline-promotions/{promotion}",
+    "/pipeline-promotions/{promotion}/promotion-targets",
+}
+
+
+async def same(places: Places, act: Callable[[Place], Awaitable[object]]) -> None:
+    """Both execute the same number of statements, more than none, and read no big table to its end."""
+    few, many = [await executed(place, act) for place in places]
+    assert len(few) > 0
+    assert len(many) <= len(few), (
+        f"{len(many)} instead of {len(few)}: {Counter(text for text, _ in many).most_common(2)}"
+    )
+    assert scans(places[1].path, many) == []
+
+
+async def executed(place: Place, act: Callable[[Place], Awaitable[object]]):
+    with counted() as statements:
+        await act(place)
+    return statements
+
+
+def test_every_page_of_the_api_is_looked_at():
+    app = web.Application()
+    add_routes(app)
+    shown = {route.resource.canonical for route in app.router.routes() if route.method == "GET"}
+    assert shown == {path.partition(" ")[0] for path in PAGES} | OTHERS
+
+
+@pytest.mark.parametrize("path", PAGES.values(), ids=PAGES)
+async def test_a_page_needs_no_more_statements_with_a_thousand_apps(places: Places, path: str) -> None:
+    async def ask(place: Place) -> None:
+        _, response = await place.server.call("GET", path)
+        assert response.status in {200, 206}
+
+    await same(places, ask)
+
+
+async def due(place: Place) -> None:
+    await loops.due(place.context)
+
+
+async def router_table(place: Place) -> None:
+    version, found = await place.db.read(lambda conn: (routes.version(conn), routes.load(conn)))
+    assert found
+    RouteTable(version=version)
+
+
+async def due_with_work(place: Place) -> None:
+    await place.db.write(lambda conn: ask(conn, REVIEW_APP))
+    place.context.queue.rung.clear()
+    await loops.due(place.context)
+    assert place.context.queue.heard("work")
+
+
+async def taken(place: Place) -> None:
+    """An app's work is found and taken, kept and handed back."""
+    terms = place.context.terms
+
+    def take(conn: Connection) -> None:
+        ask(conn, id_of("app", 9))
+        found = requests.take(conn, terms=terms, now=NOW, cap=9, app_id=id_of("app", 9))
+        assert found is not None
+        assert requests.renew(conn, taken=found, terms=terms)
+        requests.finish(conn, found.request.id, state=RequestState.SUCCEEDED, outcome="", now=NOW)
+        requests.give_back(conn, app_id=found.request.app_id, token=found.token, holder=terms.holder)
+        requests.take(conn, terms=terms, now=NOW, cap=9)
+
+    await place.db.write(take)
+
+
+def ask(conn: Connection, app_id: str) -> None:
+    requests.add(conn, app_id=app_id, work=Restart(), actor="test", reason="", by_person=True, now=NOW)
+
+
+async def reacted(place: Place) -> None:
+    repository = {"id": 2, "full_name": "acme/shop-1", "default_branch": "main"}
+    pushed = {"ref": "refs/heads/main", "repository": repository, "installation": {"id": 3}}
+    guid, body = "pushed just now", zstandard.compress(json.dumps(pushed).encode())
+    row = {"guid": guid, "event": "push", "body": body, "body_sha256": "", "state": "received", "received_at": NOW}
+    await place.db.write(lambda conn: add(conn, deliveries, [row]))
+    await react(place.context, guid)
+    read = await place.db.read(lambda conn: store.deliveries.get(conn, guid))
+    assert read is not None
+    assert read.verdict == f"rang auto_deploy {id_of('app', 5)}"
+
+
+ROUNDS = {
+    "due": due,
+    "due with work": due_with_work,
+    "taking work": taken,
+    "react": reacted,
+    "observe": lambda place: loops.observe(place.context),
+    "overdue": lambda place: overdue(place.context),
+    "report": lambda place: place.db.read(lambda conn: reports.lanes(conn, now=NOW)),
+    "audit": lambda place: loops.audit(place.context),
+    "the router's table": router_table,
+}
+
+
+@pytest.mark.parametrize("once", ROUNDS.values(), ids=ROUNDS)
+async def test_a_round_needs_no_more_statements_with_a_thousand_apps(places: Places, once) -> None:
+    await same(places, once)
+
+
+async def test_keeping_house_needs_no_more_statements_with_a_thousand_apps(places: Places) -> None:
+    few, many = [await executed(place, lambda place: loops.keep_house(place.context)) for place in places]
+    assert len(many) <= len(few)
+
+
+SUBJECTS = {
+    "a review app": Subject(SubjectKind.REVIEW_APP, f"{id_of('pipeline', 1)}/pr:2"),
+    "an app that follows a branch": Subject(SubjectKind.AUTO_DEPLOY, id_of("app", 5)),
+    "the check of a commit": Subject(SubjectKind.CHECK, f"{id_of('pipeline', 1)}/{SHA}"),
+    "the check of a review app's commit": Subject(SubjectKind.CHECK, f"{id_of('pipeline', 1)}/{sha_of(7)}"),
+    "a release on GitHub": Subject(SubjectKind.GITHUB_DEPLOYMENT, id_of("release", 59)),
+    "a repository": Subject(SubjectKind.REPOSITORY, "2"),
+}
+
+
+async def reconciled(place: Place, subject: Subject) -> None:
+    await place.db.write(lambda conn: subjects.ring(conn, [subject], cause="test", now=NOW))
+    await reconcile(place.context, subject.kind, subject.key)
+    (verdict,) = await place.db.read(lambda conn: subjects.verdicts(conn, [subject]))
+    assert verdict.reconciled_at == NOW
+
+
+@pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS)
+async def test_a_reconcile_needs_no_more_statements_with_a_thousand_apps(places: Places, subject: Subject) -> None:
+    await same(places, lambda place: reconciled(place, subject))
+
+
+async def test_a_repository_needs_no_more_statements_with_a_hundred_open_pull_requests(places: Places) -> None:
+    _, place = places
+    subject, key = Subject(SubjectKind.REPOSITORY, "9"), FactKey(FactKind.OPEN_PULL_REQUESTS, RepositoryId(9), "")
+
+    async def survey(pulls: int) -> int:
+        listed = tuple(pull_request(number=number) for number in range(1, pulls + 1))
+
+        def learn(conn: Connection) -> None:
+            asked = facts.next_asked(conn)
+            facts.learn(conn, key, asked=asked, value=listed, error="", etag="", now=NOW)
+
+        await place.db.write(learn)
+        return len(await executed(place, lambda place: reconciled(place, subject)))
+
+    await survey(2)
+    few = await survey(5)  # one more than there are review apps
+    assert await survey(100) <= few
+
+
+async def test_on_postgresql_rounds_and_reconciles_need_no_more_statements_either(postgresql_places: Places) -> None:
+    for name, act in ROUNDS.items():
+        few, many = [await executed(place, act) for place in postgresql_places]
+        assert len(many) <= len(few), name
+    for name, subject in SUBJECTS.items():
+        few, many = [
+            await executed(place, lambda place, subject=subject: reconciled(place, subject))
+            for place in postgresql_places
+        ]
+        assert len(many) <= len(few), name
