@@ -2,6 +2,8 @@
 
 import asyncio
 import sqlite3
+import sys
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -126,6 +128,51 @@ async def test_connections_that_died_while_idle_are_noticed(postgresql_database:
     await other.read(lambda conn: conn.execute(others))
     assert await postgresql_database.read(_value) is None
     await other.close()
+
+
+async def test_a_transaction_that_stood_still_for_too_long_is_a_passing_error(postgresql_database: Database) -> None:
+    def stand_still(conn: Connection) -> None:
+        conn.execute(text("SET LOCAL idle_in_transaction_session_timeout = '50ms'"))
+        time.sleep(0.3)  # the process is stopped: nothing of it runs
+        conn.execute(text("SELECT 1"))
+
+    with pytest.raises(Transient):
+        await postgresql_database.write(stand_still)
+    assert await postgresql_database.write(_value) is None
+
+
+FREEZE = """
+import asyncio, os, signal, sys
+from sqlalchemy import text
+from service.store.database import Database
+
+def freeze(conn):
+    conn.execute(text("SELECT 1"))
+    print("writing", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+async def main():
+    database = await Database.open(sys.argv[1])
+    await database.write(freeze)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_process_that_stands_still_while_it_writes_keeps_nobody_from_renewing_a_lease(
+    postgresql_database: Database,
+) -> None:
+    frozen = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", FREEZE, postgresql_database.url), stdout=asyncio.subprocess.PIPE
+    )
+    assert frozen.stdout is not None
+    assert await frozen.stdout.readline() == b"writing\n"
+    try:
+        # A lease is 20 s by default and renewed every 5 s: so long may one attempt to renew it take.
+        assert await asyncio.wait_for(postgresql_database.write(_value), 15) is None
+    finally:
+        frozen.kill()
+        await frozen.wait()
 
 
 async def test_a_full_disk_is_a_passing_error_and_changes_nothing(sqlite_database: Database) -> None:
