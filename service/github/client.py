@@ -70,6 +70,10 @@ class GitHub:
         """The password of user `x-access-token` for git."""
         return await self._credentials.git_token(repository)
 
+    def drop(self, token: str) -> bool:
+        """Git's token was refused; whether another one may be had."""
+        return self._credentials.drop(token)
+
     async def installation_id(self, repository: Repository) -> int:
         """Whose token is used, 0 without a GitHub App."""
         return await self._credentials.installation_id(repository)
