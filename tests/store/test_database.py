@@ -5,12 +5,14 @@ import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, insert, select, text, update
 
 from service.domain.errors import Refused, Transient
-from service.store.database import Database
+from service.store.database import Database, SteadyClock, utc_now
 from service.store.tables import counters, meta
 
 
@@ -144,7 +146,7 @@ async def test_a_transaction_that_stood_still_for_too_long_is_a_passing_error(po
 FREEZE = """
 import asyncio, os, signal, sys
 from sqlalchemy import text
-from service.store.database import Database
+from service.store.database import Database, SteadyClock, utc_now
 
 def freeze(conn):
     conn.execute(text("SELECT 1"))
@@ -200,3 +202,18 @@ async def test_a_database_that_another_program_holds_is_a_passing_error(
     assert await hasty.write(_value) is None
     holder.close()
     await hasty.close()
+
+
+async def test_time_goes_on_when_the_machines_clock_is_set_back_and_follows_it_ahead(sqlite_template: Path) -> None:
+    machine = [utc_now()]
+    database = await Database.open(f"sqlite:///{sqlite_template}", clock=SteadyClock(lambda: machine[0]))
+    before = database.now()
+    machine[0] -= timedelta(hours=1)
+    assert before < database.now() < before + timedelta(minutes=1)
+    machine[0] += timedelta(hours=2)
+    assert before + timedelta(hours=1) <= database.now() < before + timedelta(hours=1, minutes=1)
+    await database.close()
+
+
+async def test_the_time_of_a_database_is_steady_unless_a_test_gives_it_another(sqlite_database: Database) -> None:
+    assert isinstance(sqlite_database._clock, SteadyClock)
