@@ -14,7 +14,7 @@ import structlog
 
 from service.domain.errors import Refused, Transient
 from service.domain.model import Repository
-from service.github.app_auth import Credentials, Purpose
+from service.github.app_auth import UNKNOWN_TO_GITHUB, Credentials, Purpose
 from service.github.transport import Limited, Quota, Reply, Transport
 
 PER_PAGE: Final = 100
@@ -106,7 +106,8 @@ class GitHub:
                 return reply
             if last or not self._credentials.drop(token):
                 break
-        raise Refused("GitHub does not accept our credentials: check the App's id and key, or the token", code="github")
+        text = "GitHub does not accept our credentials: check the App's id and key, or the token"
+        raise Refused(text, code=UNKNOWN_TO_GITHUB)
 
     async def get(self, repository: Repository, path: str, *, etag: str = "") -> Reply:
         """Read one thing."""
