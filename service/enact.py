@@ -29,7 +29,7 @@ from service.domain.decisions import (
     Work,
 )
 from service.domain.errors import Refused, Transient
-from service.domain.model import App, QueuedRequest, Release, ReviewApp, ReviewState, Stage
+from service.domain.model import App, QueuedRequest, Release, ReviewApp, ReviewState, Sha, Stage
 from service.domain.review_rules import OVER, OVER_CAP
 from service.queue import Queue, Ring, look, reconcile, work
 from service.store import activity, apps, facts, logs, pipelines, releases, requests, reviews, spaces, subjects
@@ -224,6 +224,7 @@ def _create_review_app(tx: Transaction, wanted: CreateReviewApp) -> None:
             branch=wanted.deploy.branch,
             by_person=wanted.by_person,
         )
+        _show_moved(tx, latest, wanted.deploy.sha)
     tx.note("review app created", app_id=app.id, pipeline_id=wanted.pipeline_id, ref=wanted.ref, sha=wanted.deploy.sha)
     tx.request(app.id, wanted.deploy, reason=wanted.reason, by_person=wanted.by_person)
     tx.ring_waiting(wanted.pipeline_id)
@@ -261,11 +262,18 @@ def _set_review(tx: Transaction, wanted: SetReview) -> None:
             branch=wanted.branch,
             by_person=wanted.by_person,
         )
+        _show_moved(tx, latest, wanted.sha)
     else:
         return
     tx.ring([Subject(SubjectKind.CHECK, f"{wanted.pipeline_id}/{wanted.sha}")], cause="review app changed")
     if wanted.state in OVER:
         tx.ring_waiting(wanted.pipeline_id)
+
+
+def _show_moved(tx: Transaction, former: ReviewApp, sha: Sha) -> None:
+    """Bring the check of the commit that the review app has left to its end: it showed what the app does now."""
+    if former.sha != sha:
+        tx.ring([Subject(SubjectKind.CHECK, f"{former.pipeline_id}/{former.sha}")], cause="review app moved on")
 
 
 def _shown(wanted: SetReview) -> tuple[ReviewState, str, str, str, bool]:

@@ -164,7 +164,8 @@ def _review_part(review: CheckReview) -> _Part:
 def _review_outcome(review: CheckReview) -> _Outcome:
     match review.state:
         case ReviewState.CREATING:
-            return _Outcome.RUNNING
+            left = review.request in {RequestState.SUPERSEDED, RequestState.CANCELLED}
+            return _Outcome.NEUTRAL if left else _Outcome.RUNNING  # left: it is made with a newer commit
         case ReviewState.LIVE:
             return _live_outcome(review)
         case ReviewState.FAILED:

@@ -22,6 +22,8 @@ from service.github.transport import Reply, Transport
 from service.settings import Settings
 
 TOKEN_SECONDS: Final = 50 * 60.0
+UNKNOWN_TO_GITHUB: Final = "github_credentials"
+"""The code of a refusal that is about who we are, not about what was asked."""
 _JWT_SECONDS: Final = 7 * 60.0
 _JWT_LIFE: Final = 9 * 60
 """GitHub allows ten minutes; one is left for its clock."""
@@ -214,6 +216,9 @@ class AppTokens:
         if reply.status == 404 and repository.installation_id:
             # Perhaps it was installed anew, under another number, and the event that told was lost.
             reply = await self._ask(await self._look_up(repository), repository, purpose)
+        if reply.status == 401:
+            # Of what the App signs itself: the key is wrong, or a clock is, which passes.
+            raise Refused(f"GitHub does not accept the App's key: {reply.message}", code=UNKNOWN_TO_GITHUB)
         if not reply.ok:
             self._installations.pop(_name(repository), None)
             raise Refused(

@@ -14,7 +14,7 @@ import structlog
 
 from service.domain.errors import Refused, Transient
 from service.domain.model import Repository
-from service.github.app_auth import Credentials, Purpose
+from service.github.app_auth import UNKNOWN_TO_GITHUB, Credentials, Purpose
 from service.github.transport import Limited, Quota, Reply, Transport
 
 PER_PAGE: Final = 100
@@ -70,6 +70,10 @@ class GitHub:
         """The password of user `x-access-token` for git."""
         return await self._credentials.git_token(repository)
 
+    def drop(self, token: str) -> bool:
+        """Git's token was refused; whether another one may be had."""
+        return self._credentials.drop(token)
+
     async def installation_id(self, repository: Repository) -> int:
         """Whose token is used, 0 without a GitHub App."""
         return await self._credentials.installation_id(repository)
@@ -102,7 +106,8 @@ class GitHub:
                 return reply
             if last or not self._credentials.drop(token):
                 break
-        raise Refused("GitHub does not accept our credentials: check the App's id and key, or the token", code="github")
+        text = "GitHub does not accept our credentials: check the App's id and key, or the token"
+        raise Refused(text, code=UNKNOWN_TO_GITHUB)
 
     async def get(self, repository: Repository, path: str, *, etag: str = "") -> Reply:
         """Read one thing."""

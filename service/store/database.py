@@ -6,9 +6,10 @@ effect but on its connection, because a transaction that the engine gives up is 
 """
 
 import asyncio
+import time
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol, Self, TypeVar
 
 from sqlalchemy import Connection, make_url
@@ -49,6 +50,23 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+class SteadyClock:
+    """The machine's time, going on as before when that is set back: what is due in a second is due in a second.
+
+    What waits until a time of before would otherwise wait longer by as much as the clock was set back.
+    """
+
+    def __init__(self, wall: Callable[[], datetime] = utc_now) -> None:
+        self._wall = wall
+        self._booted = datetime.min.replace(tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        """Now; never earlier than before."""
+        up = timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME))
+        self._booted = max(self._booted, self._wall() - up)
+        return self._booted + up
+
+
 class Database:
     """An open database. A caller that is cancelled leaves its transaction to finish by itself."""
 
@@ -59,7 +77,7 @@ class Database:
         self.dialect = dialect
 
     @classmethod
-    async def open(cls, url: str, *, clock: Callable[[], datetime] = utc_now) -> Self:
+    async def open(cls, url: str, *, clock: Callable[[], datetime] | None = None) -> Self:
         """Connect to `sqlite:///PATH` or `postgresql://...`; refuses what is shut or newer than this code."""
         try:
             parsed = make_url(url)
@@ -74,7 +92,7 @@ class Database:
                 dialect, engine = "postgresql", await PostgreSQL.connect(parsed)
             case _:
                 raise Refused(f"TOWPATH_DATABASE_URL names {dialect}; Towpath works with sqlite and postgresql")
-        database = cls(engine, url=url, dialect=dialect, clock=clock)
+        database = cls(engine, url=url, dialect=dialect, clock=clock or SteadyClock())
         try:
             await database.read(schema.check)
         except BaseException:

@@ -42,6 +42,21 @@ RED = "CI failed: build"
 CASES: list[tuple[str, CheckView, str | None, str, list[str]]] = [
     ("nothing to do", view(), "neutral", "success", []),
     ("creating", view(of_review(R.CREATING)), None, "pending", ["destroy"]),
+    ("creating, its deploy runs", view(of_review(R.CREATING, request=Q.RUNNING)), None, "pending", ["destroy"]),
+    (
+        "creating with another commit than this superseded one",
+        view(of_review(R.CREATING, request=Q.SUPERSEDED)),
+        "neutral",
+        "success",
+        ["destroy"],
+    ),
+    (
+        "creating with another commit than this cancelled one",
+        view(of_review(R.CREATING, request=Q.CANCELLED)),
+        "neutral",
+        "success",
+        ["destroy"],
+    ),
     (
         "live with this commit",
         view(of_review(R.LIVE, request=Q.SUCCEEDED)),

@@ -55,7 +55,7 @@ async def a_build(stage: Stage) -> Right:
 async def a_release_phase(stage: Stage) -> Right:
     """Of a second deploy."""
     pipeline, app = await _serving(stage, sleepy("first", release=f'test -z "$SHOW_NAP" || {NAP}'))
-    request = await _changed(stage, app)
+    request = await changed(stage, app)
     await _written(stage, "releases", request, "taking a nap")
 
     async def right(*, machine_died: bool = False) -> None:
@@ -70,7 +70,7 @@ async def a_release_phase(stage: Stage) -> Right:
 async def a_boot(stage: Stage) -> Right:
     """Of new processes beside the old ones."""
     pipeline, app = await _serving(stage, sleepy("first"))
-    request = await _changed(stage, app)
+    request = await changed(stage, app)
     await _step_is(stage, request, "start")
 
     async def right(*, machine_died: bool = False) -> None:
@@ -178,7 +178,9 @@ async def _serving(stage: Stage, files: dict[str, str]) -> tuple[Pipeline, str]:
     return pipeline, pipeline.staging
 
 
-async def _changed(stage: Stage, app: str) -> str:
+async def changed(stage: Stage, app: str) -> str:
+    """Let an app boot slowly from now on; returns the request that comes of it."""
+
     async def change() -> None:
         await stage.api("PATCH", f"/apps/{app}/config-vars", {"SHOW_NAP": "1"})
 

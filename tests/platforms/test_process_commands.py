@@ -1,8 +1,10 @@
 """One-off commands and build steps on the embedded platform: once, detached, found again."""
 
 import asyncio
+import contextlib
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -163,6 +165,31 @@ async def test_the_fence_of_a_command_counts(engine):
     await engine.up(engine.spec(), fence=Fence(generation=3, token=1))
     with pytest.raises(Exception, match="is at Fence"):
         await engine.run("true")
+
+
+async def test_a_command_ends_one_before_it_that_nobody_waits_for_any_more(engine):
+    """Its request was cancelled and its worker has gone: two commands of an app are never at once."""
+    spec, log = engine.spec(), Collected()
+    left = asyncio.create_task(
+        engine.platform.run("release", spec, "echo begun; exec sleep 61.73", fence=FENCE, log=log, seconds=90)
+    )
+    await until(lambda: log.text and _running("sleep", "61.73"))
+    left.cancel()
+    await asyncio.wait({left})
+
+    newer = Fence(generation=FENCE.generation + 1, token=FENCE.token + 1)
+    code = await engine.platform.run("farewell", spec, "exit 7", fence=newer, log=log, seconds=20)
+
+    assert (code, _running("sleep", "61.73")) == (7, False)
+
+
+def _running(*argv: str) -> bool:
+    wanted = "".join(f"{word}\0" for word in argv).encode()
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if process.read_bytes() == wanted:
+                return True
+    return False
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ __all__ = [
     "postgresql_server",
     "postgresql_template",
     "postgresql_url",
+    "restart_postgresql",
     "sqlite_database",
     "sqlite_template",
 ]
@@ -48,6 +49,13 @@ def _run(*command: object) -> None:
     subprocess.run([*_as_owner(), *map(str, command)], check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
 
 
+def _bin_dir() -> Path:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
+    if not found:
+        _absent("PostgreSQL is not installed (apt install postgresql) and TOWPATH_TEST_DATABASE_URL is not set")
+    return found[-1].parent
+
+
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[URL]:
     """A PostgreSQL server for this session."""
@@ -55,12 +63,9 @@ def postgresql_server() -> Iterator[URL]:
     if given:
         yield make_url(given)
         return
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
-    if not found:
-        _absent("PostgreSQL is not installed (apt install postgresql) and TOWPATH_TEST_DATABASE_URL is not set")
+    bin_dir = _bin_dir()
     if os.geteuid() == 0 and not shutil.which("setpriv"):
         _absent("PostgreSQL cannot be started as root without setpriv (apt install util-linux)")
-    bin_dir = found[-1].parent
     home = Path(tempfile.mkdtemp(prefix="tp-pg-", dir="/tmp"))
     home.chmod(0o755)  # its socket is for every user, as on a Debian server
     if os.geteuid() == 0:
@@ -76,6 +81,14 @@ def postgresql_server() -> Iterator[URL]:
         if (data / "postmaster.pid").exists():
             _run(bin_dir / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
         shutil.rmtree(home)
+
+
+def restart_postgresql(url: str, *, how: str) -> None:
+    """End the server (`fast`: as its operator does; `immediate`: as a crash does) and start it again."""
+    if os.environ.get("TOWPATH_TEST_DATABASE_URL"):
+        pytest.skip("the server of TOWPATH_TEST_DATABASE_URL is not ours to restart")
+    home = Path(str(make_url(url).query["host"]))
+    _run(_bin_dir() / "pg_ctl", "-D", home / "data", "-w", "-l", home / "log", "-m", how, "restart")
 
 
 async def _administer(server: URL, *statements: str) -> None:

@@ -2,13 +2,17 @@
 
 import asyncio
 import sqlite3
+import sys
+import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, insert, select, text, update
 
 from service.domain.errors import Refused, Transient
-from service.store.database import Database
+from service.store.database import Database, SteadyClock, utc_now
 from service.store.tables import counters, meta
 
 
@@ -128,6 +132,51 @@ async def test_connections_that_died_while_idle_are_noticed(postgresql_database:
     await other.close()
 
 
+async def test_a_transaction_that_stood_still_for_too_long_is_a_passing_error(postgresql_database: Database) -> None:
+    def stand_still(conn: Connection) -> None:
+        conn.execute(text("SET LOCAL idle_in_transaction_session_timeout = '50ms'"))
+        time.sleep(0.3)  # the process is stopped: nothing of it runs
+        conn.execute(text("SELECT 1"))
+
+    with pytest.raises(Transient):
+        await postgresql_database.write(stand_still)
+    assert await postgresql_database.write(_value) is None
+
+
+FREEZE = """
+import asyncio, os, signal, sys
+from sqlalchemy import text
+from service.store.database import Database, SteadyClock, utc_now
+
+def freeze(conn):
+    conn.execute(text("SELECT 1"))
+    print("writing", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+async def main():
+    database = await Database.open(sys.argv[1])
+    await database.write(freeze)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_process_that_stands_still_while_it_writes_keeps_nobody_from_renewing_a_lease(
+    postgresql_database: Database,
+) -> None:
+    frozen = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", FREEZE, postgresql_database.url), stdout=asyncio.subprocess.PIPE
+    )
+    assert frozen.stdout is not None
+    assert await frozen.stdout.readline() == b"writing\n"
+    try:
+        # A lease is 20 s by default and renewed every 5 s: so long may one attempt to renew it take.
+        assert await asyncio.wait_for(postgresql_database.write(_value), 15) is None
+    finally:
+        frozen.kill()
+        await frozen.wait()
+
+
 async def test_a_full_disk_is_a_passing_error_and_changes_nothing(sqlite_database: Database) -> None:
     def fill(conn: Connection) -> None:
         conn.execute(text("PRAGMA max_page_count = 1"))  # SQLite takes the current size instead
@@ -153,3 +202,18 @@ async def test_a_database_that_another_program_holds_is_a_passing_error(
     assert await hasty.write(_value) is None
     holder.close()
     await hasty.close()
+
+
+async def test_time_goes_on_when_the_machines_clock_is_set_back_and_follows_it_ahead(sqlite_template: Path) -> None:
+    machine = [utc_now()]
+    database = await Database.open(f"sqlite:///{sqlite_template}", clock=SteadyClock(lambda: machine[0]))
+    before = database.now()
+    machine[0] -= timedelta(hours=1)
+    assert before < database.now() < before + timedelta(minutes=1)
+    machine[0] += timedelta(hours=2)
+    assert before + timedelta(hours=1) <= database.now() < before + timedelta(hours=1, minutes=1)
+    await database.close()
+
+
+async def test_the_time_of_a_database_is_steady_unless_a_test_gives_it_another(sqlite_database: Database) -> None:
+    assert isinstance(sqlite_database._clock, SteadyClock)

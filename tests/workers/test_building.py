@@ -125,3 +125,14 @@ async def test_an_app_that_is_destroyed_while_it_builds_leaves_no_build_behind(y
     await building
     assert yard.platform.building == set()
     assert list((yard.context.workshop.data / "builds").iterdir()) == []
+
+
+async def test_a_token_of_git_that_github_has_revoked_is_replaced(yard: Yard) -> None:
+    app = await yard.app()
+    await deployed(yard, app, await head(yard))
+    sim = yard.edge.sim
+    installation = sim.installation_of(sim.repository(yard.repository.full_name))
+    assert installation is not None
+    sim.keys.revoke_installation(installation)
+    build = await deployed(yard, app, await head(yard, {"page": "after"}))
+    assert build.state is BuildState.SUCCEEDED

@@ -6,8 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from service.domain.decisions import Deploy, Subject, SubjectKind
-from service.domain.model import App, QueuedRequest, RepositoryId, RequestState, Sha, Stage, Trust
+from service.domain.decisions import Deploy, SetReview, Subject, SubjectKind
+from service.domain.model import App, QueuedRequest, RepositoryId, RequestState, ReviewState, Sha, Stage, Trust
+from service.enact import enact
 from service.enactor import Enactor
 from service.store import logs, pipelines, releases, reports, requests
 from tests.workers.conftest import Yard
@@ -44,6 +45,26 @@ async def test_a_deploy_that_a_newer_one_replaced_while_it_waited(yard: Yard) ->
     assert end_of(old) == ("completed", "neutral")
     assert f"superseded by {NEW[:7]}" in old.wanted["title"]
     assert (await yard.check(NEW)).wanted["status"] == "queued"
+
+
+async def test_a_commit_that_the_pull_request_left_before_its_review_app_was_made(yard: Yard) -> None:
+    review = await yard.review(state=ReviewState.CREATING, sha=OLD)
+    await yard.do(lambda tx: tx.show_review(review))
+    await yard.calm()
+    assert (await yard.check(OLD)).wanted["status"] == "in_progress"
+    moved = SetReview(
+        pipeline_id=review.pipeline_id,
+        repository_id=review.repository_id,
+        ref=review.ref,
+        state=review.state,
+        sha=NEW,
+        branch=review.branch,
+        reason="the pull request moved on",
+    )
+    subject = Subject(SubjectKind.REVIEW_APP, f"{review.pipeline_id}/{review.ref}")
+    await yard.do(lambda tx: enact(tx, subject, [moved]))
+    await yard.calm()
+    assert end_of(await yard.check(OLD))[0] == "completed"
 
 
 async def test_a_deploy_whose_app_is_destroyed(yard: Yard) -> None:

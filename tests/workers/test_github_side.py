@@ -296,3 +296,15 @@ async def test_what_comes_while_a_lane_is_given_back_is_rung_for(yard: Yard, mon
     yard.bell.rung.clear()
     await report(yard.context)
     assert REPORT in yard.bell.rung
+
+
+async def test_a_report_is_not_given_up_while_github_does_not_know_who_we_are(yard: Yard) -> None:
+    """A clock that is wrong makes a stranger of us: GitHub refuses what our App signs with it."""
+    await put(yard, "check", lane=7, sha=await yard.edge.sim.head("acme/shop"))
+    yard.edge.sim.chaos.answer("error", pattern="/access_tokens$", status=401)
+    await report(yard.context)
+    assert (await yard.report("check")).pending
+    yard.clock.ahead += timedelta(minutes=10)
+    await report(yard.context)
+    assert not (await yard.report("check")).pending
+    assert (await yard.report("check")).error == ""

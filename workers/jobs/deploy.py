@@ -11,7 +11,7 @@ from service.domain.decisions import Deploy
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind
 from service.domain.manifest import Manifest, parse_app_json, review_manifest
-from service.domain.model import App, Build, BuildState, Pipeline, RequestState, Slug, Trust
+from service.domain.model import App, Build, BuildState, Pipeline, Repository, RequestState, Slug, Trust
 from service.enact import Transaction, app_or_refuse
 from service.store import apps, builds, logs, pipelines, releases, repositories, requests, routes, views
 from service.store.requests import TakenWork
@@ -227,14 +227,7 @@ async def _fetch(context: Context, taken: TakenWork, wanted: Deploy) -> Commit:
     )
     if app is None or repository is None:
         raise Refused("the app or its repository is gone")
-    remote = Remote(
-        repository_id=repository.id,
-        url=f"{context.settings.github_url}/{repository.full_name}.git",
-        token=await context.github.git_token(repository),
-    )
-    if taken.request.by_person and wanted.pull_request is None:
-        await prove_own(context, remote, repository, wanted)
-    await context.source.fetch(remote, wanted.sha, trust=wanted.trust, pull=wanted.pull_request)
+    await _have(context, taken, repository, wanted)
     root = pipeline.root_directory if pipeline else ""
     tree = await context.source.tree_of(wanted.repository_id, wanted.sha, trust=wanted.trust, root=root)
     path = f"{root}/app.json" if root else "app.json"
@@ -250,3 +243,23 @@ async def _fetch(context: Context, taken: TakenWork, wanted: Deploy) -> Commit:
         manifest=manifest,
         buildpacks=await resolve(manifest.buildpacks, source=context.source),
     )
+
+
+async def _have(context: Context, taken: TakenWork, repository: Repository, wanted: Deploy) -> None:
+    """Have the commit here, and proof that it is the repository's own where a person named it."""
+    for last in (False, True):
+        remote = Remote(
+            repository_id=repository.id,
+            url=f"{context.settings.github_url}/{repository.full_name}.git",
+            token=await context.github.git_token(repository),
+        )
+        try:
+            if taken.request.by_person and wanted.pull_request is None:
+                await prove_own(context, remote, repository, wanted)
+            await context.source.fetch(remote, wanted.sha, trust=wanted.trust, pull=wanted.pull_request)
+        except Refused as refused:
+            # GitHub may have revoked the token before its time: a new one tells whether it is the access that is gone.
+            if last or refused.code != "forbidden" or not context.github.drop(remote.token):
+                raise
+        else:
+            return

@@ -176,7 +176,8 @@ class Platform(Protocol):
 
         Runs detached from the caller under `name` (unique per app). Calling again with the same name re-attaches to
         the run, replaying nothing that was already read, or returns the recorded exit code. Raises `Lost`, then and
-        under that name ever after, when there is none to come.
+        under that name ever after, when there is none to come. One of another name that still runs is ended first: an
+        app never runs two at once, and its request has been cancelled.
         """
 
     async def observe(self) -> Sequence[Instance]:

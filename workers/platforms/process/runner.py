@@ -151,8 +151,11 @@ class Runner:
             told.result()
 
     async def _run(self, request: wire.Run) -> Command:
+        """Start or find it. One of another name is left from a request that was cancelled: never two at once."""
         spec = request.spec
         await self._apps.get(spec.app_id).accept(request.fence)
+        await self._runs.end_others(spec.app_id, request.name)
+        await self._apps.get(spec.app_id).accept(request.fence)  # somebody newer may have come meanwhile
         return self._runs.attach(
             "run", request.name, app_id=spec.app_id, seconds=request.seconds,
             start=lambda keeper, _: self._host.start_command(keeper, spec, request.command, dyno=request.name),

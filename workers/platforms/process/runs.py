@@ -192,18 +192,28 @@ class Runs:
 
     async def end_of_app(self, app_id: str) -> None:
         """The same for every command of an app."""
-        mine = [command for command in self._commands.values() if command.about["app_id"] == app_id]
-        await asyncio.gather(*(self._end(command) for command in mine))
+        await asyncio.gather(*(self._end(command) for command in self._of_app(app_id)))
+
+    async def end_others(self, app_id: str, name: str) -> None:
+        """End what else runs for an app; how that ended stays recorded."""
+        others = [each for each in self._of_app(app_id) if each.about["name"] != name]
+        await asyncio.gather(*(self._kill(command) for command in others))
+
+    def _of_app(self, app_id: str) -> list[Command]:
+        return [command for command in self._commands.values() if command.about["app_id"] == app_id]
 
     async def _end(self, command: Command) -> None:
+        await self._kill(command)
+        await asyncio.to_thread(command.keeper.delete)
+        self._commands.pop(command.keeper.name, None)
+
+    async def _kill(self, command: Command) -> None:
         while not command.ended.is_set():
             command.keeper.kill()
             try:
                 await asyncio.wait_for(command.ended.wait(), 0.5)
             except TimeoutError:
                 continue
-        await asyncio.to_thread(command.keeper.delete)
-        self._commands.pop(command.keeper.name, None)
 
     async def let_go(self) -> None:
         """The runner ends; the commands go on."""

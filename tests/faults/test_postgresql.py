@@ -1,0 +1,108 @@
+"""A PostgreSQL that is restarted while something is under way: what was done stays, the rest is done once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from tests.faults.steps import AFTER, NAP, SECONDS, changed, sleepy
+from tests.store.fixtures import postgresql_server, postgresql_template, postgresql_url, restart_postgresql
+from tests.waiting import until
+from tests.walk.acting import current, deployed, ended, output
+from tests.walk.samples import page, slow
+from tests.walk.stage import Stage, staged
+
+__all__ = ["postgresql_server", "postgresql_template", "postgresql_url"]
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
+def database_url(postgresql_server: Any, postgresql_template: str) -> str:
+    """The template itself is nobody else's while this module runs."""
+    name = f"faults_{postgresql_template.rpartition('_')[2]}"
+
+    async def copy() -> None:
+        connection = await asyncpg.connect(postgresql_server.render_as_string(hide_password=False))
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {postgresql_template}")
+        await connection.close()
+
+    asyncio.run(copy())
+    return str(postgresql_server.set(database=name).render_as_string(hide_password=False))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(runtimes: Path, octokit: Path, database_url: str) -> AsyncIterator[Stage]:
+    """An installation whose database is PostgreSQL."""
+    async with staged(runtimes, {"TOWPATH_DATABASE_URL": database_url}) as running:
+        yield running
+
+
+async def _written(url: str, table: str, request: str, text: str) -> None:
+    sql = f"""SELECT 1 FROM log_chunks c JOIN {table} t ON t.log_id = c.log_id
+              WHERE t.request_id = $1 AND position($2 in c.text) > 0"""  # noqa: S608  (our own table names)
+
+    async def look() -> bool:
+        connection = await asyncpg.connect(url)
+        try:
+            return bool(await connection.fetch(sql, request, text))
+        finally:
+            await connection.close()
+
+    await until(look, seconds=AFTER, what=f"{text!r} in the log")
+
+
+@pytest.mark.parametrize("how", ["fast", "immediate"])
+async def test_a_build_goes_on_when_the_database_is_restarted(how: str, stage: Stage, database_url: str) -> None:
+    pipeline = await stage.pipeline("fault", files=slow("built", seconds=SECONDS))
+    app = pipeline.staging
+    asked = await stage.api("POST", f"/apps/{app}/builds", {"source_blob": {"version": "master"}})
+    await _written(database_url, "builds", asked["id"], "tick")
+
+    await asyncio.to_thread(restart_postgresql, database_url, how=how)
+
+    await stage.says(app, "built", seconds=AFTER)
+    assert (await ended(stage, asked["id"]))["state"] == "succeeded"
+    await stage.deployments_are(pipeline, app, "success")
+    assert [each["version"] for each in await stage.api("GET", f"/apps/{app}/releases")] == [1]
+    [build] = await stage.api("GET", f"/apps/{app}/builds")
+    assert build["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("how", ["fast", "immediate"])
+async def test_a_release_command_runs_once_when_the_database_is_restarted(
+    how: str, stage: Stage, database_url: str
+) -> None:
+    pipeline = await stage.pipeline("fault", files=sleepy("first", release=f'test -z "$SHOW_NAP" || {NAP}'))
+    app = pipeline.staging
+    await deployed(stage, app)
+    request = await changed(stage, app)
+    await _written(database_url, "releases", request, "taking a nap")
+
+    await asyncio.to_thread(restart_postgresql, database_url, how=how)
+
+    await stage.says(app, "release=v2", seconds=AFTER)
+    assert (await ended(stage, request))["state"] == "succeeded"
+    told = await output(stage, (await current(stage, app))["id"])
+    assert (told.count("taking a nap"), told.count("nap is over")) == (1, 1), told
+    await stage.deployments_are(pipeline, app, "inactive", "success")
+
+
+async def test_a_push_while_the_database_is_restarted_is_deployed(stage: Stage, database_url: str) -> None:
+    pipeline = await stage.pipeline("fault", auto_deploy=True)
+    await stage.says(pipeline.staging, "first")
+
+    restarting = asyncio.create_task(asyncio.to_thread(restart_postgresql, database_url, how="fast"))
+    sha = await stage.github.push(pipeline.repo, "master", page("meanwhile"))
+    await restarting
+    await stage.github.settled()
+    lost = [each for each in stage.github.deliveries if each.status_code >= 500 and each.event == "push"]
+    for delivery in lost:  # as its operator does; the audit would find it, too
+        stage.github.sender.redeliver(delivery.id)
+
+    await stage.says(pipeline.staging, f"meanwhile commit={sha}", seconds=AFTER)
+    await stage.check_is(pipeline, sha, "success")
