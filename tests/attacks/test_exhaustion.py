@@ -93,7 +93,8 @@ async def ended(crowd: Crowd) -> dict[str, tuple[int, str]]:
 
     async def run(name: str, hog: Hog) -> tuple[int, str]:
         async with few:
-            return await crowd.engine.run(hog.does, name=name, app="hog", limits=TIGHT, seconds=hog.seconds)
+            app = f"hog-{list(HOGS).index(name)}"  # a new command of an app would end the one before
+            return await crowd.engine.run(hog.does, name=name, app=app, limits=TIGHT, seconds=hog.seconds)
 
     running = asyncio.gather(*(run(name, hog) for name, hog in HOGS.items()))
     while not running.done():

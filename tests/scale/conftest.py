@@ -74,7 +74,12 @@ def filled(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> d
         paths[name] = home / f"{name}.db"
         shutil.copy(sqlite_template, paths[name])
         asyncio.run(make(f"sqlite:///{paths[name]}", size=size, deliveries=size * (100 if size > 10 else 10)))
+    shutil.copy(paths["small"], _untouched(paths["small"]))
     return paths
+
+
+def _untouched(path: Path) -> Path:
+    return path.with_suffix(".untouched")
 
 
 async def make(url: str, *, size: int, deliveries: int) -> None:
@@ -108,7 +113,7 @@ async def postgresql_places(
 @pytest.fixture
 async def place(filled: dict[str, Path], tmp_path: Path) -> AsyncIterator[Place]:
     """A small one of its own."""
-    shutil.copy(filled["small"], tmp_path / "own.db")
+    shutil.copy(_untouched(filled["small"]), tmp_path / "own.db")
     async with AsyncExitStack() as stack:
         yield await open_place(tmp_path / "own.db", tmp_path / "own", stack)
 

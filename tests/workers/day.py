@@ -203,7 +203,7 @@ class Day:
             await worker.end()
         await self.calm()
         self.yard.clock.ahead += timedelta(minutes=5)
-        await self.yard.do(lambda tx: begin_audit(tx, self.yard.repository))
+        await self.yard.do(lambda tx: begin_audit(tx, [self.yard.repository]))
         for _ in range(3):
             await self.calm()
             self.yard.clock.ahead += timedelta(minutes=5)
