@@ -70,7 +70,6 @@ async def test_a_push_on_a_full_disk_is_refused_and_deployed_once_there_is_room(
             return any(each.status_code >= 500 for each in stage.github.deliveries[before:])
 
         await until(refused, seconds=AFTER, what="a webhook refused")
-        assert all(each.status_code >= 500 for each in stage.github.deliveries[before:])
         for _ in range(10):
             assert "first" in await stage.page(app)
 
