@@ -64,6 +64,13 @@ class Transaction:
             [check, Subject(SubjectKind.REVIEW_APP, f"{review.pipeline_id}/{review.ref}")], cause="review app changed"
         )
 
+    def show_comment(self, review: ReviewApp) -> None:
+        """Bring the comment on its pull request up to date."""
+        kind, _, number = review.ref.partition(":")
+        if kind == "pr":
+            comment = Subject(SubjectKind.COMMENT, f"{review.repository_id}/{number}")
+            self.ring([comment], cause="review app changed")
+
     def ring_waiting(self, pipeline_id: str) -> None:
         """A place may be free: let the review app that has waited for one the longest look again."""
         review = reviews.oldest_waiting(self.conn, pipeline_id=pipeline_id, reason=OVER_CAP)

@@ -32,6 +32,7 @@ class SubjectKind(StrEnum):
     REPOSITORY = "repository"  # repository id: ring what an installation or repository event touches
     CHECK = "check"  # "PIPELINE/SHA": the check run of a commit
     GITHUB_DEPLOYMENT = "github_deployment"  # release id
+    COMMENT = "comment"  # "REPOSITORY/NUMBER": the comment on a pull request
 
 
 class Subject(NamedTuple):

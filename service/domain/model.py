@@ -150,6 +150,7 @@ class Toggles:
     deploy_without_ci: bool = False
     settle_seconds: float = 30.0
     gate_seconds: float = 3600.0
+    comment: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

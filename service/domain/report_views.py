@@ -2,7 +2,25 @@
 
 from dataclasses import dataclass
 
-from service.domain.model import App, BuildState, Release, ReleaseState, RequestState, ReviewState, Sha, Stage
+from service.domain.model import (
+    App,
+    BuildState,
+    Release,
+    ReleaseState,
+    RepositoryId,
+    RequestState,
+    ReviewState,
+    Sha,
+    Stage,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A part of a deploy that has ended, and the seconds it took."""
+
+    name: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +39,7 @@ class CheckReview:
     release: ReleaseState | None = None
     error: str = ""
     log_tail: str = ""
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +52,7 @@ class CheckDeploy:
     reason: str
     url: str
     error: str = ""
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +84,24 @@ class DeploymentView:
     current: bool = True
     crashed: bool = False
     gone: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommentRow:
+    """What one pipeline does with a pull request."""
+
+    pipeline: str
+    sha: Sha
+    review: CheckReview
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommentView:
+    """All that is done with a pull request, in whatever pipeline."""
+
+    repository_id: RepositoryId
+    number: int
+    rows: tuple[CommentRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,4 +152,14 @@ class GithubDeploymentContent:
     production_environment: bool
     environment_url: str
     log_url: str
+    terminal: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommentContent:
+    """The one comment on a pull request. It begins with its marker, by which it is found again."""
+
+    number: int
+    marker: str
+    body: str
     terminal: bool

@@ -20,6 +20,7 @@ from service.domain.report_views import (
     DeploymentView,
     GithubDeploymentContent,
     StatusContent,
+    Step,
 )
 from service.domain.review_rules import ASKED, BOT, CLOSED, FORK, MOVED, SWITCHED_OFF
 
@@ -38,7 +39,9 @@ __all__ = [
 ]
 
 
-class _Outcome(Enum):
+class Outcome(Enum):
+    """How far it is."""
+
     QUEUED = auto()
     RUNNING = auto()
     SUCCESS = auto()
@@ -47,16 +50,20 @@ class _Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
-    outcome: _Outcome
+class Part:
+    """One app's share of what is shown. `url` is empty where nothing answers."""
+
+    outcome: Outcome
     app_name: str
     stage: Stage
     word: str
     reason: str
     url: str
+    steps: tuple[Step, ...] = ()
 
     @property
     def title(self) -> str:
+        """In one line."""
         return f"{self.app_name}: {self.word}{f' ({self.reason})' if self.reason else ''}"
 
 
@@ -69,6 +76,7 @@ _DESTROY: Final = CheckAction(label="Destroy", description="Take the review app 
 _NOT_TO_CREATE: Final = frozenset({FORK, BOT, CLOSED, SWITCHED_OFF, MOVED, ASKED})
 _MOST_ACTIONS: Final = 3
 _LONGEST_TITLE: Final = 200
+_SHORT: Final = 9.95
 
 
 def describe_check(view: CheckView) -> CheckContent:
@@ -142,34 +150,36 @@ def _deployment_state(view: DeploymentView) -> tuple[str, str]:
             assert_never(release.state)
 
 
-def _parts(view: CheckView) -> list[_Part]:
-    parts = [_review_part(view.review)] if view.review is not None else []
+def _parts(view: CheckView) -> list[Part]:
+    parts = [review_part(view.review)] if view.review is not None else []
     return parts + [_deploy_part(deploy) for deploy in view.deploys]
 
 
-def _review_part(review: CheckReview) -> _Part:
+def review_part(review: CheckReview) -> Part:
+    """What is said of a review app, whatever shows it."""
     outcome = _review_outcome(review)
     word = review.state.value if review.state is not ReviewState.LIVE else _WORDS[outcome]
-    shown = outcome in {_Outcome.SUCCESS, _Outcome.QUEUED, _Outcome.RUNNING} or review.state is ReviewState.LIVE
-    return _Part(
+    shown = outcome in {Outcome.SUCCESS, Outcome.QUEUED, Outcome.RUNNING} or review.state is ReviewState.LIVE
+    return Part(
         outcome=outcome,
         app_name=review.app_name or "review app",
         stage=Stage.REVIEW,
         word=word,
-        reason=review.error if outcome is _Outcome.FAILURE and review.error else review.reason,
+        reason=review.error if outcome is Outcome.FAILURE and review.error else review.reason,
         url=review.url if shown else "",
+        steps=review.steps,
     )
 
 
-def _review_outcome(review: CheckReview) -> _Outcome:
+def _review_outcome(review: CheckReview) -> Outcome:
     match review.state:
         case ReviewState.CREATING:
             left = review.request in {RequestState.SUPERSEDED, RequestState.CANCELLED}
-            return _Outcome.NEUTRAL if left else _Outcome.RUNNING  # left: it is made with a newer commit
+            return Outcome.NEUTRAL if left else Outcome.RUNNING  # left: it is made with a newer commit
         case ReviewState.LIVE:
             return _live_outcome(review)
         case ReviewState.FAILED:
-            return _Outcome.FAILURE
+            return Outcome.FAILURE
         case (
             ReviewState.WAITING
             | ReviewState.SUSPENDED
@@ -177,68 +187,69 @@ def _review_outcome(review: CheckReview) -> _Outcome:
             | ReviewState.DESTROYED
             | ReviewState.SKIPPED
         ):
-            return _Outcome.NEUTRAL
+            return Outcome.NEUTRAL
         case _:
             assert_never(review.state)
 
 
-def _live_outcome(review: CheckReview) -> _Outcome:
+def _live_outcome(review: CheckReview) -> Outcome:
     """The app serves; the question is whether it serves this commit."""
     if review.request is not None:
         return _OUTCOMES[review.request]
     if BuildState.FAILED is review.build or ReleaseState.FAILED is review.release:
-        return _Outcome.FAILURE
+        return Outcome.FAILURE
     if BuildState.PENDING is review.build or ReleaseState.PENDING is review.release:
-        return _Outcome.RUNNING
-    return _Outcome.SUCCESS if ReleaseState.SUCCEEDED is review.release else _Outcome.NEUTRAL
+        return Outcome.RUNNING
+    return Outcome.SUCCESS if ReleaseState.SUCCEEDED is review.release else Outcome.NEUTRAL
 
 
-def _deploy_part(deploy: CheckDeploy) -> _Part:
-    outcome = _OUTCOMES[deploy.state] if deploy.state is not None else _Outcome.NEUTRAL
-    return _Part(
+def _deploy_part(deploy: CheckDeploy) -> Part:
+    outcome = _OUTCOMES[deploy.state] if deploy.state is not None else Outcome.NEUTRAL
+    return Part(
         outcome=outcome,
         app_name=deploy.app_name,
         stage=deploy.stage,
         word=deploy.state.value if deploy.state is not None else "waiting",
         reason=deploy.error or deploy.reason,
         url=deploy.url,
+        steps=deploy.steps,
     )
 
 
 _OUTCOMES: Final = {
-    RequestState.QUEUED: _Outcome.QUEUED,
-    RequestState.RUNNING: _Outcome.RUNNING,
-    RequestState.SUCCEEDED: _Outcome.SUCCESS,
-    RequestState.FAILED: _Outcome.FAILURE,
-    RequestState.SUPERSEDED: _Outcome.NEUTRAL,
-    RequestState.CANCELLED: _Outcome.NEUTRAL,
+    RequestState.QUEUED: Outcome.QUEUED,
+    RequestState.RUNNING: Outcome.RUNNING,
+    RequestState.SUCCEEDED: Outcome.SUCCESS,
+    RequestState.FAILED: Outcome.FAILURE,
+    RequestState.SUPERSEDED: Outcome.NEUTRAL,
+    RequestState.CANCELLED: Outcome.NEUTRAL,
 }
 _WORDS: Final = {
-    _Outcome.QUEUED: "queued",
-    _Outcome.RUNNING: "updating",
-    _Outcome.SUCCESS: "live",
-    _Outcome.FAILURE: "update failed",
-    _Outcome.NEUTRAL: "live with another commit",
+    Outcome.QUEUED: "queued",
+    Outcome.RUNNING: "updating",
+    Outcome.SUCCESS: "live",
+    Outcome.FAILURE: "update failed",
+    Outcome.NEUTRAL: "live with another commit",
 }
 
 
-def _verdict(parts: list[_Part]) -> tuple[str, str | None]:
+def _verdict(parts: list[Part]) -> tuple[str, str | None]:
     outcomes = {part.outcome for part in parts}
-    if _Outcome.RUNNING in outcomes:
+    if Outcome.RUNNING in outcomes:
         return "in_progress", None
-    if _Outcome.QUEUED in outcomes:
+    if Outcome.QUEUED in outcomes:
         return "queued", None
-    for outcome, conclusion in ((_Outcome.FAILURE, "failure"), (_Outcome.SUCCESS, "success")):
+    for outcome, conclusion in ((Outcome.FAILURE, "failure"), (Outcome.SUCCESS, "success")):
         if outcome in outcomes:
             return "completed", conclusion
     return "completed", "neutral"
 
 
-def _title(parts: list[_Part]) -> str:
+def _title(parts: list[Part]) -> str:
     return cut("; ".join(part.title for part in parts) or "Nothing to do for this commit", _LONGEST_TITLE)
 
 
-def _summary(view: CheckView, parts: list[_Part]) -> str:
+def _summary(view: CheckView, parts: list[Part]) -> str:
     if not parts:
         return f"`{view.sha[:7]}` concerns no app of this pipeline."
     rows = [
@@ -247,12 +258,18 @@ def _summary(view: CheckView, parts: list[_Part]) -> str:
             part.stage.value,
             cell(part.word),
             cell(part.reason),
+            ", ".join(f"{step.name} {_duration(step.seconds)}" for step in part.steps),
         )
         for part in parts
     ]
     addresses = [link(part.url) for part in parts if link(part.url)]
-    lines = [f"Commit `{view.sha[:7]}`", table(("App", "Stage", "State", "Why"), rows), *addresses]
+    lines = [f"Commit `{view.sha[:7]}`", table(("App", "Stage", "State", "Why", "Took"), rows), *addresses]
     return "\n\n".join(lines)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s" if seconds < _SHORT else f"{rest} s"
 
 
 def _actions(view: CheckView) -> tuple[CheckAction, ...]:

@@ -22,6 +22,7 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "deploy_without_ci": "If no status or check appears within `settle_seconds`, CI counts as passed.",
     "settle_seconds": "How long a first status or check is waited for after a push.",
     "gate_seconds": "How long CI is waited for before it counts as timed out.",
+    "comment": "A pull request with a review app gets one comment with its address and state, edited in place.",
 }
 _ONE_HOUR: Final = 3600.0
 _ONE_DAY: Final = 24 * _ONE_HOUR
@@ -127,4 +128,5 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "deploy_without_ci": _boolean,
     "settle_seconds": _seconds(_ONE_HOUR),
     "gate_seconds": _seconds(_ONE_DAY),
+    "comment": _boolean,
 }

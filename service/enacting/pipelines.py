@@ -98,6 +98,9 @@ class PipelineVerbs(Committer):
             pipeline = pipelines.update(tx.conn, pipeline=pipeline, now=tx.now, toggles=wanted)
             tx.note("toggles changed", pipeline_id=pipeline_id, data=dict(changes))
             _look_around(tx, pipeline)
+            if "comment" in changes:
+                for review in reviews.of_pipeline(tx.conn, pipeline.id):
+                    tx.show_comment(review)
             return pipeline
 
         return await self.commit(change, actor=actor)

@@ -38,6 +38,7 @@ class Purpose(Enum):
     CHECKS = "checks"
     STATUSES = "statuses"
     DEPLOYMENTS = "deployments"
+    COMMENTS = "comments"
 
     @property
     def permissions(self) -> Mapping[str, str]:
@@ -57,6 +58,7 @@ _PERMISSIONS: Final[Mapping[Purpose, Mapping[str, str]]] = {
     Purpose.CHECKS: {"checks": "write"},
     Purpose.STATUSES: {"statuses": "write"},
     Purpose.DEPLOYMENTS: {"deployments": "write"},
+    Purpose.COMMENTS: {"pull_requests": "write"},
 }
 
 

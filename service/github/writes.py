@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from service.domain.errors import Refused, Transient
 from service.domain.model import Repository
+from service.domain.report_views import CommentContent
 from service.domain.reports import CheckContent, GithubDeploymentContent, StatusContent
 from service.github.app_auth import Purpose
 from service.github.client import GitHub
@@ -34,7 +35,7 @@ class Report(Protocol):
 
     @property
     def kind(self) -> str:
-        """`check`, `status` or `github_deployment`."""
+        """`check`, `status`, `github_deployment` or `comment`."""
 
     @property
     def wanted(self) -> Mapping[str, Any]:
@@ -70,6 +71,16 @@ class _DeploymentStatus(Struct, frozen=True):
     log_url: str = ""
 
 
+class _MadeBy(Struct, frozen=True):
+    id: Id
+
+
+class _Comment(Struct, frozen=True):
+    id: Id
+    body: str | None = None
+    performed_via_github_app: _MadeBy | None = None
+
+
 class Writes:
     """What Towpath shows on GitHub."""
 
@@ -85,6 +96,8 @@ class Writes:
                 return await self.write_status(report, repository)
             case "github_deployment":
                 return await self.write_github_deployment(report, repository)
+            case "comment":
+                return await self.write_comment(report, repository)
             case _:
                 raise Refused(f"a report of kind {report.kind!r} cannot be shown on GitHub")
 
@@ -139,6 +152,30 @@ class Writes:
             reply = await self._send("POST", repository, path, Purpose.DEPLOYMENTS, _deployment_status_body(content))
         _made(reply, "deployment status")
         return github_id
+
+    async def write_comment(self, report: Report, repository: Repository) -> int:
+        """The one comment on a pull request: edited in place, made anew when somebody deleted it.
+
+        It is looked for before it is made: an earlier installation of ours may have left one.
+        """
+        content = msgspec.convert(report.wanted, CommentContent)
+        body = {"body": _cut_bytes(content.body, MAX_OUTPUT)}
+        github_id = report.github_id
+        if github_id is None:
+            github_id = await self._find_comment(content, repository)
+        if github_id is not None:
+            reply = await self._send("PATCH", repository, f"/issues/comments/{github_id}", Purpose.COMMENTS, body)
+            if reply.status != 404:
+                return _made(reply, "comment")
+        path = f"/issues/{content.number}/comments"
+        return _made(await self._send("POST", repository, path, Purpose.COMMENTS, body), "comment")
+
+    async def _find_comment(self, content: CommentContent, repository: Repository) -> int | None:
+        """The oldest with our marker that was written as we write: anybody can paste the marker."""
+        comments = await self._list(repository, f"/issues/{content.number}/comments", Purpose.COMMENTS, shape=_Comment)
+        marked = [each for each in comments if (each.body or "").startswith(content.marker)]
+        ours = [each.id for each in marked if _app_of(each) == self._github.app_id]
+        return min(ours, default=None)
 
     async def _find_check(self, content: CheckContent, key: str, repository: Repository) -> int | None:
         runs = await self._list(
@@ -215,6 +252,11 @@ class Writes:
         self, method: str, repository: Repository, path: str, purpose: Purpose, body: Mapping[str, Any]
     ) -> Reply:
         return await self._github.request(method, repository, path, purpose=purpose, body=body)
+
+
+def _app_of(comment: _Comment) -> int:
+    """The GitHub App that wrote it; 0 is a person's token."""
+    return comment.performed_via_github_app.id if comment.performed_via_github_app else 0
 
 
 def _check_body(content: CheckContent, key: str) -> dict[str, Any]:

@@ -6,15 +6,17 @@ shows.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, func, or_, select
 
 from service.domain.model import RepositoryId
 from service.store import rows
 from service.store.tables import reports
+
+SPACING: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +48,11 @@ def put(
     wanted: Mapping[str, Any],
     terminal: bool,
     now: datetime,
+    unhurried: bool = False,
 ) -> bool:
     """Say what the object should show; True when GitHub has to be told.
+
+    What is `unhurried` waits for SPACING seconds, so that what comes soon after goes with it.
 
     After an attempt without an answer nobody knows what it shows, so that it is told again even what it showed before.
     """
@@ -66,7 +71,7 @@ def put(
         "pending": row is None or row["shown_digest"] != digest or row["attempted"],
         "error": "",
         "attempts": 0,
-        "retry_at": None,
+        "retry_at": now + timedelta(seconds=SPACING) if unhurried else None,
         "updated_at": now,
     }
     if row is None:

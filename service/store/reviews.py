@@ -105,6 +105,12 @@ def of_repository(conn: Connection, repository_id: int, ref: str | None = None) 
     return _listed(conn, query)
 
 
+def of_pull_request(conn: Connection, repository_id: int, ref: str) -> list[ReviewApp]:
+    """The newest generation in each pipeline, destroyed ones too, the oldest first."""
+    query = _newest().where(review_apps.c.repository_id == repository_id, review_apps.c.ref == ref)
+    return _listed(conn, query)[::-1]
+
+
 def of_ref(conn: Connection, *, pipeline_id: str, ref: str) -> list[ReviewApp]:
     """The newest generation in each repository that the pipeline has had, newest first."""
     return _listed(conn, _newest().where(review_apps.c.pipeline_id == pipeline_id, review_apps.c.ref == ref))

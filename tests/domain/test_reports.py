@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from service.domain.model import BuildState, ReleaseState, RequestState, ReviewState, Stage
 from service.domain.report_text import cell, cut, link, plain, with_log
+from service.domain.report_views import Step
 from service.domain.reports import (
     CheckDeploy,
     CheckReview,
@@ -21,6 +22,7 @@ from service.domain.reports import (
 from service.domain.review_rules import CLOSED, DRAFT, FORK, MANUAL, OVER_CAP
 from tests.domain.things import A, app, release
 
+TOOK = (Step(name="build", seconds=74.8), Step(name="release", seconds=0.42))
 URL = "http://shop-pr-5.localhost:5080"
 
 
@@ -182,15 +184,15 @@ def test_queued_work_is_shown_as_queued_and_running_work_as_in_progress() -> Non
 
 def test_the_summary_is_a_table_with_addresses() -> None:
     check = describe_check(
-        view(of_review(R.LIVE, request=Q.SUCCEEDED), of_deploy(None, "waiting for: build|lint <b> @ada"))
+        view(of_review(R.LIVE, request=Q.SUCCEEDED, steps=TOOK), of_deploy(None, "waiting for: build|lint <b> @ada"))
     )
     assert check.title == "shop-pr-5: live; shop-staging: waiting (waiting for: build|lint <b> @ada)"
     assert check.summary == (
         "Commit `aaaaaaa`\n\n"
-        "| App | Stage | State | Why |\n"
-        "| --- | --- | --- | --- |\n"
-        f"| [shop-pr-5]({URL}) | review | live |  |\n"
-        "| shop-staging | staging | waiting | waiting for: build\\|lint &lt;b> @\u200bada |\n\n"
+        "| App | Stage | State | Why | Took |\n"
+        "| --- | --- | --- | --- | --- |\n"
+        f"| [shop-pr-5]({URL}) | review | live |  | build 1 min 15 s, release 0.4 s |\n"
+        "| shop-staging | staging | waiting | waiting for: build\\|lint &lt;b> @\u200bada |  |\n\n"
         f"{URL}"
     )
     assert check.details_url == "https://towpath.example/shop"

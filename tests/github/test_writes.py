@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from service.domain.errors import Refused, Transient
+from service.domain.report_views import CommentContent
 from service.domain.reports import CheckAction, CheckContent, GithubDeploymentContent, StatusContent
 
 
@@ -232,3 +233,56 @@ async def test_a_deployment_that_somebody_deleted_is_made_anew(edge, shop, sha):
 async def test_a_release_without_a_commit_is_refused(edge, shop, sha):
     with pytest.raises(Refused, match="without a commit"):
         await edge.writes.write(entry("github_deployment", deployment(None)), shop)
+
+
+# Comments -------------------------------------------------------------------------------------------
+
+
+def comment(number, state="creating"):
+    marker = f"<!-- towpath 1/{number} -->"
+    return CommentContent(number=number, marker=marker, body=f"{marker}\n{state}\n", terminal=False)
+
+
+@pytest.fixture
+async def number(edge, shop):
+    await edge.sim.push("acme/shop", "topic", {"note.txt": "hi"})
+    return (await edge.sim.open_pull("acme/shop", "topic")).number
+
+
+def comments(edge):
+    return list(edge.sim.repository("acme/shop").comments.values())
+
+
+async def test_a_comment_is_edited_in_place(edge, shop, number):
+    made = await edge.writes.write(entry("comment", comment(number)), shop)
+    assert await edge.writes.write(entry("comment", comment(number, "live"), github_id=made), shop) == made
+    (shown,) = comments(edge)
+    assert (shown.id, shown.body) == (made, comment(number, "live").body)
+
+
+@pytest.mark.parametrize("trouble", ["reset_after", "reset"])
+async def test_a_comment_whose_answer_was_lost_is_there_once(edge, shop, number, trouble):
+    edge.sim.chaos.answer(trouble, pattern="POST .*/comments$")
+    with pytest.raises(Transient):
+        await edge.writes.write(entry("comment", comment(number)), shop)
+    made = await edge.writes.write(entry("comment", comment(number, "live"), attempted=True), shop)
+    assert [(each.id, each.body) for each in comments(edge)] == [(made, comment(number, "live").body)]
+
+
+async def test_a_comment_that_somebody_deleted_is_made_anew(edge, shop, number):
+    made = await edge.writes.write(entry("comment", comment(number)), shop)
+    edge.sim.delete_comment("acme/shop", made)
+    again = await edge.writes.write(entry("comment", comment(number, "live"), github_id=made), shop)
+    assert [each.id for each in comments(edge)] == [again]
+
+
+async def test_a_person_s_comment_with_our_marker_is_left_alone(edge, shop, number):
+    text = comment(number, "pasted").body
+    pasted = edge.sim.comment("acme/shop", number, text)
+    made = await edge.writes.write(entry("comment", comment(number)), shop)
+    assert {each.id: each.body for each in comments(edge)} == {pasted.id: text, made: comment(number).body}
+
+
+async def test_a_comment_on_a_pull_request_that_is_not_there_is_refused(edge, shop):
+    with pytest.raises(Refused, match="comment"):
+        await edge.writes.write(entry("comment", comment(404)), shop)

@@ -14,8 +14,11 @@ from service.domain.facts import FactKey, FactKind
 from service.domain.model import (
     App,
     AppId,
+    Build,
+    BuildState,
     Pipeline,
     QueuedRequest,
+    Release,
     ReleaseState,
     Repository,
     RequestState,
@@ -23,6 +26,8 @@ from service.domain.model import (
     Sha,
     Stage,
 )
+from service.domain.report_comment import describe_comment
+from service.domain.report_views import CommentRow, CommentView, Step
 from service.domain.reports import CheckDeploy, CheckReview, CheckView, DeploymentView
 from service.enact import Transaction
 from service.queue import REPORT
@@ -45,6 +50,13 @@ from service.store.reports import Report
 DEPLOYS: Final = 200
 """So many of a commit's deploys are looked at, the newest of each app."""
 Deployed = Mapping[AppId, QueuedRequest]
+_DESCRIBED_AS: Final = {
+    "check": SubjectKind.CHECK,
+    "status": SubjectKind.CHECK,
+    "github_deployment": SubjectKind.GITHUB_DEPLOYMENT,
+    "comment": SubjectKind.COMMENT,
+}
+"""By the kind of a report."""
 
 
 def app_url(settings: Settings, app: App) -> str:
@@ -66,7 +78,9 @@ def check(tx: Transaction, key: str, settings: Settings) -> str:
     if repository is None:
         return "no repository is connected"
     if pipeline is not None:
-        view = _check_view(tx.conn, pipeline, Sha(sha), settings)
+        review, view = _check_view(tx.conn, pipeline, Sha(sha), settings)
+        if review is not None:
+            tx.show_comment(review)
     else:
         view = CheckView(pipeline=_pipeline_shown(known), sha=Sha(sha), details_url=settings.url)
     if view.review is None and not view.deploys and (known is None or known.terminal):
@@ -127,14 +141,48 @@ def github_deployment(tx: Transaction, release_id: str, settings: Settings) -> s
     )
 
 
+def comment(tx: Transaction, key: str, settings: Settings) -> str:
+    """Put the comment on (repository, pull request) into the outbox. It begins with the pull request's first app."""
+    repository_id, _, number = key.partition("/")
+    known = reports.get(tx.conn, f"comment:{key}")
+    repository = repositories.get(tx.conn, int(repository_id))
+    if repository is None:
+        return "the repository is not known"
+    rows = []
+    for review in reviews.of_pull_request(tx.conn, repository.id, f"pr:{number}"):
+        pipeline = pipelines.get(tx.conn, review.pipeline_id)
+        if pipeline is not None and pipeline.toggles.comment and (review.app_id is not None or known is not None):
+            shown = _review(tx.conn, review, _deployed(tx.conn, review.sha), settings)
+            rows.append(CommentRow(pipeline=pipeline.name, sha=review.sha, review=shown))
+    if not rows and known is None:
+        return "no pipeline has something to say in a comment"
+    content = describe_comment(CommentView(repository_id=repository.id, number=int(number), rows=tuple(rows)))
+    return _put(
+        tx,
+        key=f"comment:{key}",
+        kind="comment",
+        repository=repository,
+        wanted=asdict(content),
+        terminal=content.terminal,
+        unhurried=not content.terminal and known is not None,
+    )
+
+
 def subject_of(report_key: str) -> Subject:
     """Whom to ring so that an object of the outbox is described anew."""
     kind, _, key = report_key.partition(":")
-    return Subject(SubjectKind.GITHUB_DEPLOYMENT if kind == "github_deployment" else SubjectKind.CHECK, key)
+    return Subject(_DESCRIBED_AS[kind], key)
 
 
 def _put(
-    tx: Transaction, *, key: str, kind: str, repository: Repository, wanted: dict[str, object], terminal: bool
+    tx: Transaction,
+    *,
+    key: str,
+    kind: str,
+    repository: Repository,
+    wanted: dict[str, object],
+    terminal: bool,
+    unhurried: bool = False,
 ) -> str:
     changed = reports.put(
         tx.conn,
@@ -144,6 +192,7 @@ def _put(
         installation_id=repository.installation_id,
         wanted=wanted,
         terminal=terminal,
+        unhurried=unhurried,
         now=tx.now,
     )
     if changed:
@@ -151,12 +200,19 @@ def _put(
     return "to be shown" if changed else "shown already"
 
 
-def _check_view(conn: Connection, pipeline: Pipeline, sha: Sha, settings: Settings) -> CheckView:
-    deployed = {each.app_id: each for each in reversed(requests.of_commit(conn, sha, limit=DEPLOYS))}
+def _deployed(conn: Connection, sha: Sha) -> Deployed:
+    return {each.app_id: each for each in reversed(requests.of_commit(conn, sha, limit=DEPLOYS))}
+
+
+def _check_view(
+    conn: Connection, pipeline: Pipeline, sha: Sha, settings: Settings
+) -> tuple[ReviewApp | None, CheckView]:
+    """All that the pipeline does with the commit, and the review app in it."""
+    deployed = _deployed(conn, sha)
     review = next(
         (each for each in reviews.of_pipeline(conn, pipeline.id) if each.sha == sha or each.app_id in deployed), None
     )
-    return CheckView(
+    return review, CheckView(
         pipeline=pipeline.name,
         sha=sha,
         review=None if review is None else _review(conn, review, deployed, settings),
@@ -182,7 +238,18 @@ def _review(conn: Connection, review: ReviewApp, deployed: Deployed, settings: S
         release=release.state if release else None,
         error=error,
         log_tail=logs.tail(conn, log_id) if log_id else "",
+        steps=_steps(build, release),
     )
+
+
+def _steps(build: Build | None, release: Release | None) -> tuple[Step, ...]:
+    """The parts of a deploy that have ended; without a build its slug was there already."""
+    ended: list[tuple[str, Build | Release]] = []
+    if build is not None and build.state is not BuildState.PENDING:
+        ended.append(("build", build))
+    if release is not None and release.state in (ReleaseState.SUCCEEDED, ReleaseState.FAILED):
+        ended.append(("release", release))
+    return tuple(Step(name=name, seconds=(row.updated_at - row.created_at).total_seconds()) for name, row in ended)
 
 
 def _followed(app: App) -> FactKey | None:
@@ -211,4 +278,5 @@ def _deploys(
             reason=deploy.reason if deploy else reasons.get(app.id, ""),
             url=app_url(settings, app),
             error=deploy.reason if deploy and deploy.state is RequestState.FAILED else "",
+            steps=_steps(builds.of_request(conn, deploy.id), releases.of_request(conn, deploy.id)) if deploy else (),
         )

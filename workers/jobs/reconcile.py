@@ -98,14 +98,17 @@ def _decide(tx: Transaction, subject: Subject, context: Context) -> Outcome:
             return _auto_deploy(tx, subject, context)
         case SubjectKind.REPOSITORY:
             return Outcome(outcome="rang", reason=survey.survey(tx, RepositoryId(int(subject.key))))
-        case SubjectKind.CHECK:
-            return Outcome(outcome="described", reason=describe.check(tx, subject.key, context.settings))
-        case SubjectKind.GITHUB_DEPLOYMENT:
-            return Outcome(outcome="described", reason=describe.github_deployment(tx, subject.key, context.settings))
+        case SubjectKind.CHECK | SubjectKind.GITHUB_DEPLOYMENT | SubjectKind.COMMENT:
+            return Outcome(outcome="described", reason=_DESCRIBED[subject.kind](tx, subject.key, context.settings))
         case SubjectKind.PROMOTION:
             return Outcome(outcome="nothing", reason="promotions are settled by their targets' requests")
 
 
+_DESCRIBED = {
+    SubjectKind.CHECK: describe.check,
+    SubjectKind.GITHUB_DEPLOYMENT: describe.github_deployment,
+    SubjectKind.COMMENT: describe.comment,
+}
 _GONE = Nothing(reason="it is gone")
 
 

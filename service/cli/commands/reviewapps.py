@@ -155,6 +155,7 @@ def enable(
         int | None, typer.Option("--max", metavar="N", min=0, help="At most N at a time; 0 for no limit.")
     ] = None,
     drafts: Annotated[bool | None, typer.Option("--drafts/--no-drafts", help="For drafts too.")] = None,
+    comment: Annotated[bool | None, typer.Option("--comment/--no-comment", help="Comment on pull requests.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Enable review apps, or change their settings."""
@@ -168,6 +169,7 @@ def enable(
         "base_name": base_name,
         "max_review_apps": max_review_apps,
         "drafts": drafts,
+        "comment": comment,
     }
     client = Client(profile=load())
     found = target.pipeline(client, pipeline, app=app, remote=remote)
@@ -203,6 +205,7 @@ def _show(config: Json) -> None:
         "base name": config["base_name"] or "the pipeline's",
         "at most": str(config["max_review_apps"] or "no limit"),
         "drafts": switch(config["drafts"]),
+        "comment": switch(config["comment"]),
     }
     output.table([[f"{key}:", value] for key, value in rows.items()])
 

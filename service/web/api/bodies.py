@@ -211,6 +211,7 @@ class ReviewAppConfig(Body):
     deploy_without_ci: StrictBool | None = None
     settle_seconds: Annotated[float, Field(ge=0, le=3600)] | None = None
     gate_seconds: Annotated[float, Field(ge=1, le=86400)] | None = None
+    comment: StrictBool | None = None
 
 
 class ConnectRepository(Body):

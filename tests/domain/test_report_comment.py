@@ -1,0 +1,55 @@
+"""The one comment on a pull request: what it says of each pipeline, and that nobody's words break out of it."""
+
+import pytest
+
+from service.domain.model import RepositoryId, RequestState, ReviewState
+from service.domain.report_comment import describe_comment
+from service.domain.report_views import CheckReview, CommentRow, CommentView
+from service.domain.review_rules import CLOSED
+from tests.domain.test_reports import of_review
+from tests.domain.things import A
+
+URL = "http://shop-pr-5.localhost:5080"
+R = ReviewState
+
+
+def of(*reviews: CheckReview) -> CommentView:
+    rows = tuple(CommentRow(pipeline=f"shop{at}", sha=A, review=review) for at, review in enumerate(reviews))
+    return CommentView(repository_id=RepositoryId(7), number=5, rows=rows)
+
+
+SAID = [
+    ("an app that is made", of_review(R.CREATING), "creating", False),
+    ("an app that is updated", of_review(R.LIVE, request=RequestState.RUNNING), "updating", False),
+    ("an app that serves the commit", of_review(R.LIVE, request=RequestState.SUCCEEDED), "live", True),
+    ("an app that could not be made", of_review(R.FAILED, "the build failed"), "the build failed", True),
+    ("an app that was taken away", of_review(R.DESTROYED, CLOSED), "destroyed", True),
+    ("an app that is suspended", of_review(R.SUSPENDED, "no deploy for 5 days"), "no deploy for 5 days", True),
+]
+
+
+@pytest.mark.parametrize(("review", "said", "final"), [case[1:] for case in SAID], ids=[case[0] for case in SAID])
+def test_the_comment_says_what_becomes_of(review: CheckReview, said: str, final: bool) -> None:
+    content = describe_comment(of(review))
+    assert said in content.body
+    assert content.body.startswith(content.marker)
+    assert content.terminal is final
+    assert (f"[shop-pr-5]({URL})" in content.body) == (review.state in (R.CREATING, R.LIVE))
+
+
+def test_all_pipelines_are_in_one_table() -> None:
+    content = describe_comment(of(of_review(R.LIVE, request=RequestState.SUCCEEDED), of_review(R.CREATING)))
+    assert [line.split(" | ")[0] for line in content.body.splitlines()[3:]] == ["| shop0", "| shop1"]
+    assert not content.terminal, "one of them is under way"
+
+
+def test_nobody_s_words_break_out_of_the_table_or_call_a_person() -> None:
+    content = describe_comment(of(of_review(R.FAILED, "x | y\n@everyone <img src=x> [a](http://evil)")))
+    assert len(content.body.splitlines()) == 4
+    assert "@everyone" not in content.body
+    assert "<img" not in content.body
+    assert "[a](" not in content.body
+
+
+def test_without_an_app_left_the_comment_says_so() -> None:
+    assert "no review app" in describe_comment(of()).body
