@@ -55,7 +55,12 @@ async def test_the_ready_file_names_the_process_that_took_the_place_of_a_dead_on
         ready = json.loads((stage.data / "ready.json").read_text())
         return bool(ready["pids"]["web"] == stage.pid("web"))
 
+    async def answers() -> bool:
+        async with stage.http.get(f"http://127.0.0.1:{stage.port}/readyz") as answer:
+            return answer.status == 200
+
     await until(named, what="the new web process is named")
+    await until(answers, what="the new web process answers")
 
 
 async def test_a_browser_is_told_what_this_is(stage: Stage) -> None:
