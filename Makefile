@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OCTOKIT := @octokit/openapi-webhooks@12.1.0 @octokit/webhooks-examples@7.6.1
 
-.PHONY: setup demo test check bench lock npm
+.PHONY: setup demo test check bench day lock npm
 .DEFAULT_GOAL := setup
 
 setup: .venv/.ready
@@ -36,6 +36,9 @@ check: setup
 
 bench: setup
 	@$(BIN)/python -m tests.bench
+
+day: setup
+	@$(BIN)/python -m tests.day $(DAY)
 
 lock:
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group dev --generate-hashes --no-header --no-emit-index-url pyproject.toml -o requirements.lock

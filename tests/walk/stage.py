@@ -10,7 +10,7 @@ import sqlite3
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -363,6 +363,7 @@ async def staged(
     env: Mapping[str, str] | None = None,
     *,
     disk: Callable[[Path], AbstractContextManager[None]] = nullcontext,
+    github: Callable[[Path], AbstractAsyncContextManager[GitHub]] = held_to_contract,
 ) -> AsyncIterator[Stage]:
     """Run an installation with its GitHub, its data directory prepared by `disk`; at the end nothing may be left."""
     place = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="tp-", dir="/tmp"))
@@ -371,22 +372,22 @@ async def staged(
     data.mkdir()
     # The interpreters take ten seconds to copy; they are made once and linked into each installation.
     await asyncio.to_thread(shutil.copytree, runtimes, data / "work/runtimes", symlinks=True, copy_function=os.link)
-    async with held_to_contract(place / "github") as github, aiohttp.ClientSession() as http:
+    async with github(place / "github") as sim, aiohttp.ClientSession() as http:
         port = _free_port()
-        github.webhook_url = f"http://127.0.0.1:{port}/github/webhooks"
+        sim.webhook_url = f"http://127.0.0.1:{port}/github/webhooks"
         key = place / "key.pem"
         key.touch(mode=0o600)
-        key.write_text(github.private_key_pem)
+        key.write_text(sim.private_key_pem)
         full = {
             **QUICK,
-            "TOWPATH_GITHUB_URL": github.url,
-            "TOWPATH_GITHUB_API_URL": github.api_url,
-            "TOWPATH_GITHUB_APP_ID": str(github.app_id),
+            "TOWPATH_GITHUB_URL": sim.url,
+            "TOWPATH_GITHUB_API_URL": sim.api_url,
+            "TOWPATH_GITHUB_APP_ID": str(sim.app_id),
             "TOWPATH_GITHUB_PRIVATE_KEY_FILE": str(key),
-            "TOWPATH_GITHUB_WEBHOOK_SECRET": github.webhook_secret,
+            "TOWPATH_GITHUB_WEBHOOK_SECRET": sim.webhook_secret,
             **(env or {}),
         }
-        stage = Stage(data=data, port=port, github=github, http=http, env=full)
+        stage = Stage(data=data, port=port, github=sim, http=http, env=full)
         with disk(data):
             try:
                 await stage.start()
