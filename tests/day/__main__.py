@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import random
 import shutil
 import sys
@@ -13,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
 
+import structlog
 from aiohttp import web
 
 from service.demo import remains
@@ -35,6 +37,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 async def main(pulls: int, seed: int) -> int:
     """Play a day of so many pull requests."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     calls: Counter[str] = Counter()
     place = Path(tempfile.mkdtemp(prefix="tp-day-", dir="/tmp"))
     place.chmod(0o755)
@@ -109,6 +112,7 @@ async def _show(team: Team, progress: Callable[[], float], tell: Callable[[str],
 
 async def _rest(team: Team) -> Verdict:
     """Look until all is well, or it has taken too long."""
+    await team.stage.github.settled(seconds=REST_SECONDS)
     end = time.monotonic() + REST_SECONDS
     while True:
         verdict = await judged(team)
