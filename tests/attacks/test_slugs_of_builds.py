@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import stat
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -32,6 +33,7 @@ printf x > "$(printf 'a\\nb')"; printf x > "$(printf '\\377\\376')"; printf x > 
 ln -s /proc/self/environ Procfile; ln -s SECRET app.json
 exit 0
 """
+CLOSED = ("shut", "shut/in")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -49,12 +51,21 @@ async def tree(crowd: Crowd) -> AsyncIterator[Path]:
     await crowd.engine.platform.forget("leaves")
 
 
+def _copy(tree: Path, copy: Path) -> None:
+    """Copy all of it with its modes, also what the build closed to everybody but root."""
+    for name in CLOSED:
+        (tree / name).chmod(0o700)
+    subprocess.run(["cp", "--archive", tree, copy], check=True)
+    for name in reversed(CLOSED):
+        (tree / name).chmod(0)
+        (copy / name).chmod(0)
+
+
 async def packed(crowd: Crowd, tree: Path) -> Path:
     """The slug of a copy of it, unpacked from its blob, as on a machine that did not build it."""
     copy = crowd.engine.data / "work/builds/copy"
     await asyncio.to_thread(shutil.rmtree, copy, ignore_errors=True)
-    process = await asyncio.create_subprocess_exec("cp", "--archive", tree, copy)
-    assert await process.wait() == 0
+    await asyncio.to_thread(_copy, tree, copy)
     store = SlugStore(data=crowd.engine.data / "work")
     blob = await store.add(copy, trust=Trust.OWN)
     await asyncio.to_thread(shutil.rmtree, await store.unpacked(Trust.OWN, blob.sha256))

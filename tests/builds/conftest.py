@@ -1,6 +1,8 @@
 import asyncio
+import concurrent.futures.thread  # noqa: F401  (asyncio imports it when it is first used, which `ordinary` could not)
 import functools
 import http.server
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -21,6 +23,7 @@ from workers.builds.stack import stack
 from workers.platforms.base import Bind, Limits, Network, SandboxRun
 
 REPOSITORY = 7
+NOBODY = 65534
 
 
 @dataclass(slots=True)
@@ -62,6 +65,20 @@ def index(tmp_path: Path) -> Iterator[str]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture
+def ordinary(short_tmp: Path) -> Iterator[Path]:
+    """A directory to work in as an ordinary user, whom closed folders stop."""
+    if os.geteuid():
+        yield short_tmp
+        return
+    os.chown(short_tmp, NOBODY, NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield short_tmp
+    finally:
+        os.seteuid(0)
 
 
 @pytest.fixture(scope="session")

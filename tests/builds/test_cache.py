@@ -1,5 +1,6 @@
 """Caches change hands by renaming."""
 
+import asyncio
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from service.domain.model import Trust
 from workers.builds import cache
 from workers.builds.cache import CacheStore
+from workers.builds.processes import delete_tree
 
 OWN = Trust.OWN
 
@@ -51,6 +53,21 @@ async def test_trusts_and_keys_are_apart(tmp_path: Path) -> None:
 
 async def test_giving_back_what_is_gone_is_fine(tmp_path: Path) -> None:
     await CacheStore(data=tmp_path).give_back("app", tmp_path / "absent", trust=OWN)
+
+
+async def test_a_cache_that_a_build_closed_is_kept_and_goes_like_any_other(ordinary: Path) -> None:
+    caches = CacheStore(data=ordinary)
+    for _ in range(3):
+        (ordinary / "x/shut").mkdir(parents=True)
+        (ordinary / "x/shut/in").touch()
+        (ordinary / "x/shut").chmod(0o500)  # as package managers leave them
+        (ordinary / "x").chmod(0)
+        await caches.give_back("app", ordinary / "x", trust=OWN)
+    assert len(list((ordinary / "caches/own").glob("*/*"))) == 2
+    await caches.take("app", trust=OWN, to=ordinary / "y")
+    assert (ordinary / "y/shut/in").exists()
+    await asyncio.to_thread(delete_tree, ordinary / "y")
+    assert not (ordinary / "y").exists()
 
 
 async def test_a_build_never_finds_a_cache_whose_deletion_was_cut_short(

@@ -114,6 +114,18 @@ async def test_sockets_and_pipes_are_left_out(store: SlugStore, short_tmp: Path)
     assert list((await store.unpacked(Trust.OWN, blob.sha256)).iterdir()) == []
 
 
+async def test_what_a_build_closed_is_packed_readable_also_by_an_ordinary_user(ordinary: Path) -> None:
+    store, left = SlugStore(data=ordinary / "data"), ordinary / "a"
+    (left / "shut").mkdir(parents=True)
+    (left / "shut/in").write_text("x")
+    for path in (left / "shut/in", left / "shut", left):
+        path.chmod(0)
+    blob = await store.add(left, trust=Trust.OWN)
+    assert ((await store.unpacked(Trust.OWN, blob.sha256)) / "shut/in").read_text() == "x"
+    await store.delete(Trust.OWN, blob.sha256)
+    assert list((ordinary / "data/slugs/own").iterdir()) == []
+
+
 @pytest.mark.parametrize("sha256", ["../../etc", "", "A" * 64, "a" * 63])
 async def test_only_digests_name_slugs(store: SlugStore, sha256: str) -> None:
     with pytest.raises(Refused):

@@ -311,6 +311,7 @@ def _run(order: Order, bench: Bench, workshop: Workshop) -> SandboxRun:
 
 
 async def _finish(order: Order, bench: Bench, workshop: Workshop, log: Log) -> BuiltSlug:
+    await asyncio.to_thread(_open, bench)
     names, defaults = await asyncio.to_thread(_answers, bench.out, order.buildpacks or buildpack.candidates())
     declared = await asyncio.to_thread(_procfile, bench.app)
     await log.write("-----> Discovering process types\n")
@@ -329,6 +330,12 @@ async def _finish(order: Order, bench: Bench, workshop: Workshop, log: Log) -> B
         stack=order.stack,
         locked=ours_only and not (bench.out / "unlocked").exists(),
     )
+
+
+def _open(bench: Bench) -> None:
+    """Make readable what the build could close; what lies in it is read or packed with care anyway."""
+    for directory in (bench.app, bench.out):
+        directory.chmod(0o755)
 
 
 def _answers(out: Path, used: Sequence[Buildpack]) -> tuple[tuple[str, ...], dict[str, str]]:

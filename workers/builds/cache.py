@@ -64,6 +64,7 @@ def _give_back(shelf: Path, cache: Path) -> None:
     newest = _newest_first(shelf)
     serial = int(newest[0].name.partition("-")[0]) + 1 if newest else 1
     with suppress(FileNotFoundError):  # thrown away as untrustworthy, or given back before a kill
+        cache.chmod(0o755)  # a folder that a build closed can be moved by nobody but root
         cache.rename(shelf / f"{serial:012d}-{secrets.token_hex(4)}")
     for old in _newest_first(shelf)[_KEPT:]:
         _discard(old)

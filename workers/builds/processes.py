@@ -64,6 +64,14 @@ async def run(
 def delete_tree(path: Path) -> None:
     """Delete whatever is there; by the program, because code of others can nest folders too deep for Python.
 
+    Folders that it closed, as some package managers do with their caches, stop nobody but root: they are opened first.
     What cannot be deleted is left for the next sweep.
     """
-    subprocess.run(["rm", "-rf", "--", path], check=False, capture_output=True, stdin=subprocess.DEVNULL)
+    if _done("rm", "-rf", "--", path) or path.is_symlink():
+        return
+    _done("chmod", "--recursive", "u+rwX", "--", path)
+    _done("rm", "-rf", "--", path)
+
+
+def _done(*argv: str | Path) -> bool:
+    return not subprocess.run(argv, check=False, capture_output=True, stdin=subprocess.DEVNULL).returncode

@@ -123,6 +123,7 @@ def _settle(tree: Path, max_bytes: int) -> bool:
     """Give everything plain modes, so that equal content packs to equal bytes, and say whether all of it is ours."""
     sizes: Counter[str] = Counter()
     ours = True
+    tree.chmod(0o755)  # before it is read: the build may have closed even this one
     for entry, status in _entries(tree):
         ours = ours and status.st_uid == os.geteuid()
         sizes[entry.relative_to(tree).parts[0]] += status.st_size
@@ -132,7 +133,6 @@ def _settle(tree: Path, max_bytes: int) -> bool:
             entry.chmod(0o755 if status.st_mode & 0o100 else 0o644)
         elif not stat.S_ISLNK(status.st_mode):
             entry.unlink()  # a socket or pipe that a build left: nothing listens on it any more
-    tree.chmod(0o755)
     if sizes.total() > max_bytes:
         largest = ", ".join(f"{name} {size >> 20} MB" for name, size in sizes.most_common(3))
         raise Refused(
