@@ -1,9 +1,12 @@
 """The server's settings: the only reader of its environment. Secrets never appear in a repr."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+_TEN_YEARS = 10 * 365 * 86_400.0
 
 
 class BadSetting(ValueError):
@@ -34,6 +37,7 @@ class Settings:
     observe_seconds: float = 30.0
     audit_seconds: float = 300.0
     boot_seconds: float = 60.0
+    unlocked_build_seconds: float = 86_400.0
     allow_weak_isolation: bool = False
     log_format: str = "console"
 
@@ -110,9 +114,12 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
     def number(name: str, default: float) -> float:
         text = env.get(name, "")
         try:
-            return float(text) if text else default
+            seconds = float(text) if text else default
         except ValueError:
-            raise BadSetting(f"{name}={text!r} is not a number of seconds") from None
+            seconds = math.nan
+        if not 0 <= seconds <= _TEN_YEARS:
+            raise BadSetting(f"{name}={text!r} is not a number of seconds from 0 to ten years")
+        return seconds
 
     def path(name: str) -> Path | None:
         return Path(env[name]).expanduser().absolute() if env.get(name) else None
@@ -141,6 +148,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         observe_seconds=number("TOWPATH_OBSERVE_SECONDS", 30.0),
         audit_seconds=number("TOWPATH_AUDIT_SECONDS", 300.0),
         boot_seconds=number("TOWPATH_BOOT_SECONDS", 60.0),
+        unlocked_build_seconds=number("TOWPATH_UNLOCKED_BUILD_SECONDS", 86_400.0),
         github_token=env.get("TOWPATH_GITHUB_TOKEN", ""),
         allow_weak_isolation=env.get("TOWPATH_ALLOW_WEAK_ISOLATION", "") == "1",
         log_format=env.get("TOWPATH_LOG_FORMAT", "") or "console",

@@ -44,13 +44,17 @@ class Subject(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deploy:
-    """Build a commit and release it; the state and head of `pull_request` are read again before it goes live."""
+    """Build a commit and release it; the state and head of `pull_request` are read again before it goes live.
+
+    `rebuild` builds from nothing, whatever was built of the same files before.
+    """
 
     repository_id: RepositoryId
     sha: Sha
     trust: Trust
     branch: str
     pull_request: int | None = None
+    rebuild: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,13 +53,22 @@ class ReleaseVerbs(Committer):
 
         return await self.commit(change, actor=actor)
 
-    async def deploy(self, *, app_id: str, repository_id: int, sha: str, branch: str, actor: str) -> QueuedRequest:
+    async def deploy(
+        self, *, app_id: str, repository_id: int, sha: str, branch: str, rebuild: bool = False, actor: str
+    ) -> QueuedRequest:
         """Deploy a commit by hand: CI is not asked, and the next push to an auto-deployed branch replaces it."""
 
         def deploy(tx: Transaction) -> QueuedRequest:
             app_or_refuse(tx.conn, app_id)
-            wanted = Deploy(repository_id=RepositoryId(repository_id), sha=Sha(sha), trust=Trust.OWN, branch=branch)
-            return tx.request(app_id, wanted, reason=f"deploy of {branch or sha[:7]}", by_person=True)
+            wanted = Deploy(
+                repository_id=RepositoryId(repository_id),
+                sha=Sha(sha),
+                trust=Trust.OWN,
+                branch=branch,
+                rebuild=rebuild,
+            )
+            verb = "rebuild" if rebuild else "deploy"
+            return tx.request(app_id, wanted, reason=f"{verb} of {branch or sha[:7]}", by_person=True)
 
         return await self.commit(deploy, actor=actor)
 

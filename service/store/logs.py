@@ -88,7 +88,8 @@ class LogSink:
         self._db = db
         self._ours = ours
         self._log_id = log_id
-        self._redactor = Redactor(secrets)
+        self._secrets = tuple(secrets)
+        self._redactor = Redactor(self._secrets)
         self._most = most
         self._line = ""
         self._token_goes_on = False
@@ -107,6 +108,11 @@ class LogSink:
     ) -> None:
         """End, for good or until somebody goes on."""
         await self._end(closed=not isinstance(error, asyncio.CancelledError | Transient))
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Know these secrets, too, in what is written from now on; to be called between two lines."""
+        self._secrets = (*self._secrets, *secrets)
+        self._redactor = Redactor(self._secrets)
 
     async def write(self, text: str) -> None:
         """Append text; it becomes visible a moment later, once its line is complete."""

@@ -128,6 +128,32 @@ async def test_config_vars_of_a_stage_are_set_and_shown(towpath: Cli, server: Se
     assert (await towpath("config", "--stage", "review", "--json")).json == {}
 
 
+async def test_config_vars_are_named_for_builds_and_shown(towpath: Cli, server: Server) -> None:
+    await server.pipeline(staging="example")
+    done = await towpath("config:build", "SITE", "SECRET_KEY", "-p", "shop")
+    assert done.out == (
+        "Setting what builds of shop see... done\n"
+        "Builds of shop see: SECRET_KEY, SITE\n"
+        "It counts from the next deploy on.\n"
+    )
+    assert (await towpath("config:build", "-a", "example")).out == "Builds of shop see: SECRET_KEY, SITE\n"
+    assert "-p shop" in (await towpath("config:build", "OTHER", "-a", "example", code=1)).err
+    await towpath("config:build", "--none", "-p", "shop")
+    assert (await towpath("config:build", "-p", "shop", "--json")).json["names"] == []
+    await towpath("config:build", "SITE", "--none", "-p", "shop", code=2)
+    await towpath("config:build", "-a", "example", "-p", "shop", code=2)
+
+
+async def test_a_deploy_can_be_asked_to_build_from_nothing(
+    towpath: Cli, server: Server, worker: dict[str, Any]
+) -> None:
+    await server.pipeline(staging="example")
+    await towpath("deploy", "-a", "example", "main", "--rebuild")
+    await towpath("deploy", "-a", "example", "main")
+    said = [it["source_blob"]["version_description"] for it in await server.get("/apps/example/builds")]
+    assert said == ["rebuild of main", "deploy of main"]
+
+
 async def test_the_only_remote_names_the_app(towpath: Cli, server: Server) -> None:
     await server.app("example")
     towpath.git("init", "-q")

@@ -200,7 +200,12 @@ class Stage:
         """The same with what it said beside the answer: hints and warnings."""
         return "".join(await self._cli(*args))
 
-    async def _cli(self, *args: str) -> tuple[str, str]:
+    async def cli_fails(self, *args: str) -> str:
+        """Do what cannot be done; returns all that was said about it."""
+        out, err = await self._cli(*args, fails=True)
+        return out + err
+
+    async def _cli(self, *args: str, fails: bool = False) -> tuple[str, str]:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "service.cli.main", *args),
             env={**_clean(), "TOWPATH_DATA": str(self.data), "NO_COLOR": "1"},
@@ -209,7 +214,7 @@ class Stage:
             stderr=asyncio.subprocess.PIPE,
         )
         out, err = await process.communicate()
-        assert process.returncode == 0, f"towpath {' '.join(args)}: {process.returncode} {err.decode()}"
+        assert bool(process.returncode) is fails, f"towpath {' '.join(args)}: {process.returncode} {err.decode()}"
         return out.decode(), err.decode()
 
     async def page(self, app: str, path: str = "/") -> str:
@@ -221,13 +226,13 @@ class Stage:
         except aiohttp.ClientError as error:
             return f"no answer: {error!r}"
 
-    async def says(self, app: str, text: str, *, seconds: float = STEP_SECONDS) -> str:
+    async def says(self, app: str, text: str, *, path: str = "/", seconds: float = STEP_SECONDS) -> str:
         """Wait until the app's page has the text."""
         seen = ""
 
         async def look() -> bool:
             nonlocal seen
-            seen = await self.page(app)
+            seen = await self.page(app, path)
             return text in seen
 
         try:

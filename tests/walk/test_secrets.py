@@ -40,6 +40,62 @@ async def test_config_vars_and_tokens_are_nowhere_to_be_read(stage: Stage) -> No
     assert CANARY not in str(stage.github.reported(pipeline.repo))
 
 
+async def test_a_django_project_that_needs_a_secret_is_built_when_it_is_named_and_the_secret_stays_one(
+    stage: Stage,
+) -> None:
+    secret = f"django-{CANARY}"
+    pipeline = await stage.pipeline("django", files=_django(), automatic=False)
+    await stage.api("PATCH", f"/apps/{pipeline.staging}/config-vars", {"SECRET_KEY": secret})
+    failed = await stage.cli_fails("deploy", "-a", pipeline.staging, "master")
+    assert "towpath config:build" in failed
+    await stage.cli("config:build", "SECRET_KEY", "-p", pipeline.name)
+    built = await stage.cli("deploy", "-a", pipeline.staging, "master")
+    assert "The build sees these config vars: SECRET_KEY" in built
+    await stage.says(pipeline.staging, "body { color: navy }", path="/static/page.css")
+    assert secret not in built + await _outputs(stage, pipeline) + str(stage.github.reported(pipeline.repo))
+    assert await asyncio.to_thread(_in_files, stage, {"config var": secret.encode()}) == []
+    await stage.api("PATCH", f"/apps/{pipeline.production}/config-vars", {"SECRET_KEY": "another"})
+    await stage.cli("pipelines:promote", "-a", pipeline.staging)
+    await stage.says(pipeline.production, "body { color: navy }", path="/static/page.css")
+
+
+DJANGO_SETTINGS = """
+import os
+
+SECRET_KEY = os.environ["SECRET_KEY"]
+ALLOWED_HOSTS = ["*"]
+ROOT_URLCONF = "urls"
+INSTALLED_APPS = ["django.contrib.staticfiles"]
+STATIC_URL = "/static/"
+STATIC_ROOT = "collected"
+STATICFILES_DIRS = ["assets"]
+"""
+DJANGO_URLS = """
+from django.urls import path
+from django.views.static import serve
+
+urlpatterns = [path("static/<path:path>", serve, {"document_root": "collected"})]
+"""
+DJANGO_MANAGE = """
+import os, sys
+from django.core.management import execute_from_command_line
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
+execute_from_command_line(sys.argv)
+"""
+
+
+def _django() -> dict[str, str]:
+    return {
+        "requirements.txt": "django==5.2.19\nasgiref==3.13.0\nsqlparse==0.6.1\n",
+        "Procfile": "web: python manage.py runserver --noreload --nostatic 0.0.0.0:$PORT\n",
+        "manage.py": DJANGO_MANAGE,
+        "settings.py": DJANGO_SETTINGS,
+        "urls.py": DJANGO_URLS,
+        "assets/page.css": "body { color: navy }\n",
+    }
+
+
 def _chatty() -> dict[str, str]:
     files = quick("first")
     return files | {"Procfile": files["Procfile"] + 'release: echo "the release command says $CANARY_KEY"\n'}

@@ -21,7 +21,10 @@ from workers.platforms.base import (
 
 @dataclass
 class MemoryPlatform:
-    """`script` holds what the next calls of a verb raise, if anything, in order; `hold` keeps a verb waiting until it is set."""
+    """`told` is the build config of each build, `cached` what it found in its cache, where it leaves a file itself.
+
+    `script` holds what the next calls of a verb raise, if anything, in order; `hold` keeps a verb waiting until it is set.
+    """
 
     running: dict[str, AppSpec] = field(default_factory=dict)
     fences: dict[str, Fence] = field(default_factory=dict)
@@ -31,6 +34,9 @@ class MemoryPlatform:
     exit_codes: dict[str, int] = field(default_factory=dict)
     building: set[str] = field(default_factory=set)
     unlocked: bool = False
+    leaves: str = ""
+    told: list[dict[str, str]] = field(default_factory=list)
+    cached: list[set[str]] = field(default_factory=list)
 
     async def _begin(self, verb: str, app_id: str, fence: Fence) -> None:
         self.calls.append(verb)
@@ -82,11 +88,17 @@ class MemoryPlatform:
     async def sandboxed(self, name: str, run: SandboxRun, *, log: Log) -> int:
         self.calls.append("sandboxed")
         self.building.add(name)
-        await log.write(f"{name}: {run.argv[0]}\n")
+        places = {bind.inside: bind.host for bind in run.binds}
+        self.told.append({file.name: file.read_text() for file in places["/env"].iterdir()})
+        self.cached.append({file.name for file in places["/cache"].iterdir()})
+        (places["/cache"] / str(len(self.cached))).touch()
+        await log.write(f"{name}: {run.argv[0]} with {self.told[-1]}\n")
         if "sandboxed" in self.hold:
             await self.hold["sandboxed"].wait()
+        if self.leaves:
+            (places["/app"] / "left").write_text(self.leaves)
         if self.unlocked:
-            (next(bind.host for bind in run.binds if bind.inside == "/out") / "unlocked").touch()
+            (places["/out"] / "unlocked").touch()
         return 0
 
     async def forget(self, name: str) -> None:

@@ -1,20 +1,37 @@
 """Deploys and the slugs they find or build, on a worker of its own: a real git and builder, a sandbox that says yes."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from service.domain.decisions import Deploy, Destroy
-from service.domain.model import App, Build, BuildState, QueuedRequest, Release, Sha, Trust
-from service.store import apps, builds, logs, releases
+from service.domain.errors import Transient
+from service.domain.model import (
+    App,
+    Build,
+    BuildState,
+    QueuedRequest,
+    Release,
+    RequestState,
+    ReviewState,
+    Sha,
+    Trust,
+)
+from service.settings import Settings
+from service.store import apps, build_configs, builds, logs, releases
+from service.store.tables import apps as app_rows
+from service.store.tables import build_keys, slugs
 from tests.waiting import until
 from tests.workers.conftest import Yard
 from workers.builds import runtimes
-from workers.jobs.deploy import UNLOCKED_REUSED
 from workers.jobs.work import work
+
+UNLOCKED = timedelta(seconds=Settings(data=Path()).unlocked_build_seconds)
 
 
 @pytest.fixture(autouse=True)
@@ -34,19 +51,20 @@ async def head(yard: Yard, files: Mapping[str, str] | None = None) -> Sha:
     return Sha(await yard.edge.sim.head(yard.edge.sim.repository(name)))
 
 
-async def ask(yard: Yard, app: App, sha: Sha) -> QueuedRequest:
+async def ask(yard: Yard, app: App, sha: Sha, *, rebuild: bool = False, trust: Trust = Trust.OWN) -> QueuedRequest:
     wanted = Deploy(
         repository_id=yard.repository.id,
         sha=sha,
         branch=yard.repository.default_branch,
         pull_request=None,
-        trust=Trust.OWN,
+        trust=trust,
+        rebuild=rebuild,
     )
     return await yard.do(lambda tx: tx.request(app.id, wanted, reason="by hand", by_person=True))
 
 
-async def deployed(yard: Yard, app: App, sha: Sha) -> Build:
-    asked = await ask(yard, app, sha)
+async def deployed(yard: Yard, app: App, sha: Sha, *, rebuild: bool = False, trust: Trust = Trust.OWN) -> Build:
+    asked = await ask(yard, app, sha, rebuild=rebuild, trust=trust)
     await work(yard.context, app.id)
     build = await yard.see(lambda conn: builds.of_request(conn, asked.id))
     assert build is not None
@@ -86,16 +104,126 @@ async def test_a_slug_whose_content_is_lost_is_built_anew(yard: Yard, harm: str)
     assert release.version == 2
 
 
+async def configure(yard: Yard, app: App, **config: str) -> None:
+    await yard.do(lambda tx: apps.set_config(tx.conn, tx.vault, app_id=app.id, vars=config, now=tx.now))
+
+
+async def name_for_builds(yard: Yard, *names: str) -> None:
+    await yard.do(lambda tx: build_configs.set_of_pipeline(tx.conn, yard.pipeline.id, names, tx.now))
+
+
+SECRET = "swordfish-of-staging"
+
+
+async def test_a_build_sees_the_named_config_vars_of_its_app_and_its_log_none_of_their_values(yard: Yard) -> None:
+    app, sha = await yard.app(), await head(yard)
+    await configure(yard, app, SECRET_KEY=SECRET, DATABASE_URL="postgres://elsewhere")
+    await name_for_builds(yard, "SECRET_KEY", "MISSING")
+    build = await deployed(yard, app, sha)
+    assert yard.platform.told == [{"SECRET_KEY": SECRET}]
+    text = await yard.see(lambda conn: logs.tail(conn, build.log_id))
+    assert "The build sees these config vars: SECRET_KEY\n" in text
+    assert "MISSING is named for builds, but the app has no such config var" in text
+    assert "with {'SECRET_KEY': '[redacted]'}" in text
+    kept = await yard.see(lambda conn: [*conn.execute(select(build_keys)), *conn.execute(select(slugs))])
+    assert SECRET not in str(kept)
+
+
+async def test_apps_with_equal_values_share_a_slug_and_others_build_their_own(yard: Yard) -> None:
+    first, second, third = await yard.app("one"), await yard.app("two"), await yard.app("three")
+    sha = await head(yard)
+    await name_for_builds(yard, "SITE")
+    for app, site in ((first, "blue"), (second, "blue"), (third, "green")):
+        await configure(yard, app, SITE=site, OWN=app.name)
+        await deployed(yard, app, sha)
+    assert yard.platform.told == [{"SITE": "blue"}, {"SITE": "green"}]
+    await configure(yard, first, SITE="red")
+    await deployed(yard, first, sha)
+    assert yard.platform.told[2:] == [{"SITE": "red"}]
+    await configure(yard, first, SITE="blue", OWN="changed")
+    await deployed(yard, first, sha)
+    assert sandboxed(yard) == 3
+
+
+async def test_the_first_build_of_a_review_app_sees_what_app_json_generates_for_it(yard: Yard) -> None:
+    app_json = json.dumps({"env": {"SECRET_KEY": {"generator": "secret"}, "SITE": "blue"}})
+    sha = await head(yard, {"app.json": app_json})
+    review = await yard.review("branch:topic", state=ReviewState.CREATING, sha=sha)
+    app = await yard.see(lambda conn: apps.get(conn, review.app_id or ""))
+    assert app is not None
+    await name_for_builds(yard, "SECRET_KEY", "SITE", "HEROKU_APP_NAME")
+    await deployed(yard, app, sha)
+    config = await yard.see(lambda conn: apps.config(conn, yard.context.vault, app.id))
+    assert config["SECRET_KEY"]
+    assert yard.platform.told == [{name: config[name] for name in ("SECRET_KEY", "SITE", "HEROKU_APP_NAME")}]
+    released = await serves(yard, app)
+    assert released is not None
+    assert await yard.see(lambda conn: releases.config(conn, yard.context.vault, released.id)) == config
+
+
+async def test_a_build_taken_up_after_a_change_of_what_it_sees_begins_anew(yard: Yard) -> None:
+    app, sha = await yard.app(), await head(yard)
+    await name_for_builds(yard, "SITE")
+    await configure(yard, app, SITE="blue")
+    yard.platform.hold["sandboxed"] = asyncio.Event()
+    asked = await ask(yard, app, sha)
+    building = asyncio.ensure_future(work(yard.context, app.id))
+    await until(lambda: "sandboxed" in yard.platform.calls)
+    building.cancel()
+    await asyncio.gather(building, return_exceptions=True)
+    await configure(yard, app, SITE="green")
+    del yard.platform.hold["sandboxed"]
+    await yard.db.write(lambda conn: conn.execute(app_rows.update().values(lease_expires=None, retry_at=None)))
+    await work(yard.another(), app.id)
+    assert (await yard.request(asked.id)).state is RequestState.SUCCEEDED
+    assert yard.platform.told == [{"SITE": "blue"}, {"SITE": "green"}]
+
+
+async def test_a_rebuild_takes_no_slug_and_no_cache_and_replaces_both(yard: Yard) -> None:
+    app, sha = await yard.app(), await head(yard)
+    before = await deployed(yard, app, sha)
+    # The same files give something else by now: another slug, which the same key leads to afterwards.
+    yard.platform.leaves = "other"
+    again = await deployed(yard, app, sha, rebuild=True)
+    assert (before.slug_id != again.slug_id, yard.platform.cached) == (True, [set(), set()])
+    third = await deployed(yard, app, sha)
+    assert (third.slug_id, sandboxed(yard)) == (again.slug_id, 2)
+    await deployed(yard, app, await head(yard, {"page": "next"}))
+    assert yard.platform.cached[2] == {"2"}
+    shelves = list((yard.context.workshop.data / "caches/own").glob("*/*"))
+    assert [len(list(shelf.iterdir())) for shelf in shelves] == [2]
+
+
+async def test_a_rebuild_that_comes_to_its_end_on_a_second_try_builds_once(yard: Yard) -> None:
+    app, sha = await yard.app(), await head(yard)
+    await deployed(yard, app, sha)
+    yard.platform.script["apply"] = [Transient("the engine is away")]
+    asked = await ask(yard, app, sha, rebuild=True)
+    await work(yard.context, app.id)
+    yard.clock.ahead += timedelta(minutes=5)
+    await work(yard.context, app.id)
+    assert ((await yard.request(asked.id)).state, sandboxed(yard)) == (RequestState.SUCCEEDED, 2)
+
+
+async def test_no_commit_of_a_fork_finds_the_cache_of_another(yard: Yard) -> None:
+    app, first = await yard.app(), await head(yard)
+    second = await head(yard, {"page": "of another"})
+    await deployed(yard, app, first, trust=Trust.FORK)
+    await deployed(yard, app, second, trust=Trust.FORK)
+    await deployed(yard, app, second)
+    assert yard.platform.cached == [set(), set(), set()]
+
+
 async def test_the_same_files_are_built_once_and_without_a_lock_file_once_a_day(yard: Yard) -> None:
     app, sha = await yard.app(), await head(yard)
     await deployed(yard, app, sha)
-    yard.clock.ahead += 10 * UNLOCKED_REUSED
+    yard.clock.ahead += 10 * UNLOCKED
     await deployed(yard, app, sha)
     assert sandboxed(yard) == 1
     yard.platform.unlocked = True
     floating = await head(yard, {"requirements.txt": "flask\n"})
     await deployed(yard, app, floating)
-    yard.clock.ahead += UNLOCKED_REUSED - timedelta(minutes=1)
+    yard.clock.ahead += UNLOCKED - timedelta(minutes=1)
     await deployed(yard, app, floating)
     assert sandboxed(yard) == 2
     yard.clock.ahead += timedelta(minutes=2)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import structlog
 
+from service.domain.build_config import NEVER
 from service.domain.errors import Refused, Transient
 from service.domain.manifest import parse_procfile
 from service.domain.model import Sha, Trust
@@ -44,8 +45,6 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
 _BUILDPACKS = "/opt/towpath/buildpacks"
 _FETCHED = "/opt/towpath/fetched"
-# Never from config: each would let a variable replace what the build itself runs.
-_OWN_VARIABLES = frozenset({"PATH", "HOME", "STACK", "SOURCE_VERSION", "GIT_DIR", "LD_PRELOAD", "LD_LIBRARY_PATH"})
 
 
 class BuildFailed(Refused):
@@ -56,6 +55,7 @@ class BuildFailed(Refused):
 class Order:
     """What to build. `name` is the build's id; builds with equal `cache_key` and `trust` share their caches.
 
+    One `from_nothing` takes none of them and leaves the only one.
     `buildpacks` come from `buildpack.resolve`; none means that ours are tried in order.
     """
 
@@ -68,6 +68,7 @@ class Order:
     cache_key: str
     buildpacks: tuple[Buildpack, ...] = ()
     build_config: Mapping[str, str] = field(default_factory=dict, repr=False)
+    from_nothing: bool = False
     network: Network = Network.INDEXES
     seconds: float = 900.0
     limits: Limits = BUILD_LIMITS
@@ -136,7 +137,7 @@ class Bench:
 
     @property
     def ready(self) -> Path:
-        """Exists once everything is there for the sandbox to start."""
+        """Exists once everything is there for the sandbox to start, and says for what."""
         return self.directory / "ready"
 
 
@@ -188,7 +189,7 @@ def work_name(build_id: str) -> str:
 
 async def _build(order: Order, bench: Bench, workshop: Workshop, log: Log) -> BuiltSlug:
     # Without its tree a build was killed after packing; it starts over and comes to the same slug.
-    if not await asyncio.to_thread(lambda: bench.ready.exists() and bench.app.exists()):
+    if not await asyncio.to_thread(lambda: bench.app.exists() and _prepared_for(bench) == _mark(order)):
         await _prepare(order, bench, workshop, log)
     tail = Tail(log=log, redactor=Redactor(order.build_config.values()))
     code = await workshop.sandbox.sandboxed(order.name, _run(order, bench, workshop), log=tail)
@@ -227,15 +228,31 @@ async def _prepare(order: Order, bench: Bench, workshop: Workshop, log: Log) -> 
     for number, each in enumerate(order.buildpacks):
         if each.url:
             await workshop.source.clone(f"{each.url}#{each.version}", bench.buildpacks / str(number))
-    await workshop.caches.take(order.cache_key, trust=order.trust, to=bench.cache)
-    await asyncio.to_thread(bench.ready.touch)
+    if order.from_nothing:
+        await asyncio.to_thread(bench.cache.mkdir)
+    else:
+        await workshop.caches.take(order.cache_key, trust=order.trust, to=bench.cache)
+    await asyncio.to_thread(bench.ready.write_text, _mark(order))
+
+
+def _mark(order: Order) -> str:
+    """Digest what a build was prepared with and may have changed when a successor takes it up."""
+    words = [dict(order.build_config), [[each.name, each.version] for each in order.buildpacks]]
+    return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
+
+
+def _prepared_for(bench: Bench) -> str | None:
+    try:
+        return bench.ready.read_text()
+    except FileNotFoundError:
+        return None
 
 
 def _lay_out(bench: Bench, config: Mapping[str, str]) -> None:
     for directory in (bench.config, bench.out, bench.buildpacks):
         directory.mkdir(parents=True)
     for name, value in config.items():
-        if _VARIABLE.fullmatch(name) and name not in _OWN_VARIABLES:
+        if _VARIABLE.fullmatch(name) and name not in NEVER:
             (bench.config / name).write_text(value)
 
 
@@ -348,5 +365,6 @@ def _answers(out: Path, used: Sequence[Buildpack]) -> tuple[tuple[str, ...], dic
 
 async def _put_away(order: Order, bench: Bench, workshop: Workshop) -> None:
     """Keep the cache, also of a failed build: our buildpacks change it only by renaming, so it is whole."""
-    await workshop.caches.give_back(order.cache_key, bench.cache, trust=order.trust)
+    kept = workshop.caches
+    await kept.give_back(order.cache_key, bench.cache, trust=order.trust, alone=order.from_nothing)
     await discard(order.name, workshop=workshop)

@@ -30,9 +30,9 @@ class CacheStore:
         """Move the newest cache to `to`, or make an empty one there."""
         await asyncio.to_thread(_take, self._shelf(key, trust), to)
 
-    async def give_back(self, key: str, cache: Path, *, trust: Trust) -> None:
-        """Put a cache where the next build finds it, and delete those beyond the newest few."""
-        await asyncio.to_thread(_give_back, self._shelf(key, trust), cache)
+    async def give_back(self, key: str, cache: Path, *, trust: Trust, alone: bool = False) -> None:
+        """Put a cache where the next build finds it, and delete those beyond the newest few, or all others."""
+        await asyncio.to_thread(_give_back, self._shelf(key, trust), cache, 1 if alone else _KEPT)
 
     async def tidy(self, *, unused: timedelta) -> None:
         """Delete the caches that no build gave back for so long, and what killed processes left half-deleted."""
@@ -59,14 +59,14 @@ def _take(shelf: Path, to: Path) -> None:
     to.mkdir(parents=True)
 
 
-def _give_back(shelf: Path, cache: Path) -> None:
+def _give_back(shelf: Path, cache: Path, kept: int) -> None:
     shelf.mkdir(parents=True, exist_ok=True)
     newest = _newest_first(shelf)
     serial = int(newest[0].name.partition("-")[0]) + 1 if newest else 1
     with suppress(FileNotFoundError):  # thrown away as untrustworthy, or given back before a kill
         cache.chmod(0o755)  # a folder that a build closed can be moved by nobody but root
         cache.rename(shelf / f"{serial:012d}-{secrets.token_hex(4)}")
-    for old in _newest_first(shelf)[_KEPT:]:
+    for old in _newest_first(shelf)[kept:]:
         _discard(old)
 
 

@@ -1,8 +1,8 @@
 """Deploy a commit: fetch, build (or find the slug of the same tree), release."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
 
 import structlog
 from sqlalchemy import Connection
@@ -20,13 +20,11 @@ from workers.builds.buildpack import Buildpack, resolve
 from workers.builds.source import Remote
 from workers.context import Context
 from workers.jobs import fenced, release, settle
+from workers.jobs.build_config import seen_by_build
 from workers.jobs.look import fresh
 from workers.jobs.trust import prove_own
 
 log = structlog.get_logger()
-
-UNLOCKED_REUSED: Final = timedelta(days=1)
-"""How old a build without a lock file may be to stand for the same files: another day they may give another slug."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,20 +134,22 @@ async def _slug(context: Context, taken: TakenWork, wanted: Deploy, build: Build
 async def _found_or_built(
     context: Context, taken: TakenWork, wanted: Deploy, build: Build, commit: Commit, sink: logs.LogSink
 ) -> Slug:
+    seen = await seen_by_build(context, taken, commit.manifest, sink)
     key = builder.build_key(
         repository_id=wanted.repository_id,
         tree=commit.tree,
         stack=context.stack,
         buildpacks=commit.buildpacks,
-        build_config={},
+        build_config=seen,
         trust=commit.trust,
     )
-    slug = await _reusable(context, commit.trust, key)
+    slug = await _reusable(context, wanted, build, key)
     reused = slug is not None and build.state is not BuildState.SUCCEEDED
     if slug is not None:
         await sink.write(f"-----> Using the slug that was built from the same files ({slug.sha256[:12]})\n")
     else:
-        slug = await _built(context, wanted, build, commit, key, sink)
+        order = _order(context, wanted, build, commit, seen)
+        slug = await _built(context, order, key, sink)
     if not set(slug.process_types) - {"release"}:
         raise Refused("there is nothing to run: add a Procfile that names a process, for example web: python app.py")
     await _succeeded(context, taken, build, slug, build_key=key, reused=reused)
@@ -175,32 +175,50 @@ async def _succeeded(
     )
 
 
-async def _reusable(context: Context, trust: Trust, key: str) -> Slug | None:
-    """Return the slug that the same files gave, unless it has aged or its content is gone or damaged."""
-    since = context.db.now() - UNLOCKED_REUSED
-    slug = await context.db.read(lambda conn: builds.slug_for(conn, trust=trust, build_key=key, unlocked_since=since))
-    if slug is not None and not await context.slugs.usable(trust, slug.sha256):
-        log.warning("slug lost, built anew", sha256=slug.sha256, trust=trust.value)
+async def _reusable(context: Context, wanted: Deploy, build: Build, key: str) -> Slug | None:
+    """Return the slug that the same files gave, unless it has aged or its content is gone or damaged.
+
+    Who asked for a rebuild gets what this very build has given, should that be known already, and nothing older.
+    """
+    # What is not locked may give another slug another day.
+    since = context.db.now() - timedelta(seconds=context.settings.unlocked_build_seconds)
+
+    def find(conn: Connection) -> Slug | None:
+        if wanted.rebuild:
+            made = builds.get(conn, build.id)
+            return builds.slug(conn, made.slug_id) if made and made.slug_id else None
+        return builds.slug_for(conn, trust=wanted.trust, build_key=key, unlocked_since=since)
+
+    slug = await context.db.read(find)
+    if slug is not None and not await context.slugs.usable(slug.trust, slug.sha256):
+        log.warning("slug lost, built anew", sha256=slug.sha256, trust=slug.trust.value)
         return None
     return slug
 
 
-async def _built(context: Context, wanted: Deploy, build: Build, commit: Commit, key: str, sink: logs.LogSink) -> Slug:
-    order = builder.Order(
+def _order(context: Context, wanted: Deploy, build: Build, commit: Commit, seen: Mapping[str, str]) -> builder.Order:
+    home = commit.pipeline.id if commit.pipeline else commit.app.id
+    return builder.Order(
         name=builder.work_name(build.id),
         repository_id=wanted.repository_id,
         sha=wanted.sha,
         root=commit.root,
         trust=commit.trust,
         stack=context.stack,
-        cache_key=commit.pipeline.id if commit.pipeline else commit.app.id,
+        # Approved was one commit of a fork: what another one left behind must not get into its slug.
+        cache_key=f"{home}/{wanted.sha}" if commit.trust is Trust.FORK else home,
         buildpacks=commit.buildpacks,
+        build_config=seen,
+        from_nothing=wanted.rebuild,
     )
+
+
+async def _built(context: Context, order: builder.Order, key: str, sink: logs.LogSink) -> Slug:
     built = await builder.build(order, workshop=context.workshop, log=sink)
     return await context.commit(
         lambda tx: builds.add_slug(
             tx.conn,
-            trust=commit.trust,
+            trust=order.trust,
             build_key=key,
             sha256=built.sha256,
             size=built.size,

@@ -1,11 +1,11 @@
 """A button of our check was pressed: the presser's permission is looked up, then the same plans decide as always."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from service.domain import review_apps
-from service.domain.decisions import Deploy, Subject, SubjectKind
+from service.domain.decisions import CreateReviewApp, Decision, Deploy, Request, Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import App, Pipeline, Repository, RequestState, ReviewState, Stage, Trust
@@ -62,10 +62,17 @@ def _in_pipeline(tx: Transaction, pipeline: Pipeline, pressed: CheckRunRequested
     for review in reviews.of_pipeline(tx.conn, pipeline.id):
         asked = _asked(pressed.identifier, review.state)
         if review.sha == pressed.sha and asked is not None:
-            yield _ask(tx, Subject(SubjectKind.REVIEW_APP, f"{pipeline.id}/{review.ref}"), asked, our_app_id)
+            subject = Subject(SubjectKind.REVIEW_APP, f"{pipeline.id}/{review.ref}")
+            yield _ask(tx, subject, asked, our_app_id, rebuild=pressed.identifier == "rebuild")
     for app, stage in pipelines.members(tx.conn, pipeline.id):
         if stage is not Stage.REVIEW and (branch := _branch_to_deploy(tx, app, pressed)):
-            work = Deploy(repository_id=pressed.repository_id, sha=pressed.sha, trust=Trust.OWN, branch=branch)
+            work = Deploy(
+                repository_id=pressed.repository_id,
+                sha=pressed.sha,
+                trust=Trust.OWN,
+                branch=branch,
+                rebuild=pressed.identifier == "rebuild",
+            )
             tx.request(app.id, work, reason=f"{pressed.identifier} pressed", by_person=True)
             yield f"deploy to {app.name}"
 
@@ -82,17 +89,30 @@ def _asked(identifier: str, state: ReviewState) -> Literal["create", "destroy"] 
             return None
 
 
-def _ask(tx: Transaction, subject: Subject, asked: Literal["create", "destroy"], our_app_id: int) -> str:
+def _ask(
+    tx: Transaction, subject: Subject, asked: Literal["create", "destroy"], our_app_id: int, *, rebuild: bool
+) -> str:
     view = views.review_view(tx.conn, subject_key=subject.key, now=tx.now, our_app_id=our_app_id, asked=asked)
     if view is None:
         return "it is gone"
     try:
-        enact(tx, subject, review_apps.plan(view))
+        decisions = review_apps.plan(view)
+        enact(tx, subject, [_from_nothing(each) for each in decisions] if rebuild else decisions)
     except Refused as refused:
         return refused.message
     tx.note(f"review app {asked} asked for", pipeline_id=view.pipeline.id, ref=view.ref)
     tx.ring([subject], cause=f"{asked} asked for by {tx.actor}")
     return f"{asked} {view.ref}"
+
+
+def _from_nothing(decision: Decision) -> Decision:
+    match decision:
+        case Request(work=Deploy() as wanted):
+            return replace(decision, work=replace(wanted, rebuild=True))
+        case CreateReviewApp():
+            return replace(decision, deploy=replace(decision.deploy, rebuild=True))
+        case _:
+            return decision
 
 
 def _branch_to_deploy(tx: Transaction, app: App, pressed: CheckRunRequested) -> str:

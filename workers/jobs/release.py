@@ -57,7 +57,7 @@ async def release_slug(context: Context, taken: TakenWork, *, slug: Slug, wanted
     def plan(tx: Transaction) -> Plan:
         app = _app(tx, taken)
         review = reviews.of_app(tx.conn, app.id) if app.is_review else None
-        config = _first_config(tx, app, review, manifest)
+        config = first_config(tx, app, review, manifest)
         first = app.current_release_id is None
         return Plan(
             slug_id=slug.id,
@@ -264,7 +264,7 @@ def formation_of(app: App, slug: Slug, asked: Mapping[str, int]) -> dict[str, in
     return {kind: app.formation.get(kind, asked.get(kind, default.get(kind, 0))) for kind in types}
 
 
-def _first_config(tx: Transaction, app: App, review: ReviewApp | None, manifest: Manifest) -> Mapping[str, str]:
+def first_config(tx: Transaction, app: App, review: ReviewApp | None, manifest: Manifest) -> Mapping[str, str]:
     """Return the wanted config; a review app's comes from its pipeline and from app.json, read at each push."""
     config = apps.config(tx.conn, tx.vault, app.id)
     if review is None:

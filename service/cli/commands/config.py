@@ -137,8 +137,44 @@ def _change(
     return after
 
 
+def build(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="All that builds are to see.")] = None,
+    *,
+    app: AppOption = None,
+    remote: RemoteOption = None,
+    pipeline: PipelineOption = None,
+    none: Annotated[bool, typer.Option("--none", help="Show builds no config vars any more.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Name the config vars that builds see, or show which they are; all apps of a pipeline have the same."""
+    if names and none:
+        raise Stop("Say either names or --none, not both.", code=ExitCode.USAGE)
+    client = Client(profile=load())
+    if pipeline is not None:
+        if app is not None or remote is not None:
+            raise Stop("Say either an app or a pipeline, not both.", code=ExitCode.USAGE)
+        found = target.pipeline(client, pipeline)
+        name, where = found["name"], path("pipelines", found["id"], "build-config")
+    else:
+        name = target.app_name(client.profile, app, remote)
+        where = path("apps", name, "build-config")
+    if names or none:
+        with output.action(f"Setting what builds of {name} see", quiet=json):
+            answer = client.call("PUT", where, {"names": names or []}).data
+    else:
+        answer = client.get(where)
+    if json:
+        output.show_json(answer)
+        return
+    of = answer["pipeline"]["name"] if answer["pipeline"] else name
+    output.say(f"Builds of {of} see: {', '.join(answer['names']) or 'no config vars'}")
+    if names or none:
+        output.say("It counts from the next deploy on.")
+
+
 def register(cli: typer.Typer) -> None:
     """Add the commands."""
     cli.command("config")(listing)
     cli.command("config:set")(set_)
     cli.command("config:unset")(unset)
+    cli.command("config:build")(build)

@@ -16,13 +16,18 @@ def deploy(
     *,
     app: AppOption = None,
     remote: RemoteOption = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Build from nothing: without former slugs and caches of the same files.")
+    ] = False,
     wait: WaitOption = True,
     json: JsonOption = False,
 ) -> None:
     """Deploy a branch or commit of the connected repository now, whatever CI says."""
     client = Client(profile=load())
     name = target.app_name(client.profile, app, remote)
-    body = {"source_blob": {"version": version} if version else {}}
+    body: Json = {"source_blob": {"version": version} if version else {}}
+    if rebuild:
+        body["rebuild"] = True
     build = client.call("POST", path("apps", name, "builds"), body).data
     commit = build["source_blob"]["version"][:7]
     what = f"{version} ({commit})" if version and not version.startswith(commit) else commit

@@ -40,6 +40,7 @@ apps = Table(
     Column("maintenance", Boolean, nullable=False, server_default=text("false")),
     Column("formation", Text, nullable=False, server_default="{}"),
     Column("wanted_config", LargeBinary),
+    Column("build_config", Text, nullable=False, server_default="[]"),
     Column("engine_state", String(16), nullable=False, server_default=""),
     Column("incarnation", Integer, nullable=False, server_default="0"),
     Column("released_at", Moment),

@@ -29,6 +29,7 @@ pipelines = Table(
     Column("repository_id", ForeignKey("repositories.id")),
     Column("root_directory", Text, nullable=False, server_default=""),
     Column("toggles", Text, nullable=False, server_default="{}"),
+    Column("build_config", Text, nullable=False, server_default="[]"),
     *time_columns(),
     version_column(),
     CheckConstraint("owner_type in ('user', 'team')", name="owner_type"),

@@ -9,6 +9,7 @@ from aiohttp import web
 from service.web.api import (
     account,
     apps,
+    build_config,
     builds,
     config_vars,
     couplings,
@@ -27,6 +28,7 @@ from service.web.api import (
 _PARTS = (
     account,
     apps,
+    build_config,
     builds,
     config_vars,
     couplings,

@@ -149,10 +149,11 @@ class SourceBlob(Body):
 
 
 class CreateBuild(Body):
-    """POST /apps/APP/builds."""
+    """POST /apps/APP/builds. `rebuild` is Towpath's own."""
 
     source_blob: SourceBlob = SourceBlob()
     buildpacks: list[Any] | None = None
+    rebuild: StrictBool = False
 
 
 class FormationUpdate(Body):
@@ -180,6 +181,12 @@ class ChangeQuantity(Body):
 
 class ConfigVars(RootModel[dict[ConfigName, ConfigValue | None]]):
     """PATCH of config vars: a text sets, null unsets."""
+
+
+class BuildConfig(Body):
+    """PUT of build-config: the names of the config vars that builds see."""
+
+    names: list[ConfigName] = Field(max_length=1000)
 
 
 class CreateReviewApp(Body):

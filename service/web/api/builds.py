@@ -102,7 +102,12 @@ def _repository(conn: Connection, app: App) -> Repository:
 async def create(request: web.Request) -> web.Response:
     """POST /apps/APP/builds: deploy a branch or commit of the connected repository, by hand, whatever CI says."""
     context, identity = request.app[CONTEXT], app_in_path(request)
-    source = (await bodies.parse(request, bodies.CreateBuild)).source_blob
+    body = await bodies.parse(request, bodies.CreateBuild)
+    source = body.source_blob
+    if body.buildpacks:
+        raise Refused(
+            "buildpacks: they cannot be given with a build; name them in the repository, as `buildpacks` in app.json"
+        )
     if source.url not in {None, "", "resolve"}:
         raise Refused(
             "source_blob.url: Towpath builds from the connected repository; leave it out and give a branch or commit "
@@ -118,6 +123,7 @@ async def create(request: web.Request) -> web.Response:
         repository_id=repository.id,
         sha=sha,
         branch="" if _SHA.fullmatch(ref) and sha.startswith(ref) else ref,
+        rebuild=body.rebuild,
         actor=request[CALLER].actor,
     )
     row = await context.db.read(lambda conn: conn.execute(_deploys().where(requests.c.id == queued.id)).one())

@@ -251,7 +251,8 @@ def collect_static(build: Path, venv: Path, environment: dict[str, str]) -> None
         [venv / "bin/python", "manage.py", "collectstatic", "--noinput"],
         build,
         environment | {"PYTHONPATH": str(build), "PYTHONDONTWRITEBYTECODE": "1"},
-        "collectstatic failed. Builds see no config vars: give defaults to what settings read from the environment.",
+        "collectstatic failed. Builds see no config vars but those named by `towpath config:build NAME ...`: name what"
+        " the settings need, give it a default, or set DISABLE_COLLECTSTATIC=1 and name that.",
     )
 
 
