@@ -6,6 +6,7 @@ authenticated, so that a value copied to another row does not open there.
 
 import base64
 import binascii
+import hmac
 import os
 import secrets
 import stat
@@ -35,6 +36,7 @@ class Vault:
 
     def __init__(self, keys: tuple[bytes, ...], *, path: Path) -> None:
         self._ciphers = {sha256(key).digest()[:4]: AESGCM(key) for key in keys}
+        self._signers = [sha256(b"signer\0" + key).digest() for key in keys]
         self._newest = list(self._ciphers)[-1]
         self._path = path
 
@@ -89,6 +91,16 @@ class Vault:
         """Decrypt config vars."""
         return msgspec.json.decode(self.unseal(sealed, context), type=dict[str, str])
 
+    def sign(self, text: str, context: str) -> str:
+        """Make a key for an address that nobody can guess, the same one each time; `context` says what it opens."""
+        return _signature(self._signers[-1], text, context)
+
+    def has_signed(self, signature: str, text: str, context: str) -> bool:
+        """Whether that is the key, made with any of the keys of the file."""
+        given = signature.encode(errors="replace")
+        made = (_signature(signer, text, context).encode() for signer in self._signers)
+        return any(hmac.compare_digest(each, given) for each in made)
+
     def is_current(self, sealed: bytes) -> bool:
         """Whether a value is sealed with the newest key."""
         return sealed[1:5] == self._newest
@@ -107,6 +119,10 @@ class Vault:
 
     def _names(self) -> str:
         return ", ".join(key_id.hex() for key_id in self._ciphers)
+
+
+def _signature(signer: bytes, text: str, context: str) -> str:
+    return hmac.digest(signer, f"{context}\0{text}".encode(), "sha256").hex()
 
 
 def request_context(app_id: str) -> str:

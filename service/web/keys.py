@@ -70,6 +70,10 @@ class Caller:
         return f"user:{self.email}"
 
 
+BUILD_OUTPUT = "build output"
+RELEASE_OUTPUT = "release output"
+"""What the key in the address of an output is signed for."""
+
 CONTEXT: web.AppKey[WebContext] = web.AppKey("context", WebContext)
 CLOSING: web.AppKey[asyncio.Event] = web.AppKey("closing", asyncio.Event)
 """Set when the server stops, so that streams that would follow for ever end."""

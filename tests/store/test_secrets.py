@@ -83,6 +83,22 @@ def test_a_vault_does_not_show_its_keys(vault: Vault, tmp_path: Path) -> None:
     assert key not in repr(vault)
 
 
+def test_what_was_signed_opens_what_it_was_signed_for_and_does_so_while_its_key_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    first = Vault.open(path, create=True)
+    signed = first.sign("one", "build output")
+    assert first.sign("one", "build output") == signed
+    with path.open("a") as file:
+        file.write(new_key_line())
+    both = Vault.open(path, create=False)
+    assert both.has_signed(signed, "one", "build output")
+    assert both.has_signed(both.sign("one", "build output"), "one", "build output")
+    for text, context in (("two", "build output"), ("one", "release output")):
+        assert not both.has_signed(signed, text, context)
+    path.write_text(new_key_line())
+    assert not Vault.open(path, create=False).has_signed(signed, "one", "build output")
+
+
 async def test_after_a_rotation_the_old_key_is_not_needed_any_more(database: Database, tmp_path: Path) -> None:
     path = tmp_path / "keys"
     old = Vault.open(path, create=True)

@@ -205,6 +205,18 @@ async def test_a_rebuild_that_comes_to_its_end_on_a_second_try_builds_once(yard:
     assert ((await yard.request(asked.id)).state, sandboxed(yard)) == (RequestState.SUCCEEDED, 2)
 
 
+async def test_the_last_script_of_a_fork_is_read_from_the_mirror_of_forks(yard: Yard) -> None:
+    sha = await head(yard, {"app.json": json.dumps({"scripts": {"pr-predestroy": "./goodbye"}})})
+    review = await yard.review("branch:topic", state=ReviewState.CREATING, sha=sha)
+    app = await yard.see(lambda conn: apps.get(conn, review.app_id or ""))
+    assert app is not None
+    await deployed(yard, app, sha, trust=Trust.FORK)
+    await yard.destroy(app.id)
+    await work(yard.context, app.id)
+    assert list(yard.platform.exit_codes) == [f"predestroy-{app.id}"]
+    assert await yard.see(lambda conn: apps.find(conn, app.id)) is None
+
+
 async def test_no_commit_of_a_fork_finds_the_cache_of_another(yard: Yard) -> None:
     app, first = await yard.app(), await head(yard)
     second = await head(yard, {"page": "of another"})

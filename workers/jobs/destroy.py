@@ -56,7 +56,9 @@ async def _predestroy(context: Context, taken: TakenWork, app: App) -> None:
     found = await context.db.read(lambda conn: releases.get(conn, app.current_release_id or ""))
     if found is None or found.slug_id is None or found.commit is None or found.repository_id is None:
         return
-    script = (await _manifest(context, app, found)).scripts.get("pr-predestroy", "")
+    slug = await context.db.read(lambda conn: builds.slug(conn, found.slug_id or ""))
+    assert slug is not None
+    script = (await _manifest(context, app, found, slug.trust)).scripts.get("pr-predestroy", "")
     if not script:
         return
     rollout = await context.db.read(lambda conn: _rollout(conn, context, app, found))
@@ -74,7 +76,8 @@ async def _predestroy(context: Context, taken: TakenWork, app: App) -> None:
     log.info("predestroy ended", app=app.id, exit_code=code)
 
 
-async def _manifest(context: Context, app: App, found: Release) -> Manifest:
+async def _manifest(context: Context, app: App, found: Release, trust: Trust) -> Manifest:
+    """Read what the code that serves says, in the mirror that it was built from."""
     assert found.commit is not None
     assert found.repository_id is not None
     review = await context.db.read(lambda conn: reviews.of_app(conn, app.id))
@@ -82,7 +85,7 @@ async def _manifest(context: Context, app: App, found: Release) -> Manifest:
     root = pipeline.root_directory if pipeline else ""
     path = f"{root}/app.json" if root else "app.json"
     try:
-        text = await context.source.read_file(found.repository_id, found.commit, path, trust=Trust.OWN)
+        text = await context.source.read_file(found.repository_id, found.commit, path, trust=trust)
         return review_manifest(parse_app_json(text)) if text is not None else Manifest()
     except Refused as refused:
         # The app must go even when its repository cannot be read any more.

@@ -9,7 +9,6 @@ from sqlalchemy import Connection, Select, func, or_, select
 from service.domain.decisions import Deploy
 from service.domain.errors import Refused
 from service.domain.model import App, BuildState, Release, Repository, RequestState, Slug
-from service.settings import Settings
 from service.store import builds as build_rows
 from service.store import pipelines, repositories
 from service.store.releases import as_release
@@ -17,7 +16,7 @@ from service.store.tables import builds, releases, requests, slugs
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import app_in_path, find_app
 from service.web.errors import not_found
-from service.web.keys import CALLER, CONTEXT
+from service.web.keys import BUILD_OUTPUT, CALLER, CONTEXT, WebContext
 
 _SHA = re.compile(r"[0-9a-f]{7,40}")
 _LISTED = 200
@@ -34,7 +33,8 @@ def _status(row: Any) -> str:
             return "failed"
 
 
-def _shape(row: Any, settings: Settings) -> shapes.Json:
+def _shape(row: Any, context: WebContext) -> shapes.Json:
+    settings = context.settings
     status = _status(row)
     outcome = row.error or (row.outcome if row.state != RequestState.SUCCEEDED else "")
     return {
@@ -42,7 +42,7 @@ def _shape(row: Any, settings: Settings) -> shapes.Json:
         "buildpacks": None,
         "created_at": shapes.moment(row.created_at),
         "id": row.id,
-        "output_stream_url": f"{settings.url}/builds/{row.id}/output?key={row.id}",
+        "output_stream_url": f"{settings.url}/builds/{row.id}/output?key={context.vault.sign(row.id, BUILD_OUTPUT)}",
         "release": None if row.release_id is None else {"id": row.release_id},
         "slug": None if row.slug_id is None else {"id": row.slug_id},
         "source_blob": {"checksum": None, "url": "", "version": row.sha, "version_description": row.reason},
@@ -127,7 +127,7 @@ async def create(request: web.Request) -> web.Response:
         actor=request[CALLER].actor,
     )
     row = await context.db.read(lambda conn: conn.execute(_deploys().where(requests.c.id == queued.id)).one())
-    return answers.answer(request, _shape(row, context.settings), status=201)
+    return answers.answer(request, _shape(row, context), status=201)
 
 
 async def listing(request: web.Request) -> web.Response:
@@ -142,7 +142,7 @@ async def listing(request: web.Request) -> web.Response:
     return answers.answer_list(
         request,
         await context.db.read(read),
-        lambda row: _shape(row, context.settings),
+        lambda row: _shape(row, context),
         created_at=lambda row: row.created_at,
         id=lambda row: row.id,
     )
@@ -160,7 +160,7 @@ async def info(request: web.Request) -> web.Response:
     row = await context.db.read(read)
     if row is None:
         raise not_found("build")
-    return answers.answer(request, _shape(row, context.settings))
+    return answers.answer(request, _shape(row, context))
 
 
 def _released_slug(conn: Connection, app: App, slug_id: str) -> tuple[Slug, Release]:

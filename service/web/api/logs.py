@@ -24,7 +24,7 @@ from service.store.tables import builds, releases, requests
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import app_in_path, find_app
 from service.web.errors import not_found
-from service.web.keys import CALLER, CLOSING, CONTEXT
+from service.web.keys import BUILD_OUTPUT, CALLER, CLOSING, CONTEXT, RELEASE_OUTPUT
 
 _POLL_SECONDS: Final = 0.25
 _GRACE_POLLS: Final = 8
@@ -35,10 +35,13 @@ _OPEN = (RequestState.QUEUED, RequestState.RUNNING)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """A log as far as it is known: none before a worker begins; `final` when nothing can be added any more."""
+    """A log as far as it is known: none before a worker begins; `final` when nothing can be added any more.
+
+    `of` is whose output it is: the id that the key in its address was signed for.
+    """
 
     log_id: str | None
-    key: str
+    of: str
     final: bool
     last_words: str
 
@@ -55,7 +58,7 @@ def _build_output(conn: Connection, build_id: str) -> Output:
     if row is None:
         raise not_found("build")
     final = row.state not in _OPEN if row.log_id is None else row.build_state != BuildState.PENDING
-    return Output(log_id=row.log_id, key=row.id, final=final, last_words=row.outcome)
+    return Output(log_id=row.log_id, of=row.id, final=final, last_words=row.outcome)
 
 
 def _release_output(conn: Connection, release_id: str) -> Output:
@@ -63,7 +66,7 @@ def _release_output(conn: Connection, release_id: str) -> Output:
     if row is None:
         raise not_found("release")
     final = row.state != ReleaseState.PENDING
-    return Output(log_id=row.log_id, key=row.log_id, final=final, last_words=row.error)
+    return Output(log_id=row.log_id, of=row.id, final=final, last_words=row.error)
 
 
 async def _until_closing(request: web.Request, seconds: float) -> bool:
@@ -125,9 +128,10 @@ def _event(text: str) -> str:
     return "".join(f"data: {line}\n\n" for line in text.splitlines())
 
 
-async def _stream(request: web.Request, find: Callable[[Connection], Output]) -> web.StreamResponse:
-    output = await request.app[CONTEXT].db.read(find)
-    if CALLER not in request and request.query.get("key") != output.key:
+async def _stream(request: web.Request, find: Callable[[Connection], Output], signed_for: str) -> web.StreamResponse:
+    context, key = request.app[CONTEXT], request.query.get("key", "")
+    output = await context.db.read(find)
+    if CALLER not in request and not context.vault.has_signed(key, output.of, signed_for):
         # The same answer as for one that does not exist: the address alone tells nothing.
         raise not_found("output")
     return await _send(request, _follow(request, find))
@@ -136,13 +140,13 @@ async def _stream(request: web.Request, find: Callable[[Connection], Output]) ->
 async def build_output(request: web.Request) -> web.StreamResponse:
     """GET /builds/BUILD/output."""
     build_id = request.match_info["build"]
-    return await _stream(request, lambda conn: _build_output(conn, build_id))
+    return await _stream(request, lambda conn: _build_output(conn, build_id), BUILD_OUTPUT)
 
 
 async def release_output(request: web.Request) -> web.StreamResponse:
     """GET /releases/RELEASE/output."""
     release_id = request.match_info["release"]
-    return await _stream(request, lambda conn: _release_output(conn, release_id))
+    return await _stream(request, lambda conn: _release_output(conn, release_id), RELEASE_OUTPUT)
 
 
 class _Session(msgspec.Struct, frozen=True, array_like=True):

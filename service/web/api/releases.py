@@ -8,13 +8,12 @@ from sqlalchemy import Connection
 
 from service.domain.errors import Refused
 from service.domain.model import App, Release, ReleaseState
-from service.settings import Settings
 from service.store import releases
 from service.web.api import answers, bodies, ranges, shapes
 from service.web.api.finding import app_in_path, find_app, find_pipeline, find_release
 from service.web.api.loading import latest_releases, slugs_with_release_phase
 from service.web.api.progress import request_shape
-from service.web.keys import CALLER, CONTEXT
+from service.web.keys import CALLER, CONTEXT, RELEASE_OUTPUT, WebContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,10 +25,11 @@ class ReleaseShown:
     has_output: bool
 
 
-def shape(shown: ReleaseShown, settings: Settings) -> shapes.Json:
+def shape(shown: ReleaseShown, context: WebContext) -> shapes.Json:
     """Show a release."""
-    it = shown.release
-    output = f"{settings.url}/releases/{it.id}/output?key={it.log_id}" if shown.has_output else None
+    it, settings = shown.release, context.settings
+    key = context.vault.sign(it.id, RELEASE_OUTPUT)
+    output = f"{settings.url}/releases/{it.id}/output?key={key}" if shown.has_output else None
     return {
         "addon_plan_names": [],
         "app": {"id": shown.app.id, "name": shown.app.name},
@@ -74,7 +74,7 @@ async def listing(request: web.Request) -> web.Response:
     return answers.answer_list(
         request,
         await context.db.read(read),
-        lambda it: shape(it, context.settings),
+        lambda it: shape(it, context),
         version=lambda it: it.release.version,
         id=lambda it: it.release.id,
     )
@@ -90,7 +90,7 @@ async def latest(request: web.Request) -> web.Response:
         return [ReleaseShown(release=it, app=app, has_output=it.slug_id in with_output) for app, it in found]
 
     return answers.answer_list(
-        request, await context.db.read(read), lambda it: shape(it, context.settings), id=lambda it: it.release.id
+        request, await context.db.read(read), lambda it: shape(it, context), id=lambda it: it.release.id
     )
 
 
@@ -106,7 +106,7 @@ async def _found(request: web.Request) -> ReleaseShown:
 
 async def info(request: web.Request) -> web.Response:
     """GET /apps/APP/releases/RELEASE: by id, number or `current`."""
-    return answers.answer(request, shape(await _found(request), request.app[CONTEXT].settings))
+    return answers.answer(request, shape(await _found(request), request.app[CONTEXT]))
 
 
 async def config(request: web.Request) -> web.Response:
@@ -145,7 +145,7 @@ async def roll_back(request: web.Request) -> web.Response:
         assert release is not None
         return show(conn, find_app(conn, app.id), [release])[0]
 
-    described = shape(await context.db.read(made), context.settings) | {"request": request_shape(queued)}
+    described = shape(await context.db.read(made), context) | {"request": request_shape(queued)}
     return answers.answer(request, described, status=201)
 
 
