@@ -18,7 +18,7 @@ from service.domain.decisions import (
 from service.domain.errors import Refused
 from service.domain.model import App, QueuedRequest, Release, ReleaseState, Repository, RepositoryId, Sha, Slug, Trust
 from service.enact import Committer, Transaction, app_or_refuse, check_config
-from service.store import apps, builds, pipelines, releases, repositories, requests
+from service.store import apps, builds, pipelines, releases, repositories
 from service.store.secrets import request_context
 
 
@@ -126,14 +126,13 @@ class ReleaseVerbs(Committer):
                 raise Refused(f"Release v{made[0].version} is expired: its slug is no longer kept. Deploy again.")
             if former is None or former.slug_id is None:
                 raise Refused("Couldn't find that slug.", code="not_found")
-            newest = releases.of_app(tx.conn, app_id, limit=1)[0]
             wanted = ReleaseSlug(
                 slug_id=former.slug_id,
                 commit=former.commit,
                 repository_id=former.repository_id,
                 description=description or f"Retry of v{former.version}: {former.description}",
-                # To try the newest again is no step back: it does not hold automatic deploys up.
-                branch=requests.branch_of(tx.conn, former.request_id) if former.id == newest.id else "",
+                # To try the newest code again is no step back: it does not hold automatic deploys up.
+                branch=releases.branch_if_newest(tx.conn, app_id, former.slug_id),
             )
             return tx.request(app_id, wanted, reason=wanted.description, by_person=True)
 

@@ -1,14 +1,16 @@
 """Releases: an app's slug and config under numbers that are never used again."""
 
+import json
 from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, select
 
+from service.domain.decisions import ChangeConfig
 from service.domain.model import Release, ReleaseId, ReleaseState
 from service.store import rows
 from service.store.database import new_id
 from service.store.secrets import Vault
-from service.store.tables import apps, releases
+from service.store.tables import apps, releases, requests
 
 
 def create(
@@ -97,6 +99,22 @@ def of_slug(conn: Connection, app_id: str, slug_id: str) -> list[Release]:
     """The app's releases of a slug, newest first."""
     query = select(releases).where(releases.c.app_id == app_id, releases.c.slug_id == slug_id)
     return [as_release(row) for row in conn.execute(query.order_by(releases.c.version.desc())).mappings()]
+
+
+def branch_if_newest(conn: Connection, app_id: str, slug_id: str) -> str:
+    """Return the branch whose head the slug is, if the app has been given no other code since; else empty.
+
+    A change of config vars brings no code, whatever becomes of it.
+    """
+    query = (
+        select(releases.c.slug_id, requests.c.work)
+        .join(requests, requests.c.id == releases.c.request_id)
+        .where(releases.c.app_id == app_id, requests.c.kind != ChangeConfig.__name__)
+        .order_by(releases.c.version.desc())
+        .limit(1)
+    )
+    row = rows.one(conn, query)
+    return str(json.loads(row["work"]).get("branch") or "") if row and row["slug_id"] == slug_id else ""
 
 
 def of_request(conn: Connection, request_id: str) -> Release | None:

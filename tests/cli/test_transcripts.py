@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from service.store import views
 from tests.cli.conftest import Cli
 from tests.web.serving import HEADS, Server
 
@@ -152,6 +153,24 @@ async def test_a_deploy_can_be_asked_to_build_from_nothing(
     await towpath("deploy", "-a", "example", "main")
     said = [it["source_blob"]["version_description"] for it in await server.get("/apps/example/builds")]
     assert said == ["rebuild of main", "deploy of main"]
+
+
+async def test_a_retry_takes_the_newest_release_that_is_over_and_holds_nothing_up(towpath: Cli, server: Server) -> None:
+    await server.pipeline(staging="example")
+    app = await server.get("/apps/example")
+    assert (await towpath("releases:retry", "-a", "example", code=1)).err.endswith("no release to try again.\n")
+    await server.call("POST", "/apps/example/builds", {"source_blob": {"version": "main"}}, expect=201)
+    await server.work()
+    await server.call("PATCH", "/apps/example/config-vars", {"A": "1"}, expect=200)
+    assert [it["status"] for it in await server.get("/apps/example/releases")] == ["succeeded", "pending"]
+    done = await towpath("releases:retry", "-a", "example", "--no-wait")
+    assert done.out == "Retrying v1 on example... done\n"
+    assert await server.db.read(lambda conn: views.held(conn, app["id"])) == ""
+    await server.work()
+    await server.call("POST", "/apps/example/builds", {"source_blob": {"version": "bbbbbbb"}}, expect=201)
+    await server.work()
+    await towpath("releases:retry", "v1", "-a", "example", "--no-wait")
+    assert await server.db.read(lambda conn: views.held(conn, app["id"])) == "held at v5"
 
 
 async def test_the_only_remote_names_the_app(towpath: Cli, server: Server) -> None:

@@ -100,6 +100,7 @@ async def test_retry(stage: Stage) -> None:
     assert "v4" in printed
     assert (await shown(stage, app))[-1] == (4, f"Retry of v2: Deploy {sha[:8]}", "succeeded")
     assert (await current(stage, app))["slug"] == failed["slug"]
+    assert "held" not in await stage.cli("why", app)
     await stage.says(app, f"after commit={sha} release=v4 SHOW_KEY=here")
     await until(lambda: stage.deployments(pipeline, app)[-1] == "success", what="a deployment that succeeded")
     refused = await stage.api(

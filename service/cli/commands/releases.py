@@ -77,7 +77,9 @@ def _former(client: Client, app: str) -> Json:
 
 
 def retry(
-    release: Annotated[str | None, typer.Argument(metavar="VERSION", help="The newest if left out.")] = None,
+    release: Annotated[
+        str | None, typer.Argument(metavar="VERSION", help="The newest that is over if left out.")
+    ] = None,
     *,
     app: AppOption = None,
     remote: RemoteOption = None,
@@ -90,7 +92,7 @@ def retry(
     """
     client = Client(profile=load())
     name = target.app_name(client.profile, app, remote)
-    chosen = target.release_of(client, name, release) if release else _newest(client, name)
+    chosen = target.release_of(client, name, release) if release else _newest_over(client, name)
     if chosen["slug"] is None:
         raise Stop(f"v{chosen['version']} of {name} has no code to release.")
     with output.action(f"Retrying v{chosen['version']} on {name}", quiet=json) as doing:
@@ -104,6 +106,14 @@ def retry(
             doing.end = f"done, v{done['release']['version']}" if done["release"] else "done"
     if json:
         output.show_json(done)
+
+
+def _newest_over(client: Client, app: str) -> Json:
+    """The newest release that has code and has come to its end: what is still on its way needs no second try."""
+    for it in client.newest(path("apps", app, "releases"), by="version", limit=20):
+        if it["slug"] is not None and it["status"] in {"succeeded", "failed"}:
+            return it
+    raise Stop(f"{app} has no release to try again.")
 
 
 def _newest(client: Client, app: str) -> Json:
