@@ -34,13 +34,13 @@ class LiveLogs:
         self._redis: Redis = redis_pool(redis_url, attempts=1)
         self._queue = queue
 
-    async def read(self, app_id: str, lines: int, follow: bool) -> AsyncGenerator[str, None]:
-        """Yield the app's output; raises `Transient` when no worker answers."""
+    async def read(self, app_id: str, lines: int, follow: bool, process: str) -> AsyncGenerator[str, None]:
+        """Yield the output of the app or of some of its processes; raises `Transient` when no worker answers."""
         session = new_id()
         async with self._redis.pubsub() as pubsub:
             try:
                 await pubsub.subscribe(channel(session))
-                await self._queue.ring([Ring("logs", (session, app_id, str(lines), "1" if follow else ""))])
+                await self._queue.ring([Ring("logs", (session, app_id, str(lines), "1" if follow else "", process))])
                 wait = FIRST_SECONDS
                 while True:
                     message = await _next(pubsub, wait)

@@ -114,11 +114,12 @@ def _job(context: Context, name: str, body: Callable[..., Awaitable[None]]) -> F
     return func(cast("WorkerCoroutine", run), name=name, keep_result=0, timeout=24 * 3600, max_tries=1)
 
 
-async def _logs(context: Context, session: str, app_id: str, lines: str, follow: str) -> None:
+async def _logs(context: Context, session: str, app_id: str, lines: str, follow: str, process: str = "") -> None:
     platform = context.platforms["process"]
     redis = redis_pool(context.settings.redis, attempts=1)
     try:
-        await publish(redis, session, platform.logs(app_id, follow=bool(follow), lines=int(lines)))
+        wanted = platform.logs(app_id, follow=bool(follow), lines=int(lines), process=process)
+        await publish(redis, session, wanted)
     finally:
         await redis.aclose()
 

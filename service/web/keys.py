@@ -38,8 +38,8 @@ class RepositoryLookup(Protocol):
         """Make sure that GitHub shows a pull request of this number; `Refused` as not found otherwise."""
 
 
-AppLogs = Callable[[str, int, bool], AsyncGenerator[str, None]]
-"""Lines an app has written: (app id, how many of the last lines, whether to go on with new ones)."""
+AppLogs = Callable[[str, int, bool, str], AsyncGenerator[str, None]]
+"""Lines an app has written: (app id, how many of the last lines, whether to go on with new ones, of which process)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

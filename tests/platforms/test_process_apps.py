@@ -382,7 +382,7 @@ async def test_logs_are_stamped_named_and_followed(engine):
     seen: list[str] = []
 
     async def follow() -> None:
-        async for line in engine.platform.logs("app-1", follow=True, lines=10):
+        async for line in engine.platform.logs("app-1", follow=True, lines=10, process="web"):
             seen.append(line)  # noqa: PERF401  (the test looks at it meanwhile)
 
     task = asyncio.create_task(follow())
@@ -392,6 +392,7 @@ async def test_logs_are_stamped_named_and_followed(engine):
     await until(lambda: seen[-1].endswith("app[web.1]: served /later"))
     task.cancel()
     await asyncio.wait({task})
+    assert [line async for line in engine.platform.logs("app-1", follow=False, lines=10, process="worker")] == []
 
 
 async def test_when_go_live_fails_otherwise_what_is_prepared_waits_for_a_successor_and_then_ends(short_tmp, level):

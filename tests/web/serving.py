@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import aiohttp
@@ -37,6 +38,7 @@ from service.store.tables import log_chunks, log_streams, promotion_targets
 from service.store.tables import requests as request_rows
 from service.web.app import build_runner
 from service.web.keys import WebContext
+from workers.platforms.process.reading import log_lines
 
 SHOP = Repository(id=RepositoryId(42), full_name="acme/shop", default_branch="main", installation_id=3)
 OTHER = Repository(id=RepositoryId(43), full_name="acme/other", default_branch="master")
@@ -70,9 +72,13 @@ class KnownRepositories:
             raise Refused(f"Couldn't find pull request #{number} in {repository.full_name}.", code="not_found")
 
 
-async def app_logs(app_id: str, lines: int, follow: bool) -> AsyncGenerator[str, None]:
-    for number, name in enumerate(("web.1", "web.1", "web.10", "webhook.1")[:lines]):
-        yield f"2026-11-24T09:30:0{number}+00:00 app[{name}]: line {number} of [web.2]"
+async def app_logs(app_id: str, lines: int, follow: bool, process: str) -> AsyncGenerator[str, None]:
+    with NamedTemporaryFile("w") as log:
+        for number, name in enumerate(("web.1", "web.1", "web.10", "webhook.1")):
+            log.write(f"2026-11-24T09:30:0{number}+00:00 app[{name}]: line {number} of [web.2]\n")
+        log.flush()
+        async for line in log_lines(Path(log.name), follow=False, lines=lines, process=process):
+            yield line
 
 
 @dataclass(kw_only=True)

@@ -81,8 +81,8 @@ class MemoryPlatform:
             for number in range(process.quantity)
         ]
 
-    async def logs(self, app_id: str, *, follow: bool, lines: int) -> AsyncIterator[str]:
-        for line in [f"{app_id} follow={follow}"][:lines]:
+    async def logs(self, app_id: str, *, follow: bool, lines: int, process: str = "") -> AsyncIterator[str]:
+        for line in [f"{app_id} follow={follow} process={process}"][:lines]:
             yield line
 
     async def sandboxed(self, name: str, run: SandboxRun, *, log: Log) -> int:

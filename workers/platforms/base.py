@@ -183,8 +183,11 @@ class Platform(Protocol):
     async def observe(self) -> Sequence[Instance]:
         """Every instance the engine holds with our label, of all apps."""
 
-    def logs(self, app_id: str, *, follow: bool, lines: int) -> AsyncIterator[str]:
-        """The app's output, oldest first, each line as `TIMESTAMP app[web.1]: text`; goes on for ever with `follow`."""
+    def logs(self, app_id: str, *, follow: bool, lines: int, process: str = "") -> AsyncIterator[str]:
+        """The app's last lines, oldest first, as `TIMESTAMP app[web.1]: text`; goes on for ever with `follow`.
+
+        Only those of one `process`, or of all of a type, when `web.1` or `web` is named.
+        """
 
 
 class SandboxRunner(Protocol):

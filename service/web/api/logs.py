@@ -193,18 +193,12 @@ async def _app_lines(request: web.Request, session: _Session) -> AsyncGenerator[
     """The app's lines, given up when the server stops even if the app says nothing."""
     closing = asyncio.create_task(request.app[CLOSING].wait())
     try:
-        async with aclosing(request.app[CONTEXT].app_logs(session.app_id, session.lines, session.tail)) as lines:
+        wanted = request.app[CONTEXT].app_logs(session.app_id, session.lines, session.tail, session.dyno or "")
+        async with aclosing(wanted) as lines:
             while (line := await _next_unless(closing, lines)) is not None:
-                if session.dyno is None or _is_of(line, session.dyno):
-                    yield line if line.endswith("\n") else f"{line}\n"
+                yield line if line.endswith("\n") else f"{line}\n"
     finally:
         closing.cancel()
-
-
-def _is_of(line: str, dyno: str) -> bool:
-    """Whether `TIME app[web.1]: text` is a line of `web.1` or of all of `web`."""
-    name = line.partition("[")[2].partition("]")[0]
-    return dyno in {name, name.partition(".")[0]}
 
 
 async def _next_unless(closing: asyncio.Task[bool], lines: AsyncGenerator[str, None]) -> str | None:

@@ -195,7 +195,7 @@ async def test_logs_are_read_by_a_sealed_address_without_a_token(server: Server)
     await server.app("example")
     session, _ = await server.call("POST", "/apps/example/log-sessions", {"lines": 2}, expect=201)
     async with server.session.get(session["logplex_url"]) as response:
-        assert (await response.text()).splitlines()[-1].endswith("line 1 of [web.2]")
+        assert (await response.text()).splitlines()[-1].endswith("line 3 of [web.2]")
     async with server.session.get(session["logplex_url"], headers={"Accept": "text/event-stream"}) as response:
         assert response.content_type == "text/event-stream"
         assert (await response.text()).startswith("data: ")
@@ -204,14 +204,26 @@ async def test_logs_are_read_by_a_sealed_address_without_a_token(server: Server)
 
 
 @pytest.mark.parametrize(
-    ("dyno", "shown"), [("web.1", [0, 1]), ("web", [0, 1, 2]), ("webhook", [3]), ("web.2", []), ("w", [])]
+    ("dyno", "lines", "shown"),
+    [
+        ("web.1", 100, [0, 1]),
+        ("web.1", 1, [1]),
+        ("web", 100, [0, 1, 2]),
+        ("web", 2, [1, 2]),
+        ("webhook", 1, [3]),
+        ("web.2", 100, []),
+        ("w", 100, []),
+    ],
 )
-async def test_logs_of_one_process_are_of_no_other(server: Server, dyno: str, shown: list[int]) -> None:
+async def test_logs_of_one_process_are_its_last_and_of_no_other(
+    server: Server, dyno: str, lines: int, shown: list[int]
+) -> None:
     await server.app("example")
-    session, _ = await server.call("POST", "/apps/example/log-sessions", {"dyno": dyno}, expect=201)
+    body = {"dyno": dyno, "lines": lines}
+    session, _ = await server.call("POST", "/apps/example/log-sessions", body, expect=201)
     async with server.session.get(session["logplex_url"]) as response:
-        lines = (await response.text()).splitlines()
-    assert [int(line.split("line ")[1][0]) for line in lines] == shown
+        said = (await response.text()).splitlines()
+    assert [int(line.split("line ")[1][0]) for line in said] == shown
 
 
 async def test_why_tells_the_story_of_an_app_a_commit_and_a_pull_request(server: Server) -> None:

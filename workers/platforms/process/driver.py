@@ -42,10 +42,11 @@ class ProcessPlatform:
         """See `Platform`."""
         return (await self._ask(wire.Observe())).instances
 
-    async def logs(self, app_id: str, *, follow: bool, lines: int) -> AsyncIterator[str]:
+    async def logs(self, app_id: str, *, follow: bool, lines: int, process: str = "") -> AsyncIterator[str]:
         """See `Platform`."""
         async with self._connection() as (reader, writer):
-            writer.write(wire.encode(wire.Logs(app_id=app_id, follow=follow, lines=lines)))
+            wanted = wire.Logs(app_id=app_id, follow=follow, lines=lines, process=process)
+            writer.write(wire.encode(wanted))
             while isinstance(reply := await _next(reader), wire.Said):
                 yield reply.text
             _done(reply)

@@ -40,9 +40,9 @@ def _read(path: Path, offset: int) -> bytes:
         return b""
 
 
-async def log_lines(path: Path, *, follow: bool, lines: int) -> AsyncIterator[str]:
-    """The last `lines` lines of a log that is turned over to `.1`, then what comes."""
-    last, inode, offset = await asyncio.to_thread(_last, path, lines)
+async def log_lines(path: Path, *, follow: bool, lines: int, process: str = "") -> AsyncIterator[str]:
+    """The last `lines` lines of a log that is turned over to `.1` (those of a process or type, if named), then new ones."""
+    last, inode, offset = await asyncio.to_thread(_last, path, lines, process.encode())
     for line in last:
         yield line
     rest = b""
@@ -51,14 +51,21 @@ async def log_lines(path: Path, *, follow: bool, lines: int) -> AsyncIterator[st
         data, inode, offset = await asyncio.to_thread(_more, path, inode, offset)
         *whole, rest = (rest + data).split(b"\n")
         for one in whole:
-            yield one.decode("utf-8", "replace")
+            if _is_of(one, process.encode()):
+                yield one.decode("utf-8", "replace")
+
+
+def _is_of(line: bytes, process: bytes) -> bool:
+    """Whether `TIME app[web.1]: text` is a line of `web.1` or of all of `web`; without a name any line is."""
+    name = line.partition(b"[")[2].partition(b"]")[0]
+    return not process or process in {name, name.partition(b".")[0]}
 
 
 def _older(path: Path) -> Path:
     return path.with_name(path.name + ".1")
 
 
-def _last(path: Path, lines: int) -> tuple[list[str], int, int]:
+def _last(path: Path, lines: int, process: bytes) -> tuple[list[str], int, int]:
     found: deque[str] = deque(maxlen=lines)
     inode = offset = 0
     for one in (_older(path), path):
@@ -70,7 +77,8 @@ def _last(path: Path, lines: int) -> tuple[list[str], int, int]:
             inode = offset = 0
             continue
         # Only where the shim ends lines: an app may print what Python also divides at, and a name of ours behind it.
-        found.extend(line.decode("utf-8", "replace") for line in text.removesuffix(b"\n").split(b"\n"))
+        whole = text.removesuffix(b"\n").split(b"\n")
+        found.extend(line.decode("utf-8", "replace") for line in whole if _is_of(line, process))
     return list(found), inode, offset
 
 

@@ -137,7 +137,8 @@ class Runner:
     async def _logs(self, request: wire.Logs, reader: asyncio.StreamReader, send: Send) -> None:
         async def lines() -> None:
             path = self._apps.get(request.app_id).log
-            async for line in reading.log_lines(path, follow=request.follow, lines=request.lines):
+            wanted = reading.log_lines(path, follow=request.follow, lines=request.lines, process=request.process)
+            async for line in wanted:
                 await send(wire.Said(text=line))
 
         told, hung_up = asyncio.create_task(lines()), asyncio.create_task(reader.read(1))

@@ -74,6 +74,7 @@ class Logs(Struct, tag=True, frozen=True):
     app_id: str
     follow: bool
     lines: int
+    process: str = ""
 
 
 class Ack(Struct, tag=True, frozen=True):
