@@ -41,7 +41,7 @@ def _read(path: Path, offset: int) -> bytes:
 
 
 async def log_lines(path: Path, *, follow: bool, lines: int, process: str = "") -> AsyncIterator[str]:
-    """The last `lines` lines of a log that is turned over to `.1` (those of a process or type, if named), then new ones."""
+    """The last `lines` lines of a log that is turned over to `.1` (those of a process, if named), then new ones."""
     last, inode, offset = await asyncio.to_thread(_last, path, lines, process.encode())
     for line in last:
         yield line
