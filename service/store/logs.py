@@ -5,6 +5,7 @@ A stream is written by whoever holds the app's lease; a successor goes on where 
 
 import asyncio
 import string
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -96,6 +97,11 @@ class LogSink:
         self._ready = ""
         self._turn = asyncio.Lock()
         self._size: int | None = None
+        # In characters as they were given: how many, and how many of these are in `_ready` or stored.
+        self._given = 0
+        self._cut = 0
+        self._kept = True
+        self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
         self._flusher: asyncio.Task[None] | None = None
         self._ending = asyncio.Event()
 
@@ -116,6 +122,24 @@ class LogSink:
 
     async def write(self, text: str) -> None:
         """Append text; it becomes visible a moment later, once its line is complete."""
+        self._take(text)
+        await self._go_on()
+
+    async def write_then(self, text: str, kept: Callable[[], None]) -> None:
+        """The same; `kept` is called once the text is stored, and never when somebody else has the stream."""
+        self._take(text)
+        self._waiting.append((self._given, kept))
+        await self._go_on()
+
+    async def settle(self) -> None:
+        """Store what was given, also a line that has no end yet."""
+        self._take_rest()
+        await self._flush()
+
+    def _take(self, text: str) -> None:
+        if whole := max(text.rfind("\n"), text.rfind("\r")) + 1:
+            self._cut = self._given + whole
+        self._given += len(text)
         if self._token_goes_on:
             text = text.lstrip(_OF_TOKENS)
             self._token_goes_on = not text
@@ -131,6 +155,14 @@ class LogSink:
             self._line = redacted[-_LONGEST_SECRET:]
             # What was recognized by its beginning may not have arrived whole.
             self._token_goes_on = redacted.endswith(REDACTED)
+            self._cut = self._given - len(self._line)
+
+    def _take_rest(self) -> None:
+        self._ready += self._redactor.redact(self._line)
+        self._line = ""
+        self._cut = self._given
+
+    async def _go_on(self) -> None:
         if len(self._ready) > _FLUSH_SIZE:
             await self._flush()
         elif self._ready and (self._flusher is None or self._flusher.done()):
@@ -144,8 +176,7 @@ class LogSink:
         if self._flusher is not None:
             self._ending.set()
             await self._flusher
-        self._ready += self._redactor.redact(self._line)
-        self._line = ""
+        self._take_rest()
         await self._flush()
         if closed:
             await self._db.write(self._close)
@@ -168,20 +199,22 @@ class LogSink:
     async def _flush(self) -> None:
         async with self._turn:
             text, self._ready = self._ready, ""
-            if not text:
-                return
-            now, size = self._db.now(), self._size
-            # What was begun is written even if the writer of the text is cancelled.
-            writing = self._db.write(
-                lambda conn: (
-                    _append(conn, self._log_id, text, size=size, most=self._most, now=now) if self._ours(conn) else size
-                )
-            )
-            try:
-                self._size = await asyncio.shield(writing)
-            except Transient:
-                self._ready = text + self._ready
-                raise
+            now, size, cut = self._db.now(), self._size, self._cut
+
+            def append(conn: Connection) -> tuple[bool, int | None]:
+                if not self._ours(conn):
+                    return False, size
+                return True, _append(conn, self._log_id, text, size=size, most=self._most, now=now)
+
+            if text:
+                try:
+                    # What was begun is written even if the writer of the text is cancelled.
+                    self._kept, self._size = await asyncio.shield(self._db.write(append))
+                except Transient:
+                    self._ready = text + self._ready
+                    raise
+            while self._kept and self._waiting and self._waiting[0][0] <= cut:
+                self._waiting.popleft()[1]()
 
 
 def _append(conn: Connection, log_id: str, text: str, *, size: int | None, most: int, now: datetime) -> int:

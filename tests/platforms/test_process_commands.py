@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from service.domain.errors import Refused, Transient
 from service.domain.model import Trust
 from tests.platforms.conftest import FENCE, Collected, Engine
 from tests.waiting import until
-from workers.platforms.base import Bind, Fence, Lost, Network, SandboxRun
+from workers.platforms.base import Bind, Fence, Log, Lost, Network, SandboxRun
 from workers.platforms.process.stopping import stop_all
 
 
@@ -49,7 +51,58 @@ async def test_a_command_runs_once_though_driver_and_runner_die_in_between(engin
     assert (kept / "ran").read_text() == "one\n"
 
 
-async def _build(engine: Engine, script: str, bind: Bind, log: Collected) -> int:
+@dataclass
+class Forgetful:
+    """A log that keeps what it is given when it is told to; before, everything dies with it."""
+
+    kept: list[str] = field(default_factory=list)
+    given: list[tuple[str, Callable[[], None]]] = field(default_factory=list)
+    settled: bool = False
+
+    async def write(self, text: str) -> None:
+        raise AssertionError(f"{text!r} is to be kept")
+
+    async def write_then(self, text: str, kept: Callable[[], None]) -> None:
+        self.given.append((text, kept))
+
+    async def settle(self) -> None:
+        self.keep()
+        self.settled = True
+
+    def keep(self) -> None:
+        while self.given:
+            text, kept = self.given.pop(0)
+            self.kept.append(text)
+            kept()
+
+
+async def test_output_that_a_worker_had_not_kept_when_it_died_is_told_to_its_successor(engine):
+    kept = engine.data / "work/builds/kept"
+    kept.mkdir(mode=0o777, parents=True)
+    step = "echo {0}; until [ -e /kept/{0} ]; do sleep 0.01; done; "
+    script = step.format("first") + step.format("second") + "printf third"
+    bind = Bind(host=kept, inside="/kept", writable=True)
+    log = Forgetful()
+    task = asyncio.create_task(_build(engine, script, bind, log))
+    await until(lambda: log.given)
+    log.keep()
+    await until(lambda: list((engine.data / "run/x").glob("*/read")), what="the output is acknowledged")
+    (kept / "first").touch()
+    await until(lambda: log.given)
+    task.cancel()
+    await asyncio.wait({task})
+    successor = Forgetful()
+    task = asyncio.create_task(_build(engine, script, bind, successor))
+    await until(lambda: successor.given)
+    (kept / "second").touch()
+    assert await task == 0
+    assert ("".join(log.kept), "".join(successor.kept), successor.settled) == ("first\n", "second\nthird", True)
+    last = Forgetful()
+    assert await _build(engine, script, bind, last) == 0
+    assert last.kept == []
+
+
+async def _build(engine: Engine, script: str, bind: Bind, log: Log) -> int:
     argv = ("/bin/bash", "-c", script)
     run = SandboxRun(trust=Trust.OWN, argv=argv, env={}, binds=(bind,), cwd="/", network=Network.NONE)
     return await engine.platform.sandboxed("step", run, log=log)

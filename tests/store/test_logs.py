@@ -59,6 +59,30 @@ async def test_a_successor_goes_on_in_a_stream_that_stays_open_for_it(database: 
     assert await text_of(database, log_id) == ("one\ntwo\n", True)
 
 
+async def test_what_was_written_is_said_to_be_kept_when_a_reader_finds_it(database: Database) -> None:
+    log_id, kept = await stream(database), []
+    async with logs.LogSink(database, log_id) as sink:
+        await sink.write_then("one\ntw", lambda: kept.append("tw"))
+        await sink.write_then("o\n", lambda: kept.append("o"))
+        assert kept == []
+        await until(lambda: kept)
+        assert (kept, await text_of(database, log_id)) == (["tw", "o"], ("one\ntwo\n", False))
+        await sink.write_then("no end", lambda: kept.append("end"))
+        await sink.settle()
+        assert (kept[2:], await text_of(database, log_id)) == (["end"], ("one\ntwo\nno end", False))
+        await sink.write_then(" yet\n", lambda: kept.append("yet"))
+    assert (kept[3:], await text_of(database, log_id)) == (["yet"], ("one\ntwo\nno end yet\n", True))
+
+
+async def test_what_goes_nowhere_is_never_said_to_be_kept(database: Database) -> None:
+    log_id, kept = await stream(database), []
+    async with logs.LogSink(database, log_id, ours=lambda _: False) as sink:
+        await sink.write_then("one\n", lambda: kept.append("one"))
+        await sink.settle()
+        await sink.settle()
+    assert (kept, await text_of(database, log_id)) == ([], ("", False))
+
+
 async def test_a_secret_that_arrives_in_pieces_is_not_stored(database: Database) -> None:
     log_id = await stream(database)
     async with logs.LogSink(database, log_id, secrets=["hunter2-hunter2"]) as sink:

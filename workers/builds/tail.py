@@ -2,10 +2,11 @@
 
 import re
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from service.store.redaction import Redactor
-from workers.platforms.base import Log
+from workers.platforms.base import KeepingLog, Log
 
 _COLOR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 _SHOWN_LINES = 6
@@ -24,6 +25,23 @@ class Tail:
     async def write(self, text: str) -> None:
         """Pass on; lines may come in parts."""
         await self.log.write(text)
+        self._remember(text)
+
+    async def write_then(self, text: str, kept: Callable[[], None]) -> None:
+        """Pass on, likewise to a log that says when it has kept something; others are trusted to have done so."""
+        if isinstance(self.log, KeepingLog):
+            await self.log.write_then(text, kept)
+        else:
+            await self.log.write(text)
+            kept()
+        self._remember(text)
+
+    async def settle(self) -> None:
+        """Have the log keep all of it."""
+        if isinstance(self.log, KeepingLog):
+            await self.log.settle()
+
+    def _remember(self, text: str) -> None:
         *lines, rest = (self._rest + text).split("\n")
         self._rest = rest[-4 * _LONGEST_LINE :]
         clean = self.redactor.redact("".join(f"{line}\n" for line in lines))

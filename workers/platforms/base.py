@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum, unique
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from service.domain.model import Trust
 
@@ -21,6 +21,17 @@ class Log(Protocol):
 
     async def write(self, text: str) -> None:
         """Append text, whole lines or parts of them. Redaction happens on the other side."""
+
+
+@runtime_checkable
+class KeepingLog(Log, Protocol):
+    """A log that keeps what it is given a moment later, and says when: what is not kept is told to a successor."""
+
+    async def write_then(self, text: str, kept: Callable[[], None]) -> None:
+        """Append text; `kept` is called once it is where no death of ours can lose it."""
+
+    async def settle(self) -> None:
+        """Keep all that was given, also a line that has no end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

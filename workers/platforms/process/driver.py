@@ -6,7 +6,19 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from service.domain.errors import Refused, Transient
-from workers.platforms.base import AppSpec, Endpoint, Fence, Fenced, GoLive, Instance, Log, Lost, SandboxRun, Unhealthy
+from workers.platforms.base import (
+    AppSpec,
+    Endpoint,
+    Fence,
+    Fenced,
+    GoLive,
+    Instance,
+    KeepingLog,
+    Log,
+    Lost,
+    SandboxRun,
+    Unhealthy,
+)
 from workers.platforms.process import wire
 
 
@@ -62,11 +74,12 @@ class ProcessPlatform:
     async def _ask(self, request: wire.Request, *, log: Log | None = None) -> wire.Done:
         async with self._connection() as (reader, writer):
             writer.write(wire.encode(request))
+            acks = _Acks(writer)
             while isinstance(reply := await _next(reader), wire.Said):
-                if log:
+                if log and reply.to is not None:
+                    await acks.pass_on(reply.text, reply.to, log)
+                elif log:
                     await log.write(reply.text)
-                if reply.to is not None:
-                    writer.write(wire.encode(wire.Ack(to=reply.to)))
             return _done(reply)
 
     @contextlib.asynccontextmanager
@@ -83,6 +96,34 @@ class ProcessPlatform:
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
+
+
+class _Acks:
+    """Tells the runner what of a command's output need not be told to a successor."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._kept = 0
+
+    async def pass_on(self, text: str, to: int, log: Log) -> None:
+        """Write a piece that ends at the offset `to`, and acknowledge it once it is kept; no text means the end."""
+        if not isinstance(log, KeepingLog):
+            await log.write(text)
+            self._keep(to)
+        elif text:
+            await log.write_then(text, lambda: self._keep(to))
+        else:
+            await log.settle()
+        if not text:
+            self._tell(last=True)
+
+    def _keep(self, to: int) -> None:
+        self._kept = to
+        self._tell()
+
+    def _tell(self, *, last: bool = False) -> None:
+        if not self._writer.is_closing():
+            self._writer.write(wire.encode(wire.Ack(to=self._kept, last=last)))
 
 
 async def _next(reader: asyncio.StreamReader) -> wire.Reply:

@@ -163,13 +163,31 @@ class Runner:
         )  # fmt: skip
 
     async def _stream(self, command: Command, reader: asyncio.StreamReader, send: Send) -> wire.Reply:
-        """Pass output on; each piece counts as read only when the driver says so."""
-        async for text, offset in reading.command_output(command):
-            await send(wire.Said(text=text, to=offset))
-            read = await wire.read_ack(reader)
-            if read is None:
-                raise Transient("the driver has hung up")
-            command.note_read(read)
+        """Pass output on; it counts as read only as far as the driver says so, which may be a moment later."""
+
+        async def tell() -> None:
+            offset = 0
+            async for text, offset in reading.command_output(command):
+                await send(wire.Said(text=text, to=offset))
+            await send(wire.Said(text="", to=offset))
+
+        async def hear() -> None:
+            while (ack := await wire.read_ack(reader)) is not None:
+                if ack.to > command.read:
+                    command.note_read(ack.to)
+                if ack.last:
+                    return
+            raise Transient("the driver has hung up")
+
+        both = {asyncio.create_task(tell()), asyncio.create_task(hear())}
+        try:
+            done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for task in both:
+                task.cancel()
+            await asyncio.wait(both)
+        for task in done:
+            task.result()
         return wire.Done(code=self._runs.result(command))
 
 

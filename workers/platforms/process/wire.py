@@ -78,13 +78,17 @@ class Logs(Struct, tag=True, frozen=True):
 
 
 class Ack(Struct, tag=True, frozen=True):
-    """The output up to this offset is where it belongs; a successor need not be told it again."""
+    """The output up to this offset is where it belongs; a successor need not be told it again.
+
+    The `last` one answers the end of the output.
+    """
 
     to: int
+    last: bool = False
 
 
 class Said(Struct, tag=True, frozen=True):
-    """Output or progress."""
+    """Output or progress. A command's output has the offset behind it, and ends with an empty text."""
 
     text: str
     to: int | None = None
@@ -152,7 +156,7 @@ async def read_reply(reader: asyncio.StreamReader) -> Reply | None:
     return _REPLY.decode(line) if line.endswith(b"\n") else None
 
 
-async def read_ack(reader: asyncio.StreamReader) -> int | None:
-    """The next acknowledged offset, or None when the driver has hung up."""
+async def read_ack(reader: asyncio.StreamReader) -> Ack | None:
+    """The next acknowledgement, or None when the driver has hung up."""
     line = await reader.readline()
-    return _ACK.decode(line).to if line.endswith(b"\n") else None
+    return _ACK.decode(line) if line.endswith(b"\n") else None
