@@ -23,7 +23,7 @@ from service.domain.model import (
     Trust,
 )
 from service.settings import Settings
-from service.store import apps, build_configs, builds, logs, releases
+from service.store import apps, build_configs, builds, logs, releases, reviews
 from service.store.tables import apps as app_rows
 from service.store.tables import build_keys, slugs
 from tests.waiting import until
@@ -51,12 +51,14 @@ async def head(yard: Yard, files: Mapping[str, str] | None = None) -> Sha:
     return Sha(await yard.edge.sim.head(yard.edge.sim.repository(name)))
 
 
-async def ask(yard: Yard, app: App, sha: Sha, *, rebuild: bool = False, trust: Trust = Trust.OWN) -> QueuedRequest:
+async def ask(
+    yard: Yard, app: App, sha: Sha, *, rebuild: bool = False, trust: Trust = Trust.OWN, pull: int | None = None
+) -> QueuedRequest:
     wanted = Deploy(
         repository_id=yard.repository.id,
         sha=sha,
         branch=yard.repository.default_branch,
-        pull_request=None,
+        pull_request=pull,
         trust=trust,
         rebuild=rebuild,
     )
@@ -215,6 +217,21 @@ async def test_the_last_script_of_a_fork_is_read_from_the_mirror_of_forks(yard: 
     await work(yard.context, app.id)
     assert list(yard.platform.exit_codes) == [f"predestroy-{app.id}"]
     assert await yard.see(lambda conn: apps.find(conn, app.id)) is None
+
+
+async def test_a_pull_request_that_github_does_not_show_is_neither_deployed_nor_given_up(yard: Yard) -> None:
+    sha = await head(yard)
+    review = await yard.review("pr:77", state=ReviewState.CREATING, sha=sha)
+    app = await yard.see(lambda conn: apps.get(conn, review.app_id or ""))
+    assert app is not None
+    asked = await ask(yard, app, sha, pull=77)
+    await work(yard.context, app.id)
+    assert sandboxed(yard) == 0
+    assert await serves(yard, app) is None
+    assert (await yard.request(asked.id)).state is RequestState.RUNNING
+    again = await yard.see(lambda conn: reviews.get(conn, review.id))
+    assert again is not None
+    assert again.state is ReviewState.CREATING
 
 
 async def test_no_commit_of_a_fork_finds_the_cache_of_another(yard: Yard) -> None:

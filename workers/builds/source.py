@@ -9,6 +9,7 @@ import asyncio
 import re
 import tempfile
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,11 +51,20 @@ class Source:
     data: Path
     git: Git = field(default_factory=Git)
     fetch_seconds: float = 600.0
+    frozen_after: float = 30.0
 
     def mirror(self, repository_id: int, trust: Trust) -> Path:
         """Where the objects of that trust are."""
         suffix = "-forks" if trust is Trust.FORK else ""
         return self.data / "mirrors" / f"{int(repository_id)}{suffix}.git"
+
+    def _alone(self, mirror: Path) -> AbstractAsyncContextManager[None]:
+        """Be the only one who changes a mirror.
+
+        A worker that stands still in the middle keeps nobody from building: git itself bears two at a time, and what a
+        mirror lacks or has lost is fetched again.
+        """
+        return exclusive(mirror.with_suffix(".lock"), frozen_after=self.frozen_after)
 
     async def fetch(self, remote: Remote, sha: Sha, *, trust: Trust, pull: int | None = None) -> None:
         """Have the commit `sha`; `pull` names a pull request whose head it may be, where a server hides shas.
@@ -62,7 +72,7 @@ class Source:
         Raises `Refused` when the remote does not have it or denies access, `Transient` when it cannot be reached.
         """
         mirror = self.mirror(remote.repository_id, _checked(sha, trust))
-        async with exclusive(mirror.with_suffix(".lock")):
+        async with self._alone(mirror):
             if await self._has(mirror, sha):
                 return
             done = await self._fetched(mirror, remote, f"+{sha}:refs/towpath/{sha}")
@@ -76,7 +86,7 @@ class Source:
     async def fetch_branches(self, remote: Remote) -> list[Sha]:
         """Have every branch as it stands now and return their heads. Raises as `fetch` does."""
         mirror = self.mirror(remote.repository_id, Trust.OWN)
-        async with exclusive(mirror.with_suffix(".lock")):
+        async with self._alone(mirror):
             done = await self._fetched(mirror, remote, f"+refs/heads/*:{_BRANCHES}*", "--prune")
             _raise_for(done, remote, "the branches")
             listed = await self.git("for-each-ref", "--format=%(objectname)", _BRANCHES, at=mirror)
@@ -100,7 +110,7 @@ class Source:
         kept = {self.mirror(number, trust).name for number in repository_ids for trust in Trust}
         others = [mirror for mirror in (self.data / "mirrors").glob("*.git") if mirror.name not in kept]
         for mirror in others:
-            async with exclusive(mirror.with_suffix(".lock")):
+            async with self._alone(mirror):
                 await asyncio.to_thread(delete_tree, mirror)
         return [mirror.name for mirror in others]
 
@@ -233,7 +243,7 @@ class Source:
         if not done.code:
             return
         if _says(done, _DAMAGED):
-            async with exclusive(mirror.with_suffix(".lock")):
+            async with self._alone(mirror):
                 await asyncio.to_thread(delete_tree, mirror)
             log.warning("mirror damaged, put away", mirror=mirror.name, cause=done.cause)
         raise Transient(f"commit {sha[:7]} could not be read: {done.cause}")

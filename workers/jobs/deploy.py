@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy import Connection
 
 from service.domain.decisions import Deploy
-from service.domain.errors import Refused
+from service.domain.errors import Refused, Transient
 from service.domain.facts import FactKey, FactKind
 from service.domain.manifest import Manifest, parse_app_json, review_manifest
 from service.domain.model import App, Build, BuildState, Pipeline, Repository, RequestState, Slug, Trust
@@ -76,11 +76,13 @@ async def still_wanted(context: Context, taken: TakenWork, wanted: Deploy) -> No
         return
     fact = await fresh(context, FactKey(FactKind.PULL_REQUEST, wanted.repository_id, str(wanted.pull_request)))
     pull = fact.value
-    if pull is not None and pull.is_fork and wanted.trust is Trust.OWN:
+    if pull is None:  # absence says neither that it is closed nor that it is open
+        raise Transient(f"GitHub does not say what has become of pull request #{wanted.pull_request}")
+    if pull.is_fork and wanted.trust is Trust.OWN:
         raise Refused(f"pull request #{pull.number} comes from a fork: its code is not the repository's own")
-    if pull is not None and pull.state != "open":
+    if pull.state != "open":
         raise Superseded(f"pull request #{pull.number} is closed")
-    if pull is not None and pull.head_sha != wanted.sha:
+    if pull.head_sha != wanted.sha:
         raise Superseded(f"superseded by {pull.head_sha[:7]}")
 
 
