@@ -15,6 +15,7 @@ from service.domain.model import Trust
 from tests.builds.conftest import Lines, Site
 from tests.builds.repositories import Repository, node_app
 from tests.waiting import until
+from workers.builds import buildpack
 from workers.builds.builder import build, build_key, sweep
 from workers.builds.buildpack import Buildpack, resolve
 from workers.builds.slug import Blob, SlugStore
@@ -203,11 +204,22 @@ FAILURES: dict[str, tuple[dict[str, str | bytes], str]] = {
     "a setup.py": ({"setup.py": ""}, "uv pip compile setup.py"),
     "a yarn.lock": ({"package.json": "{}", "yarn.lock": ""}, "npm install --package-lock-only"),
     "a pnpm lock": ({"package.json": "{}", "pnpm-lock.yaml": ""}, "pnpm-lock.yaml cannot be installed from"),
+    "a package-lock.json that is out of date": (
+        {
+            "package.json": '{"name": "x", "dependencies": {"left-pad": "1.3.0"}}',
+            "package-lock.json": '{"name": "x", "lockfileVersion": 3, "packages": {"": {"name": "x"}}}',
+        },
+        "run `npm install --package-lock-only` and commit package-lock.json",
+    ),
     "a broken package.json": ({"package.json": "{"}, "package.json cannot be read"),
     "a nonsense Node.js version": ({"package.json": '{"engines": {"node": "banana"}}'}, "not a version range"),
     "a failing build script": (
         {"package.json": '{"scripts": {"build": "echo no such thing; exit 3"}}'},
         "no such thing",
+    ),
+    "a build script that lacks a config var": (
+        {"package.json": '{"scripts": {"build": "test -n $SITE_URL && exit 4"}}'},
+        "those named by `towpath config:build NAME ...`",
     ),
     "nothing known": ({"readme.md": "hello"}, "No buildpack fits"),
     "a static.json that is no object": ({"static.json": "[]"}, "static.json must be an object"),
@@ -399,6 +411,18 @@ def test_the_build_key_changes_with_everything_a_slug_follows_from() -> None:
     keys = {build_key(**{**base, **change}) for change in ({}, *changes)}  # type: ignore[arg-type]
     assert len(keys) == len(changes) + 1
     assert all(len(key) == 64 for key in keys)
+
+
+def test_the_build_key_changes_with_what_runs_the_buildpacks_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    foreign = Buildpack(name="https://a.example/b", url="https://a.example/b", version="1")
+
+    def key() -> str:
+        return build_key(repository_id=1, tree="t", stack="s", buildpacks=(foreign,), build_config={}, trust=Trust.OWN)
+
+    before = key()
+    assert key() == before
+    monkeypatch.setattr(buildpack, "driver_version", lambda: "another")
+    assert key() != before
 
 
 async def test_folders_nested_without_end_fail_the_build_and_are_deleted(site: Site) -> None:

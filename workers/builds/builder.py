@@ -41,6 +41,9 @@ INTERRUPTED = 75
 CACHES_UNUSED = timedelta(days=30)
 BUILD_LIMITS = Limits(memory_mb=2048, cpus=2.0, pids=1024, disk_mb=4096)
 
+_BUILDER = 1
+"""To be raised when the same files, buildpacks and runtimes come to give another slug."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
 _BUILDPACKS = "/opt/towpath/buildpacks"
@@ -156,6 +159,7 @@ def build_key(
         "repository": repository_id,
         "tree": tree,
         "stack": stack,
+        "builder": [_BUILDER, buildpack.driver_version()],
         "runtimes": runtimes.shipped(),
         "buildpacks": [[each.url or each.name.rpartition("/")[2], each.version] for each in used],
         "detected": not buildpacks,

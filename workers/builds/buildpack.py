@@ -94,6 +94,12 @@ def _check_url(url: str) -> None:
 
 
 @functools.cache
+def driver_version() -> str:
+    """Digest what runs buildpacks, ours and others alike."""
+    return hashlib.sha256(DRIVER.read_bytes()).hexdigest()[:16]
+
+
+@functools.cache
 def _own_version(name: str) -> str:
     """Digest everything that decides what our buildpack does."""
     digest = hashlib.sha256(DRIVER.read_bytes())

@@ -130,7 +130,8 @@ function install(manifest, lock, node, needsDevelopment, environment) {
     return;
   }
   step(`Installing dependencies from ${lock} with npm ci`);
-  npm(environment, "ci", ...omit);
+  run("npm", ["ci", ...omit], environment, `npm ci failed. If ${lock} does not fit package.json, run \`npm install ` +
+    `--package-lock-only\` and commit ${lock}.`);
   if (kept && fs.existsSync(modules)) {
     fs.rmSync(`${cache}/nodejs.new`, { recursive: true, force: true });
     fs.mkdirSync(`${cache}/nodejs.new`);
@@ -169,7 +170,8 @@ function withRuntime() {
 }
 
 function npm(environment, ...args) {
-  run("npm", args, environment, `npm ${args.slice(0, 2).join(" ")} failed.`);
+  const hint = args[0] === "run" ? " Builds see no config vars but those named by `towpath config:build NAME ...`." : "";
+  run("npm", args, environment, `npm ${args.slice(0, 2).join(" ")} failed.${hint}`);
 }
 
 function run(command, args, env, failure) {
