@@ -289,11 +289,18 @@ async def test_a_procfile_that_the_build_turns_into_a_link_is_refused(site: Site
         await site.build(site.repository.commit(node_app(scripts={"build": script})))
 
 
-async def test_a_build_that_closes_its_folders_is_packed_and_put_away(site: Site) -> None:
-    script = "mkdir -p shut && touch shut/in && chmod 000 shut/in shut . /out /cache"
-    built = await site.build(site.repository.commit(node_app(scripts={"build": script, "start": "x"})))
+async def test_a_build_that_closes_its_folders_is_packed_and_put_away(site: Site, tmp_path: Path) -> None:
+    pack = Repository(tmp_path / "pack")
+    closing = (
+        'cd "$1" && mkdir shut "$2/shut" && touch shut/in "$2/shut/in" && chmod 000 shut/in shut "$2/shut" "$2" . /out'
+    )
+    files = {"bin/detect": "#!/bin/bash\necho Custom\n", "bin/compile": f"#!/bin/bash\n{closing}\n"}
+    version = pack.commit(files, executable=("bin/detect", "bin/compile"))
+    custom = Buildpack(name="custom", url=pack.url, version=version)
+    built = await site.build(site.repository.commit({"Procfile": "web: x\n"}), buildpacks=(custom,))
     assert (await site.slug(built) / "shut/in").read_text() == ""
     assert list((site.workshop.data / "builds").iterdir()) == []
+    assert [each.name for each in (site.workshop.data / "caches/own").glob("*/*/*")] == ["shut"]
 
 
 async def test_a_foreign_buildpack_is_fetched_and_its_answers_count(site: Site, tmp_path: Path) -> None:
