@@ -146,7 +146,10 @@ def build(
     none: Annotated[bool, typer.Option("--none", help="Show builds no config vars any more.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Name the config vars that builds see, or show which they are; all apps of a pipeline have the same."""
+    """Name the config vars that builds see, or show them.
+
+    All apps of a pipeline have the same.
+    """
     if names and none:
         raise Stop("Say either names or --none, not both.", code=ExitCode.USAGE)
     client = Client(profile=load())
