@@ -8,7 +8,7 @@ import pytest
 from service.domain.decisions import Deploy
 from service.domain.errors import Refused, Transient
 from service.domain.facts import FactKey, FactKind, Head
-from service.domain.model import Sha, Trust
+from service.domain.model import RequestState, Sha, Trust
 from service.github.hints import (
     CheckRunRequested,
     Hint,
@@ -95,6 +95,20 @@ async def test_deploy_anyway_deploys_the_head_that_ci_keeps_back(yard: Yard) -> 
     await pressed(yard, button(yard, "deploy_anyway", "grace", sha))
     (queued,) = await yard.see(lambda conn: requests.open_of(conn, app.id))
     assert (queued.sha, queued.by_person) == (sha, True)
+
+
+@pytest.mark.parametrize(("identifier", "from_nothing"), [("rebuild", True), ("rerequest", False)])
+async def test_a_rebuild_is_a_deploy_that_begins_from_nothing(yard: Yard, identifier: str, from_nothing: bool) -> None:
+    app, sha = await yard.app(), "b" * 40
+    yard.edge.sim.add_collaborator("acme/shop", "grace", "write")
+    asked = await yard.do(lambda tx: tx.request(app.id, wanted(yard, sha, "main"), reason="pushed", by_person=False))
+    await yard.do(
+        lambda tx: requests.finish(tx.conn, asked.id, state=RequestState.FAILED, outcome="broken", now=tx.now)
+    )
+    await pressed(yard, button(yard, identifier, "grace", sha))
+    work = (await yard.take(app.id)).work
+    assert isinstance(work, Deploy)
+    assert (work.sha, work.branch, work.rebuild) == (sha, "main", from_nothing)
 
 
 def wanted(yard: Yard, sha: str, branch: str = "") -> Deploy:
