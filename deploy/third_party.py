@@ -48,7 +48,9 @@ STATED = {
     "itsdangerous": "BSD-3-Clause",
 }
 # Every file that others made, and what it is.
-THEIRS = {"tests/data/github-rest-slice.json": ("GitHub's REST API description, cut (see tests/data/README.md)", "MIT")}
+_DESCRIPTION = ("GitHub's REST API description, cut (see tests/data/README.md)", "MIT")
+THEIRS = {"tests/data/github-rest-slice.json": _DESCRIPTION, "tests/data/github-rest-hooks.json": _DESCRIPTION}
+THEIRS |= {"tests/data/github-rest-hook-deliveries.json": _DESCRIPTION}
 OURS = {"tests/data/README.md"}
 
 

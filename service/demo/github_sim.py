@@ -30,8 +30,10 @@ from aiohttp.typedefs import Middleware
 
 from service.demo.simulator import (
     rest_app,
+    rest_deliveries,
     rest_deployments,
     rest_git,
+    rest_hooks,
     rest_pulls,
     rest_repositories,
     rest_signals,
@@ -107,8 +109,9 @@ def build_app(sim: GitHubSim, *, middlewares: Sequence[Middleware] = ()) -> web.
 
     app = web.Application(middlewares=[through_chaos, *middlewares], client_max_size=32 * 1024**2)
     rest = Rest(sim)
-    for module in (rest_app, rest_signals, rest_deployments, rest_pulls, rest_repositories, rest_git):
+    for module in (rest_app, rest_signals, rest_deployments, rest_pulls, rest_repositories, rest_git, rest_hooks):
         rest.add(app, module.ROUTES)
+    rest.add(app, rest_deliveries.ROUTES)
     Door(sim).add(app)
     GitFront(sim).add(app)
 

@@ -147,3 +147,48 @@ async def test_without_our_app_only_a_repository_with_a_hook_of_its_own_is_heard
     assert receiver.events == ["repository", "push"]
     assert "installation" not in json.loads(receiver.got[1][2])
     assert receiver.got[1][3]["X-GitHub-Hook-Installation-Target-Type"] == "repository"
+
+
+async def test_a_repositorys_hook_has_a_log_of_its_own_that_only_its_admins_read(github: GitHub, receiver) -> None:
+    receiver.status = 500
+    repo = await github.create_repo("acme/plain", installed=False, files={"a": "1"})
+    await github.create_repo("acme/shop", files={"a": "1"})
+    token = github.personal_token("acme")
+    config = {"url": receiver.url, "content_type": "json", "secret": "s"}
+    made = {"config": config, "events": ["push", "pull_request"]}
+    hook = await github.ask("POST", "/repos/acme/plain/hooks", token=token, json=made)
+    await github.push(repo, "topic", {"a": "2"})
+    await github.settled()
+    path = f"/repos/acme/plain/hooks/{hook.body['id']}/deliveries"
+
+    first = await github.ask("GET", f"{path}?per_page=1", token=token)
+    rest = await github.ask("GET", _next(github, first), token=token)
+    assert [one["event"] for one in first.body + rest.body] == ["push", "ping"]
+    whole = await github.ask("GET", f"{path}/{first.body[0]['id']}", token=token)
+    assert whole.body["request"]["payload"]["ref"] == "refs/heads/topic"
+    assert (await github.ask("POST", f"{path}/{first.body[0]['id']}/attempts", token=token)).status == 202
+    await github.settled()
+    again = (await github.ask("GET", path, token=token)).body[0]
+    assert (again["guid"], again["redelivery"]) == (first.body[0]["guid"], True)
+
+    apps = await github.ask("GET", "/app/hook/deliveries", token=github.app_jwt())
+    assert {one["repository_id"] for one in apps.body}.isdisjoint({repo.id})
+    github.add_collaborator(repo, "ada", "write")
+    for others in (github.personal_token("ada"), github.personal_token("nobody")):
+        assert (await github.ask("GET", path, token=others)).status == 404
+    repo.hook = None
+    assert (await github.ask("GET", path, token=token)).status == 404
+
+
+async def test_deliveries_are_forgotten_after_three_days(github: GitHub, receiver) -> None:
+    github.ping()
+    await github.settled()
+    listed = (await github.ask("GET", "/app/hook/deliveries", token=github.app_jwt())).body
+    github.advance(3 * 86400 + 1)
+    assert (await github.ask("GET", "/app/hook/deliveries", token=github.app_jwt())).body == []
+    gone = await github.ask("GET", f"/app/hook/deliveries/{listed[0]['id']}", token=github.app_jwt())
+    assert gone.status == 422
+
+
+def _next(github: GitHub, reply) -> str:
+    return reply.headers["link"].partition(">")[0].lstrip("<").removeprefix(github.api_url)

@@ -7,12 +7,12 @@ from aiohttp import web
 
 from service.demo.github_sim import running
 from tests.github_contract.fixtures import GitHub
-from tests.github_contract.validation import SLICE, Violations, rest_validation
+from tests.github_contract.validation import SLICES, Violations, rest_validation
 
 
 async def test_an_operation_that_nobody_described_is_a_violation(github: GitHub) -> None:
     with github.expected_violations() as broken:
-        reply = await github.ask("GET", "/repos/acme/shop/hooks", token="x")
+        reply = await github.ask("GET", "/repos/acme/shop/keys", token="x")
     assert (reply.status, reply.body["message"]) == (404, "Not Found")
     assert "no such operation" in broken[0]
 
@@ -51,13 +51,24 @@ async def test_errors_that_any_operation_may_answer_are_no_violations(github: Gi
 
 
 def test_every_operation_of_the_slice_is_answered_by_the_simulated_github(tmp_path: Path) -> None:
-    from service.demo.simulator import rest_app, rest_deployments, rest_git, rest_pulls, rest_repositories, rest_signals
+    from service.demo.simulator import (
+        rest_app,
+        rest_deliveries,
+        rest_deployments,
+        rest_git,
+        rest_hooks,
+        rest_pulls,
+        rest_repositories,
+        rest_signals,
+    )
 
-    modules = (rest_app, rest_deployments, rest_git, rest_pulls, rest_repositories, rest_signals)
+    modules = (rest_app, rest_deployments, rest_git, rest_hooks, rest_pulls, rest_repositories, rest_signals)
+    modules = (*modules, rest_deliveries)
     routes = {(route.method, shape(route.path)) for module in modules for route in module.ROUTES}
     described = {
         (method.upper(), shape(path))
-        for path, methods in json.loads(SLICE.read_text())["paths"].items()
+        for one in SLICES
+        for path, methods in json.loads(one.read_text())["paths"].items()
         for method in methods
         if method != "parameters"
     }

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from aiohttp import web
@@ -21,7 +21,9 @@ from openapi_core.exceptions import OpenAPIError
 from tests.github_contract.exceptions import NULL_IN_PAYLOADS, UNDESCRIBED, mend
 
 HERE = Path(__file__).resolve()
-SLICE = HERE.parents[1] / "data" / "github-rest-slice.json"
+SLICES = sorted((HERE.parents[1] / "data").glob("github-rest-*.json"))
+PAGES: Final = ("/_", "/{owner}", "/settings/", "/organizations/{org}/settings/", "/apps/{slug}")
+"""What a browser, git and the demo ask for: no REST, so GitHub's description of it says nothing."""
 NPM = HERE.parents[2] / "build" / "npm" / "node_modules" / "@octokit"
 WEBHOOKS = NPM / "openapi-webhooks" / "generated" / "api.github.com.json"
 EXAMPLES = NPM / "webhooks-examples" / "api.github.com" / "index.json"
@@ -71,10 +73,20 @@ class _Response:
         self.headers = MultiDict(response.headers)
 
 
+def _slices() -> dict[str, Any]:
+    """GitHub's REST description, cut to what is used here, put together from its files."""
+    whole, *more = (json.loads(path.read_text()) for path in reversed(SLICES))
+    for one in more:
+        whole["paths"] |= one["paths"]
+        for kind, parts in one["components"].items():
+            whole["components"][kind] = parts | whole["components"].get(kind, {})
+    return whole
+
+
 @functools.cache
 def rest_description() -> OpenAPI:
-    """GitHub's REST description, cut to what is used here."""
-    return OpenAPI.from_dict(mend(json.loads(SLICE.read_text())))
+    """GitHub's REST description, read once."""
+    return OpenAPI.from_dict(mend(_slices()))
 
 
 def rest_validation(violations: Violations, *, name_of: Callable[[str], str]) -> Middleware:
@@ -94,7 +106,7 @@ def rest_validation(violations: Violations, *, name_of: Callable[[str], str]) ->
             violations.found.append(f"request {where}: the simulated GitHub has no such operation")
         resource = request.match_info.route.resource
         template = "" if resource is None else resource.canonical.removeprefix("/api/v3")
-        if not template or template.startswith(("/_", "/{owner}")):
+        if not template or template.startswith(PAGES):
             return await handler(request)
         words = dict(request.match_info)
         if "repository_id" in words:
@@ -117,7 +129,7 @@ def rest_validation(violations: Violations, *, name_of: Callable[[str], str]) ->
 
 @functools.cache
 def _operations() -> dict[tuple[str, str], set[str]]:
-    paths = json.loads(SLICE.read_text())["paths"]
+    paths = _slices()["paths"]
     return {
         (re.sub(r"\{\w+\}", "{}", path), method.upper()): set(operation["responses"])
         for path, methods in paths.items()

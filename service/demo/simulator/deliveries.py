@@ -12,6 +12,7 @@ import structlog
 
 from service.demo.simulator.chaos import Chaos
 from service.demo.simulator.delivery import Delivery, headers
+from service.demo.simulator.state import RepositoryHook
 
 log = structlog.get_logger()
 Watcher = Callable[[str, dict[str, Any]], None]
@@ -56,12 +57,18 @@ class Sender:
             await self._session.close()
 
     def send(
-        self, event: str, payload: dict[str, Any], *, installation_id: int | None, repository_id: int | None
+        self,
+        event: str,
+        payload: dict[str, Any],
+        *,
+        installation_id: int | None,
+        repository_id: int | None,
+        hook: RepositoryHook | None = None,
     ) -> None:
-        """Queue an event; without a webhook URL it goes nowhere, as with an inactive hook."""
+        """Queue an event, for the App's hook or for a repository's; without a URL it goes nowhere."""
         for watcher in self.watchers:
             watcher(event, payload)
-        if not self.url or self._lost():
+        if not (hook.url if hook else self.url) or self._lost():
             return
         delivery = Delivery(
             id=10_000_000 + len(self.log) + 1,
@@ -72,6 +79,7 @@ class Sender:
             installation_id=installation_id,
             repository_id=repository_id,
             delivered_at=self._now(),
+            hook=hook,
         )
         self._queue(delivery)
 
@@ -90,6 +98,7 @@ class Sender:
             repository_id=first.repository_id,
             delivered_at=self._now(),
             redelivery=True,
+            hook=first.hook,
         )
         self._queue(again)
         return again
@@ -165,6 +174,8 @@ class Sender:
     async def _attempts(self, delivery: Delivery, copies: int) -> None:
         for _ in range(copies):
             await self._attempt(delivery)
+        if delivery.hook is not None:
+            delivery.hook.remember(delivery.status, delivery.status_code)
         self._open -= 1
         if not self._open:
             self._idle.set()
@@ -172,12 +183,14 @@ class Sender:
     async def _attempt(self, delivery: Delivery) -> None:
         assert self._session is not None
         body = json.dumps(delivery.payload, separators=(",", ":")).encode()
-        delivery.request_headers = headers(delivery, body, secret=self.secret, app_id=self._app_id)
+        hook = delivery.hook
+        secret = hook.secret if hook else self.secret
+        delivery.request_headers = headers(delivery, body, secret=secret, app_id=self._app_id)
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
             async with self._session.post(
-                self.url,
+                hook.url if hook else self.url,
                 data=body,
                 headers=delivery.request_headers,
                 allow_redirects=False,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from service.demo.simulator.state import stamp
+from service.demo.simulator.state import RepositoryHook, stamp
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,6 +28,7 @@ class Delivery:
     request_headers: dict[str, str] = field(default_factory=dict)
     response_headers: dict[str, str] = field(default_factory=dict)
     response_body: str = ""
+    hook: RepositoryHook | None = None
 
     def item(self) -> dict[str, Any]:
         """As `GET /app/hook/deliveries` lists it."""

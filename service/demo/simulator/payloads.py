@@ -198,3 +198,8 @@ def ping(site: Site, our: App, url: str) -> Json:
             "deliveries_url": f"{site.api}/app/hook/deliveries",
         },
     }
+
+
+def hook_ping(hook: Json) -> Json:
+    """What is special about a ping to a repository's hook."""
+    return {"zen": "Approachable is better than simple.", "hook_id": hook["id"], "hook": hook}

@@ -3,7 +3,7 @@
 from typing import Any
 
 from service.demo.simulator import shapes
-from service.demo.simulator.calls import Answer, Call, Problem, Route, forbidden, not_found, whole
+from service.demo.simulator.calls import Answer, Call, Problem, Route, forbidden, not_found
 from service.demo.simulator.state import RANK, Installation, stamp
 
 
@@ -103,45 +103,7 @@ async def list_repositories(call: Call) -> Answer:
     return call.paged(shown, "repositories", repository_selection=selection)
 
 
-# Deliveries --------------------------------------------------------------------------------------
-
-
-async def list_deliveries(call: Call) -> Answer:
-    """Newest first, paged by cursor; `status=failure` knows only HTTP errors, not time-outs."""
-    query = call.request.query
-    size = min(100, max(1, whole(query.get("per_page"), 30)))
-    found = sorted(call.sim.deliveries, key=lambda one: -one.id)
-    match query.get("status"):
-        case "failure":
-            found = [one for one in found if 400 <= one.status_code <= 599]
-        case "success":
-            found = [one for one in found if 200 <= one.status_code <= 399]
-        case _:
-            pass
-    if cursor := query.get("cursor"):
-        if not cursor.isdigit():
-            raise Problem(400, "Bad cursor")
-        found = [one for one in found if one.id <= int(cursor)]
-    headers = {}
-    if len(found) > size:
-        more = call.request.rel_url.update_query(cursor=str(found[size].id))
-        headers["Link"] = f'<{call.sim.url}{more.raw_path_qs}>; rel="next"'
-    return Answer(body=[one.item() for one in found[:size]], headers=headers)
-
-
-async def get_delivery(call: Call) -> Answer:
-    """One delivery with what was sent and answered."""
-    one = call.sim.sender.find(call.number("delivery_id"))
-    if one is None:
-        raise Problem(422, "Delivery not found")
-    return Answer(body=one.whole(call.sim.webhook_url))
-
-
-async def redeliver(call: Call) -> Answer:
-    """Send again, with the same GUID."""
-    if call.sim.sender.redeliver(call.number("delivery_id")) is None:
-        raise Problem(422, "Delivery not found")
-    return Answer(status=202, body={})
+# The hook ---------------------------------------------------------------------------------------
 
 
 def _hook(call: Call) -> Answer:
@@ -224,9 +186,6 @@ ROUTES = (
     Route("POST", "/app-manifests/{code}/conversions", convert_manifest, "none"),
     Route("GET", "/app/hook/config", get_hook, "app"),
     Route("PATCH", "/app/hook/config", update_hook, "app"),
-    Route("GET", "/app/hook/deliveries", list_deliveries, "app"),
-    Route("GET", "/app/hook/deliveries/{delivery_id}", get_delivery, "app"),
-    Route("POST", "/app/hook/deliveries/{delivery_id}/attempts", redeliver, "app"),
     Route("GET", "/app/installations", list_installations, "app"),
     Route("GET", "/app/installations/{installation_id}", get_installation, "app"),
     Route("POST", "/app/installations/{installation_id}/access_tokens", create_access_token, "app"),

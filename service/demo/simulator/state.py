@@ -192,10 +192,33 @@ class Pull:
 
 
 @dataclass(slots=True, kw_only=True)
+class RepositoryHook:
+    """A repository's own webhook, and what became of its last delivery."""
+
+    id: int
+    url: str
+    secret: str = field(repr=False)
+    content_type: str
+    insecure_ssl: str
+    events: list[str]
+    active: bool
+    created_at: datetime
+    last_code: int | None = None
+    last_status: str = "unused"
+    last_message: str | None = None
+
+    def remember(self, status: str, code: int) -> None:
+        """What became of a delivery; code 0 is none."""
+        self.last_code, self.last_message = code or None, status
+        self.last_status = "active" if status == "OK" else "misconfigured"
+
+
+@dataclass(slots=True, kw_only=True)
 class Repository:
     """A repository and all that hangs on it; its git objects are on disk.
 
-    `hooked`: it has a webhook of its own, for the mode without a GitHub App. `fetched_at`: when git last read from it.
+    For the mode without a GitHub App: `hooked` says that it has a webhook of its own which is like the App's, `hook` is
+    one that is its own in every way. `fetched_at`: when git last read from it.
     """
 
     id: int
@@ -208,6 +231,7 @@ class Repository:
     private: bool = False
     archived: bool = False
     hooked: bool = False
+    hook: RepositoryHook | None = None
     description: str | None = None
     parent: "Repository | None" = None
     collaborators: dict[str, str] = field(default_factory=dict)

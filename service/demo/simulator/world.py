@@ -180,6 +180,10 @@ class World:
     def emit(self, event: str, repo: Repository, body: dict[str, Any], by: Account) -> None:
         """Send an event about a repository, if it has a hook or our App is there, listens and is not suspended."""
         installation = self.installation_of(repo)
+        hook = repo.hook
+        if hook is not None and hook.active and event in hook.events:
+            payload = payloads.event(self.site, body, sender=by, repo=repo, installation=None)
+            self.sender.send(event, payload, installation_id=None, repository_id=repo.id, hook=hook)
         deaf = not repo.hooked if installation is None else installation.suspended_at is not None
         if deaf or event not in self.app.events:
             return
