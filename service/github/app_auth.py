@@ -81,6 +81,9 @@ class Credentials(Protocol):
     def drop(self, token: str) -> bool:
         """GitHub refused the token; whether another one may be had."""
 
+    def jwt(self) -> str:
+        """What the App itself speaks with; empty without a GitHub App."""
+
 
 class FixedToken:
     """One token for everything: a personal access token, or none for public repositories."""
@@ -108,6 +111,10 @@ class FixedToken:
     def drop(self, token: str) -> bool:  # noqa: ARG002
         """There is no other."""
         return False
+
+    def jwt(self) -> str:
+        """There is no App."""
+        return ""
 
 
 class _Issued(msgspec.Struct, frozen=True):
@@ -208,6 +215,8 @@ class AppTokens:
 
     def drop(self, token: str) -> bool:
         """Forget it, so that the next one asks anew; the App's own key may have another."""
+        if token == self._jwt:
+            self._jwt = ""
         for kept in self._kept.values():
             if kept.token == token:
                 kept.token = ""
@@ -215,6 +224,9 @@ class AppTokens:
 
     async def _issue(self, installation: int, repository: Repository, purpose: Purpose) -> str:
         reply = await self._ask(installation, repository, purpose)
+        if reply.status == 401 and self.drop(self._jwt):
+            # A machine that slept has a clock of its own: what was signed before may be too old by GitHub's.
+            reply = await self._ask(installation, repository, purpose)
         if reply.status == 404 and repository.installation_id:
             # Perhaps it was installed anew, under another number, and the event that told was lost.
             reply = await self._ask(await self._look_up(repository), repository, purpose)

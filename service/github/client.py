@@ -7,6 +7,7 @@ go on asking.
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -21,6 +22,8 @@ PER_PAGE: Final = 100
 MAX_PAGES: Final = 50
 LOW: Final = 0.2
 """Below this part of the hourly limit nothing is polled; webhooks still tell, and reports go out to the last."""
+OUR_APP: Final = -1
+"""Whose limits those are of what the App asks as itself, in the place of an installation."""
 
 Item = TypeVar("Item")
 
@@ -88,6 +91,7 @@ class GitHub:
         params: Mapping[str, str] | None = None,
         body: Any = None,
         etag: str = "",
+        raw: bool = False,
     ) -> Reply:
         """Ask about a repository; `path` is below the repository's own address, or a page's full address."""
         address = path if path.startswith("http") else _address(repository) + path
@@ -95,10 +99,11 @@ class GitHub:
             self._check_pause(repository.installation_id)
             try:
                 token = await self._credentials.token(repository, purpose)
-                reply = await self._transport.send(method, address, params=params, body=body, token=token, etag=etag)
+                reply = await self._transport.send(
+                    method, address, params=params, body=body, token=token, etag=etag, raw=raw
+                )
             except Limited as limited:
-                self._paused_until[repository.installation_id] = self._clock() + limited.wait
-                log.warning("github limit", installation=repository.installation_id, seconds=round(limited.wait))
+                self._pause(repository.installation_id, limited)
                 raise
             if reply.quota is not None:
                 self._note(repository.installation_id, reply.quota)
@@ -108,6 +113,32 @@ class GitHub:
                 break
         text = "GitHub does not accept our credentials: check the App's id and key, or the token"
         raise Refused(text, code=UNKNOWN_TO_GITHUB)
+
+    async def as_app(
+        self, path: str, *, params: Mapping[str, str] | None = None, etag: str = "", raw: bool = False
+    ) -> Reply:
+        """Read something that is the App's own, with what it signs itself; `path` may be a page's full address."""
+        send = partial(self._signed, path, params=params, etag=etag, raw=raw)
+        signed_before = self._credentials.jwt()
+        reply = await send()
+        if reply.status == 401 and self._credentials.drop(signed_before):
+            # A machine that slept has a clock of its own: what was signed before may be too old by GitHub's.
+            reply = await send()
+        if reply.status == 401:
+            raise Refused(f"GitHub does not accept the App's key: {reply.message}", code=UNKNOWN_TO_GITHUB)
+        return reply
+
+    async def _signed(self, path: str, *, params: Mapping[str, str] | None, etag: str, raw: bool) -> Reply:
+        self._check_pause(OUR_APP)
+        try:
+            jwt = self._credentials.jwt()
+            reply = await self._transport.send("GET", path, params=params, jwt=jwt, etag=etag, raw=raw)
+        except Limited as limited:
+            self._pause(OUR_APP, limited)
+            raise
+        if reply.quota is not None:
+            self._note(OUR_APP, reply.quota)
+        return reply
 
     async def get(self, repository: Repository, path: str, *, etag: str = "") -> Reply:
         """Read one thing."""
@@ -163,6 +194,10 @@ class GitHub:
         self._quotas[installation_id] = quota
         low = quota.remaining < quota.limit * LOW
         self._low_until[installation_id] = self._clock() + quota.resets_in if low else 0.0
+
+    def _pause(self, installation_id: int, limited: Limited) -> None:
+        self._paused_until[installation_id] = self._clock() + limited.wait
+        log.warning("github limit", installation=installation_id, seconds=round(limited.wait))
 
     def _check_pause(self, installation_id: int) -> None:
         left = self._paused_until.get(installation_id, 0.0) - self._clock()

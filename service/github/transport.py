@@ -11,7 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote, urlencode
 
@@ -25,6 +25,8 @@ from service.domain.errors import Refused, Transient
 from service.github.payloads import clean
 
 MAX_REPLY: Final = 16 * 1024 * 1024
+MAX_LARGE_REPLY: Final = 64 * 1024 * 1024
+"""A delivery of 25 MB, with its headers and escaped as GitHub's API likes it."""
 MAX_REDIRECTS: Final = 3
 SECONDARY_LIMIT_SECONDS: Final = 60.0
 """GitHub asks for at least a minute when it names no time."""
@@ -34,6 +36,7 @@ LONGEST_WAIT: Final = 3600.0
 Shape = TypeVar("Shape")
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=20, connect=5)
+_LARGE_TIMEOUT: Final = aiohttp.ClientTimeout(total=120, connect=5, sock_read=20)
 _REQUESTER: Final = "towpath"
 _VERSION: Final = {"X-GitHub-Api-Version": "2022-11-28"}
 
@@ -57,10 +60,11 @@ class Quota:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An answer. `data` is decoded JSON; `next_url` the next page's."""
+    """An answer. `data` is decoded JSON, or `body` the bytes where those were asked for; `next_url` the next page's."""
 
     status: int
     data: Any = None
+    body: bytes = field(default=b"", repr=False)
     etag: str = ""
     next_url: str = ""
     quota: Quota | None = None
@@ -120,8 +124,12 @@ class Transport:
         token: str = "",
         jwt: str = "",
         etag: str = "",
+        raw: bool = False,
     ) -> Reply:
-        """Ask once, following GitHub's redirects of renamed repositories with the same method."""
+        """Ask once, following GitHub's redirects of renamed repositories with the same method.
+
+        `raw` is for what may be large: a success is left as it came, whoever asked reads it.
+        """
         url = self.url(path, params or {})
         headers = sansio.create_headers(_REQUESTER, oauth_token=token or None, jwt=jwt or None) | _VERSION
         if etag:
@@ -130,10 +138,10 @@ class Transport:
         if content is not None:
             headers["content-type"] = "application/json; charset=utf-8"
         for _ in range(MAX_REDIRECTS):
-            status, answered, read = await self._exchange(method, url, headers, content)
+            status, answered, read = await self._exchange(method, url, headers, content, raw=raw)
             location = answered.get("location", "")
             if status not in {301, 302, 307, 308} or not location:
-                return self._reply(url, status, answered, read)
+                return self._reply(url, status, answered, read, raw=raw)
             url = self._ours(_joined(url, location), location)
         raise Transient(f"GitHub redirected {method} {path} more than {MAX_REDIRECTS} times")
 
@@ -150,17 +158,18 @@ class Transport:
         return url
 
     async def _exchange(
-        self, method: str, url: URL, headers: Mapping[str, str], content: bytes | None
+        self, method: str, url: URL, headers: Mapping[str, str], content: bytes | None, *, raw: bool
     ) -> tuple[int, CIMultiDictProxy[str], bytes]:
+        timeout, most = (_LARGE_TIMEOUT, MAX_LARGE_REPLY) if raw else (self._timeout, MAX_REPLY)
         try:
             async with self._session.request(
-                method, url, headers=headers, data=content, allow_redirects=False, timeout=self._timeout
+                method, url, headers=headers, data=content, allow_redirects=False, timeout=timeout
             ) as response:
-                return response.status, response.headers, await _bounded(response)
+                return response.status, response.headers, await _bounded(response, most)
         except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
             raise Transient(f"GitHub could not be reached: {type(error).__name__}") from error
 
-    def _reply(self, url: URL, status: int, headers: CIMultiDictProxy[str], body: bytes) -> Reply:
+    def _reply(self, url: URL, status: int, headers: CIMultiDictProxy[str], body: bytes, *, raw: bool = False) -> Reply:
         self._check_limits(status, headers, body)
         if status >= 500 or status == 408:
             raise Transient(f"GitHub answered {status}", retry_after=_wait(headers))
@@ -169,6 +178,8 @@ class Transport:
             return Reply(status=status, etag=etag, quota=quota)
         if not 200 <= status < 300:
             return Reply(status=status, data=_json(body), quota=quota)
+        if raw:
+            return Reply(status=status, body=body, quota=quota)
         try:
             # Without the limit's headers, which it would stumble over if they are odd.
             telling = {name: headers[name] for name in ("content-type", "link") if name in headers}
@@ -221,13 +232,13 @@ def _joined(base: URL, address: str) -> URL:
         return URL()
 
 
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+async def _bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     async for part in response.content.iter_chunked(65536):
         size += len(part)
-        if size > MAX_REPLY:
-            raise Transient(f"GitHub's answer is larger than {MAX_REPLY} bytes")
+        if size > most:
+            raise Transient(f"GitHub's answer is larger than {most} bytes")
         parts.append(part)
     return b"".join(parts)
 

@@ -228,3 +228,18 @@ async def test_without_an_app_a_repository_is_found_by_name_too(edge, shop):
         Repository(id=RepositoryId(0), full_name="acme/shop", default_branch=""), ""
     )
     assert reply.data["id"] == shop.id
+
+
+async def test_after_a_machine_slept_what_it_signed_before_is_signed_anew(edge, shop: Repository) -> None:
+    await edge.github.get(shop, "/pulls")
+    await edge.github.as_app("/app")
+    before = edge.tokens.jwt()
+    edge.sim.chaos.answer("error", pattern="/app$", status=401)
+    assert (await edge.github.as_app("/app")).ok
+    assert edge.tokens.drop(before)
+    edge.sim.chaos.answer("error", pattern="/access_tokens$", status=401)
+    other = repository_of(edge.sim, await edge.sim.create_repo("acme/other", files={"a": "1"}))
+    assert (await edge.github.get(other, "/pulls")).ok
+    edge.sim.chaos.answer("error", pattern="/app$", times=None, status=401)
+    with pytest.raises(Refused, match="does not accept the App's key"):
+        await edge.github.as_app("/app")
