@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from service.domain import pulling
+
 _TEN_YEARS = 10 * 365 * 86_400.0
 
 
@@ -31,11 +33,13 @@ class Settings:
     github_private_key_file: Path | None = None
     github_webhook_secret: str = field(default="", repr=False)
     github_token: str = field(default="", repr=False)
+    github_pull: str = ""
     secret_key_file: Path | None = None
     lease_seconds: float = 20.0
     due_seconds: float = 2.0
     observe_seconds: float = 30.0
     audit_seconds: float = 300.0
+    pull_seconds: float = pulling.OFTEN
     boot_seconds: float = 60.0
     unlocked_build_seconds: float = 86_400.0
     allow_weak_isolation: bool = False
@@ -92,6 +96,11 @@ class Settings:
         return (self.public_url or f"http://localhost:{self.port}").rstrip("/")
 
     @property
+    def why_pull(self) -> str:
+        """Why GitHub's deliveries are pulled from its API; empty when they are awaited."""
+        return pulling.why_pull(asked=self.github_pull, url=self.url, api_url=self.github_api_url)
+
+    @property
     def sqlalchemy_url(self) -> str:
         """The database, embedded SQLite unless one is given."""
         return self.database_url or f"sqlite:///{self.database_dir / 'towpath.db'}"
@@ -128,6 +137,9 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
     port = env.get("TOWPATH_PORT", "") or "5080"
     if not port.isdigit() or not 0 < int(port) < 65536:
         raise BadSetting(f"TOWPATH_PORT={port!r} is not a port between 1 and 65535")
+    pull = env.get("TOWPATH_GITHUB_PULL", "").lower()
+    if pull not in pulling.PULL_WORDS:
+        raise BadSetting(f"TOWPATH_GITHUB_PULL={pull!r} is not on, off or auto")
     return Settings(
         data=path("TOWPATH_DATA") or home / ".local/share/towpath",
         port=int(port),
@@ -142,11 +154,13 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         github_app_id=env.get("TOWPATH_GITHUB_APP_ID", ""),
         github_private_key_file=path("TOWPATH_GITHUB_PRIVATE_KEY_FILE"),
         github_webhook_secret=env.get("TOWPATH_GITHUB_WEBHOOK_SECRET", ""),
+        github_pull=pull,
         secret_key_file=path("TOWPATH_SECRET_KEY_FILE"),
         lease_seconds=number("TOWPATH_LEASE_SECONDS", 20.0),
         due_seconds=number("TOWPATH_DUE_SECONDS", 2.0),
         observe_seconds=number("TOWPATH_OBSERVE_SECONDS", 30.0),
         audit_seconds=number("TOWPATH_AUDIT_SECONDS", 300.0),
+        pull_seconds=number("TOWPATH_PULL_SECONDS", pulling.OFTEN),
         boot_seconds=number("TOWPATH_BOOT_SECONDS", 60.0),
         unlocked_build_seconds=number("TOWPATH_UNLOCKED_BUILD_SECONDS", 86_400.0),
         github_token=env.get("TOWPATH_GITHUB_TOKEN", ""),

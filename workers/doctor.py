@@ -9,6 +9,7 @@ from service.domain.errors import Refused, Transient
 from service.github.app_auth import AppTokens, credentials
 from service.github.transport import Reply, Transport, new_session
 from service.settings import Settings
+from workers.doctor_pull import deliveries
 from workers.platforms.process.doctor import Check, checks
 
 _NAME = "GitHub"
@@ -26,6 +27,7 @@ async def findings(settings: Settings, *, ask: bool) -> list[dict[str, Any]]:
         if ask:
             check = await _asked(settings, transport, kept.jwt() if isinstance(kept, AppTokens) else "")
             found.append(asdict(check) | {"fatal": False})
+            found.append(asdict(await deliveries(settings, transport, kept.jwt())) | {"fatal": False})
     return found
 
 

@@ -8,7 +8,7 @@ import asyncio
 import os
 import secrets
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, cast
 
@@ -28,6 +28,7 @@ from service.github.writes import Writes
 from service.live import publish
 from service.queue import DOORS, LIVE_QUEUE, SHORT_QUEUE, WORK_QUEUE, Queue, deserialize, redis_pool, serialize
 from service.settings import Settings
+from service.store.deliveries import Inbox
 from service.store.leases import LeaseTerms
 from service.store.opening import open_store
 from workers.builds import runtimes
@@ -37,9 +38,10 @@ from workers.builds.slug import SlugStore
 from workers.builds.source import Source
 from workers.builds.stack import stack
 from workers.context import Context
-from workers.jobs import loops
+from workers.jobs import loops, pull
 from workers.jobs.look import look
 from workers.jobs.overdue import overdue
+from workers.jobs.pull import Puller
 from workers.jobs.react import react
 from workers.jobs.reconcile import reconcile
 from workers.jobs.report import report
@@ -196,6 +198,8 @@ async def serve(settings: Settings) -> None:
             ("overdue", OVERDUE_SECONDS, overdue),
         ):
             tasks.append(asyncio.ensure_future(loops.every(context, name, seconds, once)))
+        if settings.why_pull:
+            tasks.append(asyncio.ensure_future(await _pulling(context, stack_of)))
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -209,6 +213,14 @@ async def serve(settings: Settings) -> None:
         await _end(tasks, workers)
     if not asked:
         raise SystemExit("a part of the worker ended by itself; see the log")
+
+
+async def _pulling(context: Context, stack_of: AsyncExitStack) -> Coroutine[Any, Any, None]:
+    """The loop that fetches what GitHub cannot send."""
+    inbox = await Inbox.open(context.settings.sqlalchemy_url)
+    stack_of.push_async_callback(inbox.close)
+    puller = Puller(context=context, inbox=inbox)
+    return loops.every(context, pull.LOOP, context.settings.pull_seconds, puller.once)
 
 
 async def _end(tasks: Sequence[asyncio.Future[None]], workers: list[BellWorker]) -> None:

@@ -16,6 +16,14 @@ from service.settings import BadSetting, Settings, from_environment
 
 Data = Annotated[Path | None, typer.Option("--data", help="Where everything is kept.", show_default=False)]
 Port = Annotated[int | None, typer.Option("--port", help="The one port to listen on (5080).", show_default=False)]
+Pull = Annotated[
+    bool | None,
+    typer.Option(
+        "--pull/--no-pull",
+        help="Fetch GitHub's deliveries from its API, as is done by itself where GitHub cannot reach this machine.",
+        show_default=False,
+    ),
+]
 
 
 def _environment(*, data: Path | None = None, port: int | None = None) -> dict[str, str]:
@@ -57,7 +65,7 @@ def _run(module: str, *args: str, env: Mapping[str, str]) -> None:
     os.execve(sys.executable, (sys.executable, "-m", module, *args), dict(env))  # noqa: S606
 
 
-def up(data: Data = None, port: Port = None, allow_weak_isolation: bool = False) -> None:
+def up(data: Data = None, port: Port = None, pull: Pull = None, allow_weak_isolation: bool = False) -> None:
     """Run everything on this machine, on one port, until Ctrl-C."""
     from service.cli.parts import CannotStart
     from service.cli.up import up as serve
@@ -65,6 +73,8 @@ def up(data: Data = None, port: Port = None, allow_weak_isolation: bool = False)
     env = _environment(data=data, port=port)
     if allow_weak_isolation:
         env["TOWPATH_ALLOW_WEAK_ISOLATION"] = "1"
+    if pull is not None:
+        env["TOWPATH_GITHUB_PULL"] = "on" if pull else "off"
     settings = _settings(env)
     _writable(settings.data)
     try:

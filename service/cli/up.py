@@ -320,6 +320,17 @@ def _announce(settings: Settings, supervisor: Supervisor, *, token: str, secret:
     }
     supervisor.write_files()
     print(f"Towpath is ready: {settings.url}", flush=True)
+    if settings.why_pull:
+        _tell_of_pulling(settings)
+
+
+def _tell_of_pulling(settings: Settings) -> None:
+    """Say how news of GitHub come here without its reaching us."""
+    every = f"every {settings.pull_seconds:g} s"
+    if settings.github_app_id or settings.github_token:
+        _tell(f"{settings.why_pull}: deliveries are pulled from its API {every}.")
+    else:
+        _tell(f"{settings.why_pull}: once it is connected (README), deliveries are pulled from its API {every}.")
 
 
 async def clear_former(settings: Settings) -> None:

@@ -56,6 +56,7 @@ __all__ = [
     "RepositoryTouched",
     "Seen",
     "Touched",
+    "is_used",
     "parse",
 ]
 
@@ -299,6 +300,11 @@ def _reader(event: str, our_app_id: int) -> tuple[type[Struct], Callable[[Any], 
         "installation_repositories": (_InstallationEvent, _installation),
     }
     return readers.get(event)
+
+
+def is_used(event: str) -> bool:
+    """Whether an event of that name may lead to anything."""
+    return _reader(event, 0) is not None
 
 
 def _shaped(payload: Mapping[str, Any] | bytes, shape: type[Shape]) -> Shape:

@@ -1,5 +1,6 @@
 """Webhooks as GitHub sent them, kept with what came of them. They are put here by `store/inbox.py`."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,6 +20,7 @@ __all__ = [
     "finish",
     "get",
     "is_open",
+    "known",
     "listing",
     "open_guids",
 ]
@@ -68,6 +70,12 @@ def listing(conn: Connection, limit: int) -> list[Receipt]:
     """The newest deliveries first."""
     query = select(*_RECEIPT).order_by(deliveries.c.received_at.desc(), deliveries.c.guid).limit(limit)
     return [Receipt(**row) for row in conn.execute(query).mappings()]
+
+
+def known(conn: Connection, guids: Collection[str]) -> dict[str, Receipt]:
+    """Those of the deliveries that are here already."""
+    found = conn.execute(select(*_RECEIPT).where(deliveries.c.guid.in_(guids))) if guids else None
+    return {row["guid"]: Receipt(**row) for row in found.mappings()} if found else {}
 
 
 def open_guids(conn: Connection, *, limit: int) -> list[str]:

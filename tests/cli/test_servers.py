@@ -110,6 +110,22 @@ async def test_the_web_process_does_not_start_without_a_secret_that_proves_what_
     assert "TOWPATH_GITHUB_WEBHOOK_SECRET is not set" in done.err
 
 
+@pytest.mark.parametrize("command", ["up", "doctor"])
+async def test_a_word_that_is_no_way_to_pull_is_named_with_those_that_are(
+    offline: Cli, short_tmp: Path, command: str
+) -> None:
+    done = await offline(command, "--data", str(short_tmp), code=2, TOWPATH_GITHUB_PULL="maybe")
+    assert said(done) == " ▸    TOWPATH_GITHUB_PULL='maybe' is not on, off or auto"
+
+
+@pytest.mark.parametrize("option", ["--pull", "--no-pull"])
+async def test_what_is_said_on_the_command_line_about_pulling_wins(offline: Cli, short_tmp: Path, option: str) -> None:
+    with taken_port() as port:
+        argv = ("up", "--data", str(short_tmp / "d"), "--port", str(port), option)
+        done = await offline(*argv, code=1, TOWPATH_GITHUB_PULL="maybe")
+    assert f"Port {port} is taken" in said(done)
+
+
 @pytest.mark.parametrize("command", ["web", "worker"])
 async def test_a_server_does_not_start_on_keys_that_are_not_the_databases(
     offline: Cli, short_tmp: Path, command: str

@@ -1,8 +1,10 @@
 """The article's transcripts, and every command on its way from a new app to production."""
 
+from datetime import UTC, datetime
 from typing import Any
 
-from service.store import views
+from service.store import pull_sources, views
+from service.store.pull_sources import APP, PullSource, PullState
 from tests.cli.conftest import Cli
 from tests.web.serving import HEADS, Server
 
@@ -112,6 +114,14 @@ async def test_the_whole_way(towpath: Cli, server: Server, worker: dict[str, Any
         assert (await towpath(*listing)).out
         if listing != ["deliveries"]:
             assert (await towpath(*listing, "--json")).json is not None
+
+
+async def test_deliveries_say_what_keeps_them_from_being_fetched(towpath: Cli, server: Server) -> None:
+    retry_at = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    source = PullSource(name=APP, state=PullState.WAITING, reason="GitHub answered 502", retry_at=retry_at)
+    await server.db.write(lambda conn: pull_sources.keep(conn, source))
+    said = (await towpath("deliveries")).err
+    assert "the GitHub App: GitHub answered 502 (asked again at 2026-05-01" in said
 
 
 async def test_a_new_app_in_a_clone_says_what_became_of_its_remote(towpath: Cli, server: Server) -> None:

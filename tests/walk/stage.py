@@ -365,7 +365,7 @@ def _free_port() -> int:
 @asynccontextmanager
 async def staged(
     runtimes: Path,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str] | Callable[[GitHub], Mapping[str, str]] | None = None,
     *,
     disk: Callable[[Path], AbstractContextManager[None]] = nullcontext,
     github: Callable[[Path], AbstractAsyncContextManager[GitHub]] = held_to_contract,
@@ -390,7 +390,7 @@ async def staged(
             "TOWPATH_GITHUB_APP_ID": str(sim.app_id),
             "TOWPATH_GITHUB_PRIVATE_KEY_FILE": str(key),
             "TOWPATH_GITHUB_WEBHOOK_SECRET": sim.webhook_secret,
-            **(env or {}),
+            **(env(sim) if callable(env) else env or {}),
         }
         stage = Stage(data=data, port=port, github=sim, http=http, env=full)
         with disk(data):

@@ -52,6 +52,7 @@ async def every(context: Context, name: str, seconds: float, once: Callable[[Con
     clock, next_at = asyncio.get_running_loop().time, 0.0
     try:
         while True:
+            mine = False
             try:
                 mine = await context.db.write(lambda conn: leases.take(conn, f"loop:{name}", terms=terms))
                 if mine and clock() >= next_at:
@@ -59,7 +60,8 @@ async def every(context: Context, name: str, seconds: float, once: Callable[[Con
                     await once(context)
             except Exception:  # a loop must outlive whatever goes wrong in one of its rounds
                 log.exception("loop failed", loop=name)
-            await asyncio.sleep(terms.seconds / 3)
+            pause = terms.seconds / 3
+            await asyncio.sleep(min(pause, max(next_at - clock(), 0.01)) if mine else pause)
     finally:
         returned = context.db.write(lambda conn: leases.give_back(conn, f"loop:{name}", holder=terms.holder))
         await asyncio.shield(returned)

@@ -20,7 +20,7 @@ def deliveries(
     number: Annotated[int, typer.Option("--num", "-n", metavar="N", min=1, max=200, help="How many.")] = 25,
     json: JsonOption = False,
 ) -> None:
-    """List GitHub's webhooks, newest first, and what came of each."""
+    """List GitHub's webhooks, sent or fetched, newest first, and what came of each."""
     client = Client(profile=load())
     if delivery is not None:
         output.show_json(client.get(path("deliveries", delivery)))
@@ -43,6 +43,17 @@ def deliveries(
                 for it in found
             ]
         )
+    _note_sources(client)
+
+
+def _note_sources(client: Client) -> None:
+    """Say what stands between GitHub and us where deliveries are fetched rather than sent."""
+    for it in client.get("/delivery-sources"):
+        if it["reason"]:
+            again = f" (asked again at {output.ago(it['retry_at'])})" if it["retry_at"] else ""
+            about = it["repository"]["name"] or it["name"] if it["repository"] else "the GitHub App"
+            mark = " !   " if it["state"] == "waiting" else "     "
+            output.note(f"{mark} {about}: {it['reason']}{again}")
 
 
 def why(

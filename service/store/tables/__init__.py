@@ -6,7 +6,16 @@ secrets as bytes sealed by `store/secrets.py`. Ids are UUIDs in text form.
 
 from service.store.tables.apps import apps, build_keys, builds, commands, names, releases, requests, routes, slugs
 from service.store.tables.base import EPOCH, Moment, metadata
-from service.store.tables.flow import activity, deliveries, facts, log_chunks, log_streams, reports, subjects
+from service.store.tables.flow import (
+    activity,
+    deliveries,
+    facts,
+    log_chunks,
+    log_streams,
+    pull_sources,
+    reports,
+    subjects,
+)
 from service.store.tables.installation import (
     api_tokens,
     counters,
@@ -54,6 +63,7 @@ __all__ = [
     "routes",
     "commands",
     "deliveries",
+    "pull_sources",
     "facts",
     "subjects",
     "reports",

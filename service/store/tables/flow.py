@@ -24,6 +24,20 @@ deliveries = Table(
     Index("ix_deliveries_received", "received_at"),
 )
 
+# Whence deliveries are fetched where GitHub cannot send them: `app`, `hook:REPOSITORY` or `poll:REPOSITORY`. States:
+# ok, empty, off, waiting. Of all that GitHub delivered before the `watermark`, what it lists was taken.
+pull_sources = Table(
+    "pull_sources",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("watermark", Moment),
+    Column("checked_at", Moment),
+    Column("retry_at", Moment),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+)
+
 # `asked` is the counter value taken before the request whose answer this is. `waiters` is a JSON list of subjects to
 # ring after the next look; `wanted_at` is set while a look is outstanding, `retry_at` when it failed.
 facts = Table(

@@ -1,0 +1,62 @@
+"""How news of GitHub come here, for `towpath doctor`: awaited, pulled from its log of deliveries, or polled."""
+
+from service.domain import pulling
+from service.domain.errors import Refused, Transient
+from service.github.hook_log import HookLog
+from service.github.transport import Reply, Transport
+from service.settings import Settings
+from workers.platforms.process.doctor import Check
+
+_NAME = "deliveries"
+_POLLED = "pull requests and branches are polled"
+
+
+async def deliveries(settings: Settings, transport: Transport, jwt: str) -> Check:
+    """Whether GitHub's news can arrive, found out by asking for them."""
+    why = settings.why_pull
+    if not why:
+        return _awaited(settings)
+    every = f"{settings.pull_seconds:g} s"
+    if jwt:
+        return await _of_app(transport, jwt, f"pulled from GitHub every {every} ({why})")
+    if settings.github_token:
+        text = f"{why}: {_POLLED} every {every}, and the log of a repository's own webhook is read if the token may"
+        return Check(name=_NAME, ok=True, why=text)
+    return Check(
+        name=_NAME, ok=True,
+        why=f"{why}, and no token or App is configured: public repositories are looked at every "
+        f"{settings.audit_seconds:g} s (README, On a laptop or behind a firewall)",
+    )  # fmt: skip
+
+
+def _awaited(settings: Settings) -> Check:
+    away = pulling.why_pull(asked="", url=settings.url, api_url=settings.github_api_url)
+    if not away:
+        return Check(name=_NAME, ok=True, why=f"GitHub sends them to {settings.url}/github/webhooks")
+    return Check(
+        name=_NAME, ok=False,
+        why=f"{away} and TOWPATH_GITHUB_PULL is off: changes are found every {settings.audit_seconds:g} s only",
+        advice="unset TOWPATH_GITHUB_PULL, or set TOWPATH_PUBLIC_URL to where GitHub reaches this machine",
+    )  # fmt: skip
+
+
+async def _of_app(transport: Transport, jwt: str, how: str) -> Check:
+    async def ask(path: str, *, params: dict[str, str] | None = None, etag: str = "", raw: bool = False) -> Reply:
+        return await transport.send("GET", path, params=params, jwt=jwt, etag=etag, raw=raw)
+
+    try:
+        page = await anext(HookLog(ask, HookLog.APP_PATH).pages())
+    except (Transient, Refused) as error:
+        return Check(name=_NAME, ok=False, why=f"{how}: {error.message}", advice=_LATER)
+    if page.refused is not None:
+        return Check(name=_NAME, ok=False, why=f"{how}: GitHub refuses: {page.refused.message}", advice=_LATER)
+    if not page.deliveries:
+        none = "GitHub lists none: the App's webhook is not active, or nothing has happened yet"
+        return Check(name=_NAME, ok=True, why=f"{how}; {none}; {_POLLED} instead")
+    newest = max(page.deliveries, key=lambda each: each.delivered_at)
+    return Check(
+        name=_NAME, ok=True, why=f"{how}; the newest is {newest.event} of {newest.delivered_at:%Y-%m-%d %H:%M} UTC"
+    )
+
+
+_LATER = f"they are asked for again by themselves, and meanwhile {_POLLED}"
