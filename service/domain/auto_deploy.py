@@ -70,7 +70,8 @@ def plan(view: AutoDeployView) -> tuple[Decision, ...]:
     done = _settled(view, sha)
     if done is not None:
         return (Nothing(reason=done),)
-    return (lacking(head, key, now=view.now, age=ACTED_ON_FOR) or _deploy(view, repository, sha),)
+    since = head.since if head is not None else None
+    return (lacking(head, key, now=view.now, age=ACTED_ON_FOR) or _deploy(view, repository, sha, since),)
 
 
 def _why_stopped(view: AutoDeployView, repository: Repository) -> Nothing | Wait | None:
@@ -98,10 +99,10 @@ def _settled(view: AutoDeployView, sha: Sha) -> str | None:
     return settled(sha, queue=view.queue, last=view.last_auto_deploy)
 
 
-def _deploy(view: AutoDeployView, repository: Repository, sha: Sha) -> Look | Wait | Request:
+def _deploy(view: AutoDeployView, repository: Repository, sha: Sha, since: datetime | None) -> Look | Wait | Request:
     if view.app.wait_for_ci:
         key = FactKey(FactKind.CI, repository.id, sha)
-        closed = ci_gate(view.ci, key, toggles=view.toggles, our_app_id=view.our_app_id, now=view.now)
+        closed = ci_gate(view.ci, key, since=since, toggles=view.toggles, our_app_id=view.our_app_id, now=view.now)
         if closed is not None:
             return closed.then if isinstance(closed.then, Look) else Wait(reason=closed.reason, until=closed.then.until)
     return Request(

@@ -5,7 +5,7 @@ never decide: this is asked again with the current signals, so a re-run turns a 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Final
@@ -28,17 +28,19 @@ class Required:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passed:
-    """Deploy."""
+    """Deploy, if what it was concluded from was read at or after `read_after`."""
 
     text: str
+    read_after: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """Do not deploy, unless a re-run turns it."""
+    """Do not deploy, unless a re-run turns it. After `until` nobody asks any more: only an event tells of one."""
 
     text: str
     failed: tuple[str, ...]
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +54,11 @@ class Pending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """Time is up without a verdict. A late success still passes."""
+    """Time was up at `since` without a verdict. A late success still passes."""
 
     text: str
     waiting_for: tuple[str, ...]
+    since: datetime
 
 
 Verdict = Passed | Failed | Pending | Missing
@@ -83,7 +86,11 @@ def evaluate(
     gate_seconds: float,
     deploy_without_ci: bool,
 ) -> Verdict:
-    """The verdict on the signals as they are now."""
+    """The verdict on the signals as they are now.
+
+    Where everything counts nothing passes within the settle time: right after a push, CI systems that have yet to begin
+    look like none.
+    """
     if signals is None:
         return Pending(text="waiting for: what GitHub says about the commit", waiting_for=(), until=None)
     settled_at = signals.first_seen + timedelta(seconds=settle_seconds)
@@ -96,9 +103,15 @@ def evaluate(
         items = _all_items(signals, frozenset(name.casefold() for name in ignored), settling=settling)
     if not items and deploy_without_ci:
         if not settling:
-            return Passed(text=f"no CI appeared within {settle_seconds:g} s")
+            return Passed(text=f"no CI appeared within {settle_seconds:g} s", read_after=settled_at)
         return Pending(text="waiting for: a first status or check", waiting_for=(), until=settled_at)
-    return _verdict(items, now=now, settled_at=settled_at, closes_at=closes_at)
+    verdict = _verdict(items, now=now, settled_at=settled_at, closes_at=closes_at)
+    if required or not isinstance(verdict, Passed):
+        return verdict
+    if settling:
+        text = f"waiting for: further statuses and checks, which have {settle_seconds:g} s to appear"
+        return Pending(text=text, waiting_for=(), until=settled_at)
+    return replace(verdict, read_after=settled_at)
 
 
 def is_stopped(reason: str) -> bool:
@@ -114,13 +127,13 @@ def required_contexts(names: tuple[str, ...]) -> tuple[Required, ...]:
 def _verdict(items: list[_Item], *, now: datetime, settled_at: datetime, closes_at: datetime) -> Verdict:
     bad = _labels(items, _Mark.BAD)
     if bad:
-        return Failed(text=f"CI failed: {', '.join(bad)}", failed=bad)
+        return Failed(text=f"CI failed: {', '.join(bad)}", failed=bad, until=closes_at)
     waiting = _labels(items, _Mark.WAITING, _Mark.SETTLING)
     good = _labels(items, _Mark.SUCCESS)
     if good and not waiting:
         return Passed(text=f"CI passed: {', '.join(good)}")
     if now >= closes_at:
-        return Missing(text=_missing_text(items, waiting), waiting_for=waiting)
+        return Missing(text=_missing_text(items, waiting), waiting_for=waiting, since=closes_at)
     until = min(settled_at, closes_at) if _labels(items, _Mark.SETTLING) else closes_at
     return Pending(text=_pending_text(items, waiting), waiting_for=waiting, until=until)
 

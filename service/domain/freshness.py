@@ -4,11 +4,11 @@ An error is never an answer: it is waited out and read again, and nothing is dep
 because of what was known before it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from service.domain.ci_gate import Missing, Passed, Pending, Verdict, evaluate, required_contexts
+from service.domain.ci_gate import Failed, Missing, Passed, Pending, Verdict, evaluate, required_contexts
 from service.domain.decisions import Look, Wait
 from service.domain.facts import CiSignals, Fact, FactKey
 from service.domain.model import Toggles
@@ -48,12 +48,25 @@ def lacking(fact: Fact[Any] | None, key: FactKey, *, now: datetime, age: timedel
 
 
 def ci_gate(
-    fact: Fact[CiSignals] | None, key: FactKey, *, toggles: Toggles, our_app_id: int, now: datetime
+    fact: Fact[CiSignals] | None,
+    key: FactKey,
+    *,
+    since: datetime | None,
+    toggles: Toggles,
+    our_app_id: int,
+    now: datetime,
 ) -> Closed | None:
-    """What keeps the gate closed; None if CI has passed and was read just now."""
+    """What keeps the gate closed; None if CI has passed and was read just now.
+
+    Its times count from `since`, when the branch or pull request came to the commit: another's CI says little about
+    what is begun for this one. Where that is not known, from when we learned of the commit.
+    """
     known = fact if fact is not None and fact.key == key else None
+    signals = known.value if known is not None else None
+    if signals is not None and since is not None:
+        signals = replace(signals, first_seen=since)
     verdict = evaluate(
-        signals=known.value if known is not None else None,
+        signals=signals,
         required=required_contexts(toggles.required_contexts),
         ignored=toggles.ignored_contexts,
         our_app_id=our_app_id,
@@ -62,10 +75,10 @@ def ci_gate(
         gate_seconds=toggles.gate_seconds,
         deploy_without_ci=toggles.deploy_without_ci,
     )
-    if known is None or known.looked_at is None or known.stale or known.error or known.value is None:
+    if known is None or known.looked_at is None or known.stale or known.error or signals is None:
         then = _coalesced(known, toggles=toggles, now=now) or lacking(known, key, now=now)
     else:
-        then = _once_read(verdict, known.looked_at, key, now=now, since_seen=now - known.value.first_seen)
+        then = _once_read(verdict, known.looked_at, key, now=now, since_seen=now - signals.first_seen)
     if then is None:
         return None
     reason = "waiting for: CI to be read again" if isinstance(verdict, Passed) else verdict.text
@@ -76,15 +89,29 @@ def _once_read(
     verdict: Verdict, looked_at: datetime, key: FactKey, *, now: datetime, since_seen: timedelta
 ) -> Look | Wait | None:
     if isinstance(verdict, Passed):
-        fresh = looked_at >= now - _LAST_READ
+        fresh = looked_at >= max(now - _LAST_READ, verdict.read_after or looked_at)
         return None if fresh else Look(fact=key, why="the last read before the deploy")
-    if isinstance(verdict, Missing):
-        return Wait(reason=verdict.text)
+    ends = _polled_until(verdict)
+    if ends is not None and looked_at >= ends:
+        return Wait(reason=verdict.text)  # an event, a person or the next commit
     poll_at = looked_at + _poll_interval(since_seen)
+    if ends is not None:
+        poll_at = min(poll_at, ends)
     if now >= poll_at:
         return Look(fact=key, why="an event may have been lost", poll=True)
     until = verdict.until if isinstance(verdict, Pending) else None
     return Wait(reason=verdict.text, until=min(until, poll_at) if until else poll_at)
+
+
+def _polled_until(verdict: Failed | Pending | Missing) -> datetime | None:
+    """Until when GitHub is asked about it by itself, with one read at that very time."""
+    match verdict:
+        case Failed(until=until):
+            return until
+        case Missing(since=since):
+            return since
+        case Pending():
+            return None
 
 
 def _coalesced(fact: Fact[CiSignals] | None, *, toggles: Toggles, now: datetime) -> Wait | None:

@@ -197,7 +197,14 @@ def _gated(view: ReviewView, target: Target) -> tuple[Decision, ...]:
     if not view.pipeline.toggles.wait_for_ci or view.by_person:
         return ()
     key = FactKey(FactKind.CI, view.repository.id, target.sha)
-    closed = ci_gate(view.ci, key, toggles=view.pipeline.toggles, our_app_id=view.our_app_id, now=view.now)
+    closed = ci_gate(
+        view.ci,
+        key,
+        since=view.pull_request.since if view.pull_request is not None else None,
+        toggles=view.pipeline.toggles,
+        our_app_id=view.our_app_id,
+        now=view.now,
+    )
     if closed is None:
         return ()
     shown = _follow(view, closed.reason, target) if view.has_app else _hold(view, closed.reason, target)

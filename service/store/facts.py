@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, or_, select
 
 from service.domain.decisions import Subject, SubjectKind
-from service.domain.facts import CiSignals, Fact, FactKey, FactKind
+from service.domain.facts import CiSignals, Fact, FactKey, FactKind, commit_of
 from service.domain.model import RepositoryId
 from service.store import fact_values, rows
 from service.store.leases import LeaseTerms, free, lease_now
@@ -93,6 +93,7 @@ def fact_of(row: Any) -> Fact[Any]:
         error=row.error,
         stale=row.asked <= row.stale_asked,
         looked_at=row.looked_at,
+        since=row.since,
     )
 
 
@@ -117,6 +118,9 @@ def learn(
         values = {"asked": asked, "error": error, "etag": etag, "looked_at": now}
         if not error:
             values["value"] = None if value is None else fact_values.encode(value)
+            before = None if row.value is None else commit_of(fact_values.decode(key.kind, row.value))
+            commit = commit_of(value)
+            values["since"] = None if commit is None else row.since if commit == before and row.since else now
     return _end_look(conn, key, row, values)
 
 

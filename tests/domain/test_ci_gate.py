@@ -53,6 +53,18 @@ LATE = GATE + 1
 
 ALL = [
     Case("one green status passes", (status("success"),), Passed, "CI passed: ci/build"),
+    Case(
+        "one green status right after a push waits for what is yet to begin",
+        (status("success"),),
+        Pending,
+        "further",
+        5,
+    ),
+    Case(
+        "one green check right after a push waits for what is yet to begin", (run("success"),), Pending, "further", 29
+    ),
+    Case("a red check right after a push fails at once", (run("failure"),), Failed, "CI failed: build", 5),
+    Case("what is awaited right after a push is named", (status("success"), run("queued")), Pending, "build", 5),
     Case("one pending status is waited for", (status("pending"),), Pending, "waiting for: ci/build"),
     Case("a failed status fails", (status("failure"),), Failed, "CI failed: ci/build"),
     Case("a status in error fails", (status("error"),), Failed),
@@ -201,6 +213,7 @@ ALL = [
 ]
 
 REQUIRED = [
+    Case("required and green right after a push passes", (run("success"),), Passed, "", 1, BUILD),
     Case("required and green passes", (run("success"),), Passed, required=BUILD),
     Case("required and absent is waited for", (), Pending, "waiting for: build", required=BUILD),
     Case("required and absent times out", (), Missing, "still waiting for: build", LATE, BUILD),

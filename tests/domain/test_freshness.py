@@ -1,7 +1,7 @@
 """How the CI gate and its reads follow one another in time."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,12 +15,12 @@ from tests.domain.things import NOW, OURS, REPO, A, ago, ci_fact, head_fact, run
 KEY = FactKey(FactKind.CI, REPO, A)
 
 
-def gate(fact: Fact[CiSignals] | None, **toggles: Any) -> Closed | None:
-    return ci_gate(fact, KEY, toggles=Toggles(**toggles), our_app_id=OURS, now=NOW)
+def gate(fact: Fact[CiSignals] | None, since: datetime | None = None, **toggles: Any) -> Closed | None:
+    return ci_gate(fact, KEY, since=since, toggles=Toggles(**toggles), our_app_id=OURS, now=NOW)
 
 
-def then(fact: Fact[CiSignals] | None, **toggles: Any) -> Look | Wait:
-    closed = gate(fact, **toggles)
+def then(fact: Fact[CiSignals] | None, since: datetime | None = None, **toggles: Any) -> Look | Wait:
+    closed = gate(fact, since, **toggles)
     assert closed is not None
     return closed.then
 
@@ -103,4 +103,51 @@ def test_a_failure_is_polled_for_a_rerun() -> None:
 
 
 def test_after_the_timeout_nothing_is_polled() -> None:
-    assert then(ci_fact(seen=9000, age=9000)) == Wait(reason="no CI found")
+    assert then(ci_fact(seen=9000, age=5000)) == Wait(reason="no CI found")
+
+
+LOST = Look(fact=KEY, why="an event may have been lost", poll=True)
+FAILED = "CI failed: build (GitHub Actions)"
+
+
+@pytest.mark.parametrize(
+    ("seen", "age", "wanted"),
+    [
+        pytest.param(3500, 400, Wait(reason=FAILED, until=ago(-100)), id="it is read when the gate closes, not later"),
+        pytest.param(3600, 300, LOST, id="the gate has just closed: it is read a last time"),
+        pytest.param(9000, 5400, Wait(reason=FAILED), id="it was read when the gate closed: nobody asks any more"),
+        pytest.param(9000, 5500, LOST, id="the gate closed while we were away: it is read a last time"),
+    ],
+)
+def test_a_failure_is_polled_until_the_gate_closes(seen: float, age: float, wanted: Look | Wait) -> None:
+    assert then(ci_fact(run("failure"), seen=seen, age=age)) == wanted
+
+
+def test_ci_is_read_once_more_before_it_counts_as_timed_out() -> None:
+    assert then(ci_fact(run("queued"), seen=3601, age=300)) == LOST
+
+
+def test_what_was_green_before_the_branch_came_to_the_commit_has_to_settle_again() -> None:
+    """A merge without a merge commit: the pull request's checks are green, those of the branch have yet to begin."""
+    closed = gate(ci_fact(run("success"), seen=5000), since=ago(10))
+    assert closed is not None
+    assert closed.reason == "waiting for: further statuses and checks, which have 30 s to appear"
+    assert closed.then == Wait(reason=closed.reason, until=ago(-20))
+    assert gate(ci_fact(run("success"), seen=5000), since=ago(60)) is None
+
+
+def test_what_was_required_and_green_before_the_branch_came_to_the_commit_passes() -> None:
+    assert gate(ci_fact(run("success"), seen=5000), since=ago(10), required_contexts=("build",)) is None
+
+
+def test_the_gate_closes_by_when_the_branch_came_to_the_commit() -> None:
+    assert then(ci_fact(run("queued"), seen=9000, age=5), since=ago(300)) == Wait(
+        reason="waiting for: build (GitHub Actions)", until=ago(5) + timedelta(minutes=5)
+    )
+
+
+def test_green_that_was_read_before_the_settle_time_ended_is_read_once_more() -> None:
+    """The event that told of the next check may have been lost."""
+    fact = ci_fact(run("success"), seen=35, age=20)
+    assert then(fact) == Look(fact=KEY, why="the last read before the deploy")
+    assert gate(fact, required_contexts=("build",)) is None

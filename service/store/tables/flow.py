@@ -25,7 +25,8 @@ deliveries = Table(
 )
 
 # `asked` is the counter value taken before the request whose answer this is. `waiters` is a JSON list of subjects to
-# ring after the next look; `wanted_at` is set while a look is outstanding, `retry_at` when it failed.
+# ring after the next look; `wanted_at` is set while a look is outstanding, `retry_at` when it failed. `since` is when
+# the branch or pull request was first seen at the commit it is at.
 facts = Table(
     "facts",
     metadata,
@@ -39,6 +40,7 @@ facts = Table(
     Column("stale_asked", BigInteger, nullable=False, server_default="0"),
     Column("looked_at", Moment),
     Column("first_seen_at", Moment, nullable=False),
+    Column("since", Moment),
     Column("waiters", Text, nullable=False, server_default="[]"),
     Column("wanted_at", Moment),
     Column("retry_at", Moment),

@@ -1,0 +1,13 @@
+"""When a branch or pull request came to the commit it is at."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("facts", sa.Column("since", sa.BigInteger(), nullable=True))
