@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Final
 
-from service.domain.facts import CheckRun, CheckSuite, CiSignals, CommitStatus
+from service.domain.facts import CheckRun, CheckSuite, CiSignals, CommitStatus, Required, RequiredChecks
 
 OUR_PREFIX: Final = "towpath/"
 _GOOD_ENOUGH: Final = frozenset({"neutral", "skipped"})
@@ -19,11 +19,15 @@ _NOT_STARTED: Final = frozenset({"queued", "requested", "pending"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Required:
-    """A context that must succeed; with `app_id` only a check run of that GitHub App counts."""
+class Counted:
+    """What counts for a verdict: the required contexts, or `everything` there is, or both.
 
-    context: str
-    app_id: int | None = None
+    `note` tells people why it is not what they chose.
+    """
+
+    required: tuple[Required, ...] = ()
+    everything: bool = True
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +82,7 @@ _Item = tuple[str, _Mark]
 def evaluate(
     *,
     signals: CiSignals | None,
-    required: tuple[Required, ...],
+    counted: Counted,
     ignored: tuple[str, ...],
     our_app_id: int,
     now: datetime,
@@ -97,16 +101,15 @@ def evaluate(
     closes_at = signals.first_seen + timedelta(seconds=gate_seconds)
     signals = _without_ours(signals, our_app_id)
     settling = now < settled_at
-    if required:
-        items = [item for each in required for item in _required_items(signals, each)]
-    else:
-        items = _all_items(signals, frozenset(name.casefold() for name in ignored), settling=settling)
+    items = [item for each in counted.required for item in _required_items(signals, each)]
+    if counted.everything:
+        items += _all_items(signals, frozenset(name.casefold() for name in ignored), settling=settling)
     if not items and deploy_without_ci:
         if not settling:
             return Passed(text=f"no CI appeared within {settle_seconds:g} s", read_after=settled_at)
         return Pending(text="waiting for: a first status or check", waiting_for=(), until=settled_at)
     verdict = _verdict(items, now=now, settled_at=settled_at, closes_at=closes_at)
-    if required or not isinstance(verdict, Passed):
+    if not counted.everything or not isinstance(verdict, Passed):
         return verdict
     if settling:
         text = f"waiting for: further statuses and checks, which have {settle_seconds:g} s to appear"
@@ -119,9 +122,24 @@ def is_stopped(reason: str) -> bool:
     return reason.startswith(("CI failed", "CI timed out", "no CI found"))
 
 
-def required_contexts(names: tuple[str, ...]) -> tuple[Required, ...]:
-    """The contexts a pipeline's settings name, of whichever app."""
-    return tuple(Required(context=name) for name in names)
+def named(contexts: tuple[str, ...]) -> Counted:
+    """Only the contexts that a pipeline's settings name, of whichever app; everything where they name none."""
+    return Counted(required=tuple(Required(context=each) for each in contexts), everything=not contexts)
+
+
+def of_branch(known: RequiredChecks, *, our_app_id: int) -> Counted:
+    """What a branch requires, but for our own check, which would wait for itself.
+
+    Everything counts where it requires nothing, as well as where GitHub does not show all that it requires: better a
+    deploy that waits for too much than one that a branch's owners meant to keep back.
+    """
+    required = tuple(
+        each
+        for each in known.contexts
+        if not each.context.casefold().startswith(OUR_PREFIX) and (not our_app_id or each.app_id != our_app_id)
+    )
+    note = f"{known.unread}: every status and check counts" if known.unread else ""
+    return Counted(required=required, everything=bool(note) or not required, note=note)
 
 
 def _verdict(items: list[_Item], *, now: datetime, settled_at: datetime, closes_at: datetime) -> Verdict:
@@ -185,9 +203,11 @@ def _all_items(signals: CiSignals, ignored: frozenset[str], *, settling: bool) -
     counted = {run.suite_id for run in runs}
     left_out = {run.suite_id for run in signals.runs} - counted
     items = [_of_status(s) for s in _latest_statuses(signals) if s.context.casefold() not in ignored]
-    items += [_of_run(run) for run in _latest_runs(runs)]
+    latest = list(_latest_runs(runs))
+    items += [_of_run(run) for run in latest]
+    told = left_out | {run.suite_id for run in latest if _of_run(run)[1] is _Mark.WAITING}
     for suite in signals.suites:
-        if suite.id in left_out or suite.app_name.casefold() in ignored:
+        if suite.id in told or suite.app_name.casefold() in ignored:
             continue
         mark = _of_suite(suite, settling=settling)
         if mark is not None:

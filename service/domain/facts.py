@@ -23,6 +23,7 @@ class FactKind(StrEnum):
     HEAD = "head"  # the branch name
     CI = "ci"  # the commit
     MANIFEST = "manifest"  # the commit: app.json and Procfile
+    REQUIRED = "required"  # the branch: what its protection and rulesets require
 
 
 class FactKey(NamedTuple):
@@ -142,6 +143,23 @@ class CiSignals:
     runs: tuple[CheckRun, ...]
     suites: tuple[CheckSuite, ...]
     first_seen: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Required:
+    """A context that must succeed; with `app_id` only a check run of that GitHub App counts."""
+
+    context: str
+    app_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequiredChecks:
+    """What must succeed on a branch. With `unread` there may be more: it says what GitHub does not show, and why."""
+
+    branch: str
+    contexts: tuple[Required, ...]
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,19 +6,21 @@ because of what was known before it.
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
-from service.domain.ci_gate import Failed, Missing, Passed, Pending, Verdict, evaluate, required_contexts
+from service.domain.ci_gate import Counted, Failed, Missing, Passed, Pending, Verdict, evaluate, named, of_branch
 from service.domain.decisions import Look, Wait
-from service.domain.facts import CiSignals, Fact, FactKey
-from service.domain.model import Toggles
+from service.domain.facts import CiSignals, Fact, FactKey, FactKind, RequiredChecks
+from service.domain.model import CiCounts, Toggles
 
 ACTED_ON_FOR: Final = timedelta(minutes=5)
 """How old what GitHub said may be when an app is created or deployed because of it."""
+REQUIRED_FOR: Final = timedelta(hours=1)
+"""How old what a branch requires may be; who changes it is seldom in a hurry, and GitHub tells of it if it may."""
 _RETRY_ERROR: Final = timedelta(minutes=1)
 _LAST_READ: Final = timedelta(minutes=1)
 _COALESCE_SECONDS: Final = 10.0
-# Webhooks tell at once; this is for the lost ones: minutes since the commit was seen -> minutes between reads.
+# Webhooks tell at once; this is for the lost ones: minutes from the commit to the last read -> minutes to the next.
 _POLLS: Final = ((1, 1), (3, 2), (8, 5))
 _SLOWEST_POLL: Final = timedelta(minutes=10)
 
@@ -51,6 +53,8 @@ def ci_gate(
     fact: Fact[CiSignals] | None,
     key: FactKey,
     *,
+    branch: str,
+    required: Fact[RequiredChecks] | None,
     since: datetime | None,
     toggles: Toggles,
     our_app_id: int,
@@ -59,15 +63,19 @@ def ci_gate(
     """What keeps the gate closed; None if CI has passed and was read just now.
 
     Its times count from `since`, when the branch or pull request came to the commit: another's CI says little about
-    what is begun for this one. Where that is not known, from when we learned of the commit.
+    what is begun for this one. Where that is not known, from when we learned of the commit. `required` is what `branch`
+    requires, where the settings leave it to that.
     """
+    counted = _counted(key, branch, required, toggles=toggles, our_app_id=our_app_id, now=now)
+    if isinstance(counted, Look | Wait):
+        return Closed(reason=f"waiting for: what GitHub requires for {branch}", then=counted)
     known = fact if fact is not None and fact.key == key else None
     signals = known.value if known is not None else None
     if signals is not None and since is not None:
         signals = replace(signals, first_seen=since)
     verdict = evaluate(
         signals=signals,
-        required=required_contexts(toggles.required_contexts),
+        counted=counted,
         ignored=toggles.ignored_contexts,
         our_app_id=our_app_id,
         now=now,
@@ -78,11 +86,36 @@ def ci_gate(
     if known is None or known.looked_at is None or known.stale or known.error or signals is None:
         then = _coalesced(known, toggles=toggles, now=now) or lacking(known, key, now=now)
     else:
-        then = _once_read(verdict, known.looked_at, key, now=now, since_seen=now - signals.first_seen)
+        then = _once_read(verdict, known.looked_at, key, now=now, since_seen=known.looked_at - signals.first_seen)
     if then is None:
         return None
     reason = "waiting for: CI to be read again" if isinstance(verdict, Passed) else verdict.text
-    return Closed(reason=reason, then=then)
+    return Closed(reason=f"{reason}; {counted.note}" if counted.note else reason, then=then)
+
+
+def _counted(
+    ci: FactKey,
+    branch: str,
+    required: Fact[RequiredChecks] | None,
+    *,
+    toggles: Toggles,
+    our_app_id: int,
+    now: datetime,
+) -> Counted | Look | Wait:
+    match toggles.ci_counts:
+        case CiCounts.ALL:
+            return Counted()
+        case CiCounts.REQUIRED:
+            return named(toggles.required_contexts)
+        case CiCounts.PROTECTED:
+            key = FactKey(FactKind.REQUIRED, ci.repository_id, branch)
+            known = required if required is not None and required.key == key else None
+            lack = lacking(known, key, now=now, age=REQUIRED_FOR)
+            if lack is not None or known is None or known.value is None:
+                return lack or Look(fact=key, why="not known yet")
+            return of_branch(known.value, our_app_id=our_app_id)
+        case _:
+            assert_never(toggles.ci_counts)
 
 
 def _once_read(

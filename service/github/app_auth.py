@@ -24,6 +24,8 @@ from service.settings import Settings
 TOKEN_SECONDS: Final = 50 * 60.0
 UNKNOWN_TO_GITHUB: Final = "github_credentials"
 """The code of a refusal that is about who we are, not about what was asked."""
+NO_ACCESS: Final = "github_access"
+"""The code of a refusal that is about what our App may do where."""
 _JWT_SECONDS: Final = 7 * 60.0
 _JWT_LIFE: Final = 9 * 60
 """GitHub allows ten minutes; one is left for its clock."""
@@ -39,6 +41,7 @@ class Purpose(Enum):
     STATUSES = "statuses"
     DEPLOYMENTS = "deployments"
     COMMENTS = "comments"
+    PROTECTION = "the protection of branches"
 
     @property
     def permissions(self) -> Mapping[str, str]:
@@ -59,6 +62,7 @@ _PERMISSIONS: Final[Mapping[Purpose, Mapping[str, str]]] = {
     Purpose.STATUSES: {"statuses": "write"},
     Purpose.DEPLOYMENTS: {"deployments": "write"},
     Purpose.COMMENTS: {"pull_requests": "write"},
+    Purpose.PROTECTION: {"administration": "read"},
 }
 
 
@@ -186,7 +190,7 @@ class AppTokens:
             reply = await self._transport.send("GET", f"/repos/{repository.full_name}/installation", jwt=self.jwt())
             if not reply.ok:
                 raise Refused(
-                    f"the GitHub App is not installed on {repository.full_name}: install it there", code="github_access"
+                    f"the GitHub App is not installed on {repository.full_name}: install it there", code=NO_ACCESS
                 )
             self._installations[name] = reply.read(_Installation).id
         return self._installations[name]
@@ -225,7 +229,7 @@ class AppTokens:
             self._installations.pop(_name(repository), None)
             raise Refused(
                 f"GitHub gives no access to {repository.full_name} for {purpose.value}: {reply.message}",
-                code="github_access",
+                code=NO_ACCESS,
             )
         return reply.read(_Issued).token
 

@@ -107,6 +107,12 @@ def mark_stale(conn: Connection, keys: Iterable[FactKey], *, now: datetime) -> N
     conn.execute(facts.update().where(_among(wanted)).values(stale_asked=asked))
 
 
+def mark_all_stale(conn: Connection, kind: FactKind, repository_id: RepositoryId) -> None:
+    """Say that newer is out there of every fact of a kind about a repository that was looked up before."""
+    own = (facts.c.kind == kind.value, facts.c.repository_id == repository_id)
+    conn.execute(facts.update().where(*own).values(stale_asked=next_asked(conn)))
+
+
 def learn(
     conn: Connection, key: FactKey, *, asked: int, value: Any | None, error: str, etag: str, now: datetime
 ) -> list[Subject]:

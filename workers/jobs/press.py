@@ -74,6 +74,7 @@ def _in_pipeline(tx: Transaction, pipeline: Pipeline, pressed: CheckRunRequested
                 rebuild=pressed.identifier == "rebuild",
             )
             tx.request(app.id, work, reason=f"{pressed.identifier} pressed", by_person=True)
+            tx.ring([Subject(SubjectKind.AUTO_DEPLOY, app.id)], cause=f"{pressed.identifier} pressed by {tx.actor}")
             yield f"deploy to {app.name}"
 
 

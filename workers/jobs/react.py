@@ -23,6 +23,7 @@ from service.github.events import (
     InstallationTouched,
     PullRequestTouched,
     RepositoryTouched,
+    RequirementsTouched,
     Seen,
     Touched,
     parse,
@@ -110,6 +111,8 @@ def _take_in(tx: Transaction, hint: Hint) -> set[Subject]:
         _take_installation(tx.conn, hint.installation, tx.now)
     for touched in hint.touched:
         _take_access(tx, touched)
+        if isinstance(touched, RequirementsTouched):
+            facts.mark_all_stale(tx.conn, FactKind.REQUIRED, touched.repository_id)
     stale = [*hint.stale, *(seen.fact for seen in hint.values if not _newer(tx, seen))]
     facts.mark_stale(tx.conn, stale, now=tx.now)
     rung: set[Subject] = set()
@@ -178,7 +181,7 @@ def subjects_of(conn: Connection, touched: Touched) -> Iterable[Subject]:
             return _of_commit(conn, repository_id, sha)
         case CheckRunRequested(repository_id=repository_id, sha=sha):
             return _of_commit(conn, repository_id, sha)
-        case RepositoryTouched(repository_id=repository_id):
+        case RepositoryTouched(repository_id=repository_id) | RequirementsTouched(repository_id=repository_id):
             return [Subject(SubjectKind.REPOSITORY, str(repository_id))]
         case InstallationTouched(installation_id=installation_id):
             return [

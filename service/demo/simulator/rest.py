@@ -97,7 +97,7 @@ class Rest:
         else:
             assert caller.account is not None
             has = repo.permission(caller.account.login)
-            if has == "none":
+            if has == "none" or (permission == "administration" and has != "admin"):
                 raise not_found()
             if RANK[has] < RANK[level or "read"]:
                 raise Problem(403, "Must have push access to repository")
