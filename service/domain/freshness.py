@@ -19,6 +19,7 @@ REQUIRED_FOR: Final = timedelta(hours=1)
 """How old what a branch requires may be; who changes it is seldom in a hurry, and GitHub tells of it if it may."""
 _RETRY_ERROR: Final = timedelta(minutes=1)
 _LAST_READ: Final = timedelta(minutes=1)
+_UNASKED: Final = "GitHub could not be asked"
 _COALESCE_SECONDS: Final = 10.0
 # Webhooks tell at once; this is for the lost ones: minutes from the commit to the last read -> minutes to the next.
 _POLLS: Final = ((1, 1), (3, 2), (8, 5))
@@ -35,15 +36,16 @@ class Closed:
 
 def lacking(fact: Fact[Any] | None, key: FactKey, *, now: datetime, age: timedelta | None = None) -> Look | Wait | None:
     """What has to come before `fact` may be believed; None if it may. Without `age` it may be old, but not outdated."""
+    trouble = f"; {_UNASKED}: {fact.error}" if fact is not None and fact.error else ""
     if fact is None or fact.looked_at is None:
-        return Look(fact=key, why="not known yet")
+        return Look(fact=key, why=f"not known yet{trouble}")
     if fact.stale:
-        return Look(fact=key, why="newer is out")
+        return Look(fact=key, why=f"newer is out{trouble}")
     if fact.error or fact.value is None:
         again = fact.looked_at + _RETRY_ERROR
         if now >= again:
             return Look(fact=key, why=f"the last look failed: {fact.error}")
-        return Wait(reason=f"GitHub could not be asked: {fact.error}", until=again)
+        return Wait(reason=f"{_UNASKED}: {fact.error}", until=again)
     if age is not None and not fact.fresh(since=now - age):
         return Look(fact=key, why="too old to act on")
     return None
@@ -90,7 +92,8 @@ def ci_gate(
     if then is None:
         return None
     reason = "waiting for: CI to be read again" if isinstance(verdict, Passed) else verdict.text
-    return Closed(reason=f"{reason}; {counted.note}" if counted.note else reason, then=then)
+    trouble = f"{_UNASKED}: {known.error}" if known is not None and known.error else ""
+    return Closed(reason="; ".join(filter(None, (reason, trouble, counted.note))), then=then)
 
 
 def _counted(

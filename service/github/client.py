@@ -14,8 +14,8 @@ import structlog
 
 from service.domain.errors import Refused, Transient
 from service.domain.model import Repository
-from service.github.app_auth import UNKNOWN_TO_GITHUB, Credentials, Purpose
-from service.github.transport import Limited, Quota, Reply, Transport
+from service.github.app_auth import Credentials, Purpose, Stranger
+from service.github.transport import LONGEST_WAIT, Limited, Quota, Reply, Transport
 
 PER_PAGE: Final = 100
 MAX_PAGES: Final = 50
@@ -52,6 +52,7 @@ class GitHub:
         self._paused_until: dict[int, float] = {}
         self._quotas: dict[int, Quota] = {}
         self._low_until: dict[int, float] = {}
+        self._limits_in_a_row: dict[int, int] = {}
 
     @property
     def app_id(self) -> int:
@@ -97,17 +98,15 @@ class GitHub:
                 token = await self._credentials.token(repository, purpose)
                 reply = await self._transport.send(method, address, params=params, body=body, token=token, etag=etag)
             except Limited as limited:
-                self._paused_until[repository.installation_id] = self._clock() + limited.wait
-                log.warning("github limit", installation=repository.installation_id, seconds=round(limited.wait))
-                raise
+                raise self._pause(repository.installation_id, limited) from limited
+            self._limits_in_a_row.pop(repository.installation_id, None)
             if reply.quota is not None:
                 self._note(repository.installation_id, reply.quota)
             if reply.status != 401:
                 return reply
             if last or not self._credentials.drop(token):
                 break
-        text = "GitHub does not accept our credentials: check the App's id and key, or the token"
-        raise Refused(text, code=UNKNOWN_TO_GITHUB)
+        raise Stranger("GitHub does not accept our credentials: check the App's id and key, or the token")
 
     async def get(self, repository: Repository, path: str, *, etag: str = "") -> Reply:
         """Read one thing."""
@@ -163,6 +162,15 @@ class GitHub:
         self._quotas[installation_id] = quota
         low = quota.remaining < quota.limit * LOW
         self._low_until[installation_id] = self._clock() + quota.resets_in if low else 0.0
+
+    def _pause(self, installation_id: int, limited: Limited) -> Limited:
+        """Rest as long as GitHub says; where it does not say, twice as long each time, as it asks for."""
+        row = self._limits_in_a_row[installation_id] = self._limits_in_a_row.get(installation_id, 0) + 1
+        if not limited.named:
+            limited = Limited(wait=min(limited.wait * 2.0 ** min(row - 1, 10), LONGEST_WAIT), named=False)
+        self._paused_until[installation_id] = self._clock() + limited.wait
+        log.warning("github limit", installation=installation_id, seconds=round(limited.wait))
+        return limited
 
     def _check_pause(self, installation_id: int) -> None:
         left = self._paused_until.get(installation_id, 0.0) - self._clock()

@@ -150,6 +150,10 @@ def _end_look(conn: Connection, key: FactKey, row: Any, values: dict[str, Any]) 
     """Whoever still waits after this answer asks again."""
     over = {"waiters": "[]", "wanted_at": None, "retry_at": None, "attempts": 0}
     conn.execute(facts.update().where(*_is(key)).values(lease_holder=None, lease_expires=None, **over, **values))
+    return _waiting(row)
+
+
+def _waiting(row: Any) -> list[Subject]:
     return [Subject(SubjectKind(kind), subject) for kind, subject in json.loads(row.waiters)]
 
 
@@ -195,13 +199,15 @@ def take_look(conn: Connection, key: FactKey, *, terms: LeaseTerms, now: datetim
     return TakenLook(key=key, asked=next_asked(conn), etag=row.etag, attempts=row.attempts)
 
 
-def look_failed(conn: Connection, look: TakenLook, *, error: str, retry_at: datetime) -> None:
-    """Give the lease back and try again later; what was known before stays."""
+def look_failed(conn: Connection, look: TakenLook, *, error: str, retry_at: datetime) -> list[Subject]:
+    """Give the lease back and try again later; what was known before stays. Returns who waits and does not know it."""
+    row = _locked(conn, look.key)
     conn.execute(
         facts.update()
         .where(*_is(look.key), facts.c.wanted_at.is_not(None))
         .values(lease_holder=None, lease_expires=None, retry_at=retry_at, attempts=look.attempts + 1, error=error[:500])
     )
+    return [] if row.error == error[:500] else _waiting(row)
 
 
 def due_looks(conn: Connection, *, terms: LeaseTerms, now: datetime, limit: int) -> list[FactKey]:

@@ -78,7 +78,7 @@ def test_an_error_is_waited_out_and_never_a_verdict() -> None:
 def test_an_error_makes_nothing_believed_that_was_known_before_it() -> None:
     refused = replace(ci_fact(run("success")), error="Resource not accessible by integration")
     assert gate(refused) == Closed(
-        reason="waiting for: CI to be read again",
+        reason="waiting for: CI to be read again; GitHub could not be asked: Resource not accessible by integration",
         then=Wait(reason="GitHub could not be asked: Resource not accessible by integration", until=ago(5 - 60)),
     )
     assert then(replace(refused, looked_at=ago(60))) == Look(

@@ -181,6 +181,8 @@ async def audit(context: Context) -> None:
         begin_audit(tx, begun)
         began = {repository.id: tx.now - period * random.uniform(0, _JITTER) for repository in begun}  # noqa: S311
         repositories.audited(tx.conn, began)
+        if reports.retry_refused(tx.conn, [each.id for each in begun if each.accessible], now=tx.now):
+            tx.rings.append(queue.REPORT)
 
     await context.commit(begin)
 

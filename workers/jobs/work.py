@@ -22,6 +22,7 @@ from service.domain.decisions import (
     Suspend,
 )
 from service.domain.errors import Refused, Transient
+from service.github.app_auth import Stranger
 from service.store import requests
 from service.store.requests import TakenWork
 from workers.context import Context
@@ -32,7 +33,10 @@ from workers.platforms.base import Fenced, Unhealthy
 log = structlog.get_logger()
 
 MAX_ATTEMPTS = 40
-"""Half an hour: GitHub or the runner may be away for as long, and nothing but other builds waits for it."""
+"""Half an hour: GitHub or the runner may be away for as long, and nothing but other builds waits for it.
+
+A key or a clock that is wrong is waited out for as long as a request may run: it is known who can put it right.
+"""
 
 
 class Stopped(Exception):
@@ -96,7 +100,7 @@ async def _attempt(context: Context, taken: TakenWork) -> float | None:
     except (Refused, Unhealthy) as error:
         return await _failed(context, taken, str(error))
     except Transient as error:
-        if taken.attempts + 1 >= MAX_ATTEMPTS:
+        if taken.attempts + 1 >= MAX_ATTEMPTS and not isinstance(error, Stranger):
             return await _failed(context, taken, f"given up after {MAX_ATTEMPTS} attempts: {error.message}")
         return await _rest(context, taken, error.message, at_least=error.retry_after or 0.0)
     except Exception:  # the one place where a bug ends: logged whole, shown as "internal error"
