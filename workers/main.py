@@ -53,6 +53,7 @@ WORK_JOBS = 4
 LIVE_JOBS = 500
 BELL_SECONDS = 5
 OVERDUE_SECONDS = 60.0
+CLOCK_SECONDS = 10.0
 OUTAGE_ATTEMPTS = 600
 """Redis may be away for ten minutes (a second each) before the worker gives up and is started anew."""
 
@@ -189,6 +190,7 @@ async def serve(settings: Settings) -> None:
         ]
         tasks = [asyncio.ensure_future(worker.main()) for worker in workers]
         for name, seconds, once in (
+            ("clock", CLOCK_SECONDS, loops.clock),
             ("due", settings.due_seconds, loops.due),
             ("observe", settings.observe_seconds, loops.observe),
             ("audit", settings.audit_seconds / loops.AUDIT_ROUNDS, loops.audit),

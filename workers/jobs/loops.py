@@ -25,6 +25,7 @@ from service.store.apps import Served
 from service.store.leases import LeaseTerms
 from service.store.routes import Route
 from workers.context import Context
+from workers.jobs.overdue import mind_clock
 from workers.jobs.retention import KEEP_DAYS, in_parts, retain
 from workers.jobs.survey import begin_audit
 from workers.platforms.base import Fence, Instance, InstanceState, Platform
@@ -169,6 +170,11 @@ def _is_web(instance: Instance) -> bool:
 
 def _is_up(instance: Instance) -> bool:
     return instance.state is InstanceState.UP
+
+
+async def clock(context: Context) -> None:
+    """Look whether the machine's clock was set, so that nothing waits for that."""
+    await context.commit(mind_clock)
 
 
 async def audit(context: Context) -> None:
