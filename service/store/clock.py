@@ -16,13 +16,24 @@ from typing import Final
 from sqlalchemy import BigInteger, Column, Connection, case, select, type_coerce
 
 from service.domain.model import BuildState, RequestState
-from service.store.tables import EPOCH, apps, builds, counters, facts, reports, repositories, requests, subjects
+from service.store.tables import (
+    EPOCH,
+    apps,
+    builds,
+    counters,
+    deliveries,
+    facts,
+    reports,
+    repositories,
+    requests,
+    subjects,
+)
 from service.store.tables.base import Moment
 
 STEP: Final = timedelta(minutes=1)
 """By so much clocks of several machines may differ without anybody's minding."""
 _MICROSECOND: Final = timedelta(microseconds=1)
-_TIMERS: Final = (subjects.c.due_at, facts.c.retry_at, reports.c.retry_at, apps.c.retry_at)
+_TIMERS: Final = (subjects.c.due_at, facts.c.retry_at, reports.c.retry_at, apps.c.retry_at, deliveries.c.retry_at)
 """What is waited for."""
 _PAST: Final = (
     facts.c.looked_at,

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -41,7 +42,8 @@ def button(yard: Yard, identifier: str, login: str, sha: str = "a" * 40) -> Hint
 
 async def pressed(yard: Yard, hint: Hint) -> str:
     (one,) = await press.permitted(yard.context, hint)
-    return await yard.do(lambda tx: press.act(tx, one, our_app_id=yard.edge.sim.app_id))
+    payload = uuid4().hex
+    return await yard.do(lambda tx: press.act(tx, one, our_app_id=yard.edge.sim.app_id, payload=payload))
 
 
 async def test_a_button_counts_only_for_those_who_may_write(yard: Yard) -> None:

@@ -76,7 +76,7 @@ async def due(context: Context) -> None:
         if reports.lanes(conn, now=now):
             rings.append(queue.REPORT)
         rings += [queue.reconcile(each) for each in subjects.due(conn, terms=terms, now=now, limit=LIMIT)]
-        rings += [queue.react(guid) for guid in deliveries.open_guids(conn, limit=LIMIT)]
+        rings += [queue.react(guid) for guid in deliveries.open_guids(conn, limit=LIMIT, now=now)]
         rings += [queue.look(each) for each in facts.due_looks(conn, terms=terms, now=now, limit=LIMIT)]
         return rings
 

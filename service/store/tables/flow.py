@@ -5,6 +5,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary,
 from service.store.tables.base import Moment, metadata, time_columns
 
 # `body` is the zstd-compressed raw body. States: received, processed, ignored, failed. `verdict` says what came of it.
+# `retry_at` is set while GitHub has to be asked about it and does not answer.
 deliveries = Table(
     "deliveries",
     metadata,
@@ -20,6 +21,7 @@ deliveries = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("received_at", Moment, nullable=False),
     Column("processed_at", Moment),
+    Column("retry_at", Moment),
     Index("ix_deliveries_state", "state", "received_at"),
     Index("ix_deliveries_received", "received_at"),
 )

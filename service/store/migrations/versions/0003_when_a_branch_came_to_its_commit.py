@@ -1,4 +1,4 @@
-"""When a branch or pull request came to the commit it is at."""
+"""When a branch or pull request came to the commit it is at, and when a delivery is tried again."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,4 +10,5 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("deliveries", sa.Column("retry_at", sa.BigInteger(), nullable=True))
     op.add_column("facts", sa.Column("since", sa.BigInteger(), nullable=True))
