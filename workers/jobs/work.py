@@ -32,6 +32,7 @@ from workers.platforms.base import Fenced, Unhealthy
 
 log = structlog.get_logger()
 
+LONGEST_REST = 60.0
 MAX_ATTEMPTS = 40
 """Half an hour: GitHub or the runner may be away for as long, and nothing but other builds waits for it.
 
@@ -118,7 +119,7 @@ async def _failed(context: Context, taken: TakenWork, cause: str) -> float | Non
 
 
 async def _rest(context: Context, taken: TakenWork, cause: str, *, at_least: float = 0.0) -> float:
-    wait = max(at_least, min(2.0 ** min(taken.attempts, 8), 60.0))
+    wait = max(at_least, min(2.0 ** min(taken.attempts, 8), LONGEST_REST))
     await fenced.commit(context, taken, lambda tx: requests.set_trouble(tx.conn, taken.request.id, cause=cause))
     log.warning("work is tried again", kind=taken.request.kind, error=cause, retry_seconds=wait)
     return wait
