@@ -148,11 +148,12 @@ async def _heartbeat(context: Context, taken: TakenWork) -> None:
         await asyncio.sleep(context.terms.seconds / 4)
         begun = clock()
         try:
-            if not await context.db.write(lambda conn: requests.renew(conn, taken=taken, terms=context.terms)):
-                return
+            async with asyncio.timeout_at(lost_at):  # a database that hangs does not say so
+                if not await context.db.write(lambda conn: requests.renew(conn, taken=taken, terms=context.terms)):
+                    return
             lost_at = begun + context.terms.seconds
-        except Transient as error:
-            log.warning("lease not renewed yet", error=error.message)
+        except (Transient, TimeoutError) as error:
+            log.warning("lease not renewed yet", error=str(error) or "the database does not answer")
 
 
 async def _do(context: Context, taken: TakenWork) -> None:
