@@ -1,15 +1,18 @@
 """Buttons of our check, as deliveries: pressed twice, replayed, and pressed while GitHub is away."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
 import pytest
 
+from service.domain.decisions import Subject, SubjectKind
 from service.domain.errors import Transient
 from service.domain.facts import FactKey, FactKind
-from service.store import deliveries, facts, requests
+from service.domain.model import ReviewApp, ReviewState
+from service.store import activity, deliveries, facts, pipelines, requests, reviews
 from service.store.deliveries import Inbox
 from tests.workers.conftest import Yard
 from workers.jobs.react import react
@@ -96,3 +99,30 @@ async def test_a_press_is_tried_ever_more_seldom_while_github_is_away_and_is_nev
     assert await yard.see(lambda conn: deliveries.open_guids(conn, limit=9)) == []
     (queued,) = await yard.see(lambda conn: requests.open_of(conn, review.app_id or ""))
     assert queued.kind == "Destroy"
+
+
+async def test_a_review_app_that_ci_keeps_back_is_made_anyway_and_it_is_on_record_who_pressed(yard: Yard) -> None:
+    sim = yard.edge.sim
+    sim.add_collaborator("acme/shop", "grace", "write")
+    sha = await sim.push("acme/shop", "topic", {"page": "new"})
+    pull = await sim.open_pull("acme/shop", "topic", by="ann")
+    await sim.create_check_run("acme/shop", sha, "build", conclusion="failure")
+
+    def wait_for_ci(tx) -> None:
+        toggles = replace(yard.pipeline.toggles, wait_for_ci=True)
+        pipelines.update(tx.conn, pipeline=yard.pipeline, now=tx.now, toggles=toggles)
+        tx.ring([Subject(SubjectKind.REVIEW_APP, f"{yard.pipeline.id}/pr:{pull.number}")], cause="test")
+
+    async def review() -> ReviewApp:
+        (found,) = await yard.see(lambda conn: reviews.of_pipeline(conn, yard.pipeline.id))
+        return found
+
+    await yard.do(wait_for_ci)
+    await yard.calm()
+    assert ((await review()).state, (await review()).reason) == (ReviewState.WAITING, "CI failed: build (ci)")
+    shown = await yard.check(sha)
+    assert [each["label"] for each in shown.wanted["actions"]] == ["Deploy anyway"]
+    await delivered(yard, "press", press_of(yard, "deploy_anyway", sha))
+    assert (await review()).state is ReviewState.CREATING
+    entries = await yard.see(lambda conn: activity.listing(conn, sha=sha, limit=9))
+    assert ("github:grace", "button pressed") in [(each.actor, each.action) for each in entries]
