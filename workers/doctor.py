@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 
 from service.domain.errors import Refused, Transient
-from service.github.app_auth import AppTokens, credentials
+from service.github.app_auth import AppTokens, Stranger, credentials
 from service.github.transport import Reply, Transport, new_session
 from service.settings import Settings
 from workers.doctor_pull import deliveries
@@ -25,21 +25,26 @@ async def findings(settings: Settings, *, ask: bool) -> list[dict[str, Any]]:
         except Refused as refused:
             return [*found, asdict(Check(name=_NAME, ok=False, why=refused.message)) | {"fatal": True}]
         if ask:
-            check = await _asked(settings, transport, kept.jwt() if isinstance(kept, AppTokens) else "")
-            found.append(asdict(check) | {"fatal": False})
-            found.append(asdict(await deliveries(settings, transport, kept.jwt())) | {"fatal": False})
+            app = kept if isinstance(kept, AppTokens) else None
+            asked = (await _asked(settings, transport, app), await deliveries(settings, app))
+            found += [asdict(check) | {"fatal": False} for check in asked]
     return found
 
 
-async def _asked(settings: Settings, transport: Transport, jwt: str) -> Check:
+async def _asked(settings: Settings, transport: Transport, app: AppTokens | None) -> Check:
     """Whether GitHub takes us for who we say we are."""
-    if not jwt and not settings.github_token:
+    if app is None and not settings.github_token:
         why = "nothing is configured: only public repositories can be read, and nothing is shown there"
         return Check(name=_NAME, ok=True, why=f"{why} (README, Connect GitHub)")
     try:
-        if jwt:
-            return _app(settings, await transport.send("GET", "/app", jwt=jwt))
+        if app is not None:
+            return _app(settings, await app.ask("GET", "/app"), skew=app.skew)
         reply = await transport.send("GET", "/user", token=settings.github_token)
+    except Stranger as unknown:
+        return Check(
+            name=_NAME, ok=False, why=f"App {settings.github_app_id}: {unknown.message}",
+            advice="take the App id and a new private key from the App's settings page",
+        )  # fmt: skip
     except (Transient, Refused, aiohttp.ClientError) as error:
         return Check(
             name=_NAME, ok=False, why=f"{settings.github_api_url} cannot be asked: {error}",
@@ -53,10 +58,16 @@ async def _asked(settings: Settings, transport: Transport, jwt: str) -> Check:
     )  # fmt: skip
 
 
-def _app(settings: Settings, reply: Reply) -> Check:
-    if reply.ok:
-        return Check(name=_NAME, ok=True, why=f"it knows App {settings.github_app_id} as {reply.data.get('name')}")
+def _app(settings: Settings, reply: Reply, *, skew: float) -> Check:
+    if not reply.ok:
+        return Check(
+            name=_NAME, ok=False, why=f"it does not know App {settings.github_app_id} with this key: {reply.message}",
+            advice="take the App id and a new private key from the App's settings page",
+        )  # fmt: skip
+    why = f"it knows App {settings.github_app_id} as {reply.data.get('name')}"
+    if not skew:
+        return Check(name=_NAME, ok=True, why=why)
     return Check(
-        name=_NAME, ok=False, why=f"it does not know App {settings.github_app_id} with this key: {reply.message}",
-        advice="take the App id and a new private key from the App's settings page",
+        name=_NAME, ok=False, why=f"{why}, but this machine's clock differs from GitHub's by {abs(skew):.0f} s",
+        advice="set the clock, for example: timedatectl set-ntp true",
     )  # fmt: skip

@@ -1,9 +1,11 @@
 """How news of GitHub come here, for `towpath doctor`: awaited, pulled from its log of deliveries, or polled."""
 
+from functools import partial
+
 from service.domain import pulling
 from service.domain.errors import Refused, Transient
+from service.github.app_auth import AppTokens
 from service.github.hook_log import HookLog
-from service.github.transport import Reply, Transport
 from service.settings import Settings
 from workers.platforms.process.doctor import Check
 
@@ -11,14 +13,14 @@ _NAME = "deliveries"
 _POLLED = "pull requests and branches are polled"
 
 
-async def deliveries(settings: Settings, transport: Transport, jwt: str) -> Check:
+async def deliveries(settings: Settings, app: AppTokens | None) -> Check:
     """Whether GitHub's news can arrive, found out by asking for them."""
     why = settings.why_pull
     if not why:
         return _awaited(settings)
     every = f"{settings.pull_seconds:g} s"
-    if jwt:
-        return await _of_app(transport, jwt, f"pulled from GitHub every {every} ({why})")
+    if app is not None:
+        return await _of_app(app, f"pulled from GitHub every {every} ({why})")
     if settings.github_token:
         text = f"{why}: {_POLLED} every {every}, and the log of a repository's own webhook is read if the token may"
         return Check(name=_NAME, ok=True, why=text)
@@ -40,12 +42,9 @@ def _awaited(settings: Settings) -> Check:
     )  # fmt: skip
 
 
-async def _of_app(transport: Transport, jwt: str, how: str) -> Check:
-    async def ask(path: str, *, params: dict[str, str] | None = None, etag: str = "", raw: bool = False) -> Reply:
-        return await transport.send("GET", path, params=params, jwt=jwt, etag=etag, raw=raw)
-
+async def _of_app(app: AppTokens, how: str) -> Check:
     try:
-        page = await anext(HookLog(ask, HookLog.APP_PATH).pages())
+        page = await anext(HookLog(partial(app.ask, "GET"), HookLog.APP_PATH).pages())
     except (Transient, Refused) as error:
         return Check(name=_NAME, ok=False, why=f"{how}: {error.message}", advice=_LATER)
     if page.refused is not None:

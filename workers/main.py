@@ -55,6 +55,8 @@ WORK_JOBS = 4
 LIVE_JOBS = 500
 BELL_SECONDS = 5
 OVERDUE_SECONDS = 60.0
+CLOCK_SECONDS = 10.0
+JOB_SECONDS = 24 * 3600
 OUTAGE_ATTEMPTS = 600
 """Redis may be away for ten minutes (a second each) before the worker gives up and is started anew."""
 
@@ -113,7 +115,7 @@ def _job(context: Context, name: str, body: Callable[..., Awaitable[None]]) -> F
             except Exception:  # the one place where a job's bug ends
                 log.exception("job failed", args=args)
 
-    return func(cast("WorkerCoroutine", run), name=name, keep_result=0, timeout=24 * 3600, max_tries=1)
+    return func(cast("WorkerCoroutine", run), name=name, keep_result=0, timeout=JOB_SECONDS, max_tries=1)
 
 
 async def _logs(context: Context, session: str, app_id: str, lines: str, follow: str, process: str = "") -> None:
@@ -170,7 +172,7 @@ def _worker(context: Context, queue: str, functions: list[Function], max_jobs: i
         redis_pool=redis_pool(context.settings.redis, attempts=OUTAGE_ATTEMPTS),
         max_jobs=max_jobs,
         poll_delay=0.5,
-        job_timeout=24 * 3600,
+        job_timeout=JOB_SECONDS,
         keep_result=0,
         handle_signals=False,
         job_serializer=serialize,
@@ -191,6 +193,7 @@ async def serve(settings: Settings) -> None:
         ]
         tasks = [asyncio.ensure_future(worker.main()) for worker in workers]
         for name, seconds, once in (
+            ("clock", CLOCK_SECONDS, loops.clock),
             ("due", settings.due_seconds, loops.due),
             ("observe", settings.observe_seconds, loops.observe),
             ("audit", settings.audit_seconds / loops.AUDIT_ROUNDS, loops.audit),

@@ -221,7 +221,7 @@ async def _one_sample(stage: Stage, sample: str) -> None:
         ("pipelines:create", pipeline, "-a", staging, "-s", "staging"),
         ("pipelines:add", pipeline, "-a", production, "-s", "production"),
         ("pipelines:connect", pipeline, "-r", repo.full_name),
-        ("reviewapps:enable", "-p", pipeline, "--automatic"),
+        ("reviewapps:enable", "-p", pipeline, "--automatic", "--settle-seconds", "1"),
         ("deploy:auto", "on", "-a", staging, "--branch", "master", "--wait-for-ci"),
     ):
         await stage.towpath(*args)

@@ -6,7 +6,7 @@ from typing import Final
 
 from service.domain.decisions import Decision, Deploy, Look, Nothing, Request, Wait
 from service.domain.deploys import is_leaving, settled
-from service.domain.facts import CiSignals, Fact, FactKey, FactKind, Head
+from service.domain.facts import CiSignals, Fact, FactKey, FactKind, Head, RequiredChecks
 from service.domain.freshness import ACTED_ON_FOR, ci_gate, lacking
 from service.domain.model import (
     NO_SHA,
@@ -33,6 +33,7 @@ class AutoDeployView:
     `queue` holds the app's open requests in order. `last_deploy` is the app's newest deploy that is running or over,
     `last_auto_deploy` the newest one, in whatever state, that no person asked for. `stage` is None outside a pipeline.
     `toggles` are the pipeline's. `held` says why nothing is deployed by itself ("held at v12"), else it is empty.
+    `required` is what `branch` requires, None where the toggles do not ask for that.
     """
 
     now: datetime
@@ -48,6 +49,7 @@ class AutoDeployView:
     toggles: Toggles
     held: str = ""
     our_app_id: int = 0
+    required: Fact[RequiredChecks] | None = None
 
 
 def plan(view: AutoDeployView) -> tuple[Decision, ...]:
@@ -70,7 +72,8 @@ def plan(view: AutoDeployView) -> tuple[Decision, ...]:
     done = _settled(view, sha)
     if done is not None:
         return (Nothing(reason=done),)
-    return (lacking(head, key, now=view.now, age=ACTED_ON_FOR) or _deploy(view, repository, sha),)
+    since = head.since if head is not None else None
+    return (lacking(head, key, now=view.now, age=ACTED_ON_FOR) or _deploy(view, repository, sha, since),)
 
 
 def _why_stopped(view: AutoDeployView, repository: Repository) -> Nothing | Wait | None:
@@ -98,10 +101,19 @@ def _settled(view: AutoDeployView, sha: Sha) -> str | None:
     return settled(sha, queue=view.queue, last=view.last_auto_deploy)
 
 
-def _deploy(view: AutoDeployView, repository: Repository, sha: Sha) -> Look | Wait | Request:
+def _deploy(view: AutoDeployView, repository: Repository, sha: Sha, since: datetime | None) -> Look | Wait | Request:
     if view.app.wait_for_ci:
         key = FactKey(FactKind.CI, repository.id, sha)
-        closed = ci_gate(view.ci, key, toggles=view.toggles, our_app_id=view.our_app_id, now=view.now)
+        closed = ci_gate(
+            view.ci,
+            key,
+            branch=view.branch,
+            required=view.required,
+            since=since,
+            toggles=view.toggles,
+            our_app_id=view.our_app_id,
+            now=view.now,
+        )
         if closed is not None:
             return closed.then if isinstance(closed.then, Look) else Wait(reason=closed.reason, until=closed.then.until)
     return Request(

@@ -5,12 +5,12 @@ never decide: this is asked again with the current signals, so a re-run turns a 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Final
 
-from service.domain.facts import CheckRun, CheckSuite, CiSignals, CommitStatus
+from service.domain.facts import CheckRun, CheckSuite, CiSignals, CommitStatus, Required, RequiredChecks
 
 OUR_PREFIX: Final = "towpath/"
 _GOOD_ENOUGH: Final = frozenset({"neutral", "skipped"})
@@ -19,26 +19,32 @@ _NOT_STARTED: Final = frozenset({"queued", "requested", "pending"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Required:
-    """A context that must succeed; with `app_id` only a check run of that GitHub App counts."""
+class Counted:
+    """What counts for a verdict: the required contexts, or `everything` there is, or both.
 
-    context: str
-    app_id: int | None = None
+    `note` tells people why it is not what they chose.
+    """
+
+    required: tuple[Required, ...] = ()
+    everything: bool = True
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passed:
-    """Deploy."""
+    """Deploy, if what it was concluded from was read at or after `read_after`."""
 
     text: str
+    read_after: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """Do not deploy, unless a re-run turns it."""
+    """Do not deploy, unless a re-run turns it. After `until` nobody asks any more: only an event tells of one."""
 
     text: str
     failed: tuple[str, ...]
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +58,11 @@ class Pending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """Time is up without a verdict. A late success still passes."""
+    """Time was up at `since` without a verdict. A late success still passes."""
 
     text: str
     waiting_for: tuple[str, ...]
+    since: datetime
 
 
 Verdict = Passed | Failed | Pending | Missing
@@ -75,7 +82,7 @@ _Item = tuple[str, _Mark]
 def evaluate(
     *,
     signals: CiSignals | None,
-    required: tuple[Required, ...],
+    counted: Counted,
     ignored: tuple[str, ...],
     our_app_id: int,
     now: datetime,
@@ -83,22 +90,31 @@ def evaluate(
     gate_seconds: float,
     deploy_without_ci: bool,
 ) -> Verdict:
-    """The verdict on the signals as they are now."""
+    """The verdict on the signals as they are now.
+
+    Where everything counts nothing passes within the settle time: right after a push, CI systems that have yet to begin
+    look like none.
+    """
     if signals is None:
         return Pending(text="waiting for: what GitHub says about the commit", waiting_for=(), until=None)
     settled_at = signals.first_seen + timedelta(seconds=settle_seconds)
     closes_at = signals.first_seen + timedelta(seconds=gate_seconds)
     signals = _without_ours(signals, our_app_id)
     settling = now < settled_at
-    if required:
-        items = [item for each in required for item in _required_items(signals, each)]
-    else:
-        items = _all_items(signals, frozenset(name.casefold() for name in ignored), settling=settling)
+    items = [item for each in counted.required for item in _required_items(signals, each)]
+    if counted.everything:
+        items += _all_items(signals, frozenset(name.casefold() for name in ignored), settling=settling)
     if not items and deploy_without_ci:
         if not settling:
-            return Passed(text=f"no CI appeared within {settle_seconds:g} s")
+            return Passed(text=f"no CI appeared within {settle_seconds:g} s", read_after=settled_at)
         return Pending(text="waiting for: a first status or check", waiting_for=(), until=settled_at)
-    return _verdict(items, now=now, settled_at=settled_at, closes_at=closes_at)
+    verdict = _verdict(items, now=now, settled_at=settled_at, closes_at=closes_at)
+    if not counted.everything or not isinstance(verdict, Passed):
+        return verdict
+    if settling:
+        text = f"waiting for: further statuses and checks, which have {settle_seconds:g} s to appear"
+        return Pending(text=text, waiting_for=(), until=settled_at)
+    return replace(verdict, read_after=settled_at)
 
 
 def is_stopped(reason: str) -> bool:
@@ -106,21 +122,36 @@ def is_stopped(reason: str) -> bool:
     return reason.startswith(("CI failed", "CI timed out", "no CI found"))
 
 
-def required_contexts(names: tuple[str, ...]) -> tuple[Required, ...]:
-    """The contexts a pipeline's settings name, of whichever app."""
-    return tuple(Required(context=name) for name in names)
+def named(contexts: tuple[str, ...]) -> Counted:
+    """Only the contexts that a pipeline's settings name, of whichever app; everything where they name none."""
+    return Counted(required=tuple(Required(context=each) for each in contexts), everything=not contexts)
+
+
+def of_branch(known: RequiredChecks, *, our_app_id: int) -> Counted:
+    """What a branch requires, but for our own check, which would wait for itself.
+
+    Everything counts where it requires nothing, as well as where GitHub does not show all that it requires: better a
+    deploy that waits for too much than one that a branch's owners meant to keep back.
+    """
+    required = tuple(
+        each
+        for each in known.contexts
+        if not each.context.casefold().startswith(OUR_PREFIX) and (not our_app_id or each.app_id != our_app_id)
+    )
+    note = f"{known.unread}: every status and check counts" if known.unread else ""
+    return Counted(required=required, everything=bool(note) or not required, note=note)
 
 
 def _verdict(items: list[_Item], *, now: datetime, settled_at: datetime, closes_at: datetime) -> Verdict:
     bad = _labels(items, _Mark.BAD)
     if bad:
-        return Failed(text=f"CI failed: {', '.join(bad)}", failed=bad)
+        return Failed(text=f"CI failed: {', '.join(bad)}", failed=bad, until=closes_at)
     waiting = _labels(items, _Mark.WAITING, _Mark.SETTLING)
     good = _labels(items, _Mark.SUCCESS)
     if good and not waiting:
         return Passed(text=f"CI passed: {', '.join(good)}")
     if now >= closes_at:
-        return Missing(text=_missing_text(items, waiting), waiting_for=waiting)
+        return Missing(text=_missing_text(items, waiting), waiting_for=waiting, since=closes_at)
     until = min(settled_at, closes_at) if _labels(items, _Mark.SETTLING) else closes_at
     return Pending(text=_pending_text(items, waiting), waiting_for=waiting, until=until)
 
@@ -172,9 +203,11 @@ def _all_items(signals: CiSignals, ignored: frozenset[str], *, settling: bool) -
     counted = {run.suite_id for run in runs}
     left_out = {run.suite_id for run in signals.runs} - counted
     items = [_of_status(s) for s in _latest_statuses(signals) if s.context.casefold() not in ignored]
-    items += [_of_run(run) for run in _latest_runs(runs)]
+    latest = list(_latest_runs(runs))
+    items += [_of_run(run) for run in latest]
+    told = left_out | {run.suite_id for run in latest if _of_run(run)[1] is _Mark.WAITING}
     for suite in signals.suites:
-        if suite.id in left_out or suite.app_name.casefold() in ignored:
+        if suite.id in told or suite.app_name.casefold() in ignored:
             continue
         mark = _of_suite(suite, settling=settling)
         if mark is not None:

@@ -23,6 +23,7 @@ class FactKind(StrEnum):
     HEAD = "head"  # the branch name
     CI = "ci"  # the commit
     MANIFEST = "manifest"  # the commit: app.json and Procfile
+    REQUIRED = "required"  # the branch: what its protection and rulesets require
 
 
 class FactKey(NamedTuple):
@@ -37,7 +38,8 @@ class FactKey(NamedTuple):
 class Fact(Generic[Value]):
     """What was learned. With an `error`, GitHub did not tell it at the last look, and `value` is what it said before.
 
-    `looked_at` is when the answer came, `stale` that newer is out.
+    `looked_at` is when the answer came, `stale` that newer is out. `since` is when the branch or the pull request was
+    first seen at its commit, None where the value is about neither.
     """
 
     key: FactKey
@@ -45,6 +47,7 @@ class Fact(Generic[Value]):
     error: str
     stale: bool
     looked_at: datetime | None
+    since: datetime | None = None
 
     def fresh(self, *, since: datetime) -> bool:
         """Whether it may be acted on: not known to be outdated, and read at or after `since`."""
@@ -83,6 +86,17 @@ class Head:
 
     branch: str
     sha: Sha | None
+
+
+def commit_of(value: object) -> Sha | None:
+    """The commit at which a branch or an open pull request is; None when it is at none."""
+    match value:
+        case Head(sha=sha):
+            return sha
+        case PullRequest(state="open", head_sha=sha):
+            return sha
+        case _:
+            return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +143,23 @@ class CiSignals:
     runs: tuple[CheckRun, ...]
     suites: tuple[CheckSuite, ...]
     first_seen: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Required:
+    """A context that must succeed; with `app_id` only a check run of that GitHub App counts."""
+
+    context: str
+    app_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequiredChecks:
+    """What must succeed on a branch. With `unread` there may be more: it says what GitHub does not show, and why."""
+
+    branch: str
+    contexts: tuple[Required, ...]
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

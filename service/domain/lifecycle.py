@@ -122,7 +122,7 @@ _REQUEST: Final[Mapping[RequestState, Mapping[Signal, RequestState]]] = {
     _Q.SUPERSEDED: {},
     _Q.CANCELLED: {},
 }
-_BUILD: Final[Mapping[BuildState, Mapping[Signal, BuildState]]] = {
+_BUILD_STATES: Final[Mapping[BuildState, Mapping[Signal, BuildState]]] = {
     _B.PENDING: {_S.SUCCEED: _B.SUCCEEDED, _S.FAIL: _B.FAILED, _S.CANCEL: _B.CANCELLED},
     _B.SUCCEEDED: {},
     _B.FAILED: {},
@@ -140,29 +140,38 @@ _TARGET: Final[Mapping[TargetState, Mapping[Signal, TargetState]]] = {
     _T.FAILED: {},
 }
 
-# A deploy is at most a build (15 min) and a release command (1 h), each with its queue before it.
+LONGEST_COMMAND: Final = timedelta(hours=1)
+"""A release or postdeploy script that takes longer is ended."""
+# One deploy after the other: fetch, build, release script, postdeploy script; and an engine, a GitHub or a key that is
+# in trouble meanwhile, and is waited for.
+_FETCH: Final = timedelta(minutes=30)
+_BUILD: Final = timedelta(minutes=15)
+_TROUBLE: Final = timedelta(hours=2)
+_BUILDS: Final = _FETCH + _BUILD + _TROUBLE
+_RUNS: Final = _BUILDS + 2 * LONGEST_COMMAND
+_WAITS: Final = timedelta(days=1)
 _LIMITS: Final[Mapping[type[AnyState], Mapping[str, Limit]]] = {
     ReviewState: {
         _R.WAITING: Limit(age=timedelta(days=90), signal=_S.SKIP),
-        _R.CREATING: Limit(age=timedelta(hours=3), signal=_S.FAIL),
+        _R.CREATING: Limit(age=_RUNS, signal=_S.FAIL),
         _R.DESTROYING: Limit(age=timedelta(hours=1), signal=_S.DESTROY),  # tried again: nothing may be stranded
     },
     AppState: {_A.DESTROYING: Limit(age=timedelta(hours=1), signal=_S.DESTROY)},
     RequestState: {
-        _Q.QUEUED: Limit(age=timedelta(days=1), signal=_S.FAIL),
-        _Q.RUNNING: Limit(age=timedelta(hours=2), signal=_S.FAIL),
+        _Q.QUEUED: Limit(age=_WAITS, signal=_S.FAIL),
+        _Q.RUNNING: Limit(age=_RUNS, signal=_S.FAIL),
     },
-    BuildState: {_B.PENDING: Limit(age=timedelta(hours=1), signal=_S.FAIL)},
+    BuildState: {_B.PENDING: Limit(age=_BUILDS, signal=_S.FAIL)},
     # From when they are asked for: as long as their request may wait and then run.
-    ReleaseState: {_L.PENDING: Limit(age=timedelta(hours=26), signal=_S.FAIL)},
-    TargetState: {_T.PENDING: Limit(age=timedelta(hours=26), signal=_S.FAIL)},
+    ReleaseState: {_L.PENDING: Limit(age=_WAITS + _RUNS, signal=_S.FAIL)},
+    TargetState: {_T.PENDING: Limit(age=_WAITS + _RUNS, signal=_S.FAIL)},
 }
 # By type first: members of two StrEnums with one text are equal, and `destroying` is a state of two machines.
 _MACHINES: Final[Mapping[type[AnyState], Mapping[Any, Mapping[Signal, Any]]]] = {
     ReviewState: _REVIEW,
     AppState: _APP,
     RequestState: _REQUEST,
-    BuildState: _BUILD,
+    BuildState: _BUILD_STATES,
     ReleaseState: _RELEASE,
     TargetState: _TARGET,
 }

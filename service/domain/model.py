@@ -133,6 +133,15 @@ class Repository:
     accessible: bool = True
 
 
+@unique
+class CiCounts(StrEnum):
+    """Which statuses and checks count for CI: all, those that the settings name, or those that the branch requires."""
+
+    ALL = "all"
+    REQUIRED = "required"
+    PROTECTED = "protected"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Toggles:
     """A pipeline's switches with Heroku's defaults (`domain/toggles.py` checks and explains them)."""
@@ -145,6 +154,7 @@ class Toggles:
     base_name: str = ""
     max_review_apps: int = 0
     drafts: bool = True
+    ci_counts: CiCounts = CiCounts.ALL
     required_contexts: tuple[str, ...] = ()
     ignored_contexts: tuple[str, ...] = ()
     deploy_without_ci: bool = False

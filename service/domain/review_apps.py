@@ -169,7 +169,7 @@ def _plan_creation(view: ReviewView, pull_request: PullRequest, key: FactKey) ->
     lack = lacking(view.pull_request, key, now=view.now, age=ACTED_ON_FOR)
     if lack is not None:
         return (*(_hold(view, ASKED, target) if view.asked else ()), lack)
-    return _gated(view, target) or _create(view, target)
+    return _gated(view, target, pull_request.base_ref) or _create(view, target)
 
 
 def _plan_update(view: ReviewView, pull_request: PullRequest, key: FactKey) -> tuple[Decision, ...]:
@@ -189,15 +189,26 @@ def _plan_update(view: ReviewView, pull_request: PullRequest, key: FactKey) -> t
     lack = lacking(view.pull_request, key, now=view.now, age=ACTED_ON_FOR)
     if lack is not None:
         return (lack,)
-    return _gated(view, target) or _request(view, target, f"the pull request is at {target.sha[:7]}")
+    return _gated(view, target, pull_request.base_ref) or _request(
+        view, target, f"the pull request is at {target.sha[:7]}"
+    )
 
 
-def _gated(view: ReviewView, target: Target) -> tuple[Decision, ...]:
+def _gated(view: ReviewView, target: Target, base: str) -> tuple[Decision, ...]:
     """What keeps CI from letting it through; empty when nothing does. A person need not wait for CI."""
     if not view.pipeline.toggles.wait_for_ci or view.by_person:
         return ()
     key = FactKey(FactKind.CI, view.repository.id, target.sha)
-    closed = ci_gate(view.ci, key, toggles=view.pipeline.toggles, our_app_id=view.our_app_id, now=view.now)
+    closed = ci_gate(
+        view.ci,
+        key,
+        branch=base,
+        required=view.required,
+        since=view.pull_request.since if view.pull_request is not None else None,
+        toggles=view.pipeline.toggles,
+        our_app_id=view.our_app_id,
+        now=view.now,
+    )
     if closed is None:
         return ()
     shown = _follow(view, closed.reason, target) if view.has_app else _hold(view, closed.reason, target)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from service.domain.deploys import is_leaving
-from service.domain.facts import CiSignals, Fact, Head, PullRequest
+from service.domain.facts import CiSignals, Fact, Head, PullRequest, RequiredChecks
 from service.domain.model import NO_SHA, App, AppState, Pipeline, QueuedRequest, Repository, ReviewApp, ReviewState, Sha
 
 _WITH_APP: Final = frozenset({ReviewState.CREATING, ReviewState.LIVE, ReviewState.FAILED, ReviewState.SUSPENDED})
@@ -29,7 +29,8 @@ class ReviewView:
     have an app, `leaving_review_apps` those of them that are being destroyed, `waiting_ahead` the older ones that
     wait for a place (their reason starts with `OVER_CAP`). `name` is the app name to use. `our_app_id` is our
     GitHub App's id, 0 without one. `inferred_this_hour` counts the pipeline's review apps that were destroyed in
-    the last hour without a person's or GitHub's order.
+    the last hour without a person's or GitHub's order. `required` is what the pull request's base requires, None where
+    the toggles do not ask for that.
     """
 
     now: datetime
@@ -51,6 +52,7 @@ class ReviewView:
     our_app_id: int = 0
     inferred_this_hour: int = 0
     leaving_review_apps: int = 0
+    required: Fact[RequiredChecks] | None = None
 
     @property
     def has_app(self) -> bool:

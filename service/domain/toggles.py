@@ -5,7 +5,7 @@ from dataclasses import asdict, fields, replace
 from typing import Any, Final
 
 from service.domain.errors import Refused
-from service.domain.model import Toggles
+from service.domain.model import CiCounts, Toggles
 from service.domain.names import check_base_name
 
 DESCRIPTIONS: Final[Mapping[str, str]] = {
@@ -17,10 +17,12 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "base_name": "What review apps are named after, as in BASE-pr-12; empty means the pipeline's name.",
     "max_review_apps": "How many review apps there may be at once; 0 means any number.",
     "drafts": "Draft pull requests get review apps too.",
+    "ci_counts": "What must succeed for CI to have passed: `all` statuses and checks, the `required` ones that "
+    "`required_contexts` names, or those that the branch's protection and rulesets require (`protected`).",
     "required_contexts": "Only these statuses and checks must succeed for CI to have passed; empty means all.",
     "ignored_contexts": "These statuses and checks never count for CI.",
     "deploy_without_ci": "If no status or check appears within `settle_seconds`, CI counts as passed.",
-    "settle_seconds": "How long a first status or check is waited for after a push.",
+    "settle_seconds": "How long statuses and checks have to appear after a push before green counts.",
     "gate_seconds": "How long CI is waited for before it counts as timed out.",
     "comment": "A pull request with a review app gets one comment with its address and state, edited in place.",
 }
@@ -42,6 +44,8 @@ def change(toggles: Toggles, changes: Mapping[str, Any]) -> Toggles:
             values[name] = read(value)
         except ValueError as error:
             errors.append(f"{name}: {error}")
+    if "required_contexts" in values and "ci_counts" not in values:
+        values |= _chosen(toggles.ci_counts, values["required_contexts"])
     changed = replace(toggles, **values)
     errors += _contradictions(changed)
     if errors:
@@ -60,12 +64,23 @@ def from_json(values: Mapping[str, Any]) -> Toggles:
     for name in (field.name for field in fields(Toggles) if field.name in values):
         value = values[name]
         known[name] = tuple(value) if isinstance(value, list) else value
+    if "ci_counts" in known:
+        known["ci_counts"] = CiCounts(known["ci_counts"])
+    else:
+        known |= _chosen(CiCounts.ALL, known.get("required_contexts", ()))
     return Toggles(**known)
+
+
+def _chosen(before: CiCounts, contexts: tuple[str, ...]) -> dict[str, Any]:
+    """Who names contexts without more wants those to count, and who names none wants all."""
+    return {"ci_counts": before if before is CiCounts.PROTECTED else CiCounts.REQUIRED if contexts else CiCounts.ALL}
 
 
 def _contradictions(toggles: Toggles) -> list[str]:
     both = sorted({*toggles.required_contexts} & {*toggles.ignored_contexts})
     errors = [f"ignored_contexts: {name} is required as well" for name in both]
+    if toggles.ci_counts is CiCounts.REQUIRED and not toggles.required_contexts:
+        errors.append("ci_counts: required needs required_contexts, which names them")
     if toggles.settle_seconds > toggles.gate_seconds:
         errors.append("settle_seconds: cannot be longer than gate_seconds")
     return errors
@@ -75,6 +90,13 @@ def _boolean(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("expected true or false")  # noqa: TRY004
     return value
+
+
+def _ci_counts(value: Any) -> CiCounts:
+    try:
+        return CiCounts(value)
+    except ValueError:
+        raise ValueError(f"expected one of {', '.join(CiCounts)}") from None
 
 
 def _whole(lowest: int, highest: int) -> Callable[[Any], int]:
@@ -123,6 +145,7 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "base_name": _base_name,
     "max_review_apps": _whole(0, 1000),
     "drafts": _boolean,
+    "ci_counts": _ci_counts,
     "required_contexts": _contexts,
     "ignored_contexts": _contexts,
     "deploy_without_ci": _boolean,

@@ -67,6 +67,7 @@ class ReleaseVerbs(Committer):
                 branch=branch,
                 rebuild=rebuild,
             )
+            tx.ring([Subject(SubjectKind.AUTO_DEPLOY, app_id)], cause=f"deploy asked for by {tx.actor}")
             verb = "rebuild" if rebuild else "deploy"
             return tx.request(app_id, wanted, reason=f"{verb} of {branch or sha[:7]}", by_person=True)
 

@@ -7,26 +7,44 @@ one repository for one thing. Tokens are variable in length and form since 2026;
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, unique
+from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import jwt as pyjwt
 import msgspec
-from gidgethub.apps import get_jwt
+import structlog
 
-from service.domain.errors import Refused
+from service.domain.errors import Refused, Transient
 from service.domain.model import Repository
 from service.github.transport import Reply, Transport
 from service.settings import Settings
 
 TOKEN_SECONDS: Final = 50 * 60.0
-UNKNOWN_TO_GITHUB: Final = "github_credentials"
-"""The code of a refusal that is about who we are, not about what was asked."""
+log = structlog.get_logger()
+
+NO_ACCESS: Final = "github_access"
+"""The code of a refusal that is about what our App may do where."""
 _JWT_SECONDS: Final = 7 * 60.0
 _JWT_LIFE: Final = 9 * 60
 """GitHub allows ten minutes; one is left for its clock."""
+_BEFORE: Final = 60
+"""GitHub takes none that is signed in its future; so far its clock may be behind."""
+_SKEW: Final = 30.0
+"""By so much clocks may differ without anybody's minding."""
+
+
+class Stranger(Transient):
+    """GitHub does not know who we are: a key, a token or a clock is wrong. Once people put that right, all goes on.
+
+    GitHub shuts out for a while who goes on presenting what is wrong, so that it is not tried again at once.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry_after=60.0)
 
 
 @unique
@@ -39,6 +57,7 @@ class Purpose(Enum):
     STATUSES = "statuses"
     DEPLOYMENTS = "deployments"
     COMMENTS = "comments"
+    PROTECTION = "the protection of branches"
 
     @property
     def permissions(self) -> Mapping[str, str]:
@@ -59,6 +78,7 @@ _PERMISSIONS: Final[Mapping[Purpose, Mapping[str, str]]] = {
     Purpose.STATUSES: {"statuses": "write"},
     Purpose.DEPLOYMENTS: {"deployments": "write"},
     Purpose.COMMENTS: {"pull_requests": "write"},
+    Purpose.PROTECTION: {"administration": "read"},
 }
 
 
@@ -81,8 +101,17 @@ class Credentials(Protocol):
     def drop(self, token: str) -> bool:
         """GitHub refused the token; whether another one may be had."""
 
-    def jwt(self) -> str:
-        """What the App itself speaks with; empty without a GitHub App."""
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        params: Mapping[str, str] | None = None,
+        etag: str = "",
+        raw: bool = False,
+    ) -> Reply:
+        """Ask as the App itself; raises `Refused` without a GitHub App."""
 
 
 class FixedToken:
@@ -112,9 +141,18 @@ class FixedToken:
         """There is no other."""
         return False
 
-    def jwt(self) -> str:
+    async def ask(
+        self,
+        method: str,  # noqa: ARG002
+        path: str,  # noqa: ARG002
+        *,
+        body: Any = None,  # noqa: ARG002
+        params: Mapping[str, str] | None = None,  # noqa: ARG002
+        etag: str = "",  # noqa: ARG002
+        raw: bool = False,  # noqa: ARG002
+    ) -> Reply:
         """There is no App."""
-        return ""
+        raise Refused("there is no GitHub App", code=NO_ACCESS)
 
 
 class _Issued(msgspec.Struct, frozen=True):
@@ -145,11 +183,16 @@ class AppTokens:
         app_id: str,
         private_key: str,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+        key_file: Path | None = None,
     ) -> None:
         self._transport = transport
         self._app_id = app_id
         self._private_key = private_key
         self._clock = clock
+        self._wall_clock = wall_clock
+        self._key_file = key_file
+        self.skew = 0.0
         self._jwt = ""
         self._jwt_refresh_at = 0.0
         self._kept: dict[_Slot, _Kept] = {}
@@ -161,12 +204,7 @@ class AppTokens:
     @classmethod
     def load(cls, *, transport: Transport, app_id: str, key_file: Path) -> "AppTokens":
         """With the key in a file; raises `Refused` when it cannot be used."""
-        try:
-            key = key_file.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no text"
-            raise Refused(f"TOWPATH_GITHUB_PRIVATE_KEY_FILE={key_file} cannot be read: {reason}") from None
-        return cls(transport=transport, app_id=app_id, private_key=key)
+        return cls(transport=transport, app_id=app_id, private_key=_read(key_file), key_file=key_file)
 
     @property
     def app_id(self) -> int:
@@ -174,14 +212,58 @@ class AppTokens:
         return int(self._app_id)
 
     def jwt(self) -> str:
-        """What the App itself speaks with."""
+        """What the App itself speaks with; its times are by GitHub's clock, as far as that is known to differ."""
         if not self._jwt or self._clock() >= self._jwt_refresh_at:
+            issued = int(self._wall_clock() + self.skew) - _BEFORE
+            claims = {"iat": issued, "exp": issued + _BEFORE + _JWT_LIFE, "iss": self._app_id}
             try:
-                self._jwt = get_jwt(app_id=self._app_id, private_key=self._private_key, expiration=_JWT_LIFE)
+                self._jwt = pyjwt.encode(claims, self._private_key, algorithm="RS256")
             except (ValueError, TypeError, pyjwt.PyJWTError):
                 raise Refused("TOWPATH_GITHUB_PRIVATE_KEY_FILE holds no RSA private key in PEM form") from None
             self._jwt_refresh_at = self._clock() + _JWT_SECONDS
         return self._jwt
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        params: Mapping[str, str] | None = None,
+        etag: str = "",
+        raw: bool = False,
+    ) -> Reply:
+        """Ask as the App itself; raises `Stranger` when GitHub does not know it, be it by GitHub's own clock.
+
+        `skew` is then by how many seconds GitHub's clock is ahead of this machine's, 0 while they agree.
+        """
+        send = partial(self._transport.send, method, path, body=body, params=params, etag=etag, raw=raw)
+        used = self._jwt
+        reply = await send(jwt=self.jwt())
+        if reply.status == 401:
+            corrected = self._correct(reply)
+            if corrected or used:  # what was signed some time ago may be of another time than this
+                reply = await send(jwt=self.jwt())
+        if reply.status == 401:
+            self._jwt = ""
+            clock = f"; this machine's clock differs from GitHub's by {abs(self.skew):.0f} s" if self.skew else ""
+            raise Stranger(f"GitHub does not accept the App's id and key: {reply.message}{clock}")
+        return reply
+
+    def _correct(self, refused: Reply) -> bool:
+        """Take GitHub's time, and a key that was put in place since; whether either is another than before."""
+        key, skew = self._private_key, self.skew
+        ahead = 0.0 if refused.said_at is None else refused.said_at - self._wall_clock()
+        self.skew = ahead if abs(ahead) > _SKEW else 0.0
+        if self._key_file is not None:
+            with suppress(Refused):
+                self._private_key = _read(self._key_file)
+        self._jwt = ""
+        changed = key != self._private_key or abs(skew - self.skew) > _SKEW
+        if changed:
+            anew = key != self._private_key
+            log.warning("github app signs anew", clock_differs_seconds=round(self.skew), new_key=anew)
+        return changed
 
     async def installation_id(self, repository: Repository) -> int:
         """As events named it, or looked up for a repository that none has named yet."""
@@ -190,10 +272,10 @@ class AppTokens:
     async def _look_up(self, repository: Repository) -> int:
         name = _name(repository)
         if name not in self._installations:
-            reply = await self._transport.send("GET", f"/repos/{repository.full_name}/installation", jwt=self.jwt())
+            reply = await self.ask("GET", f"/repos/{repository.full_name}/installation")
             if not reply.ok:
                 raise Refused(
-                    f"the GitHub App is not installed on {repository.full_name}: install it there", code="github_access"
+                    f"the GitHub App is not installed on {repository.full_name}: install it there", code=NO_ACCESS
                 )
             self._installations[name] = reply.read(_Installation).id
         return self._installations[name]
@@ -214,9 +296,7 @@ class AppTokens:
         return await self.token(repository, Purpose.GIT)
 
     def drop(self, token: str) -> bool:
-        """Forget it, so that the next one asks anew; the App's own key may have another."""
-        if token == self._jwt:
-            self._jwt = ""
+        """Forget it, so that the next one asks anew."""
         for kept in self._kept.values():
             if kept.token == token:
                 kept.token = ""
@@ -224,29 +304,22 @@ class AppTokens:
 
     async def _issue(self, installation: int, repository: Repository, purpose: Purpose) -> str:
         reply = await self._ask(installation, repository, purpose)
-        if reply.status == 401 and self.drop(self._jwt):
-            # A machine that slept has a clock of its own: what was signed before may be too old by GitHub's.
-            reply = await self._ask(installation, repository, purpose)
         if reply.status == 404 and repository.installation_id:
             # Perhaps it was installed anew, under another number, and the event that told was lost.
             reply = await self._ask(await self._look_up(repository), repository, purpose)
-        if reply.status == 401:
-            # Of what the App signs itself: the key is wrong, or a clock is, which passes.
-            raise Refused(f"GitHub does not accept the App's key: {reply.message}", code=UNKNOWN_TO_GITHUB)
         if not reply.ok:
             self._installations.pop(_name(repository), None)
             raise Refused(
                 f"GitHub gives no access to {repository.full_name} for {purpose.value}: {reply.message}",
-                code="github_access",
+                code=NO_ACCESS,
             )
         return reply.read(_Issued).token
 
     async def _ask(self, installation: int, repository: Repository, purpose: Purpose) -> Reply:
-        return await self._transport.send(
+        return await self.ask(
             "POST",
             f"/app/installations/{installation}/access_tokens",
             body={**_only(repository), "permissions": dict(purpose.permissions)},
-            jwt=self.jwt(),
         )
 
 
@@ -259,6 +332,14 @@ def credentials(settings: Settings, transport: Transport) -> Credentials:
     if settings.github_app_id or settings.github_private_key_file:
         raise Refused("a GitHub App needs both TOWPATH_GITHUB_APP_ID and TOWPATH_GITHUB_PRIVATE_KEY_FILE")
     return FixedToken(settings.github_token)
+
+
+def _read(key_file: Path) -> str:
+    try:
+        return key_file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise Refused(f"TOWPATH_GITHUB_PRIVATE_KEY_FILE={key_file} cannot be read: {reason}") from None
 
 
 def _name(repository: Repository) -> str:

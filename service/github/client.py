@@ -7,7 +7,6 @@ go on asking.
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -15,8 +14,8 @@ import structlog
 
 from service.domain.errors import Refused, Transient
 from service.domain.model import Repository
-from service.github.app_auth import UNKNOWN_TO_GITHUB, Credentials, Purpose
-from service.github.transport import Limited, Quota, Reply, Transport
+from service.github.app_auth import Credentials, Purpose, Stranger
+from service.github.transport import LONGEST_WAIT, Limited, Quota, Reply, Transport
 
 PER_PAGE: Final = 100
 MAX_PAGES: Final = 50
@@ -55,6 +54,7 @@ class GitHub:
         self._paused_until: dict[int, float] = {}
         self._quotas: dict[int, Quota] = {}
         self._low_until: dict[int, float] = {}
+        self._limits_in_a_row: dict[int, int] = {}
 
     @property
     def app_id(self) -> int:
@@ -103,39 +103,26 @@ class GitHub:
                     method, address, params=params, body=body, token=token, etag=etag, raw=raw
                 )
             except Limited as limited:
-                self._pause(repository.installation_id, limited)
-                raise
+                raise self._pause(repository.installation_id, limited) from limited
+            self._limits_in_a_row.pop(repository.installation_id, None)
             if reply.quota is not None:
                 self._note(repository.installation_id, reply.quota)
             if reply.status != 401:
                 return reply
             if last or not self._credentials.drop(token):
                 break
-        text = "GitHub does not accept our credentials: check the App's id and key, or the token"
-        raise Refused(text, code=UNKNOWN_TO_GITHUB)
+        raise Stranger("GitHub does not accept our credentials: check the App's id and key, or the token")
 
     async def as_app(
         self, path: str, *, params: Mapping[str, str] | None = None, etag: str = "", raw: bool = False
     ) -> Reply:
         """Read something that is the App's own, with what it signs itself; `path` may be a page's full address."""
-        send = partial(self._signed, path, params=params, etag=etag, raw=raw)
-        signed_before = self._credentials.jwt()
-        reply = await send()
-        if reply.status == 401 and self._credentials.drop(signed_before):
-            # A machine that slept has a clock of its own: what was signed before may be too old by GitHub's.
-            reply = await send()
-        if reply.status == 401:
-            raise Refused(f"GitHub does not accept the App's key: {reply.message}", code=UNKNOWN_TO_GITHUB)
-        return reply
-
-    async def _signed(self, path: str, *, params: Mapping[str, str] | None, etag: str, raw: bool) -> Reply:
         self._check_pause(OUR_APP)
         try:
-            jwt = self._credentials.jwt()
-            reply = await self._transport.send("GET", path, params=params, jwt=jwt, etag=etag, raw=raw)
+            reply = await self._credentials.ask("GET", path, params=params, etag=etag, raw=raw)
         except Limited as limited:
-            self._pause(OUR_APP, limited)
-            raise
+            raise self._pause(OUR_APP, limited) from limited
+        self._limits_in_a_row.pop(OUR_APP, None)
         if reply.quota is not None:
             self._note(OUR_APP, reply.quota)
         return reply
@@ -195,9 +182,14 @@ class GitHub:
         low = quota.remaining < quota.limit * LOW
         self._low_until[installation_id] = self._clock() + quota.resets_in if low else 0.0
 
-    def _pause(self, installation_id: int, limited: Limited) -> None:
+    def _pause(self, installation_id: int, limited: Limited) -> Limited:
+        """Rest as long as GitHub says; where it does not say, twice as long each time, as it asks for."""
+        row = self._limits_in_a_row[installation_id] = self._limits_in_a_row.get(installation_id, 0) + 1
+        if not limited.named:
+            limited = Limited(wait=min(limited.wait * 2.0 ** min(row - 1, 10), LONGEST_WAIT), named=False)
         self._paused_until[installation_id] = self._clock() + limited.wait
         log.warning("github limit", installation=installation_id, seconds=round(limited.wait))
+        return limited
 
     def _check_pause(self, installation_id: int) -> None:
         left = self._paused_until.get(installation_id, 0.0) - self._clock()

@@ -26,6 +26,7 @@ from service.github.hints import (
     InstallationTouched,
     PullRequestTouched,
     RepositoryTouched,
+    RequirementsTouched,
     Seen,
     Touched,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "InstallationTouched",
     "PullRequestTouched",
     "RepositoryTouched",
+    "RequirementsTouched",
     "Seen",
     "Touched",
     "is_used",
@@ -144,6 +146,11 @@ class _Changes(Struct, frozen=True):
 class _RepositoryEvent(_Event, frozen=True, kw_only=True):
     action: Word
     changes: _Changes | None = None
+
+
+class _RulesEvent(Struct, frozen=True):
+    repository: RepositoryPayload | None = None
+    installation: OnlyId | None = None
 
 
 class _Installation(Struct, frozen=True):
@@ -264,6 +271,15 @@ def _repository(event: _RepositoryEvent) -> Hint:
     )
 
 
+def _rules(event: _RulesEvent) -> Hint | Ignored:
+    if event.repository is None:
+        return Ignored(reason="an organization's rules: what branches require is read again within the hour")
+    return Hint(
+        repository=event.repository.seen(event.installation.id if event.installation else 0),
+        touched=(RequirementsTouched(repository_id=RepositoryId(event.repository.id)),),
+    )
+
+
 def _installation(event: _InstallationEvent) -> Hint:
     state = {"deleted": InstallationState.DELETED, "suspend": InstallationState.SUSPENDED}.get(
         event.action, InstallationState.ACTIVE
@@ -296,6 +312,8 @@ def _reader(event: str, our_app_id: int) -> tuple[type[Struct], Callable[[Any], 
         "check_suite": (_CheckSuite, lambda shape: _check_suite(shape, our_app_id)),
         "merge_group": (_MergeGroupEvent, _merge_group),
         "repository": (_RepositoryEvent, _repository),
+        "branch_protection_rule": (_RulesEvent, _rules),
+        "repository_ruleset": (_RulesEvent, _rules),
         "installation": (_InstallationEvent, _installation),
         "installation_repositories": (_InstallationEvent, _installation),
     }

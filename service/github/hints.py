@@ -41,6 +41,13 @@ class RepositoryTouched:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequirementsTouched:
+    """What a repository's branches require changed; of which branches is for GitHub to say."""
+
+    repository_id: RepositoryId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InstallationTouched:
     """An installation of our App changed."""
 
@@ -59,7 +66,13 @@ class CheckRunRequested:
 
 
 Touched = (
-    PullRequestTouched | BranchTouched | CommitTouched | RepositoryTouched | InstallationTouched | CheckRunRequested
+    PullRequestTouched
+    | BranchTouched
+    | CommitTouched
+    | RepositoryTouched
+    | RequirementsTouched
+    | InstallationTouched
+    | CheckRunRequested
 )
 
 

@@ -4,8 +4,8 @@
 is GitHub's word that it cannot be had. Neither says that a thing is gone.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Final, assert_never
 from urllib.parse import quote
@@ -15,8 +15,9 @@ from msgspec import Meta, Struct
 
 from service.domain.ci_gate import OUR_PREFIX
 from service.domain.errors import Refused, Transient
-from service.domain.facts import CiSignals, FactKey, FactKind, Head, PullRequest
+from service.domain.facts import CiSignals, FactKey, FactKind, Head
 from service.domain.model import Repository, RepositoryId, Sha
+from service.github.answers import Answer
 from service.github.client import GitHub, Listing
 from service.github.payloads import (
     CheckRunPayload,
@@ -27,9 +28,8 @@ from service.github.payloads import (
     RepositoryPayload,
     StatusPayload,
 )
+from service.github.requirements import Requirements
 from service.github.transport import Reply
-
-LookValue = PullRequest | tuple[PullRequest, ...] | Head | CiSignals
 
 _ETAGS: Final = "\n"  # a header's value holds no line break
 _CI_LISTS: Final[
@@ -39,16 +39,6 @@ _CI_LISTS: Final[
     ("check-runs", CheckRunPayload, "check_runs", {"filter": "latest"}),
     ("check-suites", CheckSuitePayload, "check_suites", {}),
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What a look brought: a value, an error, or that nothing has changed since `etag`."""
-
-    value: LookValue | None = None
-    error: str = ""
-    etag: str = ""
-    not_modified: bool = False
 
 
 class _Object(Struct, frozen=True):
@@ -75,21 +65,26 @@ class Looks:
     async def look(self, fact: FactKey, repository: Repository, *, etag: str = "") -> Answer:
         """Read one fact. `etag` is that of the last answer, if its value is still at hand."""
         try:
-            match fact.kind:
-                case FactKind.PULL_REQUEST:
-                    return await self._pull_request(repository, fact.key, etag)
-                case FactKind.OPEN_PULL_REQUESTS:
-                    return await self._open_pull_requests(repository, etag)
-                case FactKind.HEAD:
-                    return await self._head(repository, fact.key, etag)
-                case FactKind.CI:
-                    return await self._ci(repository, Sha(fact.key), etag)
-                case FactKind.MANIFEST:
-                    return Answer(error="app.json and Procfile are read from git")
-                case _:
-                    assert_never(fact.kind)
+            return await self._asked(fact, repository, etag)
         except Refused as refused:
             return Answer(error=refused.message)
+
+    def _asked(self, fact: FactKey, repository: Repository, etag: str) -> Awaitable[Answer]:
+        match fact.kind:
+            case FactKind.PULL_REQUEST:
+                return self._pull_request(repository, fact.key, etag)
+            case FactKind.OPEN_PULL_REQUESTS:
+                return self._open_pull_requests(repository, etag)
+            case FactKind.HEAD:
+                return self._head(repository, fact.key, etag)
+            case FactKind.CI:
+                return self._ci(repository, Sha(fact.key), etag)
+            case FactKind.REQUIRED:
+                return Requirements(self._github).look(repository, fact.key, etag)
+            case FactKind.MANIFEST:
+                raise Refused("app.json and Procfile are read from git")
+            case _:
+                assert_never(fact.kind)
 
     async def repository(self, full_name: str) -> Repository | None:
         """The repository of this name; None when there is none that we may read. Raises `Refused` where nobody can."""

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote, urlencode
 
@@ -42,11 +43,12 @@ _VERSION: Final = {"X-GitHub-Api-Version": "2022-11-28"}
 
 
 class Limited(Transient):
-    """A rate limit; asking again before its time makes it longer."""
+    """A rate limit; asking again before its time makes it longer. `named` says whether GitHub told for how long."""
 
-    def __init__(self, message: str, *, wait: float) -> None:
-        super().__init__(message, retry_after=wait)
+    def __init__(self, *, wait: float, named: bool) -> None:
+        super().__init__(f"GitHub's rate limit: again in {wait:.0f} s", retry_after=wait)
         self.wait = wait
+        self.named = named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,10 @@ class Quota:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An answer. `data` is decoded JSON, or `body` the bytes where those were asked for; `next_url` the next page's."""
+    """An answer. `data` is decoded JSON, or `body` the bytes where those were asked for; `next_url` the next page's.
+
+    `said_at` is GitHub's own time, if it told.
+    """
 
     status: int
     data: Any = None
@@ -68,6 +73,7 @@ class Reply:
     etag: str = ""
     next_url: str = ""
     quota: Quota | None = None
+    said_at: float | None = None
 
     @property
     def ok(self) -> bool:
@@ -177,7 +183,7 @@ class Transport:
         if status == 304:
             return Reply(status=status, etag=etag, quota=quota)
         if not 200 <= status < 300:
-            return Reply(status=status, data=_json(body), quota=quota)
+            return Reply(status=status, data=_json(body), quota=quota, said_at=_date(headers))
         if raw:
             return Reply(status=status, body=body, quota=quota)
         try:
@@ -197,13 +203,21 @@ class Transport:
         if status not in {403, 429}:
             return
         wait = _wait(headers)
+        wait = None if wait is None else max(1.0, wait)
         if wait is None and headers.get("x-ratelimit-remaining") == "0":
-            reset = _seconds(headers.get("x-ratelimit-reset"))
-            wait = None if reset is None else min(max(1.0, reset - self._wall_clock() + 1), LONGEST_WAIT)
-        if wait is None and (status == 429 or b"rate limit" in body[:2000].lower()):
-            wait = SECONDARY_LIMIT_SECONDS
+            left = self._until(_seconds(headers.get("x-ratelimit-reset")), headers)
+            # A reset in the past is no leave to ask at once: the limit is still there.
+            wait = min(left + 1, LONGEST_WAIT) if left is not None and left > 0 else None
         if wait is not None:
-            raise Limited(f"GitHub's rate limit: again in {wait:.0f} s", wait=wait)
+            raise Limited(wait=wait, named=True)
+        used_up = headers.get("x-ratelimit-remaining") == "0"
+        if status == 429 or used_up or b"rate limit" in body[:2000].lower():
+            raise Limited(wait=SECONDARY_LIMIT_SECONDS, named=False)
+
+    def _until(self, moment: float | None, headers: CIMultiDictProxy[str]) -> float | None:
+        """In how many seconds a moment of GitHub's comes, by its own clock if it tells that."""
+        now = _date(headers)
+        return None if moment is None else moment - (self._wall_clock() if now is None else now)
 
     def _quota(self, headers: CIMultiDictProxy[str]) -> Quota | None:
         try:
@@ -212,7 +226,7 @@ class Transport:
             return None
         if limit is None:
             return None
-        resets_in = limit.reset_datetime.timestamp() - self._wall_clock()
+        resets_in = self._until(limit.reset_datetime.timestamp(), headers) or 0.0
         return Quota(limit=limit.limit, remaining=limit.remaining, resets_in=min(max(0.0, resets_in), LONGEST_WAIT))
 
 
@@ -254,6 +268,13 @@ def _json(body: bytes) -> Any:
 def _wait(headers: CIMultiDictProxy[str]) -> float | None:
     seconds = _seconds(headers.get("retry-after"))
     return None if seconds is None else min(seconds, LONGEST_WAIT)
+
+
+def _date(headers: CIMultiDictProxy[str]) -> float | None:
+    try:
+        return parsedate_to_datetime(headers["date"]).timestamp()
+    except (KeyError, ValueError, OverflowError):
+        return None
 
 
 def _seconds(text: str | None) -> float | None:

@@ -110,7 +110,14 @@ class Database:
 
     async def migrate(self) -> None:
         """Bring the tables to what this code needs; others that start at the same moment wait their turn."""
-        await self._engine.write(schema.upgrade)
+        if self.dialect != "postgresql":
+            await self._engine.write(schema.upgrade)
+            return
+        patient = await PostgreSQL.connect(make_url(self.url), patient=True)
+        try:
+            await patient.write(schema.upgrade)
+        finally:
+            await patient.close()
 
     def now(self) -> datetime:
         """The time by this database's clock."""

@@ -2,10 +2,11 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 import zstandard
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, or_, select
 
 from service.store import rows
 from service.store.inbox import Inbox
@@ -23,7 +24,12 @@ __all__ = [
     "known",
     "listing",
     "open_guids",
+    "put_off",
 ]
+
+
+SHORTEST_WAIT: Final = 2.0
+LONGEST_WAIT: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +84,11 @@ def known(conn: Connection, guids: Collection[str]) -> dict[str, Receipt]:
     return {row["guid"]: Receipt(**row) for row in found.mappings()} if found else {}
 
 
-def open_guids(conn: Connection, *, limit: int) -> list[str]:
-    """What has not been processed yet, oldest first."""
+def open_guids(conn: Connection, *, limit: int, now: datetime | None = None) -> list[str]:
+    """What has not been processed yet, oldest first; with `now` only what is to be tried then."""
     query = select(deliveries.c.guid).where(deliveries.c.state == "received")
+    if now is not None:
+        query = query.where(or_(deliveries.c.retry_at.is_(None), deliveries.c.retry_at <= now))
     return list(conn.execute(query.order_by(deliveries.c.received_at, deliveries.c.guid).limit(limit)).scalars())
 
 
@@ -91,6 +99,16 @@ def finish(conn: Connection, *, guid: str, state: str, verdict: str, now: dateti
         .where(deliveries.c.guid == guid)
         .values(state=state, verdict=verdict, processed_at=now, attempts=deliveries.c.attempts + 1)
     )
+
+
+def put_off(conn: Connection, *, guid: str, error: str, now: datetime, at_least: float) -> None:
+    """Try it again after at least so many seconds, and the later the longer it has waited: for ever."""
+    own = and_(deliveries.c.guid == guid, deliveries.c.state == "received")
+    received = conn.execute(select(deliveries.c.received_at).where(own)).scalar()
+    if received is not None:
+        wait = max(at_least, min((now - received).total_seconds() / 2, LONGEST_WAIT), SHORTEST_WAIT)
+        retry_at = now + timedelta(seconds=wait)
+        conn.execute(deliveries.update().where(own).values(verdict=f"is tried again: {error}", retry_at=retry_at))
 
 
 def broken(conn: Connection, *, guid: str, error: str, most: int, now: datetime) -> None:

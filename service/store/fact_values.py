@@ -4,9 +4,9 @@ from typing import Any
 
 import msgspec
 
-from service.domain.facts import CiSignals, FactKind, Head, ManifestFiles, PullRequest
+from service.domain.facts import CiSignals, FactKind, Head, ManifestFiles, PullRequest, RequiredChecks
 
-FactValue = PullRequest | tuple[PullRequest, ...] | Head | CiSignals | ManifestFiles
+FactValue = PullRequest | tuple[PullRequest, ...] | Head | CiSignals | ManifestFiles | RequiredChecks
 
 _TYPES: dict[FactKind, Any] = {
     FactKind.PULL_REQUEST: PullRequest,
@@ -14,6 +14,7 @@ _TYPES: dict[FactKind, Any] = {
     FactKind.HEAD: Head,
     FactKind.CI: CiSignals,
     FactKind.MANIFEST: ManifestFiles,
+    FactKind.REQUIRED: RequiredChecks,
 }
 _DECODERS = {kind: msgspec.json.Decoder(of) for kind, of in _TYPES.items()}
 _ENCODER = msgspec.json.Encoder()

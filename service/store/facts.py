@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, or_, select
 
 from service.domain.decisions import Subject, SubjectKind
-from service.domain.facts import CiSignals, Fact, FactKey, FactKind
+from service.domain.facts import CiSignals, Fact, FactKey, FactKind, commit_of
 from service.domain.model import RepositoryId
 from service.store import fact_values, rows
 from service.store.leases import LeaseTerms, free, lease_now
@@ -93,6 +93,7 @@ def fact_of(row: Any) -> Fact[Any]:
         error=row.error,
         stale=row.asked <= row.stale_asked,
         looked_at=row.looked_at,
+        since=row.since,
     )
 
 
@@ -106,6 +107,12 @@ def mark_stale(conn: Connection, keys: Iterable[FactKey], *, now: datetime) -> N
     conn.execute(facts.update().where(_among(wanted)).values(stale_asked=asked))
 
 
+def mark_all_stale(conn: Connection, kind: FactKind, repository_id: RepositoryId) -> None:
+    """Say that newer is out there of every fact of a kind about a repository that was looked up before."""
+    own = (facts.c.kind == kind.value, facts.c.repository_id == repository_id)
+    conn.execute(facts.update().where(*own).values(stale_asked=next_asked(conn)))
+
+
 def learn(
     conn: Connection, key: FactKey, *, asked: int, value: Any | None, error: str, etag: str, now: datetime
 ) -> list[Subject]:
@@ -117,6 +124,9 @@ def learn(
         values = {"asked": asked, "error": error, "etag": etag, "looked_at": now}
         if not error:
             values["value"] = None if value is None else fact_values.encode(value)
+            before = None if row.value is None else commit_of(fact_values.decode(key.kind, row.value))
+            commit = commit_of(value)
+            values["since"] = None if commit is None else row.since if commit == before and row.since else now
     return _end_look(conn, key, row, values)
 
 
@@ -140,6 +150,10 @@ def _end_look(conn: Connection, key: FactKey, row: Any, values: dict[str, Any]) 
     """Whoever still waits after this answer asks again."""
     over = {"waiters": "[]", "wanted_at": None, "retry_at": None, "attempts": 0}
     conn.execute(facts.update().where(*_is(key)).values(lease_holder=None, lease_expires=None, **over, **values))
+    return _waiting(row)
+
+
+def _waiting(row: Any) -> list[Subject]:
     return [Subject(SubjectKind(kind), subject) for kind, subject in json.loads(row.waiters)]
 
 
@@ -185,13 +199,15 @@ def take_look(conn: Connection, key: FactKey, *, terms: LeaseTerms, now: datetim
     return TakenLook(key=key, asked=next_asked(conn), etag=row.etag, attempts=row.attempts)
 
 
-def look_failed(conn: Connection, look: TakenLook, *, error: str, retry_at: datetime) -> None:
-    """Give the lease back and try again later; what was known before stays."""
+def look_failed(conn: Connection, look: TakenLook, *, error: str, retry_at: datetime) -> list[Subject]:
+    """Give the lease back and try again later; what was known before stays. Returns who waits and does not know it."""
+    row = _locked(conn, look.key)
     conn.execute(
         facts.update()
         .where(*_is(look.key), facts.c.wanted_at.is_not(None))
         .values(lease_holder=None, lease_expires=None, retry_at=retry_at, attempts=look.attempts + 1, error=error[:500])
     )
+    return [] if row.error == error[:500] else _waiting(row)
 
 
 def due_looks(conn: Connection, *, terms: LeaseTerms, now: datetime, limit: int) -> list[FactKey]:

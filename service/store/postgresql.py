@@ -24,6 +24,9 @@ WRITERS_TURN: Final = 0x746F77706174680A
 
 POOL = 8
 ATTEMPTS = 5
+DEADLINE = 30.0
+"""How many seconds a caller waits for a transaction: a server that hangs says nothing, and everybody would with it."""
+_COMMAND_SECONDS = 40.0  # for a server that cannot end the statement itself any more
 # Serialization failure, deadlock: the statement was given up for another's sake. Foreign writers can cause them.
 _GIVEN_UP = frozenset({"40001", "40P01"})
 # Classes of SQLSTATE that pass: connection lost, out of resources, shut down by its operator.
@@ -35,6 +38,7 @@ _FAILURES = (DBAPIError, PoolTimeout, asyncpg.PostgresError, asyncpg.InterfaceEr
 _SERVER_SETTINGS = {
     "application_name": "towpath",
     "idle_in_transaction_session_timeout": "10000",
+    "statement_timeout": "25000",
     "tcp_keepalives_idle": "10",
     "timezone": "UTC",
 }
@@ -43,7 +47,8 @@ _SERVER_SETTINGS = {
 class PostgreSQL:
     """One PostgreSQL database."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, *, deadline: float | None) -> None:
+        self._deadline = deadline
         self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._writer = engine.execution_options(isolation_level="READ COMMITTED")
         self._engine = engine
@@ -52,14 +57,16 @@ class PostgreSQL:
         self._running: set[asyncio.Task[Any]] = set()
 
     @classmethod
-    async def connect(cls, url: URL) -> Self:
-        """Connect and try one statement."""
+    async def connect(cls, url: URL, *, patient: bool = False) -> Self:
+        """Connect and try one statement. A `patient` one lets statements take what they take, as migrations may."""
+        hasty = {} if patient else {"command_timeout": _COMMAND_SECONDS}
+        settings = _SERVER_SETTINGS | ({"statement_timeout": "0"} if patient else {})
         engine = create_async_engine(
             asyncpg_url(url),
             pool_size=POOL,
             max_overflow=0,
             pool_pre_ping=True,
-            connect_args={"server_settings": _SERVER_SETTINGS, "timeout": 15},
+            connect_args={"server_settings": settings, "timeout": 15, **hasty},
         )
         try:
             async with engine.connect() as conn:
@@ -68,7 +75,7 @@ class PostgreSQL:
             await engine.dispose()
             shown = url.render_as_string(hide_password=True)
             raise Refused(f"The database {shown} cannot be opened: {getattr(error, 'orig', error)}") from error
-        return cls(engine)
+        return cls(engine, deadline=None if patient else DEADLINE)
 
     async def read(self, fn: Callable[[Connection], Result]) -> Result:
         """Run `fn` on one snapshot."""
@@ -79,9 +86,9 @@ class PostgreSQL:
         return await self._finish(self._write(fn))
 
     async def close(self) -> None:
-        """Let what runs finish, then disconnect."""
+        """Let what runs finish, then disconnect. What hangs is not waited for."""
         if self._running:
-            await asyncio.wait(self._running)
+            await asyncio.wait(self._running, timeout=self._deadline)
         await self._engine.dispose()
 
     async def _finish(self, transaction: Coroutine[Any, Any, Result]) -> Result:
@@ -89,7 +96,10 @@ class PostgreSQL:
         task = asyncio.create_task(transaction)
         self._running.add(task)
         task.add_done_callback(self._forget)
-        return await asyncio.shield(task)
+        await asyncio.wait({task}, timeout=self._deadline)
+        if not task.done():
+            raise Transient(f"The database did not answer within {self._deadline or 0:.0f} s")
+        return task.result()
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)

@@ -4,7 +4,7 @@ Intermediate states are skipped by being overwritten; nothing is written to GitH
 shows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -17,6 +17,8 @@ from service.store import rows
 from service.store.tables import reports
 
 SPACING: Final = 10.0
+RETRIED_AFTER: Final = timedelta(hours=1)
+RETRIED_FOR: Final = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,15 +110,33 @@ def pause(conn: Connection, *, lane: int, until: datetime) -> None:
     )
 
 
+_GIVEN_UP = and_(~reports.c.pending, reports.c.error != "", reports.c.shown_digest != reports.c.wanted_digest)
+
+
 def revive(conn: Connection, repository_id: int) -> int:
     """Try again what GitHub had refused for good: the repository can be written to again."""
-    given_up = and_(~reports.c.pending, reports.c.error != "", reports.c.shown_digest != reports.c.wanted_digest)
     revived = conn.execute(
         reports.update()
-        .where(reports.c.repository_id == repository_id, given_up)
+        .where(reports.c.repository_id == repository_id, _GIVEN_UP)
         .values(pending=True, retry_at=None, attempts=0)
     )
     return revived.rowcount
+
+
+def retry_refused(conn: Connection, repository_ids: Collection[int], *, now: datetime) -> int:
+    """Try what GitHub refused once more, after an hour, two, four ...: not everything that changes is told by an event.
+
+    After a week it is given up for good.
+    """
+    query = select(reports.c.key, reports.c.attempts, reports.c.updated_at).where(
+        reports.c.repository_id.in_(repository_ids), _GIVEN_UP, reports.c.created_at > now - RETRIED_FOR
+    )
+    due = [
+        row.key for row in conn.execute(query) if now - row.updated_at >= RETRIED_AFTER * 2 ** min(row.attempts - 1, 8)
+    ]
+    if due:
+        conn.execute(reports.update().where(reports.c.key.in_(due)).values(pending=True, retry_at=None))
+    return len(due)
 
 
 def _due(now: datetime) -> ColumnElement[bool]:

@@ -11,6 +11,7 @@ from service.domain.decisions import Deploy, ReleaseSlug, Rollback
 from service.domain.facts import Fact, FactKey, FactKind
 from service.domain.model import (
     AppState,
+    CiCounts,
     Pipeline,
     QueuedRequest,
     RepositoryId,
@@ -74,6 +75,7 @@ def review_view(
         ),
         head=head,
         our_app_id=our_app_id,
+        required=_required(conn, pipeline.toggles, repository.id, _base(pull_request)),
         leaving_review_apps=reviews.leaving_count(conn, pipeline.id),
         inferred_this_hour=reviews.inferred_since(conn, pipeline_id=pipeline.id, since=now - timedelta(hours=1)),
     )
@@ -105,6 +107,7 @@ def auto_deploy_view(
         toggles=pipeline.toggles if pipeline else Toggles(),
         held=held(conn, app.id),
         our_app_id=our_app_id,
+        required=_required(conn, pipeline.toggles, repository.id, branch) if pipeline and repository else None,
     )
 
 
@@ -162,6 +165,15 @@ def _fact(conn: Connection, kind: FactKind, repository_id: RepositoryId, key: st
 
 def _ci(conn: Connection, repository_id: RepositoryId, sha: Sha | None) -> Fact[Any] | None:
     return None if sha is None else _fact(conn, FactKind.CI, repository_id, sha)
+
+
+def _required(conn: Connection, toggles: Toggles, repository_id: RepositoryId, branch: str) -> Fact[Any] | None:
+    wanted = toggles.ci_counts is CiCounts.PROTECTED and branch
+    return _fact(conn, FactKind.REQUIRED, repository_id, branch) if wanted else None
+
+
+def _base(pull_request: Fact[Any] | None) -> str:
+    return pull_request.value.base_ref if pull_request is not None and pull_request.value is not None else ""
 
 
 def _sha(fact: Fact[Any] | None, field: str) -> Sha | None:

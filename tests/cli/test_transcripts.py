@@ -80,6 +80,11 @@ async def test_the_whole_way(towpath: Cli, server: Server, worker: dict[str, Any
     config = await server.get("/pipelines/shop/review-app-config")
     assert (config["automatic_review_apps"], config["wait_for_ci"], config["stale_days"]) == (True, True, 3)
     assert config["destroy_stale_apps"] is True
+    gated = await towpath("reviewapps:enable", "-p", "shop", "--ci-counts", "protected", "--ignored-context", "slow")
+    assert "what the branch's protection and rulesets require, but for slow, after 30 s" in gated.out
+    unknown = await towpath("reviewapps:enable", "-p", "shop", "--ci-counts", "some", code=None)
+    assert unknown.code != 0
+    assert "ci_counts" in unknown.err
     await towpath("deploy:auto", "on", "-a", "example-staging", "--branch", "main", "--wait-for-ci")
     assert (await server.get("/apps/example-staging/github"))["auto_deploy"] is True
     deployed = await towpath("deploy", "-a", "example-staging", "main")

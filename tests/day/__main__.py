@@ -76,7 +76,11 @@ async def _day(stage: Stage, pulls: int, seed: int, calls: Counter[str], tell: C
     stage.github.chaos.dice.seed(seed)
     pipelines = [
         await stage.pipeline(
-            "day", files=quick("day"), auto_deploy=True, wait_for_ci=True, review={"wait_for_ci": number % 2 == 1}
+            "day",
+            files=quick("day"),
+            auto_deploy=True,
+            wait_for_ci=True,
+            review={"wait_for_ci": number % 2 == 1, "settle_seconds": 1.0},
         )
         for number in range(PIPELINES)
     ]

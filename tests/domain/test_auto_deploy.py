@@ -1,5 +1,6 @@
 """When an app that follows a branch deploys, situation by situation."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -171,8 +172,13 @@ CASES: list[tuple[str, AutoDeployView, Decision]] = [
     ),
     (
         "no CI by the timeout: never by itself",
-        auto_view(app=GATED, ci=ci_fact(seen=3601)),
+        auto_view(app=GATED, ci=ci_fact(seen=3605)),
         Wait(reason="no CI found"),
+    ),
+    (
+        "green from before the branch came to the commit: its own checks may be yet to begin",
+        auto_view(app=GATED, head=replace(head_fact(), since=ago(10)), ci=ci_fact(run("success"), seen=900)),
+        Wait(reason="waiting for: further statuses and checks, which have 30 s to appear", until=ago(-20)),
     ),
     (
         "late green: deployed",

@@ -6,24 +6,26 @@ from typing import Any
 import pytest
 
 from service.domain.ci_gate import (
+    Counted,
     Failed,
     Missing,
     Passed,
     Pending,
-    Required,
     Verdict,
     evaluate,
     is_stopped,
-    required_contexts,
+    named,
+    of_branch,
 )
-from service.domain.facts import CheckRun, CheckSuite, CommitStatus
+from service.domain.facts import CheckRun, CheckSuite, CommitStatus, Required, RequiredChecks
 from tests.domain.things import NOW, OURS, ago, run, signals, status, suite
 
+ALL_COUNT = Counted()
 SETTLE, GATE = 30.0, 3600.0
 Part = CommitStatus | CheckRun | CheckSuite
 
 
-def judge(*parts: Part, seen: float = 120, required: tuple[Required, ...] = (), **options: Any) -> Verdict:
+def judge(*parts: Part, seen: float = 120, counted: Counted = ALL_COUNT, **options: Any) -> Verdict:
     settings: dict[str, Any] = {
         "ignored": (),
         "our_app_id": OURS,
@@ -32,7 +34,7 @@ def judge(*parts: Part, seen: float = 120, required: tuple[Required, ...] = (), 
         "gate_seconds": GATE,
         "deploy_without_ci": False,
     }
-    return evaluate(signals=signals(*parts, seen=seen), required=required, **settings | options)
+    return evaluate(signals=signals(*parts, seen=seen), counted=counted, **settings | options)
 
 
 @dataclass(frozen=True)
@@ -42,17 +44,34 @@ class Case:
     want: type[Verdict]
     text: str = ""
     seen: float = 120
-    required: tuple[Required, ...] = ()
+    counted: Counted = ALL_COUNT
     ignored: tuple[str, ...] = ()
     deploy_without_ci: bool = False
 
 
 CIRCLE = {"app_id": 18001, "app_name": "CircleCI", "suite_id": 2}
-BUILD = (Required(context="build"),)
+BUILD = named(("build",))
+OF_ACTIONS = Counted(required=(Required(context="build", app_id=15368),), everything=False)
+UNREAD = of_branch(
+    RequiredChecks(branch="main", contexts=(Required(context="build"),), unread="its protection is not shown"),
+    our_app_id=OURS,
+)
 LATE = GATE + 1
 
 ALL = [
     Case("one green status passes", (status("success"),), Passed, "CI passed: ci/build"),
+    Case(
+        "one green status right after a push waits for what is yet to begin",
+        (status("success"),),
+        Pending,
+        "further",
+        5,
+    ),
+    Case(
+        "one green check right after a push waits for what is yet to begin", (run("success"),), Pending, "further", 29
+    ),
+    Case("a red check right after a push fails at once", (run("failure"),), Failed, "CI failed: build", 5),
+    Case("what is awaited right after a push is named", (status("success"), run("queued")), Pending, "build", 5),
     Case("one pending status is waited for", (status("pending"),), Pending, "waiting for: ci/build"),
     Case("a failed status fails", (status("failure"),), Failed, "CI failed: ci/build"),
     Case("a status in error fails", (status("error"),), Failed),
@@ -154,7 +173,16 @@ ALL = [
     Case("a finished suite without runs is no success", (suite("success", runs=0),), Pending),
     Case("nothing yet is waited for", (), Pending, "waiting for: a first status or check"),
     Case("nothing by the timeout is no CI", (), Missing, "no CI found", LATE),
-    Case("nothing at first is waited for even where CI is not needed", (), Pending, "a first status", 5, (), (), True),
+    Case(
+        "nothing at first is waited for even where CI is not needed",
+        (),
+        Pending,
+        "a first status",
+        5,
+        Counted(),
+        (),
+        True,
+    ),
     Case(
         "nothing after the settle time passes where CI is not needed", (), Passed, "within 30 s", deploy_without_ci=True
     ),
@@ -201,71 +229,87 @@ ALL = [
 ]
 
 REQUIRED = [
-    Case("required and green passes", (run("success"),), Passed, required=BUILD),
-    Case("required and absent is waited for", (), Pending, "waiting for: build", required=BUILD),
+    Case("required and green right after a push passes", (run("success"),), Passed, "", 1, BUILD),
+    Case("required and green passes", (run("success"),), Passed, counted=BUILD),
+    Case("required and absent is waited for", (), Pending, "waiting for: build", counted=BUILD),
     Case("required and absent times out", (), Missing, "still waiting for: build", LATE, BUILD),
     Case("required and absent is no pass where CI is not needed", (), Pending, "", 120, BUILD, (), True),
-    Case("required and red fails", (run("failure"),), Failed, required=BUILD),
-    Case("required and cancelled fails", (run("cancelled"),), Failed, required=BUILD),
-    Case("required and running is waited for", (run("in_progress"),), Pending, required=BUILD),
-    Case("required and stale is waited for", (run("stale"),), Pending, required=BUILD),
-    Case("what is not required may fail", (run("success"), run("failure", "lint")), Passed, required=BUILD),
-    Case("what is not required may run on", (run("success"), status("pending", "lint")), Passed, required=BUILD),
-    Case("an unfinished suite does not matter", (run("success"), suite("in_progress")), Passed, required=BUILD),
-    Case("a required status alone passes", (status("success", "build"),), Passed, required=BUILD),
-    Case("contexts differ in case only: the same", (status("success", "BUILD"),), Passed, required=BUILD),
+    Case("required and red fails", (run("failure"),), Failed, counted=BUILD),
+    Case("required and cancelled fails", (run("cancelled"),), Failed, counted=BUILD),
+    Case("required and running is waited for", (run("in_progress"),), Pending, counted=BUILD),
+    Case("required and stale is waited for", (run("stale"),), Pending, counted=BUILD),
+    Case("what is not required may fail", (run("success"), run("failure", "lint")), Passed, counted=BUILD),
+    Case("what is not required may run on", (run("success"), status("pending", "lint")), Passed, counted=BUILD),
+    Case("an unfinished suite does not matter", (run("success"), suite("in_progress")), Passed, counted=BUILD),
+    Case("a required status alone passes", (status("success", "build"),), Passed, counted=BUILD),
+    Case("contexts differ in case only: the same", (status("success", "BUILD"),), Passed, counted=BUILD),
     Case(
         "check and status of one name: both needed",
         (run("success"), status("pending", "build")),
         Pending,
-        required=BUILD,
+        counted=BUILD,
     ),
     Case(
         "check and status of one name: one red fails",
         (run("success"), status("error", "build")),
         Failed,
-        required=BUILD,
+        counted=BUILD,
     ),
-    Case("required and only skipped is not a pass", (run("skipped"),), Pending, "skipped", required=BUILD),
+    Case("required and only skipped is not a pass", (run("skipped"),), Pending, "skipped", counted=BUILD),
     Case(
         "one required green, one skipped: passes",
         (run("success"), run("skipped", "lint")),
         Passed,
-        required=required_contexts(("build", "lint")),
+        counted=named(("build", "lint")),
     ),
     Case(
         "one required green, one absent: waits for that one",
         (run("success"),),
         Pending,
         "waiting for: lint",
-        required=required_contexts(("build", "lint")),
+        counted=named(("build", "lint")),
     ),
     Case(
         "required of an app, green of it",
         (run("success"),),
         Passed,
-        required=(Required(context="build", app_id=15368),),
+        counted=OF_ACTIONS,
     ),
     Case(
         "required of an app, green of another only",
         (run("success", **CIRCLE), status("success", "build")),
         Pending,
-        required=(Required(context="build", app_id=15368),),
+        counted=OF_ACTIONS,
     ),
     Case(
         "required: the latest run of an app's name counts",
         (run("failure"), run("success", suite_id=2)),
         Passed,
-        required=BUILD,
+        counted=BUILD,
     ),
     Case(
         "required of any app: each app's latest run counts",
         (run("failure", **CIRCLE), run("success")),
         Failed,
-        required=BUILD,
+        counted=BUILD,
     ),
-    Case("what is required cannot be ignored away", (run("failure"),), Failed, required=BUILD, ignored=("build",)),
-    Case("our own check cannot be required", (run("success", app_id=OURS),), Pending, required=BUILD),
+    Case("what is required cannot be ignored away", (run("failure"),), Failed, counted=BUILD, ignored=("build",)),
+    Case("not all that is required is known: the rest counts, too", (run("success"),), Passed, counted=UNREAD),
+    Case(
+        "not all that is required is known: what fails stops it",
+        (run("success"), run("failure", "lint")),
+        Failed,
+        counted=UNREAD,
+    ),
+    Case(
+        "not all that is required is known: what is known to be is waited for",
+        (run("success", "lint"),),
+        Pending,
+        "waiting for: build",
+        counted=UNREAD,
+    ),
+    Case("not all that is required is known: it has to settle", (run("success"),), Pending, "further", 5, UNREAD),
+    Case("our own check cannot be required", (run("success", app_id=OURS),), Pending, counted=BUILD),
 ]
 
 
@@ -274,7 +318,7 @@ def test_ci(case: Case) -> None:
     verdict = judge(
         *case.parts,
         seen=case.seen,
-        required=case.required,
+        counted=case.counted,
         ignored=case.ignored,
         deploy_without_ci=case.deploy_without_ci,
     )
@@ -291,7 +335,7 @@ def test_every_case_has_a_sentence_of_its_own() -> None:
 def test_unread_signals_are_waited_for() -> None:
     verdict = evaluate(
         signals=None,
-        required=(),
+        counted=Counted(),
         ignored=(),
         our_app_id=0,
         now=NOW,
@@ -316,6 +360,12 @@ def test_while_waiting_the_verdict_may_change_when_the_gate_closes() -> None:
     assert verdict.until == ago(120 - GATE)
 
 
+def test_an_unfinished_suite_of_a_running_job_is_told_by_the_job() -> None:
+    verdict = judge(run("queued"), suite("in_progress"))
+    assert isinstance(verdict, Pending)
+    assert verdict.waiting_for == ("build (GitHub Actions)",)
+
+
 def test_without_a_github_app_nothing_but_our_statuses_is_ours() -> None:
     assert isinstance(judge(run("failure", app_id=0), our_app_id=0), Failed)
 
@@ -333,3 +383,15 @@ def test_without_a_github_app_nothing_but_our_statuses_is_ours() -> None:
 )
 def test_deploy_anyway_is_worth_offering_only_after_ci_stopped_it(verdict: Verdict, stopped: bool) -> None:
     assert is_stopped(verdict.text) is stopped
+
+
+def test_a_branch_that_requires_nothing_is_gated_by_everything() -> None:
+    assert of_branch(RequiredChecks(branch="main", contexts=()), our_app_id=OURS) == Counted()
+
+
+def test_what_a_branch_requires_of_us_is_not_waited_for() -> None:
+    """Owners require our check before a merge; it waits for CI itself."""
+    ours = (Required(context="Towpath/shop"), Required(context="deployed", app_id=OURS))
+    required = RequiredChecks(branch="main", contexts=(*ours, Required(context="build")))
+    assert of_branch(required, our_app_id=OURS) == named(("build",))
+    assert of_branch(RequiredChecks(branch="main", contexts=ours), our_app_id=OURS) == Counted()

@@ -207,6 +207,14 @@ CREATION: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
             Wait(reason="waiting for: build (GitHub Actions)", until=ago(5) + timedelta(minutes=2)),
         ),
     ),
+    (
+        "green CI of before the pull request was opened: its own checks may be yet to begin",
+        review_view(pipeline=CI_ON, pull_request=replace(pr_fact(), since=ago(10)), ci=ci_fact(run("success"))),
+        (
+            waits("waiting for: further statuses and checks, which have 30 s to appear"),
+            Wait(reason="waiting for: further statuses and checks, which have 30 s to appear", until=ago(-20)),
+        ),
+    ),
     ("green CI lets it go", review_view(pipeline=CI_ON, ci=ci_fact(run("success"))), (created(),)),
     (
         "red CI stops it",

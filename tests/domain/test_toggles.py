@@ -1,12 +1,12 @@
 """A pipeline's switches."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
 from service.domain.errors import Refused
-from service.domain.model import Toggles
+from service.domain.model import CiCounts, Toggles
 from service.domain.toggles import DESCRIPTIONS, change, from_json, to_json
 
 
@@ -23,8 +23,28 @@ def test_a_change_leaves_the_rest() -> None:
         {"review_apps": True, "stale_days": 30, "base_name": "acme", "required_contexts": [" build ", "build", "lint"]},
     )
     assert changed == Toggles(
-        drafts=False, review_apps=True, stale_days=30, base_name="acme", required_contexts=("build", "lint")
+        drafts=False,
+        review_apps=True,
+        stale_days=30,
+        base_name="acme",
+        ci_counts=CiCounts.REQUIRED,
+        required_contexts=("build", "lint"),
     )
+
+
+def test_naming_contexts_makes_those_count_and_naming_none_makes_all_count_again() -> None:
+    named = change(Toggles(), {"required_contexts": ["build"]})
+    assert named.ci_counts is CiCounts.REQUIRED
+    assert change(named, {"required_contexts": []}).ci_counts is CiCounts.ALL
+    assert change(named, {"ci_counts": "all"}) == replace(named, ci_counts=CiCounts.ALL)
+    protected = change(named, {"ci_counts": "protected"})
+    assert change(protected, {"required_contexts": ["lint"]}).ci_counts is CiCounts.PROTECTED
+
+
+def test_contexts_that_were_named_before_there_was_a_choice_count_as_before() -> None:
+    assert from_json({"required_contexts": ["build"]}).ci_counts is CiCounts.REQUIRED
+    assert from_json({"required_contexts": []}).ci_counts is CiCounts.ALL
+    assert from_json({"required_contexts": ["build"], "ci_counts": "all"}).ci_counts is CiCounts.ALL
 
 
 def test_whole_seconds_and_no_base_name_are_fine() -> None:
@@ -50,6 +70,8 @@ def test_whole_seconds_and_no_base_name_are_fine() -> None:
         ({"ignored_contexts": ["a", ""]}, "ignored_contexts: expected a list of names"),
         ({"ignored_contexts": ["a"] * 101}, "ignored_contexts: expected at most 100 names"),
         ({"required_contexts": ["a"], "ignored_contexts": ["a"]}, "ignored_contexts: a is required as well"),
+        ({"ci_counts": "some"}, "ci_counts: expected one of all, required, protected"),
+        ({"ci_counts": "required"}, "ci_counts: required needs required_contexts, which names them"),
         ({"stale_day": 5}, "stale_day: there is no such setting; there are review_apps, "),
     ],
     ids=str,

@@ -1,13 +1,15 @@
 """Speaking to GitHub: tokens, limits, broken answers, and addresses that are not GitHub's."""
 
 import asyncio
+import time
 from dataclasses import replace
 
 import pytest
 
+from service.demo.simulator.tokens import Keys as GitHubKeys
 from service.domain.errors import Refused, Transient
 from service.domain.model import Repository, RepositoryId
-from service.github.app_auth import AppTokens, FixedToken, Purpose, credentials
+from service.github.app_auth import AppTokens, FixedToken, Purpose, Stranger, credentials
 from service.settings import Settings
 from tests.github.conftest import repository_of
 
@@ -107,12 +109,72 @@ async def test_a_personal_token_works_without_an_app(edge, shop):
     assert (await github.get(shop, "/pulls")).data == []
 
 
-async def test_a_worthless_personal_token_is_refused_at_once(edge, shop):
+async def test_a_worthless_personal_token_is_tried_once_and_may_be_replaced(edge, shop):
     github = edge.as_person("ann")
     edge.sim.keys._personal.clear()
-    with pytest.raises(Refused, match="credentials"):
+    with pytest.raises(Stranger, match="credentials"):
         await github.get(shop, "")
     assert edge.requests("GET") == 1
+
+
+# Who we are -----------------------------------------------------------------------------------------
+
+
+def app(edge, wall_clock=time.time):
+    return AppTokens(
+        transport=edge.transport,
+        app_id=str(edge.sim.app_id),
+        private_key=edge.sim.private_key_pem,
+        clock=edge.clock,
+        wall_clock=wall_clock,
+    )
+
+
+@pytest.mark.parametrize("hours", [-1, 1], ids=["behind", "ahead"])
+async def test_with_a_clock_that_is_wrong_the_app_signs_by_github_s_clock(edge, shop, hours):
+    tokens = app(edge, lambda: time.time() + hours * 3600)
+    assert await tokens.token(shop, Purpose.READ)
+    assert tokens.skew == pytest.approx(-hours * 3600, abs=10)
+    asked = edge.requests("access_tokens")
+    edge.clock.seconds += 3600
+    assert await tokens.token(shop, Purpose.READ)
+    assert edge.requests("access_tokens") == asked + 1
+
+
+async def test_once_the_clock_is_right_again_the_app_signs_by_it(edge, shop):
+    wrong = [3600.0]
+    tokens = app(edge, lambda: time.time() + wrong[0])
+    await tokens.token(shop, Purpose.READ)
+    wrong[0] = 0.0
+    edge.clock.seconds += 3600
+    assert await tokens.token(shop, Purpose.READ)
+    assert tokens.skew == 0.0
+
+
+async def test_a_clock_that_was_set_right_after_the_app_signed_costs_one_more_request(edge, shop):
+    tokens = app(edge)
+    tokens._wall_clock = lambda: time.time() + 3600
+    tokens.jwt()
+    tokens._wall_clock = time.time
+    assert await tokens.token(shop, Purpose.READ)
+
+
+async def test_a_key_that_is_put_right_is_used_without_a_restart(edge, shop, tmp_path):
+    file = tmp_path / "app.pem"
+    file.write_text(GitHubKeys.create(1).private_key_pem)
+    tokens = AppTokens.load(transport=edge.transport, app_id=str(edge.sim.app_id), key_file=file)
+    for _ in range(2):
+        with pytest.raises(Stranger, match="does not accept the App's id and key: A JSON web token could not be"):
+            await tokens.token(shop, Purpose.READ)
+    assert edge.requests("access_tokens") == 3  # what was signed a while ago is signed anew once
+    file.write_text(edge.sim.private_key_pem)
+    assert await tokens.token(shop, Purpose.READ)
+
+
+async def test_a_stranger_is_not_told_that_the_app_is_not_installed(edge, shop):
+    edge.sim.chaos.answer("error", pattern="/installation$", status=401, times=2)
+    with pytest.raises(Stranger):
+        await edge.github.installation_id(replace(shop, installation_id=0))
 
 
 # Limits ---------------------------------------------------------------------------------------------
@@ -140,6 +202,22 @@ async def test_after_a_limit_nothing_is_sent_before_its_time(edge, shop, kind, r
     assert len(edge.lines) == before
     edge.clock.seconds += 2
     assert (await edge.github.get(shop, "")).ok
+
+
+async def test_limits_of_no_said_length_are_waited_out_twice_as_long_each_time(edge, shop):
+    edge.sim.chaos.answer("secondary_limit", pattern="/repositories/", times=3)
+    waits = []
+    for _ in range(3):
+        with pytest.raises(Transient) as caught:
+            await edge.github.get(shop, "")
+        waits.append(caught.value.retry_after)
+        edge.clock.seconds += waits[-1] + 1
+    assert waits == [60, 120, 240]
+    assert (await edge.github.get(shop, "")).ok
+    edge.sim.chaos.answer("secondary_limit", pattern="/repositories/")
+    with pytest.raises(Transient) as caught:
+        await edge.github.get(shop, "")
+    assert caught.value.retry_after == 60
 
 
 async def test_what_is_left_of_the_limit_is_known_from_the_last_answer(edge, shop):
@@ -233,13 +311,11 @@ async def test_without_an_app_a_repository_is_found_by_name_too(edge, shop):
 async def test_after_a_machine_slept_what_it_signed_before_is_signed_anew(edge, shop: Repository) -> None:
     await edge.github.get(shop, "/pulls")
     await edge.github.as_app("/app")
-    before = edge.tokens.jwt()
     edge.sim.chaos.answer("error", pattern="/app$", status=401)
     assert (await edge.github.as_app("/app")).ok
-    assert edge.tokens.drop(before)
     edge.sim.chaos.answer("error", pattern="/access_tokens$", status=401)
     other = repository_of(edge.sim, await edge.sim.create_repo("acme/other", files={"a": "1"}))
     assert (await edge.github.get(other, "/pulls")).ok
     edge.sim.chaos.answer("error", pattern="/app$", times=None, status=401)
-    with pytest.raises(Refused, match="does not accept the App's key"):
+    with pytest.raises(Transient, match="does not accept the App's id and key"):
         await edge.github.as_app("/app")

@@ -18,13 +18,14 @@ from service.github.hints import (
     InstallationTouched,
     PullRequestTouched,
     RepositoryTouched,
+    RequirementsTouched,
 )
 from tests.github.examples import ODD_VALUES, all_examples, example, mutations
 
 OUR_APP = 4711
 USED = {
     *("push", "pull_request", "status", "check_run", "check_suite", "merge_group", "repository"),
-    *("installation", "installation_repositories"),
+    *("installation", "installation_repositories", "branch_protection_rule", "repository_ruleset"),
 }
 
 
@@ -378,3 +379,16 @@ def test_repositories_come_to_an_installation_and_leave_it():
 def test_the_installation_of_the_event_belongs_to_the_repository():
     payload = pushed("refs/heads/main") | {"installation": {"id": 12}}
     assert hint("push", payload).repository.installation_id == 12
+
+
+@pytest.mark.parametrize("action", ["created", "edited", "deleted"])
+def test_what_branches_require_is_read_again_once_it_changes(action):
+    payload = example("branch_protection_rule", action)
+    touched = (RequirementsTouched(repository_id=RepositoryId(payload["repository"]["id"])),)
+    assert hint("branch_protection_rule", payload).touched == touched
+    assert hint("repository_ruleset", payload).touched == touched
+
+
+def test_an_organization_s_rules_name_no_repository():
+    payload = {key: value for key, value in example("branch_protection_rule", "created").items() if key != "repository"}
+    assert "an organization's rules" in reason("repository_ruleset", payload)

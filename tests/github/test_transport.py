@@ -21,6 +21,13 @@ from service.github.transport import Transport, new_session
 SHOP = Repository(id=RepositoryId(7), full_name="acme/shop", default_branch="main")
 
 
+NOW = 1_000_000.0
+DATE = "Mon, 12 Jan 1970 13:46:40 GMT"
+"""The same in a header."""
+HOUR_LATER = "Mon, 12 Jan 1970 14:46:40 GMT"
+"""The time of a GitHub of which our clock is an hour behind."""
+
+
 class Hostile:
     """Answers as it is told, and notes who asked for what with which token."""
 
@@ -33,7 +40,7 @@ class Hostile:
         told = self.answer
         if told.status == 299:
             await asyncio.Event().wait()
-        return web.Response(status=told.status, body=told.body, headers=told.headers)
+        return web.Response(status=told.status, body=told.body, headers={"Date": DATE, **told.headers})
 
 
 @pytest.fixture
@@ -47,7 +54,7 @@ async def hostile() -> AsyncIterator[tuple[Hostile, Transport]]:
             Transport(
                 session=session,
                 api_url=str(running.make_url("/api/v3")),
-                wall_clock=lambda: 1_000_000.0,
+                wall_clock=lambda: NOW,
                 timeout=aiohttp.ClientTimeout(total=2),
             ),
         )
@@ -99,7 +106,11 @@ async def test_nobody_there_is_transient(hostile, unused_tcp_port):
         (429, {"Retry_After": "5"}, {}, 5),
         (403, {"Retry_After": "30"}, {}, 30),
         (403, {"X_RateLimit_Remaining": "0", "X_RateLimit_Reset": "1000100"}, {}, 101),
-        (403, {"X_RateLimit_Remaining": "0", "X_RateLimit_Reset": "5"}, {}, 1),
+        (403, {"X_RateLimit_Remaining": "0", "X_RateLimit_Reset": "5"}, {}, 60),
+        (403, {"X_RateLimit_Remaining": "0", "X_RateLimit_Reset": "1000000"}, {}, 60),
+        (403, {"X_RateLimit_Remaining": "0"}, {}, 60),
+        (403, {"X_RateLimit_Remaining": "0", "X_RateLimit_Reset": "1003700", "Date": HOUR_LATER}, {}, 101),
+        (429, {"Retry_After": "0"}, {}, 1),
         (403, {}, {"message": "You have exceeded a secondary rate limit"}, 60),
         (429, {"Retry_After": "Fri, 01 May 2026 10:00:00 GMT"}, {}, 60),
         (429, {"Retry_After": "1e12"}, {}, 3600),

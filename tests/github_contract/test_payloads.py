@@ -30,6 +30,18 @@ async def test_repository_events_fit_the_description(github: GitHub) -> None:
     assert {"push", "check_suite", "ping"} <= {event for event, _ in seen}
 
 
+async def test_events_about_what_branches_require_fit_the_description(github: GitHub) -> None:
+    seen = watch(github)
+    repo = await github.create_repo("acme/shop", files={"a": "1"})
+    github.app.events.append("repository_ruleset")  # GitHub's description of an App's events does not know it
+    for rules in (False, True):
+        for contexts in (["test"], ["test", "lint"], []):
+            github.protect(repo, "master", contexts, rules=rules)
+    actions = ["created", "edited", "deleted"]
+    assert [action for event, action in seen if event == "branch_protection_rule"] == actions
+    assert [action for event, action in seen if event == "repository_ruleset"] == actions
+
+
 async def test_pull_request_events_fit_the_description(github: GitHub) -> None:
     seen = watch(github)
     repo = await github.create_repo("acme/shop", files={"a": "1"}, kind="User")

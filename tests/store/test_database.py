@@ -1,19 +1,24 @@
 """Both engines keep the same promises."""
 
 import asyncio
+import os
+import signal
 import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, insert, make_url, select, text, update
 
 from service.domain.errors import Refused, Transient
 from service.store.database import Database, SteadyClock, utc_now
+from service.store.postgresql import PostgreSQL
 from service.store.tables import counters, meta
+from tests.waiting import until
 
 
 def _add(conn: Connection) -> int:
@@ -217,3 +222,60 @@ async def test_time_goes_on_when_the_machines_clock_is_set_back_and_follows_it_a
 
 async def test_the_time_of_a_database_is_steady_unless_a_test_gives_it_another(sqlite_database: Database) -> None:
     assert isinstance(sqlite_database._clock, SteadyClock)
+
+
+async def _stopped(database: Database, number: signal.Signals) -> None:
+    """Send the server's processes for this database a signal, from outside."""
+    query = text("SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+    for pid in await database.read(lambda conn: list(conn.execute(query).scalars())):
+        os.kill(pid, number)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="stopping PostgreSQL's processes takes root")
+async def test_a_server_that_hangs_is_told_as_trouble_that_passes_and_all_goes_on_when_it_does(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watching = await Database.open(postgresql_url)
+    monkeypatch.setattr("service.store.postgresql.DEADLINE", 0.5)
+    hung = await Database.open(postgresql_url)
+    await hung.read(lambda conn: conn.execute(text("SELECT 1")).scalar())
+    await _stopped(watching, signal.SIGSTOP)
+    try:
+        for _ in range(2):
+            with pytest.raises(Transient, match="did not answer within"):
+                await hung.write(lambda conn: conn.execute(select(meta)).all())
+    finally:
+        await _stopped(watching, signal.SIGCONT)
+    await until(lambda: _answers(hung), what="it answers again")
+    await hung.close()
+    await watching.close()
+
+
+async def _answers(database: Database) -> bool:
+    with suppress(Transient):
+        await database.write(lambda conn: conn.execute(select(meta)).all())
+        return True
+    return False
+
+
+async def test_a_transaction_of_somebody_else_that_never_ends_keeps_nobody_waiting_for_ever(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.store.postgresql.DEADLINE", 0.5)
+    database, other = (
+        await Database.open(postgresql_url),
+        await PostgreSQL.connect(make_url(postgresql_url), patient=True),
+    )
+    endless = asyncio.create_task(other.write(lambda conn: conn.execute(text("SELECT pg_sleep(3)")).all()))
+    await until(lambda: _held(database), what="the turn is taken")
+    with pytest.raises(Transient):
+        await database.write(lambda conn: conn.execute(select(meta)).all())
+    await endless
+    await until(lambda: _answers(database), what="it is our turn")
+    await database.close()
+    await other.close()
+
+
+async def _held(database: Database) -> bool:
+    query = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted")
+    return bool(await database.read(lambda conn: conn.execute(query).scalar()))

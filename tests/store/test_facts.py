@@ -87,7 +87,19 @@ async def test_a_slow_answer_never_overwrites_one_to_a_later_question(desk: Desk
     slow, quick = await desk.asked(), await desk.asked()
     await desk.learn(quick, B)
     await desk.learn(slow, A, at=LATER)
-    assert await desk.fact() == Fact(key=KEY, value=Head(branch="main", sha=B), error="", stale=False, looked_at=NOW)
+    assert await desk.fact() == Fact(
+        key=KEY, value=Head(branch="main", sha=B), error="", stale=False, looked_at=NOW, since=NOW
+    )
+
+
+async def test_it_is_remembered_since_when_a_branch_is_at_its_commit(desk: Desk) -> None:
+    await desk.learn(await desk.asked(), A)
+    await desk.learn(await desk.asked(), A, at=LATER)
+    assert (await desk.fact()).since == NOW
+    await desk.learn(await desk.asked(), B, at=LATER)
+    assert (await desk.fact()).since == LATER
+    await desk.learn(await desk.asked(), A, at=LATER + timedelta(hours=1))
+    assert (await desk.fact()).since == LATER + timedelta(hours=1)
 
 
 async def test_an_answer_to_a_question_from_before_the_event_leaves_the_fact_stale(desk: Desk) -> None:

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_staging_waits_for_ci_and_deploys_only_what_is_green(stage: Stage) -> None:
-    pipeline = await stage.pipeline(auto_deploy=True, wait_for_ci=True)
+    pipeline = await stage.pipeline(auto_deploy=True, wait_for_ci=True, review={"settle_seconds": 0.5})
     github, repo = stage.github, pipeline.repo
     sha = await github.push(repo, "master", page("to be checked"))
     await github.set_status(repo, sha, "pending", context="test")

@@ -90,7 +90,7 @@ async def test_without_automatic_creation_a_pull_request_is_listed_until_a_perso
 
 
 async def test_a_review_app_that_waits_for_ci_comes_when_ci_is_green(stage: Stage) -> None:
-    pipeline = await stage.pipeline(review={"wait_for_ci": True})
+    pipeline = await stage.pipeline(review={"wait_for_ci": True, "settle_seconds": 0.5})
     await stage.github.push(pipeline.repo, "topic", page("green"))
     pull = await stage.github.open_pull(pipeline.repo, "topic")
     await stage.github.set_status(pipeline.repo, pull.head_sha, "pending", context="test")

@@ -29,6 +29,7 @@ from service.enact import Transaction
 from service.queue import Queue, Ring
 from service.settings import Settings
 from service.store import apps, builds, logs, pipelines, releases, reports, repositories, requests, reviews, spaces
+from service.store.clock import uptime
 from service.store.database import Database, utc_now
 from service.store.leases import LeaseTerms
 from service.store.reports import Report
@@ -248,8 +249,12 @@ class Yard:
 
 
 @pytest.fixture
-async def yard(edge: Edge, shop: Repository, sqlite_database: Database, tmp_path: Path) -> Yard:
+async def yard(
+    edge: Edge, shop: Repository, sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Yard:
     clock, bell, platform = Clock(), Bell(), MemoryPlatform()
+    up = uptime()
+    monkeypatch.setattr("service.store.clock.uptime", lambda: replace(up, up=up.up + clock.ahead))
     sqlite_database._clock = clock
 
     def connect(conn: Connection) -> Pipeline:

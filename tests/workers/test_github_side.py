@@ -2,10 +2,11 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from service.domain.decisions import Deploy
+from service.domain.decisions import Deploy, Subject, SubjectKind
 from service.domain.errors import Refused, Transient
 from service.domain.facts import FactKey, FactKind, Head
 from service.domain.model import RequestState, Sha, Trust
@@ -18,13 +19,14 @@ from service.github.hints import (
     RepositoryTouched,
 )
 from service.queue import REPORT
-from service.store import apps, facts, leases, reports, repositories, requests
+from service.store import apps, facts, leases, reports, repositories, requests, subjects
 from tests.workers.conftest import Yard
 from workers.builds.source import Remote
-from workers.jobs import press
+from workers.jobs import loops, press
 from workers.jobs.react import _take_in
 from workers.jobs.report import report
 from workers.jobs.trust import prove_own
+from workers.jobs.work import MAX_ATTEMPTS, work
 
 
 def button(yard: Yard, identifier: str, login: str, sha: str = "a" * 40) -> Hint:
@@ -40,7 +42,8 @@ def button(yard: Yard, identifier: str, login: str, sha: str = "a" * 40) -> Hint
 
 async def pressed(yard: Yard, hint: Hint) -> str:
     (one,) = await press.permitted(yard.context, hint)
-    return await yard.do(lambda tx: press.act(tx, one, our_app_id=yard.edge.sim.app_id))
+    payload = uuid4().hex
+    return await yard.do(lambda tx: press.act(tx, one, our_app_id=yard.edge.sim.app_id, payload=payload))
 
 
 async def test_a_button_counts_only_for_those_who_may_write(yard: Yard) -> None:
@@ -315,10 +318,104 @@ async def test_what_comes_while_a_lane_is_given_back_is_rung_for(yard: Yard, mon
 async def test_a_report_is_not_given_up_while_github_does_not_know_who_we_are(yard: Yard) -> None:
     """A clock that is wrong makes a stranger of us: GitHub refuses what our App signs with it."""
     await put(yard, "check", lane=7, sha=await yard.edge.sim.head("acme/shop"))
-    yard.edge.sim.chaos.answer("error", pattern="/access_tokens$", status=401)
+    yard.edge.sim.chaos.answer("error", pattern="/access_tokens$", status=401, times=2)
     await report(yard.context)
     assert (await yard.report("check")).pending
     yard.clock.ahead += timedelta(minutes=10)
     await report(yard.context)
     assert not (await yard.report("check")).pending
     assert (await yard.report("check")).error == ""
+
+
+async def test_refused_reports_of_lost_access_are_shown_once_an_audit_finds_the_access_is_back(yard: Yard) -> None:
+    """The event that told of it was lost, or GitHub sends none: a permission that was granted, a plan that was paid."""
+    await put(yard, "one", lane=yard.repository.installation_id, sha=await yard.edge.sim.head("acme/shop"))
+    for one in yard.edge.sim.installations.values():
+        one.permissions["statuses"] = "read"
+    await report(yard.context)
+    refused = await yard.report("one")
+    assert (refused.pending, "GitHub gives no access" in refused.error) == (False, True)
+    await report(yard.context)
+    for one in yard.edge.sim.installations.values():
+        one.permissions["statuses"] = "write"
+    yard.bell.rung.clear()
+    yard.clock.ahead += timedelta(minutes=50)
+    await loops.audit(yard.context)
+    assert REPORT not in yard.bell.rung
+    yard.clock.ahead += timedelta(minutes=11)
+    await loops.audit(yard.context)
+    assert REPORT in yard.bell.rung
+    await report(yard.context)
+    assert [(each["context"], each["state"]) for each in yard.edge.sim.reported("acme/shop")["statuses"]] == [
+        ("towpath/3", "success")
+    ]
+
+
+async def test_refused_reports_are_shown_once_a_repository_out_of_reach_can_be_read_again(yard: Yard) -> None:
+    await put(yard, "one", lane=yard.repository.installation_id, sha=await yard.edge.sim.head("acme/shop"))
+    yard.edge.sim.suspend(yard.repository.installation_id)
+    await report(yard.context)
+    assert not (await yard.report("one")).pending
+    await yard.do(lambda tx: repositories.set_accessible(tx.conn, yard.repository.id, False, tx.now))
+    yard.edge.sim.suspend(yard.repository.installation_id, False)
+    yard.clock.ahead += timedelta(minutes=10)
+    await loops.audit(yard.context)
+    await yard.calm()
+    assert (await yard.report("one")).pending
+
+
+async def test_what_github_goes_on_refusing_is_tried_ever_more_seldom(yard: Yard) -> None:
+    await put(yard, "one", lane=yard.repository.installation_id)  # the simulated GitHub knows no such commit
+    tried = []
+    for hour in range(24 * 9):
+        await report(yard.context)
+        if (await yard.report("one")).attempts > len(tried):
+            tried.append(hour)
+        yard.clock.ahead += timedelta(minutes=61)
+        await loops.audit(yard.context)
+    assert tried[:5] == [0, 1, 3, 7, 15]
+    assert len(tried) < 10
+
+
+async def test_a_deploy_is_made_once_the_clock_or_the_key_is_right_however_long_it_was_wrong(yard: Yard) -> None:
+    app, sha = await yard.app(), Sha(await yard.edge.sim.head("acme/shop"))
+    asked = await yard.do(lambda tx: tx.request(app.id, wanted(yard, sha), reason="test", by_person=True))
+    yard.edge.sim.chaos.answer("error", pattern="/access_tokens$", status=401, times=None)
+    for _ in range(MAX_ATTEMPTS + 5):
+        await work(yard.context, app.id)
+        yard.clock.ahead += timedelta(minutes=2)
+    found = await yard.request(asked.id)
+    assert found.state is RequestState.RUNNING
+    assert found.reason == "is tried again: GitHub does not accept the App's id and key: Server Error"
+    yard.edge.sim.chaos.calm()
+    await work(yard.context, app.id)
+    assert "GitHub" not in (await yard.request(asked.id)).reason
+
+
+async def test_people_are_told_that_github_could_not_be_asked_and_why(yard: Yard) -> None:
+    app = await yard.app()
+    change = {"auto_deploy": True, "auto_deploy_branch": "master"}
+    await yard.do(lambda tx: apps.update(tx.conn, app=app, now=tx.now, repository_id=yard.repository.id, **change))
+    subject = Subject(SubjectKind.AUTO_DEPLOY, app.id)
+    yard.edge.sim.chaos.answer("error", pattern="/access_tokens$", status=401, times=None)
+    await yard.do(lambda tx: tx.ring([subject], cause="test"))
+    await yard.calm()
+    (told,) = await yard.see(lambda conn: subjects.verdicts(conn, [subject]))
+    assert told.reason.startswith(
+        "not known yet; GitHub could not be asked: GitHub does not accept the App's id and key"
+    )
+
+
+@pytest.mark.parametrize("kind", ["rate_limit", "secondary_limit"])
+async def test_a_limit_of_no_said_length_puts_the_whole_installation_to_sleep_for_a_minute(
+    yard: Yard, kind: str
+) -> None:
+    sha, lane = await yard.edge.sim.head("acme/shop"), yard.repository.installation_id
+    for key in ("a", "bb", "ccc"):
+        await put(yard, key, lane=lane, sha=sha)
+    yard.edge.sim.chaos.answer(kind, pattern="/statuses/")
+    yard.edge.lines.clear()
+    await report(yard.context)
+    assert yard.edge.requests("/statuses/") == 1
+    assert await yard.see(lambda conn: reports.lanes(conn, now=yard.clock() + timedelta(seconds=58))) == []
+    assert await yard.see(lambda conn: reports.lanes(conn, now=yard.clock() + timedelta(seconds=61))) == [lane]

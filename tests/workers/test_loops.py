@@ -89,7 +89,7 @@ async def test_a_request_that_runs_for_too_long_fails_with_what_it_made(yard: Ya
     )
     await overdue(yard.context)
     assert (await yard.request(asked.id)).state is RequestState.RUNNING
-    yard.clock.ahead = timedelta(hours=3)
+    yard.clock.ahead = timedelta(hours=5)
     await overdue(yard.context)
     assert (await yard.request(asked.id)).state is RequestState.FAILED
     release = await yard.see(lambda conn: releases.of_request(conn, asked.id))
@@ -117,7 +117,7 @@ async def test_an_app_that_is_to_go_gets_its_destroy_back_when_that_was_lost(yar
 async def test_a_review_app_that_waits_for_ever_or_is_made_by_nobody_comes_to_an_end(yard: Yard) -> None:
     waiting = await yard.review("pr:1", state=ReviewState.WAITING, with_app=False)
     creating = await yard.review("pr:2", state=ReviewState.CREATING)
-    yard.clock.ahead = timedelta(hours=4)
+    yard.clock.ahead = timedelta(hours=5)
     await overdue(yard.context)
     yard.clock.ahead = timedelta(days=91)
     await overdue(yard.context)

@@ -192,7 +192,7 @@ async def test_a_release_may_wait_for_its_turn_for_as_long_as_its_request(yard: 
     yard.clock.ahead += timedelta(hours=23)
     await overdue(yard.context)
     assert (await yard.request(asked.id)).state is RequestState.QUEUED
-    yard.clock.ahead += timedelta(hours=2)
+    yard.clock.ahead += timedelta(hours=6)
     await overdue(yard.context)
     assert (await yard.request(asked.id)).state is RequestState.FAILED
     assert (await shown(yard, app))[-1][2] == "failed"

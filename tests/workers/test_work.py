@@ -69,6 +69,19 @@ async def test_a_database_that_is_away_for_a_moment_does_not_end_the_work(yard: 
     assert not done
 
 
+async def test_a_database_that_hangs_ends_the_work_with_its_lease(yard: Yard) -> None:
+    app = await yard.app()
+    await yard.do(lambda tx: tx.request(app.id, Restart(), reason="restart", by_person=True))
+    taken = await yard.take(app.id)
+
+    async def hangs(_):
+        await asyncio.Event().wait()
+
+    yard.db.write = hangs  # type: ignore[method-assign]
+    beat = asyncio.ensure_future(_heartbeat(yard.context, taken))
+    await asyncio.wait_for(beat, 5 * yard.context.terms.seconds)
+
+
 async def test_a_destroy_is_tried_until_it_is_done_whatever_goes_wrong(yard: Yard) -> None:
     review = await yard.review()
     assert review.app_id is not None

@@ -10,7 +10,8 @@ from service.domain.errors import Transient
 from service.domain.facts import Fact, FactKey, FactKind
 from service.domain.model import RepositoryId
 from service.enact import Transaction
-from service.store import facts, repositories
+from service.queue import REPORT
+from service.store import facts, reports, repositories
 from service.store.facts import TakenLook
 from workers.context import Context
 
@@ -72,6 +73,8 @@ async def _answer(context: Context, taken: TakenLook) -> None:
         if not answer.error and not repository.accessible:
             repositories.set_accessible(tx.conn, repository.id, True, tx.now)
             tx.ring([Subject(SubjectKind.REPOSITORY, str(repository.id))], cause="the repository can be read again")
+            if reports.revive(tx.conn, repository.id):
+                tx.rings.append(REPORT)
 
     await context.commit(write)
 
@@ -79,5 +82,10 @@ async def _answer(context: Context, taken: TakenLook) -> None:
 async def _again_later(context: Context, taken: TakenLook, error: Transient) -> None:
     wait = max(error.retry_after or 0.0, min(2.0**taken.attempts, 300.0))
     retry_at = context.db.now() + timedelta(seconds=wait)
-    await context.db.write(lambda conn: facts.look_failed(conn, taken, error=error.message, retry_at=retry_at))
+
+    def write(tx: Transaction) -> None:
+        waiting = facts.look_failed(tx.conn, taken, error=error.message, retry_at=retry_at)
+        tx.ring(waiting, cause=f"could not look up {taken.key.kind.value} {taken.key.key}".rstrip())
+
+    await context.commit(write)
     log.warning("look failed", fact=taken.key.kind.value, key=taken.key.key, error=error.message, retry_seconds=wait)

@@ -25,6 +25,7 @@ from service.store.apps import Served
 from service.store.leases import LeaseTerms
 from service.store.routes import Route
 from workers.context import Context
+from workers.jobs.overdue import mind_clock
 from workers.jobs.retention import KEEP_DAYS, in_parts, retain
 from workers.jobs.survey import begin_audit
 from workers.platforms.base import Fence, Instance, InstanceState, Platform
@@ -77,7 +78,7 @@ async def due(context: Context) -> None:
         if reports.lanes(conn, now=now):
             rings.append(queue.REPORT)
         rings += [queue.reconcile(each) for each in subjects.due(conn, terms=terms, now=now, limit=LIMIT)]
-        rings += [queue.react(guid) for guid in deliveries.open_guids(conn, limit=LIMIT)]
+        rings += [queue.react(guid) for guid in deliveries.open_guids(conn, limit=LIMIT, now=now)]
         rings += [queue.look(each) for each in facts.due_looks(conn, terms=terms, now=now, limit=LIMIT)]
         return rings
 
@@ -173,6 +174,11 @@ def _is_up(instance: Instance) -> bool:
     return instance.state is InstanceState.UP
 
 
+async def clock(context: Context) -> None:
+    """Look whether the machine's clock was set, so that nothing waits for that."""
+    await context.commit(mind_clock)
+
+
 async def audit(context: Context) -> None:
     """Ask GitHub, per repository, what is open and where the followed branches stand; not of all at the same moment."""
     period = timedelta(seconds=context.settings.audit_seconds)
@@ -183,6 +189,8 @@ async def audit(context: Context) -> None:
         begin_audit(tx, begun)
         began = {repository.id: tx.now - period * random.uniform(0, _JITTER) for repository in begun}  # noqa: S311
         repositories.audited(tx.conn, began)
+        if reports.retry_refused(tx.conn, [each.id for each in begun if each.accessible], now=tx.now):
+            tx.rings.append(queue.REPORT)
 
     await context.commit(begin)
 

@@ -9,8 +9,8 @@ from service.domain.decisions import Destroy
 from service.domain.lifecycle import advance, limit
 from service.domain.model import QueuedRequest, RequestState, ReviewApp
 from service.enact import Transaction
+from service.store import clock, reports, requests, reviews
 from service.store import overdue as late
-from service.store import reports, requests, reviews
 from service.store.endings import end_with_request
 from workers.context import Context
 from workers.jobs import settle
@@ -27,7 +27,15 @@ async def overdue(context: Context) -> None:
     await context.commit(_end_all)
 
 
+def mind_clock(tx: Transaction) -> None:
+    """Put right what waits for a clock that was set back, or would end because of one that was set on."""
+    step = clock.keep(tx.conn, uptime=clock.uptime(), now=tx.now)
+    if step:
+        log.warning("clock was set", seconds=round(step.total_seconds()))
+
+
 def _end_all(tx: Transaction) -> None:
+    mind_clock(tx)
     for request in late.of_requests(tx.conn, tx.now):
         _end_request(tx, request)
     for request in late.left_behind(tx.conn):

@@ -11,10 +11,13 @@ from service.domain.facts import FactKey, FactKind
 from service.domain.model import App, Pipeline, Repository, RequestState, ReviewState, Stage, Trust
 from service.enact import Transaction, enact
 from service.github.hints import CheckRunRequested, Hint
-from service.store import facts, pipelines, repositories, requests, reviews, views
+from service.store import activity, facts, pipelines, repositories, requests, reviews, views
 from workers.context import Context
 
 MAY_PRESS: Final = frozenset({"admin", "write"})
+_ENOUGH: Final = 16
+"""So many digits of a payload's sha256 tell it from the others about one commit."""
+_PRESSES: Final = 500
 _AGAIN: Final = frozenset({"rebuild", "rerequest"})
 
 
@@ -41,13 +44,22 @@ async def _repository(context: Context, pressed: CheckRunRequested) -> Repositor
     return await context.db.read(lambda conn: repositories.get(conn, pressed.repository_id))
 
 
-def act(tx: Transaction, press: Press, *, our_app_id: int) -> str:
-    """Do what the button says; returns what came of it, for people."""
+def act(tx: Transaction, press: Press, *, our_app_id: int, payload: str) -> str:
+    """Do what the button says, once for each `payload` (its sha256); returns what came of it, for people.
+
+    The id of a delivery is not signed: who replays one may give it another. A press that did something changes the
+    check, so that the next press of the same button says something else.
+    """
     pressed = press.pressed
     if press.permission not in MAY_PRESS:
         return f"{pressed.login} may not press {pressed.identifier}: has the permission {press.permission}"
+    payload = payload[:_ENOUGH]
+    if any(each.data.get("payload") == payload for each in activity.listing(tx.conn, sha=pressed.sha, limit=_PRESSES)):
+        return f"{pressed.login} pressed {pressed.identifier}: the same press was delivered before, under another id"
     tx.actor = f"github:{pressed.login}"
     done = [each for pipeline in _pipelines(tx, pressed) for each in _in_pipeline(tx, pipeline, pressed, our_app_id)]
+    if done:
+        tx.note("button pressed", sha=pressed.sha, data={"button": pressed.identifier, "payload": payload})
     return f"{pressed.login} pressed {pressed.identifier}: {'; '.join(done) or 'nothing to do'}"
 
 
@@ -74,6 +86,7 @@ def _in_pipeline(tx: Transaction, pipeline: Pipeline, pressed: CheckRunRequested
                 rebuild=pressed.identifier == "rebuild",
             )
             tx.request(app.id, work, reason=f"{pressed.identifier} pressed", by_person=True)
+            tx.ring([Subject(SubjectKind.AUTO_DEPLOY, app.id)], cause=f"{pressed.identifier} pressed by {tx.actor}")
             yield f"deploy to {app.name}"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
+from hashlib import sha256
 
 import structlog
 from sqlalchemy import Connection
@@ -23,6 +24,7 @@ from service.github.events import (
     InstallationTouched,
     PullRequestTouched,
     RepositoryTouched,
+    RequirementsTouched,
     Seen,
     Touched,
     parse,
@@ -42,8 +44,13 @@ async def react(context: Context, guid: str) -> None:
     """Turn the delivery of that id into facts and rings, once; a second call finds it processed."""
     try:
         await _process(context, guid)
-    except Transient:
-        raise  # tried again for as long as it takes
+    except Transient as error:
+        # Tried again for as long as it takes.
+        text, wait = clean(error.message, limit=500), error.retry_after or 0.0
+        await context.db.write(
+            lambda conn: deliveries.put_off(conn, guid=guid, error=text, now=context.db.now(), at_least=wait)
+        )
+        raise
     except Exception as error:
         text = clean(f"{type(error).__name__}: {error}", limit=500)
         await context.db.write(
@@ -56,7 +63,8 @@ async def _process(context: Context, guid: str) -> None:
     delivery = await context.db.read(lambda conn: deliveries.get(conn, guid))
     if delivery is None or delivery.state != "received":
         return
-    hint = parse(event=delivery.event, payload=delivery.body, our_app_id=int(context.settings.github_app_id or 0))
+    our_app_id, payload = int(context.settings.github_app_id or 0), sha256(delivery.body).hexdigest()
+    hint = parse(event=delivery.event, payload=delivery.body, our_app_id=our_app_id)
     presses: list[press.Press] = []
     if isinstance(hint, Hint):
         hint = await _confirmed(context, hint)
@@ -71,7 +79,7 @@ async def _process(context: Context, guid: str) -> None:
                 return f"ignored: {reason}"
             case Hint():
                 rung = _take_in(tx, hint)
-                done = [press.act(tx, each, our_app_id=int(context.settings.github_app_id or 0)) for each in presses]
+                done = [press.act(tx, each, our_app_id=our_app_id, payload=payload) for each in presses]
                 tx.ring(rung, cause=f"delivery {guid}")
                 done += [f"rang {', '.join(f'{s.kind.value} {s.key}' for s in sorted(rung))}"] if rung else []
                 verdict = "; ".join(done) or "no subject"
@@ -110,6 +118,8 @@ def _take_in(tx: Transaction, hint: Hint) -> set[Subject]:
         _take_installation(tx.conn, hint.installation, tx.now)
     for touched in hint.touched:
         _take_access(tx, touched)
+        if isinstance(touched, RequirementsTouched):
+            facts.mark_all_stale(tx.conn, FactKind.REQUIRED, touched.repository_id)
     stale = [*hint.stale, *(seen.fact for seen in hint.values if not _newer(tx, seen))]
     facts.mark_stale(tx.conn, stale, now=tx.now)
     rung: set[Subject] = set()
@@ -178,7 +188,7 @@ def subjects_of(conn: Connection, touched: Touched) -> Iterable[Subject]:
             return _of_commit(conn, repository_id, sha)
         case CheckRunRequested(repository_id=repository_id, sha=sha):
             return _of_commit(conn, repository_id, sha)
-        case RepositoryTouched(repository_id=repository_id):
+        case RepositoryTouched(repository_id=repository_id) | RequirementsTouched(repository_id=repository_id):
             return [Subject(SubjectKind.REPOSITORY, str(repository_id))]
         case InstallationTouched(installation_id=installation_id):
             return [

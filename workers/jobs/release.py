@@ -8,6 +8,7 @@ import structlog
 
 from service.domain.decisions import ChangeConfig, Deploy, ReleaseSlug, Restart, Rollback, Scale, Suspend
 from service.domain.errors import Refused
+from service.domain.lifecycle import LONGEST_COMMAND
 from service.domain.manifest import Manifest, resolve_env
 from service.domain.model import (
     App,
@@ -31,7 +32,7 @@ from workers.jobs.rollout import LIVE, Rollout, go, spec_of
 
 log = structlog.get_logger()
 
-COMMAND_SECONDS = 3600.0
+COMMAND_SECONDS = LONGEST_COMMAND.total_seconds()
 RELEASE_ATTEMPTS = 3
 
 

@@ -7,7 +7,6 @@ from datetime import timedelta
 import structlog
 
 from service.domain.errors import Refused, Transient
-from service.github.app_auth import UNKNOWN_TO_GITHUB
 from service.queue import REPORT
 from service.store import leases, reports, repositories
 from service.store.leases import LeaseTerms
@@ -82,9 +81,6 @@ async def _write(context: Context, entry: Report) -> bool:
     try:
         github_id = await context.writes.write(entry, repository)
     except Refused as refused:
-        if refused.code == UNKNOWN_TO_GITHUB:
-            await _try_again(context, entry, Transient(refused.message))
-            return False
         await _give_up(context, entry, refused.message)
         return True
     except Transient as error:

@@ -1,13 +1,14 @@
 """Let go of old releases, and of the slugs, output, mirrors and parts of dead builds that nothing leads to any more."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import structlog
 
 from service.enact import Transaction
-from service.store import builds, repositories, retention
+from service.store import builds, forgetting, repositories, retention
 from workers.builds.builder import sweep, work_name
 from workers.context import Context
 
@@ -17,6 +18,8 @@ KEEP_DAYS: Final = timedelta(days=30)
 KEEP_RELEASES: Final = 20
 LOGS: Final = 50
 """Streams deleted at once: each may hold eight million characters."""
+ROWS: Final = 500
+"""Rows of other tables deleted at once."""
 JUST_WRITTEN: Final = timedelta(hours=1)
 """A build's slug is a file before it is a row."""
 
@@ -49,6 +52,24 @@ async def retain(context: Context) -> None:
         log.info("releases expired", releases=expired, build_keys=dropped)
     before = context.db.now() - KEEP_DAYS
     await in_parts(context, lambda tx: retention.drop_logs(tx.conn, before=before, most=LOGS), most=LOGS)
+    await _forget(context, before)
     used = await context.db.read(repositories.in_use)
     for mirror in await context.source.keep(used):
         log.info("mirror deleted", mirror=mirror)
+
+
+async def _forget(context: Context, before: datetime) -> None:
+    """Delete what is over. Releases come before their requests, which they hold; they show as expired for a while."""
+    await context.commit(lambda tx: forgetting.secrets(tx.conn))
+    for delete, since in (
+        (forgetting.releases_of_gone, before - KEEP_DAYS),
+        (forgetting.finished_requests, before),
+        (forgetting.finished_reports, before),
+    ):
+        gone = await in_parts(context, partial(_of, delete, since), most=ROWS)
+        if gone:
+            log.info("forgotten", what=delete.__name__, rows=gone)
+
+
+def _of(delete: Callable[..., int], before: datetime, tx: Transaction) -> int:
+    return delete(tx.conn, before=before, most=ROWS)

@@ -22,6 +22,7 @@ from service.domain.decisions import (
     Suspend,
 )
 from service.domain.errors import Refused, Transient
+from service.github.app_auth import Stranger
 from service.store import requests
 from service.store.requests import TakenWork
 from workers.context import Context
@@ -31,8 +32,12 @@ from workers.platforms.base import Fenced, Unhealthy
 
 log = structlog.get_logger()
 
+LONGEST_REST = 60.0
 MAX_ATTEMPTS = 40
-"""Half an hour: GitHub or the runner may be away for as long, and nothing but other builds waits for it."""
+"""Half an hour: GitHub or the runner may be away for as long, and nothing but other builds waits for it.
+
+A key or a clock that is wrong is waited out for as long as a request may run: it is known who can put it right.
+"""
 
 
 class Stopped(Exception):
@@ -96,7 +101,7 @@ async def _attempt(context: Context, taken: TakenWork) -> float | None:
     except (Refused, Unhealthy) as error:
         return await _failed(context, taken, str(error))
     except Transient as error:
-        if taken.attempts + 1 >= MAX_ATTEMPTS:
+        if taken.attempts + 1 >= MAX_ATTEMPTS and not isinstance(error, Stranger):
             return await _failed(context, taken, f"given up after {MAX_ATTEMPTS} attempts: {error.message}")
         return await _rest(context, taken, error.message, at_least=error.retry_after or 0.0)
     except Exception:  # the one place where a bug ends: logged whole, shown as "internal error"
@@ -114,7 +119,7 @@ async def _failed(context: Context, taken: TakenWork, cause: str) -> float | Non
 
 
 async def _rest(context: Context, taken: TakenWork, cause: str, *, at_least: float = 0.0) -> float:
-    wait = max(at_least, min(2.0 ** min(taken.attempts, 8), 60.0))
+    wait = max(at_least, min(2.0 ** min(taken.attempts, 8), LONGEST_REST))
     await fenced.commit(context, taken, lambda tx: requests.set_trouble(tx.conn, taken.request.id, cause=cause))
     log.warning("work is tried again", kind=taken.request.kind, error=cause, retry_seconds=wait)
     return wait
@@ -143,11 +148,12 @@ async def _heartbeat(context: Context, taken: TakenWork) -> None:
         await asyncio.sleep(context.terms.seconds / 4)
         begun = clock()
         try:
-            if not await context.db.write(lambda conn: requests.renew(conn, taken=taken, terms=context.terms)):
-                return
+            async with asyncio.timeout_at(lost_at):  # a database that hangs does not say so
+                if not await context.db.write(lambda conn: requests.renew(conn, taken=taken, terms=context.terms)):
+                    return
             lost_at = begun + context.terms.seconds
-        except Transient as error:
-            log.warning("lease not renewed yet", error=error.message)
+        except (Transient, TimeoutError) as error:
+            log.warning("lease not renewed yet", error=str(error) or "the database does not answer")
 
 
 async def _do(context: Context, taken: TakenWork) -> None:

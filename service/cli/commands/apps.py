@@ -83,13 +83,28 @@ def info(
         "Released": output.ago(found["released_at"]),
         "State": found["state"],
         "Maintenance": "on" if found["maintenance"] else "",
+        "Auto deploy": _auto_deploy(client, found["id"]),
     }
     output.table([[f"{key}:", value] for key, value in rows.items() if value])
 
 
+def _auto_deploy(client: Client, app: str) -> str:
+    """Which branch is deployed by itself, and what keeps it from being deployed now."""
+    found = _if_any(client, path("apps", app, "github"))
+    if found is None or not found["auto_deploy"]:
+        return ""
+    after = " after CI" if found["wait_for_ci"] else ""
+    reason = f" ({found['reason']})" if found["reason"] else ""
+    return f"{found['branch']}{after}{reason}"
+
+
 def _coupling(client: Client, app: str) -> Json | None:
+    return _if_any(client, path("apps", app, "pipeline-couplings"))
+
+
+def _if_any(client: Client, where: str) -> Json | None:
     try:
-        found: Json = client.get(path("apps", app, "pipeline-couplings"))
+        found: Json = client.get(where)
     except ApiError as error:
         if error.id == "not_found":
             return None

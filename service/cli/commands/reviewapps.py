@@ -142,6 +142,27 @@ DestroyStale = Annotated[
 ]
 
 
+CiCounts = Annotated[
+    str | None,
+    typer.Option(
+        "--ci-counts",
+        metavar="all|required|protected",
+        help="Which statuses and checks must succeed: all, those named by --required-context, or those that the "
+        "branch's protection and rulesets require.",
+    ),
+]
+Contexts = Annotated[
+    list[str] | None, typer.Option("--required-context", metavar="NAME", help="Must succeed. May be repeated.")
+]
+Ignored = Annotated[
+    list[str] | None, typer.Option("--ignored-context", metavar="NAME", help="Never counts. May be repeated.")
+]
+Settle = Annotated[
+    float | None,
+    typer.Option("--settle-seconds", metavar="N", min=0, help="How long CI has to begin before green counts."),
+]
+
+
 def enable(
     pipeline: PipelineOption = None,
     app: AppOption = None,
@@ -156,6 +177,10 @@ def enable(
     ] = None,
     drafts: Annotated[bool | None, typer.Option("--drafts/--no-drafts", help="For drafts too.")] = None,
     comment: Annotated[bool | None, typer.Option("--comment/--no-comment", help="Comment on pull requests.")] = None,
+    ci_counts: CiCounts = None,
+    required_contexts: Contexts = None,
+    ignored_contexts: Ignored = None,
+    settle_seconds: Settle = None,
     json: JsonOption = False,
 ) -> None:
     """Enable review apps, or change their settings."""
@@ -170,6 +195,10 @@ def enable(
         "max_review_apps": max_review_apps,
         "drafts": drafts,
         "comment": comment,
+        "ci_counts": ci_counts,
+        "required_contexts": required_contexts or None,
+        "ignored_contexts": ignored_contexts or None,
+        "settle_seconds": settle_seconds,
     }
     client = Client(profile=load())
     found = target.pipeline(client, pipeline, app=app, remote=remote)
@@ -206,8 +235,22 @@ def _show(config: Json) -> None:
         "at most": str(config["max_review_apps"] or "no limit"),
         "drafts": switch(config["drafts"]),
         "comment": switch(config["comment"]),
+        "CI counts": _counted(config),
     }
     output.table([[f"{key}:", value] for key, value in rows.items()])
+
+
+def _counted(config: Json) -> str:
+    """Which statuses and checks decide."""
+    match config["ci_counts"]:
+        case "protected":
+            chosen = "what the branch's protection and rulesets require"
+        case "required":
+            chosen = ", ".join(config["required_contexts"])
+        case _:
+            chosen = "all statuses and checks"
+    ignored = f", but for {', '.join(config['ignored_contexts'])}" if config["ignored_contexts"] else ""
+    return f"{chosen}{ignored}, after {config['settle_seconds']:g} s"
 
 
 def disable(

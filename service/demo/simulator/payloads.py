@@ -203,3 +203,48 @@ def ping(site: Site, our: App, url: str) -> Json:
 def hook_ping(hook: Json) -> Json:
     """What is special about a ping to a repository's hook."""
     return {"zen": "Approachable is better than simple.", "hook_id": hook["id"], "hook": hook}
+
+
+def protection(repo: Repository, branch: str, contexts: list[str], action: str) -> Json:
+    """What is special about a branch_protection_rule event; `name` is the pattern of the branches' names."""
+    levels = (
+        "pull_request_reviews", "signature_requirement", "linear_history_requirement", "lock_branch",
+        "allow_force_pushes", "allow_deletions", "merge_queue", "required_deployments", "required_status_checks",
+    )  # fmt: skip
+    switches = (
+        "dismiss_stale_reviews_on_push", "require_code_owner_review", "authorized_dismissal_actors_only",
+        "strict_required_status_checks_policy", "admin_enforced", "authorized_actors_only",
+        "ignore_approvals_from_contributors",
+    )  # fmt: skip
+    rule: Json = {
+        "id": repo.id,
+        "repository_id": repo.id,
+        "name": branch,
+        "created_at": stamp(repo.created_at),
+        "updated_at": stamp(repo.updated_at),
+        "required_approving_review_count": 0,
+        "required_status_checks": contexts,
+        "authorized_actor_names": [],
+        "required_conversation_resolution_level": "off",
+    }
+    rule |= {f"{name}_enforcement_level": "off" for name in levels} | dict.fromkeys(switches, False)
+    return {"action": action, "rule": rule} | ({"changes": {}} if action == "edited" else {})
+
+
+def ruleset(repo: Repository, branch: str, contexts: list[str], action: str) -> Json:
+    """What is special about a repository_ruleset event."""
+    checks = [{"context": context} for context in contexts]
+    parameters = {"required_status_checks": checks, "strict_required_status_checks_policy": False}
+    shown: Json = {
+        "id": repo.id,
+        "name": branch,
+        "target": "branch",
+        "source_type": "Repository",
+        "source": repo.full_name,
+        "enforcement": "active",
+        "conditions": {"ref_name": {"include": [f"refs/heads/{branch}"], "exclude": []}},
+        "rules": [{"type": "required_status_checks", "parameters": parameters}] if contexts else [],
+        "created_at": stamp(repo.created_at),
+        "updated_at": stamp(repo.updated_at),
+    }
+    return {"action": action, "repository_ruleset": shown} | ({"changes": {}} if action == "edited" else {})

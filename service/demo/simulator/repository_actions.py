@@ -219,9 +219,15 @@ class RepositoryActions(InstallationActions):
         app_id = None if app is None else self.other_app(app).id
         where = one.rules if rules else one.protection
         required = [RequiredCheck(context=context, app_id=app_id) for context in contexts]
+        action = "created" if branch not in where else "edited" if required else "deleted"
         where[branch] = required
         if not required:
             del where[branch]
+        names = [each.context for each in required]
+        if rules:
+            self.emit("repository_ruleset", one, payloads.ruleset(one, branch, names, action), one.owner)
+        else:
+            self.emit("branch_protection_rule", one, payloads.protection(one, branch, names, action), one.owner)
 
     def _changed(self, repo: Repository, action: str, changes: dict[str, Any] | None = None) -> None:
         repo.updated_at = self.now()

@@ -3,6 +3,8 @@
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC
+from email.utils import format_datetime
 from typing import Any
 
 from aiohttp import web
@@ -97,7 +99,7 @@ class Rest:
         else:
             assert caller.account is not None
             has = repo.permission(caller.account.login)
-            if has == "none":
+            if has == "none" or (permission == "administration" and has != "admin"):
                 raise not_found()
             if RANK[has] < RANK[level or "read"]:
                 raise Problem(403, "Must have push access to repository")
@@ -155,6 +157,7 @@ class Rest:
                 answer, text = Answer(status=304), ""
         headers |= {f"X-RateLimit-{name.title()}": str(number) for name, number in self.limits(key).items()}
         headers |= {"X-RateLimit-Resource": "core", "X-GitHub-Media-Type": "github.v3; format=json"}
+        headers["Date"] = format_datetime(self.sim.now().astimezone(UTC), usegmt=True)
         headers["X-GitHub-Request-Id"] = hashlib.sha256(request.path.encode()).hexdigest()[:16].upper()
         if not text:
             return web.Response(status=answer.status, headers=headers)

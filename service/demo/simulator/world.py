@@ -29,7 +29,8 @@ PERMISSIONS = {
     "statuses": "write",
 }
 EVENTS = [
-    "check_run", "check_suite", "issue_comment", "merge_group", "pull_request", "push", "repository", "status",
+    "branch_protection_rule", "check_run", "check_suite", "issue_comment", "merge_group", "pull_request", "push",
+    "repository", "status",
 ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary,
 from service.store.tables.base import Moment, metadata, time_columns
 
 # `body` is the zstd-compressed raw body. States: received, processed, ignored, failed. `verdict` says what came of it.
+# `retry_at` is set while GitHub has to be asked about it and does not answer.
 deliveries = Table(
     "deliveries",
     metadata,
@@ -20,6 +21,7 @@ deliveries = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("received_at", Moment, nullable=False),
     Column("processed_at", Moment),
+    Column("retry_at", Moment),
     Index("ix_deliveries_state", "state", "received_at"),
     Index("ix_deliveries_received", "received_at"),
 )
@@ -39,7 +41,8 @@ pull_sources = Table(
 )
 
 # `asked` is the counter value taken before the request whose answer this is. `waiters` is a JSON list of subjects to
-# ring after the next look; `wanted_at` is set while a look is outstanding, `retry_at` when it failed.
+# ring after the next look; `wanted_at` is set while a look is outstanding, `retry_at` when it failed. `since` is when
+# the branch or pull request was first seen at the commit it is at.
 facts = Table(
     "facts",
     metadata,
@@ -53,6 +56,7 @@ facts = Table(
     Column("stale_asked", BigInteger, nullable=False, server_default="0"),
     Column("looked_at", Moment),
     Column("first_seen_at", Moment, nullable=False),
+    Column("since", Moment),
     Column("waiters", Text, nullable=False, server_default="[]"),
     Column("wanted_at", Moment),
     Column("retry_at", Moment),

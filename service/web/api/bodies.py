@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, StrictBool, Strict
 from pydantic_core import ErrorDetails
 
 from service.domain.errors import Refused
-from service.domain.model import Stage
+from service.domain.model import CiCounts, Stage
 
 AppName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,28}[a-z0-9]$")]
 PipelineName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{2,29}$")]
@@ -213,6 +213,7 @@ class ReviewAppConfig(Body):
     base_name: Annotated[str, StringConstraints(pattern=r"^([a-z][a-z0-9-]{0,20})?$")] | None = None
     max_review_apps: Annotated[StrictInt, Field(ge=0, le=1000)] | None = None
     drafts: StrictBool | None = None
+    ci_counts: CiCounts | None = None
     required_contexts: list[Words] | None = None
     ignored_contexts: list[Words] | None = None
     deploy_without_ci: StrictBool | None = None

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from aiohttp import web
 from sqlalchemy import Connection
 
+from service.domain.decisions import Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.model import App, AppId, Pipeline, Repository
-from service.store import activity, apps, pipelines, repositories, reviews
+from service.store import activity, apps, pipelines, repositories, reviews, subjects
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import app_in_path, find_app, find_pipeline
 from service.web.errors import not_found
@@ -132,6 +133,7 @@ class _Deploying:
     app: App
     pipeline: Pipeline | None
     repository: Repository
+    reason: str
 
 
 def _deploying(conn: Connection, identity: str) -> _Deploying:
@@ -142,7 +144,8 @@ def _deploying(conn: Connection, identity: str) -> _Deploying:
     repository = repositories.get(conn, repository_id) if repository_id is not None else None
     if repository is None:
         raise not_found("repository: the app's pipeline is not connected to one")
-    return _Deploying(app=app, pipeline=pipeline, repository=repository)
+    verdict = next(iter(subjects.verdicts(conn, [Subject(SubjectKind.AUTO_DEPLOY, app.id)])), None)
+    return _Deploying(app=app, pipeline=pipeline, repository=repository, reason=verdict.reason if verdict else "")
 
 
 def _app_shape(it: _Deploying) -> shapes.Json:
@@ -155,6 +158,7 @@ def _app_shape(it: _Deploying) -> shapes.Json:
         "auto_deploy": it.app.auto_deploy,
         "wait_for_ci": it.app.wait_for_ci,
         "branch": it.app.auto_deploy_branch or it.repository.default_branch,
+        "reason": (it.app.auto_deploy and it.reason) or None,
         "pull_requests": {
             "enabled": bool(toggles and toggles.review_apps),
             "auto_deploy": bool(toggles and toggles.automatic_review_apps),

@@ -7,15 +7,18 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, and_, select
 
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.errors import Refused
-from service.domain.model import App, QueuedRequest, ReviewApp
-from service.store import activity, apps, pipelines, requests, reviews, subjects
+from service.domain.facts import FactKey, FactKind
+from service.domain.model import App, AppId, QueuedRequest, ReviewApp
+from service.store import activity, apps, facts, pipelines, requests, reviews, subjects
 from service.store.reviews import as_review
 from service.store.tables import activity as activity_rows
+from service.store.tables import facts as fact_rows
 from service.store.tables import releases as release_rows
 from service.store.tables import requests as request_rows
 from service.store.tables import review_apps
@@ -161,15 +164,20 @@ def _of_pull_request(conn: Connection, story: _Story, number: int) -> None:
 
 def _full_sha(conn: Connection, start: str) -> str:
     """The one commit on record that begins so; what nobody has seen is returned as it is."""
+    of_ci = select(fact_rows.c.key).where(fact_rows.c.kind == FactKind.CI.value)
+    found: set[str] = set(conn.execute(of_ci.where(_begins(fact_rows.c.key, start)).distinct().limit(3)).scalars())
     columns = (request_rows.c.sha, review_apps.c.sha, release_rows.c.commit_sha, activity_rows.c.sha)
-    found: set[str] = set()
     for column in columns:
-        # A range instead of LIKE: both engines use the index for it.
-        query = select(column).where(column >= start, column <= start + "g").distinct().limit(3)
+        query = select(column).where(_begins(column, start)).distinct().limit(3)
         found.update(conn.execute(query).scalars())
     if len(found) > 1:
         raise Refused(f"Several commits begin with {start}: {', '.join(sorted(found))}")
     return found.pop() if found else start
+
+
+def _begins(column: ColumnElement[Any], start: str) -> ColumnElement[bool]:
+    """A range instead of LIKE: both engines use the index for it."""
+    return and_(column >= start, column <= start + "g")
 
 
 def _of_commit(conn: Connection, story: _Story, sha: str) -> None:
@@ -181,5 +189,18 @@ def _of_commit(conn: Connection, story: _Story, sha: str) -> None:
     ]
     story.reviews(found)
     checks = [Subject(SubjectKind.CHECK, f"{pipeline.id}/{sha}") for pipeline in pipelines.listing(conn)]
-    deployed = [Subject(SubjectKind.AUTO_DEPLOY, app_id) for app_id in dict.fromkeys(it.app_id for it in deploys)]
+    concerned = dict.fromkeys([*(it.app_id for it in deploys), *_followers(conn, sha)])
+    deployed = [Subject(SubjectKind.AUTO_DEPLOY, app_id) for app_id in concerned]
     story.verdicts([*checks, *deployed, *map(_review_subject, found)])
+
+
+def _followers(conn: Connection, sha: str) -> list[AppId]:
+    """The apps that follow a branch which is at the commit: they deploy it, or wait with it."""
+    followed = {
+        app.id: FactKey(FactKind.HEAD, app.repository_id, app.auto_deploy_branch)
+        for app in pipelines.all_auto_deploys(conn)
+        if app.repository_id is not None
+    }
+    heads = facts.load_all(conn, set(followed.values()))
+    at = {key for key, head in heads.items() if head.value is not None and head.value.sha == sha}
+    return [app_id for app_id, key in followed.items() if key in at]

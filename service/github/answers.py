@@ -1,0 +1,17 @@
+"""What looking something up at GitHub brings."""
+
+from dataclasses import dataclass
+
+from service.domain.facts import CiSignals, Head, PullRequest, RequiredChecks
+
+LookValue = PullRequest | tuple[PullRequest, ...] | Head | CiSignals | RequiredChecks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a look brought: a value, an error, or that nothing has changed since `etag`."""
+
+    value: LookValue | None = None
+    error: str = ""
+    etag: str = ""
+    not_modified: bool = False

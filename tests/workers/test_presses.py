@@ -1,0 +1,128 @@
+"""Buttons of our check, as deliveries: pressed twice, replayed, and pressed while GitHub is away."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from service.domain.decisions import Subject, SubjectKind
+from service.domain.errors import Transient
+from service.domain.facts import FactKey, FactKind
+from service.domain.model import ReviewApp, ReviewState
+from service.store import activity, deliveries, facts, pipelines, requests, reviews
+from service.store.deliveries import Inbox
+from tests.workers.conftest import Yard
+from workers.jobs.react import react
+
+
+async def delivered(yard: Yard, guid: str, payload: dict[str, Any], event: str = "check_run") -> str:
+    """A delivery from its arrival to its verdict."""
+    inbox = await Inbox.open(yard.db.url)
+    body = json.dumps(payload).encode()
+    await inbox.put(
+        guid=guid,
+        event=event,
+        action="requested_action",
+        repository_id=yard.repository.id,
+        installation_id=None,
+        body=body,
+        body_sha256=sha256(body).hexdigest(),
+        received_at=yard.clock(),
+    )
+    await inbox.close()
+    await react(yard.context, guid)
+    found = await yard.see(lambda conn: deliveries.get(conn, guid))
+    assert found is not None
+    return found.verdict
+
+
+def press_of(yard: Yard, identifier: str, sha: str, completed_at: str = "2026-05-01T10:00:00Z") -> dict[str, Any]:
+    """GitHub's words for a press, as far as they matter."""
+    app = {"id": yard.edge.sim.app_id, "name": "Towpath"}
+    return {
+        "action": "requested_action",
+        "requested_action": {"identifier": identifier},
+        "check_run": {
+            "id": 1,
+            "head_sha": sha,
+            "external_id": f"check:{yard.pipeline.id}/{sha}",
+            "completed_at": completed_at,
+            "app": app,
+        },
+        "repository": {"id": yard.repository.id, "full_name": "acme/shop", "default_branch": "master"},
+        "sender": {"login": "grace"},
+    }
+
+
+async def test_a_press_that_is_replayed_under_another_id_does_nothing_again(yard: Yard) -> None:
+    review = await yard.review()
+    yard.edge.sim.add_collaborator("acme/shop", "grace", "write")
+    payload = press_of(yard, "rebuild", review.sha)
+    await yard.do(
+        lambda tx: facts.mark_stale(tx.conn, [FactKey(FactKind.PULL_REQUEST, yard.repository.id, "1")], now=tx.now)
+    )
+    assert "create pr:1" in await delivered(yard, "first", payload)
+    yard.clock.ahead += timedelta(days=30)
+    assert "was delivered before" in await delivered(yard, "replayed", payload)
+    later = press_of(yard, "rebuild", review.sha, completed_at="2026-05-01T10:05:00Z")
+    assert "create pr:1" in await delivered(yard, "pressed-again", later)
+
+
+async def test_a_press_that_was_not_allowed_may_be_made_again_by_who_is_allowed_by_then(yard: Yard) -> None:
+    review = await yard.review()
+    payload = press_of(yard, "destroy", review.sha)
+    yard.edge.sim.add_collaborator("acme/shop", "grace", "read")
+    assert "may not press" in await delivered(yard, "first", payload)
+    yard.edge.sim.add_collaborator("acme/shop", "grace", "write")
+    assert "destroy pr:1" in await delivered(yard, "second", payload)
+
+
+async def test_a_press_is_tried_ever_more_seldom_while_github_is_away_and_is_never_lost(yard: Yard) -> None:
+    review = await yard.review()
+    yard.edge.sim.add_collaborator("acme/shop", "grace", "write")
+    yard.edge.sim.chaos.outage = True
+    with pytest.raises(Transient):
+        await delivered(yard, "press", press_of(yard, "destroy", review.sha))
+    tried = []
+    for second in range(0, 7200, 2):
+        yard.clock.ahead += timedelta(seconds=2)
+        if await yard.see(lambda conn: deliveries.open_guids(conn, limit=9, now=yard.clock())):
+            tried.append(second)
+            with pytest.raises(Transient):
+                await react(yard.context, "press")
+    assert len(tried) in range(20, 50)
+    yard.edge.sim.chaos.calm()
+    await react(yard.context, "press")
+    assert await yard.see(lambda conn: deliveries.open_guids(conn, limit=9)) == []
+    (queued,) = await yard.see(lambda conn: requests.open_of(conn, review.app_id or ""))
+    assert queued.kind == "Destroy"
+
+
+async def test_a_review_app_that_ci_keeps_back_is_made_anyway_and_it_is_on_record_who_pressed(yard: Yard) -> None:
+    sim = yard.edge.sim
+    sim.add_collaborator("acme/shop", "grace", "write")
+    sha = await sim.push("acme/shop", "topic", {"page": "new"})
+    pull = await sim.open_pull("acme/shop", "topic", by="ann")
+    await sim.create_check_run("acme/shop", sha, "build", conclusion="failure")
+
+    def wait_for_ci(tx) -> None:
+        toggles = replace(yard.pipeline.toggles, wait_for_ci=True)
+        pipelines.update(tx.conn, pipeline=yard.pipeline, now=tx.now, toggles=toggles)
+        tx.ring([Subject(SubjectKind.REVIEW_APP, f"{yard.pipeline.id}/pr:{pull.number}")], cause="test")
+
+    async def review() -> ReviewApp:
+        (found,) = await yard.see(lambda conn: reviews.of_pipeline(conn, yard.pipeline.id))
+        return found
+
+    await yard.do(wait_for_ci)
+    await yard.calm()
+    assert ((await review()).state, (await review()).reason) == (ReviewState.WAITING, "CI failed: build (ci)")
+    shown = await yard.check(sha)
+    assert [each["label"] for each in shown.wanted["actions"]] == ["Deploy anyway"]
+    await delivered(yard, "press", press_of(yard, "deploy_anyway", sha))
+    assert (await review()).state is ReviewState.CREATING
+    entries = await yard.see(lambda conn: activity.listing(conn, sha=sha, limit=9))
+    assert ("github:grace", "button pressed") in [(each.actor, each.action) for each in entries]
