@@ -182,7 +182,7 @@ async def test_a_payload_of_twenty_five_megabytes_is_taken_whole(pulled: Pulled)
 @pytest.mark.parametrize(
     ("kind", "options", "reason"),
     [
-        ("error", {"status": 401}, "GitHub does not accept the App's key: Server Error"),
+        ("error", {"status": 401}, "GitHub does not accept the App's id and key: Server Error"),
         ("error", {"status": 403}, "GitHub does not show the deliveries: Server Error"),
         ("error", {"status": 404}, "GitHub does not show the deliveries: Server Error"),
         ("error", {"status": 502}, "GitHub answered 502"),
