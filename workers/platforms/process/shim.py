@@ -97,11 +97,11 @@ def main() -> None:
 def _open_network(spec: ShimSpec, pids: dict[str, list[int]]) -> None:
     """Enter a network of the sandbox's own; if it may reach out, its egress stays outside and gets the listeners."""
     if spec["network"] == "none":
-        namespaces.enter_network(as_user=spec["uid"] is None)
+        namespaces.enter_network(maker=spec["bwrap"] if spec["uid"] is None else None)
         return
     watcher, outside = outlet.fork(spec)
     pids["egress"] = identity(watcher)
-    namespaces.enter_network(as_user=spec["uid"] is None)
+    namespaces.enter_network(maker=spec["bwrap"] if spec["uid"] is None else None)
     made = [*namespaces.listeners()]
     with contextlib.suppress(OSError):  # without nftables: `towpath doctor` says so
         made += redirect.lead(public_only=not spec["names"])  # a named host may be anywhere
