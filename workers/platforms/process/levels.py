@@ -48,7 +48,7 @@ def probe() -> Level:
     if problem is None:
         return Level(
             name=USER,
-            why="user namespaces work, but without root every app has this user's uid and no limits on memory and CPU",
+            why="user namespaces work, but without root all apps have this user's uid, and no limit on all they use",
             advice=_AS_ROOT,
         )
     return without_sandboxes(problem)

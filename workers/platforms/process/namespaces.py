@@ -166,6 +166,12 @@ def cover(path: str) -> None:
     _check(_libc.mount(b"towpath", path.encode(), b"tmpfs", _MS_NOSUID_NODEV, options), f"mount tmpfs {path}")
 
 
+def bounded_room(path: str, most: int) -> None:
+    """Put an empty directory in memory over one, for at most `most` bytes, files without content counted as 4 KiB."""
+    options = f"mode=755,size={most},nr_inodes={most // 4096}".encode()
+    _check(_libc.mount(b"towpath", path.encode(), b"tmpfs", _MS_NOSUID_NODEV, options), f"mount tmpfs {path}")
+
+
 def clone_tree(source: str, *, recursive: bool = True) -> int:
     """A descriptor of the mount at `source`, to be put somewhere else."""
     flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | (_AT_RECURSIVE if recursive else 0)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _OUTPUT_MOST = 10 * 1024 * 1024
 _PEER = struct.Struct("3i")
+_FIRST_TO_GO = "500"  # when the machine runs out of memory, before what keeps it
 _FULL_QUEUE, _TRY_AGAIN = 5.0, 0.02
 _PIECE, _PIPE_PIECES = 65536, 16  # a pipe holds at most 1 MiB
 
@@ -125,6 +126,8 @@ def _execute(spec: ShimSpec, writer: int, info: int) -> None:
         os.dup2(writer, 2)
         for name, most in spec["limits"].items():
             namespaces.limit(getattr(resource, name), most)
+        with open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
+            file.write(_FIRST_TO_GO)
         if spec["bare"]:
             os.umask(0o022)
             os.chdir(spec["bare"]["cwd"])
@@ -134,6 +137,8 @@ def _execute(spec: ShimSpec, writer: int, info: int) -> None:
         if spec["uid"] is not None:
             namespaces.stage(spec["stage"])
             namespaces.become(spec["uid"])
+        elif spec["room"]:
+            _make_room(*spec["room"])
         os.umask(0o022)
         os.chdir("/")
         os.setsid()
@@ -144,6 +149,14 @@ def _execute(spec: ShimSpec, writer: int, info: int) -> None:
         os.write(2, f"towpath: the sandbox could not be started: {error}\n".encode())
     finally:
         os._exit(126)
+
+
+def _make_room(path: str, most: int) -> None:
+    os.makedirs(path, exist_ok=True)  # noqa: PTH103
+    namespaces.own_mounts()
+    namespaces.bounded_room(path, most)
+    for name in ("upper", "work"):
+        os.mkdir(f"{path}/{name}", 0o755)  # noqa: PTH102
 
 
 def _prepare_bwrap(spec: ShimSpec, info: int) -> tuple[list[str], list[int]]:

@@ -19,6 +19,7 @@ class ShimSpec(TypedDict):
     arguments: list[str]  # with the app's environment; handed over where no `ps` shows it
     command: list[str]
     stage: list[Stage]
+    room: tuple[str, int] | None  # a directory and the bytes of memory that changes in /app may take there
     uid: int | None
     keeper: int | None
     network: str
