@@ -22,8 +22,11 @@ _V1 = ("memory", "cpu", "pids")
 class Cgroups(Protocol):
     """One group per sandbox; `name` is the instance's."""
 
-    def create(self, name: str, limits: Limits) -> Sequence[str]:
-        """Make the group with its limits; returns the files into which a process writes 0 to join."""
+    def create(self, name: str, limits: Limits, *, whole: bool = True) -> Sequence[str]:
+        """Make the group with its limits; returns the files into which a process writes 0 to join.
+
+        A `whole` one ends as one when it is out of memory, where the kernel can do that.
+        """
 
     def pids(self, name: str) -> Sequence[int]:
         """Every process in the group."""
@@ -47,13 +50,13 @@ class V2:
 
     parent: Path
 
-    def create(self, name: str, limits: Limits) -> Sequence[str]:
+    def create(self, name: str, limits: Limits, *, whole: bool = True) -> Sequence[str]:
         """See `Cgroups`."""
         group = self.parent / name
         group.mkdir(parents=True, exist_ok=True)
         _write(group / "memory.max", limits.memory_mb * 1024 * 1024)
         _write(group / "memory.swap.max", 0, needed=False)
-        _write(group / "memory.oom.group", 1, needed=False)
+        _write(group / "memory.oom.group", int(whole), needed=False)
         _write(group / "cpu.max", f"{int(limits.cpus * _PERIOD)} {_PERIOD}")
         _write(group / "pids.max", limits.pids)
         return [str(group / "cgroup.procs")]
@@ -87,7 +90,7 @@ class V1:
 
     parents: Mapping[str, Path]
 
-    def create(self, name: str, limits: Limits) -> Sequence[str]:
+    def create(self, name: str, limits: Limits, *, whole: bool = True) -> Sequence[str]:  # noqa: ARG002  (V2's only)
         """See `Cgroups`."""
         for parent in self.parents.values():
             (parent / name).mkdir(parents=True, exist_ok=True)

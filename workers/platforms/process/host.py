@@ -21,6 +21,8 @@ from workers.platforms.process.uids import Uids
 
 _OUR_CODE = Path(workers.__file__).parent  # holds the buildpacks
 _SPACE_PER_MEMORY = 4
+# A shim and its egress work as much as an app makes them: by what it prints, and by its connections, up to 800 at once.
+_OWN = Limits(memory_mb=256, cpus=0.5, pids=2048)
 PORT = 5000  # every instance has a network of its own
 
 
@@ -302,6 +304,7 @@ class Host:
             names=sorted(self._indexes.hosts) if network is Network.INDEXES else [],
             port=port,
             cgroups=list(self.cgroups.create(keeper.name, limits)) if self.cgroups else [],
+            own_cgroups=list(self.cgroups.create(keeper.own_group, _OWN, whole=False)) if self.cgroups else [],
             limits=_rlimits(limits, grouped=self.cgroups is not None),
             seccomp=str(self.paths.filter),
             log_directory=None,

@@ -77,6 +77,12 @@ def limit(kind: int, most: int) -> None:
     resource.setrlimit(kind, (value, value))
 
 
+def join(cgroups: Sequence[str]) -> None:
+    """Enter the groups that these files are for."""
+    for path in cgroups:
+        _write(path, "0")
+
+
 def become(uid: int) -> None:
     """Give up root for good: no groups, no capabilities, all three ids."""
     os.setgroups([])

@@ -82,6 +82,7 @@ def main() -> None:
     pids["sandbox"] = identity(sandbox)
     if spec["bare"]:
         pids["init"] = pids["sandbox"]
+    namespaces.join(spec["own_cgroups"])  # not earlier: starting takes much CPU at once, and is no work of the app's
     if spec["keeper"] is not None:
         namespaces.become(spec["keeper"])
     replace("pids", pids, durable=False)
@@ -119,9 +120,7 @@ def _open_log(spec: ShimSpec) -> output.AppLog | output.RunOutput:
 def _execute(spec: ShimSpec, writer: int, info: int) -> None:
     """In the child: limits first, then the view of the disk, then the app's uid, then bubblewrap. Never returns."""
     try:
-        for path in spec["cgroups"]:
-            with open(path, "w") as file:  # noqa: PTH123
-                file.write("0")
+        namespaces.join(spec["cgroups"])
         os.dup2(writer, 1)
         os.dup2(writer, 2)
         for name, most in spec["limits"].items():

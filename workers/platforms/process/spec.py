@@ -26,6 +26,7 @@ class ShimSpec(TypedDict):
     names: list[str]
     port: int | None
     cgroups: list[str]
+    own_cgroups: list[str]  # the shim's and its egress's
     limits: dict[str, int]
     seccomp: str
     log_directory: str | None  # None: keep the output as it is, in `out`
