@@ -215,7 +215,8 @@ async def _serve(
     settings: Settings, env: Mapping[str, str], listener: socket.socket, log_dir: Path, stop: asyncio.Event
 ) -> None:
     secret = settings.github_webhook_secret or kept_secret(settings.data / "webhook.secret")
-    full_env = {**env, "TOWPATH_GITHUB_WEBHOOK_SECRET": secret}
+    ours = {name: value for name, value in env.items() if name != "NOTIFY_SOCKET"}
+    full_env = {**ours, "TOWPATH_GITHUB_WEBHOOK_SECRET": secret}
     token_file = settings.data / "api.token"
     token_file.touch(mode=0o600)
     answer, _ = await asyncio.gather(
@@ -234,6 +235,7 @@ async def _serve(
             _announce(settings, supervisor, token=token, secret=secret)
         await stop.wait()
     finally:
+        _notify("STOPPING=1")
         supervisor.ready = {}
         (settings.data / "ready.json").unlink(missing_ok=True)
         await supervisor.stop(names=("router", "web", "worker"))
@@ -310,6 +312,13 @@ async def _answers(port: int) -> bool:
     return False
 
 
+def _notify(state: str) -> None:
+    """Tell systemd, if that has started us (Type=notify)."""
+    if address := os.environ.get("NOTIFY_SOCKET"):
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
+
+
 def _announce(settings: Settings, supervisor: Supervisor, *, token: str, secret: str) -> None:
     supervisor.ready = {
         "url": settings.url,
@@ -320,6 +329,7 @@ def _announce(settings: Settings, supervisor: Supervisor, *, token: str, secret:
     }
     supervisor.write_files()
     print(f"Towpath is ready: {settings.url}", flush=True)
+    _notify("READY=1")
     if settings.why_pull:
         _tell_of_pulling(settings)
 
