@@ -162,6 +162,11 @@ def listen(port: int) -> socket.socket:
             listener.bind(("::", port))
         else:
             listener.bind(("0.0.0.0", port))  # noqa: S104  (an apps' router serves whoever reaches the machine)
+    except PermissionError:
+        listener.close()
+        raise CannotStart(
+            f"Port {port} is for root alone: start towpath as root, or choose another with --port, from 1024 on."
+        ) from None
     except OSError:
         listener.close()
         raise CannotStart(f"Port {port} is taken: stop what listens there, or choose another with --port.") from None
@@ -267,7 +272,7 @@ async def _check_machine(env: Mapping[str, str], *, weak: bool) -> None:
                 f"To change that: {check['advice']}. To start all the same: towpath up --allow-weak-isolation"
             )
         if not check["ok"]:
-            _tell(f" !    {check['name']}: {check['why']}")
+            _tell(f" !    {check['name']}: {check['why']}\n      {check['advice']}")
 
 
 async def _ready(settings: Settings, supervisor: Supervisor, stop: asyncio.Event) -> None:

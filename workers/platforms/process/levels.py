@@ -42,7 +42,10 @@ _SYSCTLS = {
 def probe() -> Level:
     """Start a sandbox of the best kind that may work here and see what happens."""
     candidate = FULL if os.geteuid() == 0 else USER
-    problem = _try(candidate)
+    try:
+        problem = _try(candidate)
+    except OSError as error:  # a full disk, above all
+        problem = str(error)
     if problem is None and candidate == FULL:
         return Level(name=FULL, why="sandboxes with a host uid of their own work")
     if problem is None:
