@@ -150,7 +150,8 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         raise BadSetting(f"TOWPATH_GITHUB_PULL={pull!r} is not on, off or auto")
     _check_apart(env)
     return Settings(
-        data=path("TOWPATH_DATA") or home / ".local/share/towpath",
+        # Without links: services see what is mounted for them at a path, and a link is no place to mount anything.
+        data=(path("TOWPATH_DATA") or home / ".local/share/towpath").resolve(),
         port=int(port),
         public_url=env.get("TOWPATH_PUBLIC_URL", ""),
         apps_domain=env.get("TOWPATH_APPS_DOMAIN", "") or "localhost",

@@ -55,7 +55,9 @@ def notified(path: Path) -> Iterator[socket.socket]:
 async def test_started_as_by_the_unit_it_says_when_it_is_ready_runs_apps_and_leaves_nothing(runtimes, short_tmp):
     if os.geteuid() != 0:
         pytest.skip("the unit's service is root's")
-    data = short_tmp / "d"
+    """The first time in the way of a careful administrator: nothing is for others, and all of it through a link."""
+    data = short_tmp / "a b/d"
+    (short_tmp / "link").symlink_to("a b")
     await asyncio.to_thread(
         shutil.copytree, runtimes, data / "work/runtimes", symlinks=True, copy_function=os.link
     )  # the interpreters, as after a first start
@@ -66,7 +68,7 @@ async def test_started_as_by_the_unit_it_says_when_it_is_ready_runs_apps_and_lea
     env = given | {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",
         "NOTIFY_SOCKET": str(short_tmp / "notify"),
-        "TOWPATH_DATA": str(data),
+        "TOWPATH_DATA": str(short_tmp / "link/d"),
         "TOWPATH_PORT": free_port(),
     }
     kept = ",".join(f"+{name.removeprefix('CAP_').lower()}" for name in setting("CapabilityBoundingSet").split())
@@ -77,7 +79,7 @@ async def test_started_as_by_the_unit_it_says_when_it_is_ready_runs_apps_and_lea
         process = await asyncio.create_subprocess_exec(
             *("unshare", "--mount", "/bin/sh", "-c", f"{READ_ONLY}; exec {program}"),
             env=env, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-            cwd="/",
+            cwd="/", umask=0o077,
         )  # fmt: skip
         try:
             async with asyncio.timeout(60):
