@@ -347,13 +347,12 @@ def open_files(pid: int) -> list[str]:
 def outlet(directory: Path) -> list[int]:
     """The processes outside of an app's network that let it out, by age: who watches, its second, and who serves."""
     found = []
-    for process in Path("/proc").iterdir():
-        with contextlib.suppress(OSError, ValueError):
-            says_to = (process / "fd/2").readlink()
-            if says_to == directory / "shim.err" and (process / "cwd").readlink() == Path("/"):
-                found.append(
-                    (len([*(process / "task").iterdir()]), Process.of(int(process.name)).start, int(process.name))
-                )
+    for place in Path("/proc").glob("[1-9]*"):
+        with contextlib.suppress(OSError):
+            process, threads = Process.of(int(place.name)), len([*(place / "task").iterdir()])
+            ours = (place / "fd/2").readlink() == directory / "shim.err" and (place / "cwd").readlink() == Path("/")
+            if process and ours:
+                found.append((threads, process.start, process.pid))
     return [pid for *_, pid in sorted(found)]
 
 
