@@ -2,9 +2,11 @@
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from service.domain import pulling
 
@@ -133,6 +135,12 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
     def path(name: str) -> Path | None:
         return Path(env[name]).expanduser().absolute() if env.get(name) else None
 
+    def choice(name: str, pattern: str, example: str) -> str:
+        text = env.get(name, "")
+        if text and not re.match(pattern, text):
+            raise BadSetting(f"{name} is not {example}")  # what it is may hold a password
+        return text
+
     home = Path(env.get("HOME") or "/")
     port = env.get("TOWPATH_PORT", "") or "5080"
     if not port.isdigit() or not 0 < int(port) < 65536:
@@ -140,14 +148,16 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
     pull = env.get("TOWPATH_GITHUB_PULL", "").lower()
     if pull not in pulling.PULL_WORDS:
         raise BadSetting(f"TOWPATH_GITHUB_PULL={pull!r} is not on, off or auto")
+    _check_apart(env)
     return Settings(
-        data=path("TOWPATH_DATA") or home / ".local/share/towpath",
+        # Without links: services see what is mounted for them at a path, and a link is no place to mount anything.
+        data=(path("TOWPATH_DATA") or home / ".local/share/towpath").resolve(),
         port=int(port),
         public_url=env.get("TOWPATH_PUBLIC_URL", ""),
         apps_domain=env.get("TOWPATH_APPS_DOMAIN", "") or "localhost",
         review_domain=env.get("TOWPATH_REVIEW_DOMAIN", "") or "localhost",
         database_url=env.get("TOWPATH_DATABASE_URL", ""),
-        redis_url=env.get("TOWPATH_REDIS_URL", ""),
+        redis_url=choice("TOWPATH_REDIS_URL", "(rediss?|unix)://", "a Redis: redis://host:port/0 or unix:///path"),
         platform=env.get("TOWPATH_PLATFORM", "") or "process",
         github_url=(env.get("TOWPATH_GITHUB_URL", "") or "https://github.com").rstrip("/"),
         github_api_url=(env.get("TOWPATH_GITHUB_API_URL", "") or "https://api.github.com").rstrip("/"),
@@ -165,5 +175,35 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         unlocked_build_seconds=number("TOWPATH_UNLOCKED_BUILD_SECONDS", 86_400.0),
         github_token=env.get("TOWPATH_GITHUB_TOKEN", ""),
         allow_weak_isolation=env.get("TOWPATH_ALLOW_WEAK_ISOLATION", "") == "1",
-        log_format=env.get("TOWPATH_LOG_FORMAT", "") or "console",
+        log_format=choice("TOWPATH_LOG_FORMAT", "(console|json)$", "console or json") or "console",
     )
+
+
+def _check_apart(env: Mapping[str, str]) -> None:
+    """A review app runs what a pull request says: it must not share cookies with the dashboard or with production."""
+    review = _host(env.get("TOWPATH_REVIEW_DOMAIN", ""))
+    for name in ("TOWPATH_APPS_DOMAIN", "TOWPATH_PUBLIC_URL"):
+        if same_site(review, _host(env.get(name, ""))):
+            raise BadSetting(
+                f"TOWPATH_REVIEW_DOMAIN={review} shares cookies with {name}: use a domain that is registered by "
+                "itself, like example-review.com beside example.com"
+            )
+
+
+def _host(text: str) -> str:
+    return (urlsplit(text if "//" in text else f"//{text}").hostname or "localhost").rstrip(".")
+
+
+def same_site(one: str, other: str) -> bool:
+    """Whether browsers may let two hosts set cookies for one another: they share a domain that can be registered.
+
+    Without a list of all suffixes: what is like `co.uk` counts as one. Never said of localhost and of addresses.
+    """
+    mine, others = one.lower().split("."), other.lower().split(".")
+    if "localhost" in {mine[-1], others[-1]} or mine[-1].isdigit() or others[-1].isdigit():
+        return False
+    shared = 0
+    while shared < min(len(mine), len(others)) and mine[-1 - shared] == others[-1 - shared]:
+        shared += 1
+    suffix = 2 if len(mine) > 1 and len(mine[-1]) == 2 and len(mine[-2]) <= 3 else 1
+    return shared > suffix or mine == others

@@ -33,7 +33,12 @@ class View:
 
 def enter(view: View) -> None:
     """See only that from now on; raises `OSError` where the kernel or a file system has no idmapped mounts."""
-    lent, kept, shown = ([path for path in paths if path.exists()] for paths in (view.lent, view.kept, view.shown))
+    named = [path for path in (*view.lent, *view.kept, *view.shown) if path.exists()]
+    links = {path: path.resolve() for path in named if path != path.resolve()}
+    lent, kept, shown = (
+        list(dict.fromkeys(path.resolve() for path in paths if path.exists()))
+        for paths in (view.lent, view.kept, view.shown)
+    )
     namespaces.own_mounts()
     trees = {path: _tree(path, view.uid, read_only=True) for path in lent}
     trees |= {path: _tree(path, view.uid, read_only=False) for path in kept}
@@ -47,6 +52,10 @@ def enter(view: View) -> None:
             namespaces.cover(str(path))
         if path in trees:
             namespaces.put_tree(trees[path], str(path), directory=directories[path])
+    for path, real in links.items():  # a link that is covered as well
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.symlink_to(real)
 
 
 def _tree(path: Path, uid: int, *, read_only: bool) -> int:

@@ -8,16 +8,21 @@ import aiohttp
 from service.domain.errors import Refused, Transient
 from service.github.app_auth import AppTokens, Stranger, credentials
 from service.github.transport import Reply, Transport, new_session
+from service.queue import Queue
 from service.settings import Settings
 from workers.doctor_pull import deliveries
 from workers.platforms.process.doctor import Check, checks
 
 _NAME = "GitHub"
+_START_REDIS = "start it, correct TOWPATH_REDIS_URL, or leave that out: towpath up brings a Redis of its own"
 
 
 async def findings(settings: Settings, *, ask: bool) -> list[dict[str, Any]]:
     """All checks as JSON; `fatal` ones keep `towpath up` from starting. Without `ask` GitHub itself is not asked."""
     found = [asdict(check) | {"fatal": False} for check in checks(settings.data)]
+    if settings.redis_url and not await _rings(settings.redis_url):
+        why = "the one that TOWPATH_REDIS_URL names does not answer: work is found by looking, seconds later"
+        found.append(asdict(Check(name="redis", ok=False, why=why, advice=_START_REDIS)) | {"fatal": False})
     async with new_session() as session:
         transport = Transport(session=session, api_url=settings.github_api_url)
         try:
@@ -29,6 +34,14 @@ async def findings(settings: Settings, *, ask: bool) -> list[dict[str, Any]]:
             asked = (await _asked(settings, transport, app), await deliveries(settings, app))
             found += [asdict(check) | {"fatal": False} for check in asked]
     return found
+
+
+async def _rings(url: str) -> bool:
+    queue = Queue(url)
+    try:
+        return await queue.alive()
+    finally:
+        await queue.close()
 
 
 async def _asked(settings: Settings, transport: Transport, app: AppTokens | None) -> Check:

@@ -75,7 +75,15 @@ def runner_argv(settings: Settings, uids: Mapping[str, int] | None = None) -> tu
     """The runner's module and options; `uids` are those of the services, if they have some of their own."""
     weak = ("--allow-weak-isolation",) if settings.allow_weak_isolation else ()
     known = ("--worker-uid", str(uids["worker"]), "--router-uid", str(uids["router"])) if uids else ()
-    return ("workers.platforms.process.runner", "--data", str(settings.data), *weak, *known)
+    return (
+        "workers.platforms.process.runner",
+        "--data",
+        str(settings.data),
+        "--log",
+        settings.log_format,
+        *weak,
+        *known,
+    )
 
 
 def redis_program() -> Path:

@@ -60,8 +60,14 @@ def _writable(data: Path) -> None:
         raise _fail(f"Nothing can be kept in {data} ({reason}). Name a directory of yours with --data.") from None
 
 
+def _for_all() -> None:
+    """Services and apps have users of their own, who read what we make. Who may enter the data directory was said."""
+    os.umask(0o022)
+
+
 def _run(module: str, *args: str, env: Mapping[str, str]) -> None:
     """Become the process: it gets our terminal, signals and exit code."""
+    _for_all()
     os.execve(sys.executable, (sys.executable, "-m", module, *args), dict(env))  # noqa: S606
 
 
@@ -77,6 +83,7 @@ def up(data: Data = None, port: Port = None, pull: Pull = None, allow_weak_isola
         env["TOWPATH_GITHUB_PULL"] = "on" if pull else "off"
     settings = _settings(env)
     _writable(settings.data)
+    _for_all()
     try:
         asyncio.run(serve(settings, env))
     except CannotStart as error:

@@ -162,6 +162,11 @@ def listen(port: int) -> socket.socket:
             listener.bind(("::", port))
         else:
             listener.bind(("0.0.0.0", port))  # noqa: S104  (an apps' router serves whoever reaches the machine)
+    except PermissionError:
+        listener.close()
+        raise CannotStart(
+            f"Port {port} is for root alone: start towpath as root, or choose another with --port, from 1024 on."
+        ) from None
     except OSError:
         listener.close()
         raise CannotStart(f"Port {port} is taken: stop what listens there, or choose another with --port.") from None
@@ -215,7 +220,8 @@ async def _serve(
     settings: Settings, env: Mapping[str, str], listener: socket.socket, log_dir: Path, stop: asyncio.Event
 ) -> None:
     secret = settings.github_webhook_secret or kept_secret(settings.data / "webhook.secret")
-    full_env = {**env, "TOWPATH_GITHUB_WEBHOOK_SECRET": secret}
+    ours = {name: value for name, value in env.items() if name != "NOTIFY_SOCKET"}
+    full_env = {**ours, "TOWPATH_GITHUB_WEBHOOK_SECRET": secret}
     token_file = settings.data / "api.token"
     token_file.touch(mode=0o600)
     answer, _ = await asyncio.gather(
@@ -234,6 +240,7 @@ async def _serve(
             _announce(settings, supervisor, token=token, secret=secret)
         await stop.wait()
     finally:
+        _notify("STOPPING=1")
         supervisor.ready = {}
         (settings.data / "ready.json").unlink(missing_ok=True)
         await supervisor.stop(names=("router", "web", "worker"))
@@ -265,7 +272,7 @@ async def _check_machine(env: Mapping[str, str], *, weak: bool) -> None:
                 f"To change that: {check['advice']}. To start all the same: towpath up --allow-weak-isolation"
             )
         if not check["ok"]:
-            _tell(f" !    {check['name']}: {check['why']}")
+            _tell(f" !    {check['name']}: {check['why']}\n      {check['advice']}")
 
 
 async def _ready(settings: Settings, supervisor: Supervisor, stop: asyncio.Event) -> None:
@@ -310,6 +317,13 @@ async def _answers(port: int) -> bool:
     return False
 
 
+def _notify(state: str) -> None:
+    """Tell systemd, if that has started us (Type=notify)."""
+    if address := os.environ.get("NOTIFY_SOCKET"):
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
+
+
 def _announce(settings: Settings, supervisor: Supervisor, *, token: str, secret: str) -> None:
     supervisor.ready = {
         "url": settings.url,
@@ -320,6 +334,7 @@ def _announce(settings: Settings, supervisor: Supervisor, *, token: str, secret:
     }
     supervisor.write_files()
     print(f"Towpath is ready: {settings.url}", flush=True)
+    _notify("READY=1")
     if settings.why_pull:
         _tell_of_pulling(settings)
 

@@ -15,7 +15,15 @@ from service.domain.errors import Transient
 from service.router import pages
 from service.router.core import Core, Served
 from service.router.dial import Absent, Unreachable
-from service.router.heads import BadRequest, Target, request_head, request_id_of, response_head, target_of
+from service.router.heads import (
+    BadRequest,
+    Target,
+    length_of,
+    request_head,
+    request_id_of,
+    response_head,
+    target_of,
+)
 from service.router.table import Route
 from service.router.upstream import Answer, BadAnswer, Lost, TimedOut, Upstream
 
@@ -255,8 +263,7 @@ class Exchange:
     async def _pass_back(self, target: Target, head: RawResponseMessage, body: StreamReader) -> bool:
         if head.code == 101:
             return await self._upgrade(target, head)
-        modern = self._message.version == HttpVersion11
-        length = head.headers.get("Content-Length")
+        modern, length = self._message.version == HttpVersion11, length_of(head)
         bodiless = self._message.method == "HEAD" or head.code in {204, 304}
         chunked = modern and not bodiless and length is None
         keep = self._may_keep(target) and (modern or length is not None or bodiless)

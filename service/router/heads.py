@@ -38,6 +38,7 @@ OURS = HOP_BY_HOP | {
     b"x-request-start",
 }
 _REQUEST_ID = re.compile(r"[A-Za-z0-9+/=_-]{20,200}")  # what Heroku's router accepts from a client
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _HOST = re.compile(r"[A-Za-z0-9._~-]+(:\d{1,5})?|\[[0-9a-fA-F:.]+\](:\d{1,5})?")
 
 
@@ -76,8 +77,14 @@ def target_of(message: RawRequestMessage) -> Target:
         path=path,
         upgrade=message.upgrade and headers.get("Upgrade", "").lower() == "websocket",
         chunked=message.chunked,
-        length=headers.get("Content-Length"),
+        length=length_of(message),
     )
+
+
+def length_of(message: RawRequestMessage | RawResponseMessage) -> str | None:
+    """The length that the parser has understood, written the one way that everybody reads alike."""
+    length = message.headers.get("Content-Length")
+    return None if length is None else str(int(length))
 
 
 def _absolute(host: str, path: str) -> tuple[str, str]:
@@ -148,7 +155,8 @@ def response_head(
     noindex: bool,
 ) -> bytes:
     """The head to send to the client; `framing` and `connection` are whole header lines, or empty."""
-    lines = [f"HTTP/1.1 {message.code} {message.reason}".encode(errors="surrogateescape")]
+    reason = "" if _CONTROL.search(message.reason) else message.reason
+    lines = [f"HTTP/1.1 {message.code} {reason}".encode(errors="surrogateescape")]
     lines += _end_to_end(message.raw_headers, message.headers.getall("Connection", ()), _NOT_FROM_APPS)
     if framing:
         lines.append(framing)
@@ -172,7 +180,9 @@ def _end_to_end(
         named = {part.strip().lower().encode(errors="surrogateescape") for part in ",".join(connection).split(",")}
         dropped |= named
     lines = []
-    for name, value in raw:
+    for spelled, value in raw:
+        # The parser lets an app put a space before the colon, which others after us may read differently.
+        name = spelled.rstrip()
         key = name.lower()
         # CGI and WSGI read `X_Forwarded_For` and `X-Forwarded-For` as one variable: the other spelling goes too.
         if b"_" in key:

@@ -17,6 +17,7 @@ class Limits:
     line_bytes: int = 16_384
     field_bytes: int = 16_384
     headers: int = 128
+    interim_answers: int = 32  # 1xx before the answer itself
     buffer_bytes: int = 65_536
     idle_upstreams: int = 64  # kept open per endpoint
     upstream_keep_seconds: float = 15.0

@@ -26,6 +26,7 @@ class TimedOut(Exception):
     """The app did not answer in time."""
 
 
+_END_OF_HEAD = b"\r\n\r\n"
 Answer = tuple[RawResponseMessage, StreamReader]
 
 
@@ -45,6 +46,8 @@ class Upstream(Spliceable):
         self._waiter: asyncio.Future[None] | None = None
         self._on_continue: Callable[[], None] | None = None
         self._asked = False
+        self._interim = 0
+        self._last = b""  # of a head that is not whole, so much that its end is found
         self._clean = True  # nothing came that no request asked for
 
     def ask(self, head: bytes, *, bodiless: bool, on_continue: Callable[[], None] | None) -> None:
@@ -64,6 +67,8 @@ class Upstream(Spliceable):
         )
         self._asked = True
         self._answer = None
+        self._interim = 0
+        self._last = b""
         self._on_continue = on_continue
         self.write(head)
 
@@ -133,25 +138,51 @@ class Upstream(Spliceable):
                 self._clean = False
                 self.abort()
             return
+        while data and self._answer is None and self._error is None:
+            # The head by itself: what follows the head of an answer without a body is not for the parser, which would
+            # take it for the next answer and, because that makes no sense, lose this one.
+            found = (self._last + data).find(_END_OF_HEAD)
+            end = len(data) if found < 0 else found + len(_END_OF_HEAD) - len(self._last)
+            head, data = data[:end], data[end:]
+            self._last = (self._last + head)[1 - len(_END_OF_HEAD) :] if found < 0 else b""
+            self._feed(head)
+        if not data or self._answer is None:
+            return
+        message, payload = self._answer
+        if message.code == 101:
+            self.tail += data
+        elif payload.is_eof():
+            self._clean = False
+        else:
+            self._feed(data)
+
+    def _feed(self, data: bytes) -> None:
+        assert self._parser is not None
         try:
-            messages, upgraded, tail = self._parser.feed_data(data)
+            messages, _, _ = self._parser.feed_data(data)
         except HttpProcessingError as error:
             self._clean = False
             self.fail(BadAnswer(error.message))
             return
-        if upgraded:
-            self.tail = tail
         for message, payload in messages:
             self._take(message, payload)
 
     def _take(self, message: RawResponseMessage, payload: StreamReader) -> None:
+        encoding = message.headers.get("Transfer-Encoding")
         if self._answer is not None:
             self._clean = False
-        elif message.code == 100 and self._on_continue is not None:
-            self._on_continue()
-        elif message.code >= 200 or message.code == 101:
+        elif message.code == 101 or message.code >= 200:
+            if encoding is not None and encoding.lower() != "chunked":
+                self.fail(BadAnswer(f"Transfer-Encoding: {encoding}"))
+                return
             self._answer = (message, payload)
             self._wake()
+        else:
+            self._interim += 1
+            if self._interim > self._limits.interim_answers:
+                self.fail(BadAnswer("it goes on saying that it is about to answer"))
+            elif message.code == 100 and self._on_continue is not None:
+                self._on_continue()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -9,8 +9,9 @@ import json
 import sys
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
-from service.domain.errors import Refused
+from service.domain.errors import Refused, Transient
 from service.settings import BadSetting, Settings, from_environment
 from service.store import spaces, users
 from service.store.opening import open_database, open_store
@@ -69,8 +70,11 @@ def main() -> int:
         else:
             token = asyncio.run(prepare(settings, token=sys.stdin.read().strip()))
             print(json.dumps({"api_token": token}))  # noqa: T201
-    except (Refused, BadSetting) as error:
+    except (Refused, BadSetting, Transient, OSError) as error:
         print(str(error), file=sys.stderr)  # noqa: T201
+        return 1
+    except DBAPIError as error:  # a full disk, a table that somebody else's hands have changed
+        print(f"The database cannot be used: {error.orig}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
 

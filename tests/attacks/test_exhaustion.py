@@ -5,6 +5,7 @@ a file tree, in `tests/platforms/test_process_parts.py`.
 """
 
 import asyncio
+import contextlib
 import os
 import re
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ import pytest_asyncio
 from service.domain.model import Trust
 from tests.attacks.conftest import Crowd
 from tests.platforms.conftest import FENCE, Collected
+from tests.platforms.test_process_apps import outlet
 from tests.waiting import until
 from workers.platforms.base import Bind, Limits, Network, ProcessSpec, SandboxRun
+from workers.platforms.process import files
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -55,7 +58,7 @@ HOGS = {
     ),
     "takes memory without end": Hog(does=python("x = []\nwhile True: x.append(bytearray(1 << 20))"), code=KILLED, says="exceeded its memory limit"),
     "takes memory in many processes": Hog(
-        does="for i in $(seq 12); do head -c 8M /dev/zero | tail > /dev/null & done; wait", code=0, says="exceeded its memory limit"
+        does="for i in $(seq 12); do { head -c 8M /dev/zero; sleep 5; } | tail > /dev/null & done; wait", code=0, says="exceeded its memory limit"
     ),
     "fills its own directory": Hog(does=MANY.format("/app"), code=KILLED, says="exceeded its memory limit"),
     "fills its own directory by one file": Hog(does="head -c 500M /dev/zero > /app/hog", code=1, says="File too large"),
@@ -184,9 +187,34 @@ async def test_a_web_process_that_prints_200_megabytes_serves_on_and_its_log_is_
         await crowd.engine.platform.remove("flood", fence=FENCE)
 
 
+async def test_what_an_app_makes_its_shim_and_its_way_out_do_is_bounded_apart_from_the_app(crowd: Crowd) -> None:
+    """They work as much as it prints and connects; in the app's own group they would end when it is out of memory."""
+    (instance,) = (crowd.engine.data / "run/i").iterdir()
+    group = f"{instance.name}.shim"
+    await until(lambda: len(outlet(instance)) == 3, what="all of its way out has begun")
+    pids = files.read_json(instance / "pids")
+    for pid in (pids["shim"][0], *outlet(instance)):
+        await until(lambda pid=pid: _groups(pid) == {group}, what="it is in that group")
+    assert _groups(pids["init"][0]) == {instance.name}
+    limits = {one: _limit(group, one) for one in ("cpu.cfs_quota_us", "cpu.max", "memory.limit_in_bytes", "memory.max")}
+    assert {value for value in limits.values() if value} == {"50000", str(256 * 1024 * 1024)}
+
+
+def _groups(pid: int) -> set[str]:
+    paths = [Path(line.rpartition(":")[2]) for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()]
+    return {path.name for path in paths if path.parent.name.startswith("towpath-")}
+
+
+def _limit(group: str, name: str) -> str:
+    found = list(Path("/sys/fs/cgroup").rglob(f"towpath-*/{group}/{name}"))
+    return found[0].read_text().split()[0] if found else ""
+
+
 def _ends_with(path: Path, text: bytes) -> bool:
     """Whether the last of it holds `text`; for a moment there is no file while it is turned over."""
-    return path.exists() and text in path.read_bytes()[-4096:]
+    with contextlib.suppress(FileNotFoundError):
+        return text in path.read_bytes()[-4096:]
+    return False
 
 
 FORGED = "2026-01-01T00:00:00.000000+00:00 towpath[web.1]: forged"

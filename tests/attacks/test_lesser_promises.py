@@ -67,6 +67,12 @@ class Hog:
 
 
 FORKS = "import os, signal\nwhile True:\n if not os.fork(): signal.pause()"
+HOLD = "import sys; print(len(bytearray(200 << 20)), flush=True); sys.stdin.read()"
+TOGETHER = f"""import subprocess, sys
+held = [subprocess.Popen([sys.executable, "-c", "{HOLD}"], stdin=-1, stdout=-1) for _ in range(3)]
+print([int(one.stdout.readline()) for one in held])
+for one in held: one.communicate()
+"""
 HOGS = {
     "bounds how many processes there are": Hog(
         does=f"exec python3 -c '{FORKS}'", code=1, says="Resource temporarily unavailable"
@@ -78,9 +84,20 @@ HOGS = {
         does="head -c 7M /dev/zero > /dev/shm/1 && head -c 7M /dev/zero > /dev/shm/2", code=1, says="No space left"
     ),
     "bounds the size of a file": Hog(does="head -c 9M /dev/zero > 1", code=1, says="File too large"),
-    "does not bound memory": Hog(does="exec python3 -c 'print(len(bytearray(200 << 20)))'", code=0, says="209715200"),
-    "does not bound how many files an app makes in its own directory": Hog(
-        does="head -c 7M /dev/zero > 1 && head -c 7M /dev/zero > 2 && echo both", code=0, says="both"
+    "bounds what an app writes into its own directory": Hog(
+        does="head -c 7M /dev/zero > 1 && head -c 7M /dev/zero > 2", code=1, says="No space left on device"
+    ),
+    "bounds how many files an app makes in its own directory": Hog(
+        does="exec python3 -c 'for number in range(9999): open(str(number), \"w\")'", code=1, says="No space left"
+    ),
+    "bounds the memory of a process, at four times what the app may use": Hog(
+        does="exec python3 -c 'bytearray(300 << 20)'", code=1, says="MemoryError"
+    ),
+    "does not bound what the processes of an app use together": Hog(
+        does=f"exec python3 -c '{TOGETHER}'", code=0, says="[209715200, 209715200, 209715200]"
+    ),
+    "offers apps first when the machine runs out of memory": Hog(
+        does="cat /proc/self/oom_score_adj", code=0, says="500"
     ),
 }
 

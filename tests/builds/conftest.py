@@ -83,7 +83,7 @@ def ordinary(short_tmp: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def runtime_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    data = tmp_path_factory.mktemp("runtimes")
+    data = tmp_path_factory.mktemp("data directory")
     asyncio.run(runtimes.ensure(data))
     return data
 

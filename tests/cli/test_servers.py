@@ -1,8 +1,11 @@
 """The server's own commands, as they are met by somebody who does it wrong: one sentence with what to do, no traceback."""
 
+import asyncio
 import fcntl
 import json
+import os
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +16,12 @@ import pytest
 
 from service.cli.parts import Part
 from service.cli.up import Supervisor
-from service.settings import Settings
+from service.settings import Settings, same_site
 from service.store import apps
 from service.store.__main__ import prepare
 from service.store.opening import open_store
 from service.store.secrets import Vault, new_key_line
-from tests.cli.conftest import Cli, Run
+from tests.cli.conftest import ROOT, Cli, Run
 from tests.store.making import NOW, make_app
 from tests.waiting import until
 
@@ -72,6 +75,93 @@ async def test_a_taken_port_is_named_with_the_way_out(offline: Cli, short_tmp: P
         refusal = said(await offline(command, "--data", str(short_tmp / "data"), "--port", str(port), code=1))
     assert f"Port {port} is taken" in refusal
     assert "--port" in refusal
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up the right to low ports")
+async def test_a_port_that_only_root_may_open_is_not_called_taken(short_tmp: Path) -> None:
+    command = [
+        "setpriv",
+        "--bounding-set=-net_bind_service",
+        "--inh-caps=-all",
+        sys.executable,
+        "-m",
+        "service.cli",
+        "up",
+    ]
+    words = [*command, "--data", str(short_tmp), "--port", "81"]
+    done = await asyncio.to_thread(
+        subprocess.run, words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert "Port 81 is for root alone" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small disk")
+async def test_a_full_disk_is_one_sentence_and_no_traceback(short_tmp: Path) -> None:
+    words = [sys.executable, "-m", "service.cli", "up", "--data", str(short_tmp), "--port", free_port()]
+    small = f'mount -t tmpfs -o size=64k tmpfs {short_tmp}; exec "$@"'
+    command = ["unshare", "--mount", "sh", "-c", small, "sh", *words]
+    done = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    (refusal,) = [line for line in done.stderr.splitlines() if "▸" in line]
+    assert "database or disk is full" in refusal
+
+
+SETTINGS_THAT_CANNOT_BE = [
+    ("a Redis that is none", {"TOWPATH_REDIS_URL": "me:password@host"}, "TOWPATH_REDIS_URL is not a Redis"),
+    ("an unknown form of logs", {"TOWPATH_LOG_FORMAT": "xml"}, "TOWPATH_LOG_FORMAT is not console or json"),
+    ("a time that is over", {"TOWPATH_LEASE_SECONDS": "-1"}, "TOWPATH_LEASE_SECONDS='-1' is not a number of seconds"),
+    ("a time without end", {"TOWPATH_DUE_SECONDS": "inf"}, "TOWPATH_DUE_SECONDS='inf' is not a number of seconds"),
+    (
+        "review apps beside production",
+        {"TOWPATH_APPS_DOMAIN": "example.com", "TOWPATH_REVIEW_DOMAIN": "review.example.com"},
+        "TOWPATH_REVIEW_DOMAIN=review.example.com shares cookies with TOWPATH_APPS_DOMAIN",
+    ),
+    (
+        "review apps beside the dashboard",
+        {"TOWPATH_PUBLIC_URL": "https://towpath.example.co.uk", "TOWPATH_REVIEW_DOMAIN": "apps.example.co.uk:5080"},
+        "TOWPATH_REVIEW_DOMAIN=apps.example.co.uk shares cookies with TOWPATH_PUBLIC_URL",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("env", "says"), [row[1:] for row in SETTINGS_THAT_CANNOT_BE], ids=[row[0] for row in SETTINGS_THAT_CANNOT_BE]
+)
+async def test_a_setting_is_refused_that_names(offline: Cli, short_tmp: Path, env: dict[str, str], says: str) -> None:
+    refusal = said(await offline("up", "--data", str(short_tmp), "--port", free_port(), code=2, **env))
+    assert says in refusal
+    assert "password" not in refusal
+
+
+SITES = [
+    ("an app beside another", "a.example.com", "b.example.com", True),
+    ("a domain and what is below it", "example.com", "review.example.com", True),
+    ("two registered domains", "example.com", "example-review.com", False),
+    ("two registered below co.uk", "a.co.uk", "b.co.uk", False),
+    ("one registered below co.uk", "a.x.co.uk", "b.x.co.uk", True),
+    ("short names of a country", "a.ab.de", "b.ab.de", False),
+    ("the same", "example.com", "EXAMPLE.com", True),
+    ("localhost", "localhost", "a.localhost", False),
+    ("addresses", "10.0.0.1", "10.0.0.2", False),
+    ("what is not registered", "shop", "example.com", False),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "same"), [row[1:] for row in SITES], ids=[row[0] for row in SITES])
+def test_browsers_share_cookies_between(one: str, other: str, same: bool) -> None:
+    assert (same_site(one, other), same_site(other, one)) == (same, same)
+
+
+async def test_a_redis_that_does_not_answer_is_said_and_is_no_reason_not_to_start(
+    offline: Cli, short_tmp: Path
+) -> None:
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    done = await offline("doctor", "--data", str(short_tmp), code=1, TOWPATH_REDIS_URL=url)
+    (line,) = [line for line in done.out.splitlines() if "redis: " in line]
+    assert line.startswith("!!")
+    assert "does not answer" in line
 
 
 async def test_a_second_up_names_the_one_that_runs(offline: Cli, short_tmp: Path) -> None:

@@ -10,7 +10,7 @@ import struct
 import threading
 from pathlib import Path
 
-from workers.platforms.process import namespaces, redirect
+from workers.platforms.process import namespaces, redirect, sandbox
 
 OWN = "11.0.0.9"  # a public address that is this machine's own
 _PORT = 4000
@@ -35,7 +35,7 @@ def enter(hosts: Path, *, nft: bool = True, ipv6: bool = True) -> None:
 
     Without `nft` nothing finds its library from here on; without `ipv6` there is no way to such addresses.
     """
-    namespaces.enter_network(as_user=os.geteuid() != 0)
+    namespaces.enter_network(maker=None if os.geteuid() == 0 else str(sandbox.program()))
     for family, address, bits in ((socket.AF_INET, OWN, 32), (socket.AF_INET6, "fd00::9", 128))[: 1 + ipv6]:
         redirect.add_address(family, address, bits)
         redirect.add_default_route(family, source=address)

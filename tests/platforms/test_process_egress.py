@@ -265,8 +265,8 @@ for one in ("11.0.0.1", "2600::1"): reach(one)
     task = asyncio.create_task(tell(engine, f"import contextlib{script}"))
     await until(lambda: "11.0.0.1 5432" in output_of(engine), what="the program is connected")
     (pids,) = (files.read_json(path) for path in (engine.data / "run/x").glob("*/pids"))
-    (serving,) = Process(*pids["egress"]).descendants()
-    os.kill(serving, signal.SIGKILL)
+    for pid in Process(*pids["egress"]).descendants():
+        os.kill(pid, signal.SIGKILL)
     assert (await task)[1:] == ["11.0.0.1 -> 11.0.0.1 5432", "2600::1 -> 2600::1 5432"]
 
 
@@ -274,7 +274,7 @@ WITHOUT_IPV6 = """
 import errno, os, socket
 from pathlib import Path
 from workers.platforms.process import namespaces, redirect
-namespaces.enter_network(as_user=False)
+namespaces.enter_network(maker=None)
 Path("/proc/sys/net/ipv6/conf/lo/disable_ipv6").write_text("1")
 made = redirect.lead(public_only=True)
 print([one.family.name for one in made])

@@ -264,6 +264,7 @@ async def test_a_limit_of_one_cpu_and_of_memory_is_set_before_the_app_runs(engin
     texts = [
         path.read_text().strip()
         for group in engine.groups()
+        if not group.endswith(".shim")  # what keeps it is limited apart from it
         for path in Path(group).iterdir()
         if path.name in {"memory.limit_in_bytes", "memory.max", "pids.max"}
     ]

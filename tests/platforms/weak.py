@@ -9,11 +9,17 @@ import sys
 
 import pyseccomp
 
+from workers.platforms.process.namespaces import CLONE_NEWUSER
+
+NEW_USER = pyseccomp.Arg(0, pyseccomp.MASKED_EQ, CLONE_NEWUSER, CLONE_NEWUSER)
+
 
 def forbid_namespaces() -> None:
     """For this process and all it starts; there is no way back."""
     rules = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
     rules.add_rule(pyseccomp.ERRNO(errno.EPERM), "unshare")
+    rules.add_rule(pyseccomp.ERRNO(errno.EPERM), "clone", NEW_USER)
+    rules.add_rule(pyseccomp.ERRNO(errno.ENOSYS), "clone3")
     rules.load()
 
 

@@ -45,6 +45,24 @@ CORPUS = {
     + HOST
     + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "chunked in HTTP/1.0": b"POST / HTTP/1.0\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a content-length in other digits": b"POST / HTTP/1.1\r\n" + HOST + "Content-Length: \u0665\r\n\r\na".encode(),
+    "an empty content-length": b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length:\r\n\r\na",
+    "a content-length with a zero behind it": b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 1\x00\r\n\r\na",
+    "a content-length whose name ends with a strange space": b"POST / HTTP/1.1\r\n"
+    + HOST
+    + b"Content-Length\xa0: 1\r\n\r\na",
+    "a list that ends in chunked, twice": b"POST / HTTP/1.1\r\n"
+    + HOST
+    + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+    "chunked with a parameter": b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n",
+    "chunked in quotes": b"POST / HTTP/1.1\r\n" + HOST + b'Transfer-Encoding: "chunked"\r\n\r\n0\r\n\r\n',
+    "chunked behind a zero": b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: \x00chunked\r\n\r\n0\r\n\r\n",
+    "a tab for the space in the request line": b"GET\t/ HTTP/1.1\r\n" + HOST + b"\r\n",
+    "a version in small letters": b"GET / http/1.1\r\n" + HOST + b"\r\n",
+    "a target with a line feed": b"GET /a\nX: y HTTP/1.1\r\n" + HOST + b"\r\n",
+    "a target that names a user": b"GET http://a@shop.apps.test/ HTTP/1.1\r\n" + HOST + b"\r\n",
+    "a target that names another port": b"GET http://shop.apps.test:81/ HTTP/1.1\r\n" + HOST + b"\r\n",
+    "hosts in a list": b"GET / HTTP/1.1\r\nHost: shop.apps.test, other.apps.test\r\n\r\n",
     "two hosts": b"GET / HTTP/1.1\r\n" + HOST + b"Host: other.apps.test\r\n\r\n",
     "no host": b"GET / HTTP/1.1\r\n\r\n",
     "an empty host": b"GET / HTTP/1.1\r\nHost:\r\n\r\n",
@@ -140,6 +158,27 @@ async def test_a_request_before_a_broken_one_is_answered(town, asked):
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"HTTP/1.1 400 Bad Request\r\n" in answer
     assert asked == ["/good"]
+
+
+async def test_a_chunk_extension_of_any_length_and_many_trailers_go_no_further_and_pile_up_nowhere(town, asked):
+    head = b"POST /long HTTP/1.1\r\n" + HOST + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = await town.send(head + b"3;" + b"a" * 3_000_000 + b"\r\nabc\r\n0\r\n\r\n")
+    assert answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 400 "))
+    trailers = b"".join(b"X%d: 1\r\n" % number for number in range(50_000))
+    assert (await town.send(head + b"3\r\nabc\r\n0\r\n" + trailers + b"\r\n")).startswith(b"HTTP/1.1 400 ")
+    assert len(asked) <= 2
+
+
+async def test_a_length_with_zeros_before_it_reaches_the_app_as_everybody_reads_it(town):
+    heads = []
+
+    async def app(reader, writer):
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    await town.start(live(await town.raw(app)))
+    await town.send(b"POST / HTTP/1.1\r\n" + HOST + b"Connection: close\r\nContent-Length: 010\r\n\r\n0123456789")
+    assert b"Content-Length: 10\r\n" in heads[0]
 
 
 async def test_an_absolute_target_of_the_same_host_is_a_path_for_the_app(town, asked):

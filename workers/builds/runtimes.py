@@ -154,7 +154,7 @@ def _linked_files(base: Interpreter, program: Path, library: Path) -> list[tuple
 
 def _bring_libraries(original: Path, copy: Path, lib: Path) -> None:
     listing = subprocess.run(["ldd", original], capture_output=True, text=True, check=False).stdout
-    found = [Path(line.split("=>")[1].split()[0]) for line in listing.splitlines() if "=> /" in line]
+    found = [Path(line.split("=> ")[1].rpartition(" (")[0]) for line in listing.splitlines() if "=> /" in line]
     wanted = [path for path in found if not str(path).startswith(_SYSTEM)]
     for path in wanted:
         if not (lib / path.name).exists():
@@ -171,7 +171,7 @@ def _try_python(program: Path, version: str) -> None:
     """Start the copy away from its origin; whoever would fail in the sandbox fails here with a reason."""
     code = "import sys, ssl, zlib, hashlib, ctypes, platform; print(platform.python_version(), sys.base_prefix)"
     done = subprocess.run([program, "-I", "-c", code], capture_output=True, text=True, check=False, env={})
-    if done.stdout.split() != [version, str(program.parent.parent)]:
+    if done.stdout.strip().split(" ", 1) != [version, str(program.parent.parent)]:
         cause = (done.stderr.strip().splitlines() or [done.stdout.strip()])[-1]
         raise Refused(f"the copied Python {version} does not start: {cause}")
 

@@ -5,6 +5,7 @@ ended. `under` and `mounts` make the trees arguments: the files are the whole co
 """
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -16,14 +17,19 @@ from workers.platforms.base import Limits
 from workers.platforms.process import files
 
 _PERIOD = 100_000
-_V1 = ("memory", "cpu", "pids")
+_CONTROLLERS = ("memory", "cpu", "pids")
+_LEAF = "towpath-services"
+_PATIENCE = 3.0
 
 
 class Cgroups(Protocol):
     """One group per sandbox; `name` is the instance's."""
 
-    def create(self, name: str, limits: Limits) -> Sequence[str]:
-        """Make the group with its limits; returns the files into which a process writes 0 to join."""
+    def create(self, name: str, limits: Limits, *, whole: bool = True) -> Sequence[str]:
+        """Make the group with its limits; returns the files into which a process writes 0 to join.
+
+        A `whole` one ends as one when it is out of memory, where the kernel can do that.
+        """
 
     def pids(self, name: str) -> Sequence[int]:
         """Every process in the group."""
@@ -47,13 +53,13 @@ class V2:
 
     parent: Path
 
-    def create(self, name: str, limits: Limits) -> Sequence[str]:
+    def create(self, name: str, limits: Limits, *, whole: bool = True) -> Sequence[str]:
         """See `Cgroups`."""
         group = self.parent / name
         group.mkdir(parents=True, exist_ok=True)
         _write(group / "memory.max", limits.memory_mb * 1024 * 1024)
         _write(group / "memory.swap.max", 0, needed=False)
-        _write(group / "memory.oom.group", 1, needed=False)
+        _write(group / "memory.oom.group", int(whole), needed=False)
         _write(group / "cpu.max", f"{int(limits.cpus * _PERIOD)} {_PERIOD}")
         _write(group / "pids.max", limits.pids)
         return [str(group / "cgroup.procs")]
@@ -87,11 +93,11 @@ class V1:
 
     parents: Mapping[str, Path]
 
-    def create(self, name: str, limits: Limits) -> Sequence[str]:
+    def create(self, name: str, limits: Limits, *, whole: bool = True) -> Sequence[str]:  # noqa: ARG002  (V2's only)
         """See `Cgroups`."""
         for parent in self.parents.values():
             (parent / name).mkdir(parents=True, exist_ok=True)
-        memory, cpu, pids = (self.parents[one] / name for one in _V1)
+        memory, cpu, pids = (self.parents[one] / name for one in _CONTROLLERS)
         most = limits.memory_mb * 1024 * 1024
         _write(memory / "memory.limit_in_bytes", most)
         _write(memory / "memory.memsw.limit_in_bytes", most, needed=False)
@@ -144,14 +150,17 @@ def find_again(label: str, note: Path) -> Cgroups | None:
     return found
 
 
-def find(label: str, *, mounts: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Cgroups | None:
+def find(
+    label: str, *, mounts: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup"),
+    controllers: Sequence[str] = _CONTROLLERS,
+) -> Cgroups | None:  # fmt: skip
     """The cgroups this process may use, or None. `label` names the installation."""
     lines = (line.split(":", 2) for line in own.read_text().splitlines()) if own.exists() else ()
     paths = {controllers: path for _, controllers, path in lines}
     if (mounts / "cgroup.controllers").exists():
-        return _find_v2(label, mounts, paths.get("", "/"))
+        return _find_v2(label, mounts, paths.get("", "/"), controllers)
     parents = {}
-    for controller in _V1:
+    for controller in _CONTROLLERS:
         path = next((path for names, path in paths.items() if controller in names.split(",")), "/")
         tree = mounts / controller
         base = tree / path.lstrip("/")
@@ -161,21 +170,26 @@ def find(label: str, *, mounts: Path = Path("/sys/fs/cgroup"), own: Path = Path(
         for parent in parents.values():
             parent.mkdir(exist_ok=True)
     except OSError:
+        for parent in parents.values():
+            with contextlib.suppress(OSError):
+                parent.rmdir()
         return None
     return V1(parents=parents)
 
 
-def _find_v2(label: str, mounts: Path, path: str) -> Cgroups | None:
+def _find_v2(label: str, mounts: Path, path: str, controllers: Sequence[str]) -> Cgroups | None:
     own = mounts / path.lstrip("/")
+    if own.name == _LEAF:  # where an earlier one of ours has moved us
+        own = own.parent
     # A delegated unit (Delegate=yes) is ours to divide; root elsewhere takes a group of its own at the top.
     for base in (own, mounts):
         parent = base / label
         try:
             if base == own:
-                _leave_for_leaf(own, top=own == mounts)
-            _delegate(base)
+                _check_ours(own, top=own == mounts)
+            _divide(base, controllers, emptied=base == own and (own / "cgroup.type").exists())
             parent.mkdir(exist_ok=True)
-            _delegate(parent)
+            _divide(parent, controllers)
         except OSError:
             with contextlib.suppress(OSError):
                 parent.rmdir()
@@ -184,29 +198,52 @@ def _find_v2(label: str, mounts: Path, path: str) -> Cgroups | None:
     return None
 
 
-def _leave_for_leaf(own: Path, *, top: bool) -> None:
-    """A v2 group with controllers for its children may hold no process itself: move ours one level down.
+def _check_ours(own: Path, *, top: bool) -> None:
+    """Raise `OSError` if the group we are in is not ours to divide.
 
-    Also at the visible top: in a container that is the container's own group. Only the machine's root has no type and
-    is free of the rule.
+    At the visible top it is: in a container that is the container's own group. Only the machine's root has no type. A
+    unit of systemd is, if systemd has marked it so; else, like a login session, it may hold processes of others.
     """
     if not os.access(own / "cgroup.subtree_control", os.W_OK):
         raise PermissionError(own)
-    if not (own / "cgroup.type").exists():
-        if top:
-            return
+    if not (own / "cgroup.type").exists() and not top:
         raise PermissionError(own)
-    if own.name.endswith(".scope"):
-        raise PermissionError(own)  # a login session that holds processes of others
-    leaf = own / "runner"
+    if own.suffix in {".service", ".scope"} and not _delegated(own):
+        raise PermissionError(own)
+
+
+def _delegated(unit: Path) -> bool:
+    for name in ("trusted.delegate", "user.delegate"):
+        with contextlib.suppress(OSError):
+            return os.getxattr(unit, name) == b"1"
+    return False
+
+
+def _divide(group: Path, controllers: Sequence[str], *, emptied: bool = False) -> None:
+    """Let the group's children have limits.
+
+    Such a group may hold no process itself (but for the machine's root): those in it move one level down, and again as
+    long as one of them forks meanwhile.
+    """
+    patience = time.monotonic() + _PATIENCE
+    while True:
+        if emptied:
+            _empty(group)
+        try:
+            _write(group / "cgroup.subtree_control", " ".join(f"+{one}" for one in controllers))
+        except OSError as error:
+            if error.errno != errno.EBUSY or not emptied or time.monotonic() > patience:
+                raise
+        else:
+            return
+
+
+def _empty(group: Path) -> None:
+    leaf = group / _LEAF
     leaf.mkdir(exist_ok=True)
-    for pid in _pids(own):
+    for pid in _pids(group):
         with contextlib.suppress(ProcessLookupError):
             _write(leaf / "cgroup.procs", pid)
-
-
-def _delegate(group: Path) -> None:
-    _write(group / "cgroup.subtree_control", "+memory +cpu +pids")
 
 
 def _write(path: Path, value: object, *, needed: bool = True) -> None:
@@ -235,7 +272,7 @@ def _children(parent: Path) -> list[str]:
 
 def _remove(group: Path) -> None:
     """A group can only be removed when its last process is reaped, which takes the kernel a moment after the kill."""
-    deadline = time.monotonic() + 3.0
+    deadline = time.monotonic() + _PATIENCE
     while group.is_dir():
         for pid in _pids(group):
             with contextlib.suppress(ProcessLookupError):

@@ -20,6 +20,9 @@ from workers.platforms.process.spec import Bare, ShimSpec
 from workers.platforms.process.uids import Uids
 
 _OUR_CODE = Path(workers.__file__).parent  # holds the buildpacks
+_SPACE_PER_MEMORY = 4
+# A shim and its egress work as much as an app makes them: by what it prints, and by its connections, up to 800 at once.
+_OWN = Limits(memory_mb=256, cpus=0.5, pids=2048)
 PORT = 5000  # every instance has a network of its own
 
 
@@ -271,6 +274,7 @@ class Host:
         made = sandbox.Sandbox(
             etc=self.paths.etc, runtimes=self._runtimes, slug=spec.slug_dir, binds=(),
             temporary=None, disk_mb=spec.limits.disk_mb, cwd="/app", env=env, uid=self.uid(f"app:{spec.app_id}"),
+            room=None if self.level.name == FULL else keeper.directory / "room",
         )  # fmt: skip
         argv = sandbox.shell(command, pids=spec.limits.pids)
         shim = self._spec(keeper, made, argv, network=Network.PUBLIC, limits=spec.limits, port=port)
@@ -293,13 +297,15 @@ class Host:
             arguments=launch.arguments,
             command=argv,
             stage=launch.stage,
+            room=launch.room,
             uid=uid,
             keeper=None if uid is None else uid + 1,
             network=network.value,
             names=sorted(self._indexes.hosts) if network is Network.INDEXES else [],
             port=port,
             cgroups=list(self.cgroups.create(keeper.name, limits)) if self.cgroups else [],
-            limits=_rlimits(limits),
+            own_cgroups=list(self.cgroups.create(keeper.own_group, _OWN, whole=False)) if self.cgroups else [],
+            limits=_rlimits(limits, grouped=self.cgroups is not None),
             seccomp=str(self.paths.filter),
             log_directory=None,
             label="",
@@ -315,11 +321,17 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _rlimits(limits: Limits) -> dict[str, int]:
+def _rlimits(limits: Limits, *, grouped: bool) -> dict[str, int]:
+    """Without a group that limits memory, each process gets a bound.
+
+    Of address space that could be written: stacks of threads count whole, so it is far above what may be used.
+    """
+    alone = {} if grouped else {"RLIMIT_DATA": _SPACE_PER_MEMORY * limits.memory_mb * 1024 * 1024}
     return {
         "RLIMIT_CORE": 0,
         "RLIMIT_FSIZE": limits.disk_mb * 1024 * 1024,
         "RLIMIT_NOFILE": 16384,
+        **alone,
     }
 
 

@@ -28,6 +28,7 @@ class Keeper:
     def __init__(self, directory: Path, *, cgroups: Cgroups | None) -> None:
         self.directory = directory
         self.name = directory.name
+        self.own_group = f"{self.name}.shim"
         self._cgroups = cgroups
         self._child: subprocess.Popen[bytes] | None = None  # None: started by an earlier runner
 
@@ -196,7 +197,8 @@ class Keeper:
         """End what the command left behind in the background and remove its group. The directory stays."""
         self.kill_all()
         if self._cgroups:
-            await asyncio.to_thread(self._cgroups.destroy, self.name)
+            for group in (self.name, self.own_group):
+                await asyncio.to_thread(self._cgroups.destroy, group)
 
     def delete(self) -> None:
         """Remove the directory."""

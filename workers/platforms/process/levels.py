@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -10,19 +11,23 @@ from pathlib import Path
 
 import workers
 from workers.platforms.base import AppSpec
-from workers.platforms.process import redirect
+from workers.platforms.process import redirect, sandbox
 from workers.platforms.process.host import FULL, NONE, USER, Host, Level, Paths
 from workers.platforms.process.indexes import Indexes
 
 _PATIENCE = 20.0
 _LEAD = (
     "import sys; sys.path.insert(0, sys.argv[1]); from workers.platforms.process import namespaces, redirect; "
-    "namespaces.enter_network(as_user=sys.argv[2] == 'user'); redirect.lead(public_only=True)"
+    "namespaces.enter_network(maker=sys.argv[2] or None); redirect.lead(public_only=True)"
+)
+_PROFILE = Path(workers.__file__).parents[1] / "deploy/apparmor/install.sh"
+_AS_ROOT = (
+    f"start towpath as root: sudo {shlex.quote(str(Path(sys.prefix, 'bin/towpath')))} up"  # sudo has a PATH of its own
 )
 _SYSCTLS = {
     "kernel.apparmor_restrict_unprivileged_userns": (
         "1", "AppArmor forbids user namespaces to programs without a profile",
-        "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+        shlex.join(("sudo", "sh", str(_PROFILE), str(sandbox.program()))),
     ),
     "kernel.unprivileged_userns_clone": (
         "0", "this kernel forbids user namespaces to ordinary users",
@@ -37,19 +42,27 @@ _SYSCTLS = {
 def probe() -> Level:
     """Start a sandbox of the best kind that may work here and see what happens."""
     candidate = FULL if os.geteuid() == 0 else USER
-    problem = _try(candidate)
+    try:
+        problem = _try(candidate)
+    except OSError as error:  # a full disk, above all
+        problem = str(error)
     if problem is None and candidate == FULL:
         return Level(name=FULL, why="sandboxes with a host uid of their own work")
     if problem is None:
         return Level(
             name=USER,
-            why="user namespaces work, but without root every app has this user's uid and no limits on memory and CPU",
-            advice="start towpath as root: sudo towpath up",
+            why="user namespaces work, but without root all apps have this user's uid, and no limit on all they use",
+            advice=_AS_ROOT,
         )
+    return without_sandboxes(problem)
+
+
+def without_sandboxes(problem: str, *, sysctls: Path = Path("/proc/sys")) -> Level:
+    """Level `none`: which of the kernel's settings keeps sandboxes from starting, and the command that changes that."""
     for name, (bad, why, advice) in _SYSCTLS.items():
-        path = Path("/proc/sys", *name.split("."))
+        path = sysctls.joinpath(*name.split("."))
         if path.exists() and path.read_text().strip() == bad:
-            return Level(name=NONE, why=why, advice=advice)
+            return Level(name=NONE, why=f"{why} ({problem})", advice=advice)
     return Level(
         name=NONE, why=f"no sandbox could be started: {problem}",
         advice="run on a machine or in a container that allows user namespaces",
@@ -63,16 +76,16 @@ def not_led() -> tuple[str, str] | None:
     except OSError as error:
         return str(error), "sudo apt-get install nftables"
     root = str(Path(workers.__file__).parent.parent)
-    who = "root" if os.geteuid() == 0 else "user"
+    maker = "" if os.geteuid() == 0 else str(sandbox.program())
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", _LEAD, root, who], capture_output=True, text=True, timeout=_PATIENCE,
+        [sys.executable, "-I", "-S", "-c", _LEAD, root, maker], capture_output=True, text=True, timeout=_PATIENCE,
         check=False,
     )  # fmt: skip
     if done.returncode == 0:
         return None
     why = done.stderr.strip().rpartition("\n")[2]
-    if who == "user":
-        return f"an ordinary user cannot set nftables rules here: {why}", "start towpath as root: sudo towpath up"
+    if maker:
+        return f"an ordinary user cannot set nftables rules here: {why}", _AS_ROOT
     return f"this kernel takes no nftables rules: {why}", "use a kernel with nf_tables, or let apps use the proxy"
 
 

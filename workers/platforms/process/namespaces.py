@@ -13,7 +13,9 @@ CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
 PROXY_PORT = 3128
-STAGE = "/tmp"  # noqa: S108  (exists everywhere; seen only in the sandbox's own mount namespace)
+# Exists everywhere, and only root can make anything in it: an AppArmor profile trusts what is found at this path. What
+# we put there is seen only in the sandbox's own mount namespace.
+STAGE = "/run"
 
 _MS_REC_PRIVATE = 0x4000 | 0x40000
 _MS_NOSUID_NODEV = 0x2 | 0x4
@@ -28,6 +30,7 @@ _MOUNT_ATTR_IDMAP = 0x100000
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
 _DNS_PORT = 53
+_MAKE = ("--unshare-user", "--unshare-net", "--dev-bind", "/", "/", "--")
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 
 # A host directory that the sandbox's uid could not reach by its path, and the name it gets below STAGE. With an owner,
@@ -74,6 +77,12 @@ def limit(kind: int, most: int) -> None:
     resource.setrlimit(kind, (value, value))
 
 
+def join(cgroups: Sequence[str]) -> None:
+    """Enter the groups that these files are for."""
+    for path in cgroups:
+        _write(path, "0")
+
+
 def become(uid: int) -> None:
     """Give up root for good: no groups, no capabilities, all three ids."""
     os.setgroups([])
@@ -81,18 +90,49 @@ def become(uid: int) -> None:
     os.setresuid(uid, uid, uid)
 
 
-def enter_network(*, as_user: bool) -> None:
-    """Enter a new network namespace with only `lo`; an ordinary user needs a user namespace to be allowed to."""
-    uid, gid = os.getuid(), os.getgid()
-    unshare(CLONE_NEWUSER | CLONE_NEWNET if as_user else CLONE_NEWNET)
-    if as_user:
-        _write("/proc/self/setgroups", "deny")
-        _write("/proc/self/uid_map", f"{uid} {uid} 1")
-        _write("/proc/self/gid_map", f"{gid} {gid} 1")
+def enter_network(*, maker: str | None) -> None:
+    """Enter a new network namespace with only `lo`; `maker` is None for root.
+
+    An ordinary user may only in a user namespace of their own. Where AppArmor forbids those to programs without a
+    profile, one for our interpreter would be one for every script on the machine: so bubblewrap, the `maker`, makes
+    both, and we enter them, which is nothing that a profile has to allow.
+    """
+    if maker is None:
+        unshare(CLONE_NEWNET)
+    else:
+        _enter_namespaces_of(maker)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         request = struct.pack("16sh14x", b"lo", 0)
         flags: int = struct.unpack("16sh14x", fcntl.ioctl(sock, _SIOCGIFFLAGS, request))[1]
         fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | _IFF_UP))
+
+
+def _enter_namespaces_of(bwrap: str) -> None:
+    """Bubblewrap's child says its pid when all is made, and stays until we hang up."""
+    stay, hang_up = os.pipe2(os.O_CLOEXEC)
+    pid_reader, pid_writer = os.pipe2(os.O_CLOEXEC)
+    child = os.fork()
+    if child == 0:
+        try:
+            os.dup2(stay, 0)
+            os.dup2(pid_writer, 1)
+            os.execve(bwrap, [bwrap, *_MAKE, "/bin/sh", "-c", "echo $$; read _"], {})  # noqa: S606
+        finally:
+            os._exit(126)
+    os.close(stay)
+    os.close(pid_writer)
+    try:
+        with open(pid_reader) as said:  # noqa: PTH123
+            pid = said.readline().strip()
+        if not pid:
+            raise OSError(errno.EPERM, "bubblewrap could not make a network namespace")
+        for name, kind in (("user", CLONE_NEWUSER), ("net", CLONE_NEWNET)):
+            descriptor = os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+            _check(_libc.setns(descriptor, kind), f"setns {name}")
+            os.close(descriptor)
+    finally:
+        os.close(hang_up)
+        os.waitpid(child, 0)
 
 
 def listeners() -> tuple[socket.socket, socket.socket]:
@@ -129,6 +169,12 @@ def own_mounts() -> None:
 def cover(path: str) -> None:
     """Hide what is in a directory under an empty one that everybody may enter."""
     options = b"mode=755,size=64k"
+    _check(_libc.mount(b"towpath", path.encode(), b"tmpfs", _MS_NOSUID_NODEV, options), f"mount tmpfs {path}")
+
+
+def bounded_room(path: str, most: int) -> None:
+    """Put an empty directory in memory over one, for at most `most` bytes, files without content counted as 4 KiB."""
+    options = f"mode=755,size={most},nr_inodes={most // 4096}".encode()
     _check(_libc.mount(b"towpath", path.encode(), b"tmpfs", _MS_NOSUID_NODEV, options), f"mount tmpfs {path}")
 
 

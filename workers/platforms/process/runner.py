@@ -258,7 +258,7 @@ async def _serve(
     runner = Runner(host, timing or Timing(), frozenset({0, os.getuid(), *([] if worker is None else [worker])}))
     await runner.resume()
     server = await asyncio.start_unix_server(runner.connected, sock=_listen(path), limit=wire.LINE_MOST)
-    log.info("runner ready", level=level.name, why=level.why, cgroups=type(allowed).__name__)
+    log.info("runner ready", isolation=level.name, why=level.why, cgroups=type(allowed).__name__)
     if ready:
         ready.set()
     try:

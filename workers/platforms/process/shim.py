@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _OUTPUT_MOST = 10 * 1024 * 1024
 _PEER = struct.Struct("3i")
+_FIRST_TO_GO = "500"  # when the machine runs out of memory, before what keeps it
 _FULL_QUEUE, _TRY_AGAIN = 5.0, 0.02
 _PIECE, _PIPE_PIECES = 65536, 16  # a pipe holds at most 1 MiB
 
@@ -81,6 +82,7 @@ def main() -> None:
     pids["sandbox"] = identity(sandbox)
     if spec["bare"]:
         pids["init"] = pids["sandbox"]
+    namespaces.join(spec["own_cgroups"])  # not earlier: starting takes much CPU at once, and is no work of the app's
     if spec["keeper"] is not None:
         namespaces.become(spec["keeper"])
     replace("pids", pids, durable=False)
@@ -97,11 +99,11 @@ def main() -> None:
 def _open_network(spec: ShimSpec, pids: dict[str, list[int]]) -> None:
     """Enter a network of the sandbox's own; if it may reach out, its egress stays outside and gets the listeners."""
     if spec["network"] == "none":
-        namespaces.enter_network(as_user=spec["uid"] is None)
+        namespaces.enter_network(maker=spec["bwrap"] if spec["uid"] is None else None)
         return
     watcher, outside = outlet.fork(spec)
     pids["egress"] = identity(watcher)
-    namespaces.enter_network(as_user=spec["uid"] is None)
+    namespaces.enter_network(maker=spec["bwrap"] if spec["uid"] is None else None)
     made = [*namespaces.listeners()]
     with contextlib.suppress(OSError):  # without nftables: `towpath doctor` says so
         made += redirect.lead(public_only=not spec["names"])  # a named host may be anywhere
@@ -118,13 +120,13 @@ def _open_log(spec: ShimSpec) -> output.AppLog | output.RunOutput:
 def _execute(spec: ShimSpec, writer: int, info: int) -> None:
     """In the child: limits first, then the view of the disk, then the app's uid, then bubblewrap. Never returns."""
     try:
-        for path in spec["cgroups"]:
-            with open(path, "w") as file:  # noqa: PTH123
-                file.write("0")
+        namespaces.join(spec["cgroups"])
         os.dup2(writer, 1)
         os.dup2(writer, 2)
         for name, most in spec["limits"].items():
             namespaces.limit(getattr(resource, name), most)
+        with open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
+            file.write(_FIRST_TO_GO)
         if spec["bare"]:
             os.umask(0o022)
             os.chdir(spec["bare"]["cwd"])
@@ -134,6 +136,8 @@ def _execute(spec: ShimSpec, writer: int, info: int) -> None:
         if spec["uid"] is not None:
             namespaces.stage(spec["stage"])
             namespaces.become(spec["uid"])
+        elif spec["room"]:
+            _make_room(*spec["room"])
         os.umask(0o022)
         os.chdir("/")
         os.setsid()
@@ -144,6 +148,14 @@ def _execute(spec: ShimSpec, writer: int, info: int) -> None:
         os.write(2, f"towpath: the sandbox could not be started: {error}\n".encode())
     finally:
         os._exit(126)
+
+
+def _make_room(path: str, most: int) -> None:
+    os.makedirs(path, exist_ok=True)  # noqa: PTH103
+    namespaces.own_mounts()
+    namespaces.bounded_room(path, most)
+    for name in ("upper", "work"):
+        os.mkdir(f"{path}/{name}", 0o755)  # noqa: PTH102
 
 
 def _prepare_bwrap(spec: ShimSpec, info: int) -> tuple[list[str], list[int]]:

@@ -19,12 +19,14 @@ class ShimSpec(TypedDict):
     arguments: list[str]  # with the app's environment; handed over where no `ps` shows it
     command: list[str]
     stage: list[Stage]
+    room: tuple[str, int] | None  # a directory and the bytes of memory that changes in /app may take there
     uid: int | None
     keeper: int | None
     network: str
     names: list[str]
     port: int | None
     cgroups: list[str]
+    own_cgroups: list[str]  # the shim's and its egress's
     limits: dict[str, int]
     seccomp: str
     log_directory: str | None  # None: keep the output as it is, in `out`
