@@ -96,8 +96,13 @@ def review_manifest(manifest: Manifest) -> Manifest:
     return manifest.review or manifest
 
 
-def resolve_env(manifest: Manifest, given: Mapping[str, str], generate: Callable[[], str]) -> dict[str, str]:
-    """The config vars to start with: what was given wins over app.json, and secrets are generated once."""
+def resolve_env(
+    manifest: Manifest, given: Mapping[str, str], generate: Callable[[], str], *, whose: str = "review apps"
+) -> dict[str, str]:
+    """The config vars to start with: what was given wins over app.json, and secrets are generated once.
+
+    `whose` says where the pipeline keeps them, for what is missing.
+    """
     env = dict(given)
     missing: list[str] = []
     for name, wanted in manifest.env.items():
@@ -108,7 +113,7 @@ def resolve_env(manifest: Manifest, given: Mapping[str, str], generate: Callable
         elif wanted.generate:
             env[name] = generate()
         elif wanted.required:
-            missing.append(f'config var "{name}" is required: set it for the review apps of the pipeline')
+            missing.append(f'config var "{name}" is required: set it for the {whose} of the pipeline')
     _refuse("app.json", missing)
     return env
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum, unique
-from typing import NewType
+from typing import Final, NewType
 
 PipelineId = NewType("PipelineId", str)
 AppId = NewType("AppId", str)
@@ -37,6 +37,10 @@ class Stage(StrEnum):
     DEVELOPMENT = "development"
     STAGING = "staging"
     PRODUCTION = "production"
+
+
+FORKS: Final = "fork"
+"""Where a pipeline keeps the config vars of forks' review apps, beside those of its stages."""
 
 
 @unique
@@ -155,6 +159,8 @@ class Toggles:
     max_review_apps: int = 0
     drafts: bool = True
     ci_counts: CiCounts = CiCounts.ALL
+    forks: str = "approve"
+    approval_blocks: bool = False
     required_contexts: tuple[str, ...] = ()
     ignored_contexts: tuple[str, ...] = ()
     deploy_without_ci: bool = False

@@ -26,7 +26,8 @@ class Member:
 class PromotionRequest:
     """What was asked: source and targets by id or name, `to` None for "the next stage".
 
-    `release` is the source's current release, or the asked one (`release_asked`) if it is the source's.
+    `release` is the source's current release, or the asked one (`release_asked`) if it is the source's; `of_fork` says
+    that its code was only approved to be looked at.
     """
 
     pipeline: Pipeline
@@ -36,6 +37,7 @@ class PromotionRequest:
     release: Release | None
     release_asked: str = ""
     slug_kept: bool = True
+    of_fork: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +136,8 @@ def _release(request: PromotionRequest, source: App) -> Release:
             f"Release v{release.version} of {source.name} is {release.state.value}: "
             "only a release that succeeded can be promoted"
         )
+    if request.of_fork:
+        raise Refused(f"Release v{release.version} of {source.name} is code of a fork or a bot: merge it, then promote")
     if release.slug_id is None:
         raise Refused(f"Release v{release.version} of {source.name} has no slug: deploy to it first")
     return release

@@ -27,7 +27,7 @@ class Step:
 class CheckReview:
     """The review app's part of a check.
 
-    `request`, `build` and `release` are those of this commit, None before they exist.
+    `request`, `build` and `release` are those of this commit, None before they exist. `number` is the pull request's.
     """
 
     app_name: str
@@ -40,6 +40,7 @@ class CheckReview:
     error: str = ""
     log_tail: str = ""
     steps: tuple[Step, ...] = ()
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +58,14 @@ class CheckDeploy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckView:
-    """All that one pipeline does with one commit."""
+    """All that one pipeline does with one commit. `approval_blocks`: what waits for approval keeps a required check."""
 
     pipeline: str
     sha: Sha
     review: CheckReview | None = None
     deploys: tuple[CheckDeploy, ...] = ()
     details_url: str = ""
+    approval_blocks: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

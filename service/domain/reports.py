@@ -10,6 +10,7 @@ from typing import Final, assert_never
 
 from service.domain.ci_gate import OUR_PREFIX, is_stopped
 from service.domain.model import BuildState, ReleaseState, RequestState, ReviewState, Stage
+from service.domain.report_approval import approve_action, awaits_approval, how_to_approve
 from service.domain.report_text import LONGEST_DESCRIPTION, cell, cut, link, table, with_log
 from service.domain.report_views import (
     CheckAction,
@@ -22,7 +23,7 @@ from service.domain.report_views import (
     StatusContent,
     Step,
 )
-from service.domain.review_rules import ASKED, BOT, CLOSED, FORK, MOVED, SWITCHED_OFF
+from service.domain.review_rules import ASKED, AWAITS_APPROVAL, CLOSED, MOVED, NO_FORKS, SWITCHED_OFF
 
 __all__ = [
     "CheckView",
@@ -73,7 +74,7 @@ _ANYWAY: Final = CheckAction(
 )
 _REBUILD: Final = CheckAction(label="Rebuild", description="Build and deploy this commit again", identifier="rebuild")
 _DESTROY: Final = CheckAction(label="Destroy", description="Take the review app away", identifier="destroy")
-_NOT_TO_CREATE: Final = frozenset({FORK, BOT, CLOSED, SWITCHED_OFF, MOVED, ASKED})
+_NOT_TO_CREATE: Final = AWAITS_APPROVAL | {NO_FORKS, CLOSED, SWITCHED_OFF, MOVED, ASKED}
 _MOST_ACTIONS: Final = 3
 _LONGEST_TITLE: Final = 200
 _SHORT: Final = 9.95
@@ -83,6 +84,8 @@ def describe_check(view: CheckView) -> CheckContent:
     """The check run of a commit in a pipeline."""
     parts = _parts(view)
     status, conclusion = _verdict(parts)
+    if view.approval_blocks and conclusion == "neutral" and awaits_approval(view.review):
+        conclusion = "action_required"
     log = view.review.log_tail if view.review is not None else ""
     return CheckContent(
         name=f"{OUR_PREFIX}{view.pipeline}",
@@ -172,6 +175,8 @@ def review_part(review: CheckReview) -> Part:
 
 
 def _review_outcome(review: CheckReview) -> Outcome:
+    if awaits_approval(review):
+        return Outcome.NEUTRAL
     match review.state:
         case ReviewState.CREATING:
             left = review.request in {RequestState.SUPERSEDED, RequestState.CANCELLED}
@@ -263,7 +268,8 @@ def _summary(view: CheckView, parts: list[Part]) -> str:
         for part in parts
     ]
     addresses = [link(part.url) for part in parts if link(part.url)]
-    lines = [f"Commit `{view.sha[:7]}`", table(("App", "Stage", "State", "Why", "Took"), rows), *addresses]
+    approval = how_to_approve(view)
+    lines = [f"Commit `{view.sha[:7]}`", table(("App", "Stage", "State", "Why", "Took"), rows), *addresses, *approval]
     return "\n\n".join(lines)
 
 
@@ -277,6 +283,8 @@ def _actions(view: CheckView) -> tuple[CheckAction, ...]:
     reasons = [deploy.reason for deploy in view.deploys if deploy.state is None]
     if review is None:
         return (_ANYWAY,) if any(is_stopped(reason) for reason in reasons) else ()
+    if awaits_approval(review):
+        return (approve_action(view.sha), *((_DESTROY,) if review.app_name else ()))
     reasons.append(review.reason)
     stopped = (_ANYWAY,) if any(is_stopped(reason) for reason in reasons) else ()
     match review.state:

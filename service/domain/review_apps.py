@@ -22,7 +22,7 @@ from service.domain.deploys import settled
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind, PullRequest
 from service.domain.freshness import ACTED_ON_FOR, ci_gate, lacking
-from service.domain.model import NO_SHA, AppState, ReviewState, Trust
+from service.domain.model import NO_SHA, AppState, ReviewState
 from service.domain.review_rules import (
     ASKED,
     BY_PERSON,
@@ -30,6 +30,7 @@ from service.domain.review_rules import (
     CONFIRM,
     DRAFT,
     MOVED,
+    NO_FORKS,
     OVER,
     STALE,
     SWITCHED_OFF,
@@ -38,6 +39,7 @@ from service.domain.review_rules import (
     over_cap,
     stale_at,
     stays_away,
+    trust_of,
     untrusted,
 )
 from service.domain.review_view import ReviewView, Target
@@ -137,10 +139,16 @@ def _plan_open(view: ReviewView, pull_request: PullRequest, key: FactKey) -> tup
     if not view.repository.accessible:
         return (_no_access(view),)
     if view.has_app:
+        if _untrusted(view, pull_request) == NO_FORKS:
+            return _end(view, Destroy(ordered=True, reason=NO_FORKS))
         return _plan_update(view, pull_request, key)
     if view.thinks_it_has_app:
         return (_set(view, ReviewState.DESTROYED, BY_PERSON, view.wanted_before),)
     return _former(view) or _plan_creation(view, pull_request, key)
+
+
+def _untrusted(view: ReviewView, pull_request: PullRequest) -> str:
+    return untrusted(pull_request, view.pipeline.toggles, approved=view.approved)
 
 
 def _no_access(view: ReviewView) -> Wait:
@@ -157,11 +165,11 @@ def _former(view: ReviewView) -> tuple[Decision, ...]:
 
 
 def _plan_creation(view: ReviewView, pull_request: PullRequest, key: FactKey) -> tuple[Decision, ...]:
-    target = Target(sha=pull_request.head_sha, branch=pull_request.head_ref)
+    target = _target(pull_request)
     review = view.review
     if review is not None and stays_away(review, target.sha) and not view.asked:
         return (Nothing(reason=f"taken away ({review.reason}); the next push or a person brings it back"),)
-    reason = obstacle(pull_request, view.pipeline.toggles, by_person=view.by_person)
+    reason = obstacle(pull_request, view.pipeline.toggles, by_person=view.by_person, approved=view.approved)
     if reason and view.asked:
         raise Refused(f"No review app for {view.ref}: {reason}.")
     if reason:
@@ -173,12 +181,10 @@ def _plan_creation(view: ReviewView, pull_request: PullRequest, key: FactKey) ->
 
 
 def _plan_update(view: ReviewView, pull_request: PullRequest, key: FactKey) -> tuple[Decision, ...]:
-    target = Target(sha=pull_request.head_sha, branch=pull_request.head_ref)
-    reason = untrusted(pull_request)
+    target = _target(pull_request)
+    reason = _untrusted(view, pull_request)
     if view.is_leaving or reason:
-        if view.asked:
-            raise Refused(f"No deploy to the review app of {view.ref}: {reason or 'it is being destroyed'}.")
-        return (Nothing(reason=f"{reason}: not updated") if reason else Wait(reason="it is being destroyed"),)
+        return _not_updated(view, reason, target)
     if view.asked:
         return _redeploy(view, target)
     if pull_request.draft and not view.pipeline.toggles.drafts:
@@ -192,6 +198,19 @@ def _plan_update(view: ReviewView, pull_request: PullRequest, key: FactKey) -> t
     return _gated(view, target, pull_request.base_ref) or _request(
         view, target, f"the pull request is at {target.sha[:7]}"
     )
+
+
+def _not_updated(view: ReviewView, untrusted: str, target: Target) -> tuple[Decision, ...]:
+    """What was approved before serves on; the check of the new commit says what that one waits for."""
+    if view.asked:
+        raise Refused(f"No deploy to the review app of {view.ref}: {untrusted or 'it is being destroyed'}.")
+    if view.is_leaving:
+        return (Wait(reason="it is being destroyed"),)
+    return (*_follow(view, untrusted, target), _idle(view, f"{untrusted}: not updated"))
+
+
+def _target(pull_request: PullRequest) -> Target:
+    return Target(sha=pull_request.head_sha, branch=pull_request.head_ref, trust=trust_of(pull_request))
 
 
 def _gated(view: ReviewView, target: Target, base: str) -> tuple[Decision, ...]:
@@ -259,14 +278,14 @@ def _request(view: ReviewView, target: Target, reason: str) -> tuple[Decision, .
     assert view.app is not None
     work = _deploy(view, target)
     request = Request(app_id=view.app.id, work=work, reason=reason, by_person=view.asked == "create")
-    moved = view.wanted_before != target
+    moved = not view.wants(target)
     return (*(_follow(view, reason, target) if moved else ()), request)
 
 
 def _follow(view: ReviewView, reason: str, target: Target) -> tuple[SetReview, ...]:
     """Note the newly wanted commit on an app that goes on as it is."""
     review = view.review
-    if review is None or (review.reason == reason and view.wanted_before == target):
+    if review is None or (review.reason == reason and view.wants(target)):
         return ()
     return (_set(view, review.state, reason, target),)
 
@@ -275,7 +294,7 @@ def _deploy(view: ReviewView, target: Target) -> Deploy:
     return Deploy(
         repository_id=view.repository.id,
         sha=target.sha,
-        trust=Trust.OWN,
+        trust=target.trust,
         branch=target.branch,
         pull_request=view.number,
     )

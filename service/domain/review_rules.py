@@ -1,10 +1,11 @@
 """The single rules about review apps, each with the words people read: who qualifies, how many, for how long."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Final
 
 from service.domain.facts import PullRequest
-from service.domain.model import ReviewApp, ReviewState, Sha, Toggles
+from service.domain.model import ReviewApp, ReviewState, Sha, Toggles, Trust
 
 CLOSED: Final = "the pull request is closed"
 SWITCHED_OFF: Final = "review apps are switched off"
@@ -16,23 +17,34 @@ OVER_CAP: Final = "over the cap"
 ASKED: Final = "a person asked for it"
 FORK: Final = "fork: needs approval of this commit by someone with write access"
 BOT: Final = "bot: needs approval of this commit by someone with write access"
+AWAITS_APPROVAL: Final = frozenset({FORK, BOT})
+NO_FORKS: Final = "this pipeline runs no code of forks or bots"
 DRAFT: Final = "drafts get no review app in this pipeline"
 MANUAL: Final = "automatic review apps are off"
 OVER: Final = frozenset({ReviewState.DESTROYED, ReviewState.SKIPPED})
-_COMES_BACK: Final = frozenset({CLOSED, SWITCHED_OFF, MOVED})
+_COMES_BACK: Final = frozenset({CLOSED, SWITCHED_OFF, MOVED, NO_FORKS})
 """After these ends the same commit gets an app again; after any other it takes a push or a person."""
 
 
-def untrusted(pull_request: PullRequest) -> str:
-    """Why its code may not run by itself; empty if it may. A fork that was deleted is still a fork."""
-    if pull_request.is_fork:
-        return FORK
-    return BOT if pull_request.author_is_bot else ""
+def trust_of(pull_request: PullRequest) -> Trust:
+    """Whose code its head is. A fork that was deleted is still a fork, and a bot's branch of ours as good as one."""
+    return Trust.FORK if pull_request.is_fork or pull_request.author_is_bot else Trust.OWN
 
 
-def obstacle(pull_request: PullRequest, toggles: Toggles, *, by_person: bool) -> str:
+def untrusted(pull_request: PullRequest, toggles: Toggles, *, approved: Collection[Sha]) -> str:
+    """Why its code may not run; empty if it may. What is approved is one commit, whoever pushes the next."""
+    if trust_of(pull_request) is Trust.OWN:
+        return ""
+    if toggles.forks == "never":
+        return NO_FORKS
+    if pull_request.head_sha in approved:
+        return ""
+    return FORK if pull_request.is_fork else BOT
+
+
+def obstacle(pull_request: PullRequest, toggles: Toggles, *, by_person: bool, approved: Collection[Sha] = ()) -> str:
     """Why no app comes; empty if one may. A person's wish overrides settings, not trust."""
-    reason = untrusted(pull_request)
+    reason = untrusted(pull_request, toggles, approved=approved)
     if reason or by_person:
         return reason
     if pull_request.draft and not toggles.drafts:

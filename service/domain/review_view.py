@@ -6,7 +6,18 @@ from typing import Final, Literal
 
 from service.domain.deploys import is_leaving
 from service.domain.facts import CiSignals, Fact, Head, PullRequest, RequiredChecks
-from service.domain.model import NO_SHA, App, AppState, Pipeline, QueuedRequest, Repository, ReviewApp, ReviewState, Sha
+from service.domain.model import (
+    NO_SHA,
+    App,
+    AppState,
+    Pipeline,
+    QueuedRequest,
+    Repository,
+    ReviewApp,
+    ReviewState,
+    Sha,
+    Trust,
+)
 
 _WITH_APP: Final = frozenset({ReviewState.CREATING, ReviewState.LIVE, ReviewState.FAILED, ReviewState.SUSPENDED})
 
@@ -17,6 +28,7 @@ class Target:
 
     sha: Sha
     branch: str
+    trust: Trust = Trust.OWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +43,7 @@ class ReviewView:
     GitHub App's id, 0 without one. `inferred_this_hour` counts the pipeline's review apps that were destroyed in
     the last hour without a person's or GitHub's order. `required` is what the pull request's base requires, None where
     the toggles do not ask for that.
+    `approved` are the commits of the pull request that were approved, if it needs that at all.
     """
 
     now: datetime
@@ -53,6 +66,7 @@ class ReviewView:
     inferred_this_hour: int = 0
     leaving_review_apps: int = 0
     required: Fact[RequiredChecks] | None = None
+    approved: frozenset[Sha] = frozenset()
 
     @property
     def has_app(self) -> bool:
@@ -83,3 +97,7 @@ class ReviewView:
         if self.review is None:
             return Target(sha=NO_SHA, branch="")
         return Target(sha=self.review.sha, branch=self.review.branch)
+
+    def wants(self, target: Target) -> bool:
+        """Whether that commit was wanted already when last looked."""
+        return (self.wanted_before.sha, self.wanted_before.branch) == (target.sha, target.branch)

@@ -19,6 +19,8 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "drafts": "Draft pull requests get review apps too.",
     "ci_counts": "What must succeed for CI to have passed: `all` statuses and checks, the `required` ones that "
     "`required_contexts` names, or those that the branch's protection and rulesets require (`protected`).",
+    "forks": "Pull requests of forks and bots: `approve` runs a commit once it is approved, `never` runs none.",
+    "approval_blocks": "The check of a commit that waits for approval is `action_required` instead of neutral.",
     "required_contexts": "Only these statuses and checks must succeed for CI to have passed; empty means all.",
     "ignored_contexts": "These statuses and checks never count for CI.",
     "deploy_without_ci": "If no status or check appears within `settle_seconds`, CI counts as passed.",
@@ -26,6 +28,7 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "gate_seconds": "How long CI is waited for before it counts as timed out.",
     "comment": "A pull request with a review app gets one comment with its address and state, edited in place.",
 }
+_FORKS: Final = ("never", "approve")
 _ONE_HOUR: Final = 3600.0
 _ONE_DAY: Final = 24 * _ONE_HOUR
 _MOST_CONTEXTS: Final = 100
@@ -99,6 +102,15 @@ def _ci_counts(value: Any) -> CiCounts:
         raise ValueError(f"expected one of {', '.join(CiCounts)}") from None
 
 
+def _one_of(*words: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in words:
+            raise ValueError(f"expected {' or '.join(words)}")
+        return str(value)
+
+    return read
+
+
 def _whole(lowest: int, highest: int) -> Callable[[Any], int]:
     def read(value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
@@ -146,6 +158,8 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "max_review_apps": _whole(0, 1000),
     "drafts": _boolean,
     "ci_counts": _ci_counts,
+    "forks": _one_of(*_FORKS),
+    "approval_blocks": _boolean,
     "required_contexts": _contexts,
     "ignored_contexts": _contexts,
     "deploy_without_ci": _boolean,

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from service.domain import promotion
 from service.domain.decisions import ReleaseSlug
-from service.domain.model import AppState, PipelineId, Promotion
+from service.domain.model import AppState, PipelineId, Promotion, Trust
 from service.enact import Committer, Transaction
 from service.enacting.finding import pipeline_or_refuse
 from service.store import builds, pipelines, promotions, releases
@@ -78,6 +78,7 @@ def _promotion_request(
     source = next((member.app for member in members if member.app.id == source_app_id), None)
     pinned = release_id or (source.current_release_id if source else None)
     release = releases.get(conn, pinned) if pinned else None
+    slug = builds.slug(conn, release.slug_id) if release and release.slug_id else None
     return promotion.PromotionRequest(
         pipeline=pipeline_or_refuse(conn, pipeline_id),
         members=members,
@@ -85,5 +86,6 @@ def _promotion_request(
         to=None if to is None else tuple(to),
         release=release if release is not None and release.app_id == source_app_id else None,
         release_asked=release_id or "",
-        slug_kept=release is None or release.slug_id is None or builds.slug(conn, release.slug_id) is not None,
+        slug_kept=release is None or release.slug_id is None or slug is not None,
+        of_fork=slug is not None and slug.trust is Trust.FORK,
     )

@@ -8,8 +8,10 @@ from sqlalchemy import Connection
 from service.domain import review_apps
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.errors import Refused
+from service.domain.facts import PullRequest
 from service.domain.model import ReviewApp
 from service.enact import Committer, Transaction, enact
+from service.enacting.approvals import approve
 from service.enacting.finding import pipeline_or_refuse
 from service.store import reviews, views
 
@@ -32,6 +34,22 @@ class ReviewVerbs(Committer):
             return made
 
         return await self.commit(create, actor=actor)
+
+    async def approve_review_app(self, *, review_id: str, pull: PullRequest, commit: str, actor: str) -> ReviewApp:
+        """Let one commit of a fork's or bot's pull request run; `pull` was read from GitHub just now.
+
+        Refused when `commit`, 7 to 40 digits, is not where the pull request is, naming where that is.
+        """
+
+        def allow(tx: Transaction) -> ReviewApp:
+            review = reviews.get(tx.conn, review_id)
+            if review is None or review.ref != f"pr:{pull.number}" or review.repository_id != pull.base_repository_id:
+                raise Refused("Couldn't find that review app.", code="not_found")
+            pipeline = pipeline_or_refuse(tx.conn, review.pipeline_id)
+            approve(tx, pipeline=pipeline, pull=pull, word=commit, how="api")
+            return _newest(tx.conn, review.pipeline_id, review.ref) or review
+
+        return await self.commit(allow, actor=actor)
 
     async def destroy_review_app(self, *, review_id: str, actor: str) -> ReviewApp:
         """Take a review app away."""

@@ -15,7 +15,9 @@ from msgspec import Meta, Struct
 from service.domain.ci_gate import OUR_PREFIX
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import Repository, RepositoryId, Sha
+from service.github.comments import CommentPayload, IssuePayload, approved
 from service.github.hints import (
+    ApprovalAsked,
     BranchTouched,
     CheckRunRequested,
     CommitTouched,
@@ -45,6 +47,7 @@ from service.github.payloads import (
 )
 
 __all__ = [
+    "ApprovalAsked",
     "BranchTouched",
     "CheckRunRequested",
     "CommitTouched",
@@ -123,6 +126,13 @@ class _CheckRun(_Event, frozen=True, kw_only=True):
 class _CheckSuite(_Event, frozen=True, kw_only=True):
     action: Word
     check_suite: _Check
+    sender: AccountPayload
+
+
+class _Comment(_Event, frozen=True, kw_only=True):
+    action: Word
+    issue: IssuePayload
+    comment: CommentPayload
     sender: AccountPayload
 
 
@@ -254,6 +264,23 @@ def _check_suite(event: _CheckSuite, our_app_id: int) -> Hint | Ignored:
     return _check(event, event.check_suite, identifier, our_app_id)
 
 
+def _issue_comment(event: _Comment) -> Hint | Ignored:
+    if event.action != "created":
+        return Ignored(reason=f"issue_comment.{event.action}: a comment counts once, as it was first written")
+    if event.issue.pull_request is None:
+        return Ignored(reason="a comment on an issue")
+    commit = approved(event.comment.body or "")
+    if commit is None:
+        return Ignored(reason="a comment without a command")
+    author = event.comment.user
+    if author is None or author.type != "User" or event.comment.performed_via_github_app is not None:
+        return Ignored(reason="/approve by a program does not count")
+    if event.sender != author:
+        return Ignored(reason="the comment's author is not who sent it")
+    asked = ApprovalAsked(repository_id=event.id, number=event.issue.number, commit=commit, login=clean(author.login))
+    return Hint(repository=event.seen(), touched=(asked,))
+
+
 def _merge_group(event: _MergeGroupEvent) -> Hint | Ignored:
     if event.action != "checks_requested":
         return Ignored(reason=f"merge_group.{event.action} leaves nothing to do")
@@ -311,6 +338,7 @@ def _reader(event: str, our_app_id: int) -> tuple[type[Struct], Callable[[Any], 
         "check_run": (_CheckRun, lambda shape: _check_run(shape, our_app_id)),
         "check_suite": (_CheckSuite, lambda shape: _check_suite(shape, our_app_id)),
         "merge_group": (_MergeGroupEvent, _merge_group),
+        "issue_comment": (_Comment, _issue_comment),
         "repository": (_RepositoryEvent, _repository),
         "branch_protection_rule": (_RulesEvent, _rules),
         "repository_ruleset": (_RulesEvent, _rules),

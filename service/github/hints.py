@@ -65,6 +65,16 @@ class CheckRunRequested:
     login: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalAsked:
+    """A comment says `/approve COMMIT`, the commit named by 7 to 40 digits. Who wrote it is unchecked."""
+
+    repository_id: RepositoryId
+    number: int
+    commit: str
+    login: str
+
+
 Touched = (
     PullRequestTouched
     | BranchTouched
@@ -73,6 +83,7 @@ Touched = (
     | RequirementsTouched
     | InstallationTouched
     | CheckRunRequested
+    | ApprovalAsked
 )
 
 

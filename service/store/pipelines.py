@@ -202,8 +202,8 @@ def _following() -> Select[Any]:
     return select(apps).where(apps.c.auto_deploy, apps.c.state == AppState.ACTIVE).order_by(apps.c.name)
 
 
-def stage_config(conn: Connection, vault: Vault, pipeline_id: str, stage: Stage) -> dict[str, str]:
-    """The config vars that apps of a stage start with."""
+def stage_config(conn: Connection, vault: Vault, pipeline_id: str, stage: Stage | str) -> dict[str, str]:
+    """The config vars that apps of a stage start with, or those that review apps of `FORKS` get."""
     query = select(pipeline_config.c.sealed).where(_of_stage(pipeline_id, stage))
     sealed = conn.execute(query).scalar()
     return vault.unseal_vars(sealed, stage_context(pipeline_id, stage)) if sealed else {}
@@ -214,7 +214,7 @@ def set_stage_config(
     vault: Vault,
     *,
     pipeline_id: str,
-    stage: Stage,
+    stage: Stage | str,
     variables: Mapping[str, str],
     now: datetime,
 ) -> None:
@@ -226,7 +226,7 @@ def set_stage_config(
     conn.execute(pipelines.update().where(pipelines.c.id == pipeline_id).values(updated_at=now))
 
 
-def stage_context(pipeline_id: str, stage: Stage) -> str:
+def stage_context(pipeline_id: str, stage: Stage | str) -> str:
     """What a sealed stage config is bound to."""
     return f"pipeline {pipeline_id} {stage} config"
 
@@ -259,5 +259,5 @@ def as_coupling(row: RowMapping) -> Coupling:
     )
 
 
-def _of_stage(pipeline_id: str, stage: Stage) -> Any:
+def _of_stage(pipeline_id: str, stage: Stage | str) -> Any:
     return (pipeline_config.c.pipeline_id == pipeline_id) & (pipeline_config.c.stage == stage)

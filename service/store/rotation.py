@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from sqlalchemy import Column, Connection, RowMapping, Table, select
 
-from service.domain.model import RequestState, Stage
+from service.domain.model import RequestState
 from service.store.apps import config_context as app_context
 from service.store.pipelines import stage_context
 from service.store.releases import config_context as release_context
@@ -35,7 +35,7 @@ def _of_request(row: RowMapping) -> str:
 
 
 def _of_stage(row: RowMapping) -> str:
-    return stage_context(row["pipeline_id"], Stage(row["stage"]))
+    return stage_context(row["pipeline_id"], row["stage"])
 
 
 def _reseal(

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, select
 
 from service.domain.auto_deploy import AutoDeployView
 from service.domain.decisions import Deploy, ReleaseSlug, Rollback
-from service.domain.facts import Fact, FactKey, FactKind
+from service.domain.facts import Fact, FactKey, FactKind, PullRequest
 from service.domain.model import (
     AppState,
     CiCounts,
@@ -19,11 +19,12 @@ from service.domain.model import (
     ReviewApp,
     Sha,
     Toggles,
+    Trust,
 )
 from service.domain.names import review_app_name
-from service.domain.review_rules import OVER, OVER_CAP
+from service.domain.review_rules import OVER, OVER_CAP, trust_of
 from service.domain.review_view import ReviewView
-from service.store import apps, facts, pipelines, repositories, requests, reviews
+from service.store import approvals, apps, facts, pipelines, repositories, requests, reviews
 from service.store.tables import activity, releases
 from service.store.tables import requests as request_rows
 
@@ -76,9 +77,17 @@ def review_view(
         head=head,
         our_app_id=our_app_id,
         required=_required(conn, pipeline.toggles, repository.id, _base(pull_request)),
+        approved=_approved(conn, pipeline, pull_request),
         leaving_review_apps=reviews.leaving_count(conn, pipeline.id),
         inferred_this_hour=reviews.inferred_since(conn, pipeline_id=pipeline.id, since=now - timedelta(hours=1)),
     )
+
+
+def _approved(conn: Connection, pipeline: Pipeline, pull_request: Fact[Any] | None) -> frozenset[Sha]:
+    value: PullRequest | None = pull_request.value if pull_request is not None else None
+    if value is None or trust_of(value) is Trust.OWN:
+        return frozenset()
+    return approvals.shas(conn, pipeline_id=pipeline.id, repository_id=value.base_repository_id, number=value.number)
 
 
 def auto_deploy_view(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
+from service.domain.facts import PullRequest
 from service.domain.model import Repository, Sha, UserId
 from service.settings import Settings
 from service.store.database import Database
@@ -36,6 +37,9 @@ class RepositoryLookup(Protocol):
 
     async def check_pull_request(self, repository: Repository, number: int) -> None:
         """Make sure that GitHub shows a pull request of this number; `Refused` as not found otherwise."""
+
+    async def pull_request(self, repository: Repository, number: int) -> PullRequest:
+        """The pull request of this number as it is now; `Refused` when GitHub does not show it."""
 
 
 AppLogs = Callable[[str, int, bool, str], AsyncGenerator[str, None]]

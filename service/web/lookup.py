@@ -3,7 +3,7 @@
 import re
 
 from service.domain.errors import Refused
-from service.domain.facts import FactKey, FactKind, Head
+from service.domain.facts import FactKey, FactKind, Head, PullRequest
 from service.domain.model import Repository, Sha
 from service.github.client import GitHub
 from service.github.looks import Looks
@@ -47,11 +47,16 @@ class GitHubLookup:
 
     async def check_pull_request(self, repository: Repository, number: int) -> None:
         """Refuse a number that is no pull request's: nothing would ever come of waiting for it."""
+        await self.pull_request(repository, number)
+
+    async def pull_request(self, repository: Repository, number: int) -> PullRequest:
+        """Return the pull request as it is now."""
         answer = await self._looks.look(FactKey(FactKind.PULL_REQUEST, repository.id, str(number)), repository)
-        if answer.error:
+        if not isinstance(answer.value, PullRequest):
             raise Refused(
                 f"Couldn't find pull request #{number} in {repository.full_name} ({answer.error}).", code="not_found"
             )
+        return answer.value
 
     async def _head(self, repository: Repository, branch: str) -> Sha | None:
         answer = await self._looks.look(FactKey(FactKind.HEAD, repository.id, branch), repository)

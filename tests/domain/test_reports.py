@@ -131,7 +131,7 @@ CASES: list[tuple[str, CheckView, str | None, str, list[str]]] = [
     ("waiting for CI", view(of_review(R.WAITING, "waiting for: build")), "neutral", "success", ["create"]),
     ("CI failed", view(of_review(R.WAITING, RED)), "neutral", "success", ["deploy_anyway"]),
     ("no CI", view(of_review(R.WAITING, "no CI found")), "neutral", "success", ["deploy_anyway"]),
-    ("a fork", view(of_review(R.WAITING, FORK)), "neutral", "success", []),
+    ("a fork", view(of_review(R.WAITING, FORK, app_name="")), "neutral", "success", ["approve"]),
     ("automatic off", view(of_review(R.WAITING, MANUAL)), "neutral", "success", ["create"]),
     ("a draft", view(of_review(R.WAITING, DRAFT)), "neutral", "success", ["create"]),
     ("over the cap", view(of_review(R.WAITING, f"{OVER_CAP} of 2 review apps")), "neutral", "success", ["create"]),

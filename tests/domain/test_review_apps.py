@@ -421,7 +421,7 @@ UPDATE: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
     (
         "a fork is never deployed",
         live_view(pull_request=of(head_sha=B, head_repository_id=FAR)),
-        (Nothing(reason=f"{FORK}: not updated"),),
+        (shown(ReviewState.LIVE, FORK, sha=B), Nothing(reason=f"{FORK}: not updated")),
     ),
     (
         "an app whose destroy is queued gets nothing",

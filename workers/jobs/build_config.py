@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from service.domain import build_config
 from service.domain.manifest import Manifest
+from service.domain.model import Trust
 from service.enact import Transaction, app_or_refuse
 from service.store import apps, build_configs, reviews
 from service.store.logs import LogSink
@@ -13,7 +14,9 @@ from workers.jobs import fenced
 from workers.jobs.release import first_config
 
 
-async def seen_by_build(context: Context, taken: TakenWork, manifest: Manifest, sink: LogSink) -> Mapping[str, str]:
+async def seen_by_build(
+    context: Context, taken: TakenWork, manifest: Manifest, trust: Trust, sink: LogSink
+) -> Mapping[str, str]:
     """The values as they are now, kept out of the log from here on; a review app gets its config at this point."""
     names = await context.db.read(lambda conn: build_configs.of_app(conn, taken.request.app_id))
     if not names:
@@ -22,7 +25,7 @@ async def seen_by_build(context: Context, taken: TakenWork, manifest: Manifest, 
     def read(tx: Transaction) -> Mapping[str, str]:
         app = app_or_refuse(tx.conn, taken.request.app_id)
         review = reviews.of_app(tx.conn, app.id) if app.is_review else None
-        return first_config(tx, app, review, manifest) if review else apps.config(tx.conn, tx.vault, app.id)
+        return first_config(tx, app, review, manifest, trust) if review else apps.config(tx.conn, tx.vault, app.id)
 
     seen = build_config.seen(names, await fenced.commit(context, taken, read))
     sink.hide(seen.values())

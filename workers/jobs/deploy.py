@@ -19,7 +19,7 @@ from workers.builds import builder
 from workers.builds.buildpack import Buildpack, resolve
 from workers.builds.source import Remote
 from workers.context import Context
-from workers.jobs import fenced, release, settle
+from workers.jobs import fenced, forks, release, settle
 from workers.jobs.build_config import seen_by_build
 from workers.jobs.look import fresh
 from workers.jobs.trust import prove_own
@@ -78,11 +78,9 @@ async def still_wanted(context: Context, taken: TakenWork, wanted: Deploy) -> No
     pull = fact.value
     if pull is None:  # absence says neither that it is closed nor that it is open
         raise Transient(f"GitHub does not say what has become of pull request #{wanted.pull_request}")
-    if pull.is_fork and wanted.trust is Trust.OWN:
-        raise Refused(f"pull request #{pull.number} comes from a fork: its code is not the repository's own")
     if pull.state != "open":
         raise Superseded(f"pull request #{pull.number} is closed")
-    if pull.head_sha != wanted.sha:
+    if not await forks.check(context, taken.request.app_id, wanted, pull):
         raise Superseded(f"superseded by {pull.head_sha[:7]}")
 
 
@@ -136,7 +134,7 @@ async def _slug(context: Context, taken: TakenWork, wanted: Deploy, build: Build
 async def _found_or_built(
     context: Context, taken: TakenWork, wanted: Deploy, build: Build, commit: Commit, sink: logs.LogSink
 ) -> Slug:
-    seen = await seen_by_build(context, taken, commit.manifest, sink)
+    seen = await seen_by_build(context, taken, commit.manifest, commit.trust, sink)
     key = builder.build_key(
         repository_id=wanted.repository_id,
         tree=commit.tree,
@@ -145,6 +143,7 @@ async def _found_or_built(
         build_config=seen,
         trust=commit.trust,
     )
+    key = forks.build_key(key, commit.pipeline, wanted)
     slug = await _reusable(context, wanted, build, key)
     reused = slug is not None and build.state is not BuildState.SUCCEEDED
     if slug is not None:
@@ -207,8 +206,7 @@ def _order(context: Context, wanted: Deploy, build: Build, commit: Commit, seen:
         root=commit.root,
         trust=commit.trust,
         stack=context.stack,
-        # Approved was one commit of a fork: what another one left behind must not get into its slug.
-        cache_key=f"{home}/{wanted.sha}" if commit.trust is Trust.FORK else home,
+        cache_key=forks.cache_key(home, wanted),
         buildpacks=commit.buildpacks,
         build_config=seen,
         from_nothing=wanted.rebuild,
@@ -217,7 +215,7 @@ def _order(context: Context, wanted: Deploy, build: Build, commit: Commit, seen:
 
 async def _built(context: Context, order: builder.Order, key: str, sink: logs.LogSink) -> Slug:
     built = await builder.build(order, workshop=context.workshop, log=sink)
-    return await context.commit(
+    slug = await context.commit(
         lambda tx: builds.add_slug(
             tx.conn,
             trust=order.trust,
@@ -230,6 +228,8 @@ async def _built(context: Context, order: builder.Order, key: str, sink: logs.Lo
             now=tx.now,
         )
     )
+    forks.check_process_types(slug, built.process_types)
+    return slug
 
 
 def _pipeline_of(conn: Connection, app_id: str) -> Pipeline | None:

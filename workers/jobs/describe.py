@@ -29,6 +29,7 @@ from service.domain.model import (
 from service.domain.report_comment import describe_comment
 from service.domain.report_views import CommentRow, CommentView, Step
 from service.domain.reports import CheckDeploy, CheckReview, CheckView, DeploymentView
+from service.domain.review_rules import AWAITS_APPROVAL
 from service.enact import Transaction
 from service.queue import REPORT
 from service.settings import Settings
@@ -152,7 +153,7 @@ def comment(tx: Transaction, key: str, settings: Settings) -> str:
     for review in reviews.of_pull_request(tx.conn, repository.id, f"pr:{number}"):
         pipeline = pipelines.get(tx.conn, review.pipeline_id)
         if pipeline is not None and pipeline.toggles.comment and (review.app_id is not None or known is not None):
-            shown = _review(tx.conn, review, _deployed(tx.conn, review.sha), settings)
+            shown = _review(tx.conn, review, review.sha, _deployed(tx.conn, review.sha), settings)
             rows.append(CommentRow(pipeline=pipeline.name, sha=review.sha, review=shown))
     if not rows and known is None:
         return "no pipeline has something to say in a comment"
@@ -215,13 +216,21 @@ def _check_view(
     return review, CheckView(
         pipeline=pipeline.name,
         sha=sha,
-        review=None if review is None else _review(conn, review, deployed, settings),
+        review=None if review is None else _review(conn, review, sha, deployed, settings),
         deploys=tuple(_deploys(conn, pipeline, sha, deployed, settings)),
         details_url=settings.url,
+        approval_blocks=pipeline.toggles.approval_blocks,
     )
 
 
-def _review(conn: Connection, review: ReviewApp, deployed: Deployed, settings: Settings) -> CheckReview:
+def _why(review: ReviewApp, sha: Sha) -> str:
+    """The reason of what the review app does, which is about its newest commit."""
+    if review.sha != sha and review.reason in AWAITS_APPROVAL:
+        return f"the pull request is at {review.sha[:7]}, which waits for approval"
+    return review.reason
+
+
+def _review(conn: Connection, review: ReviewApp, sha: Sha, deployed: Deployed, settings: Settings) -> CheckReview:
     app = apps.get(conn, review.app_id) if review.app_id else None
     deploy = deployed.get(app.id) if app else None
     build = builds.of_request(conn, deploy.id) if deploy else None
@@ -231,7 +240,7 @@ def _review(conn: Connection, review: ReviewApp, deployed: Deployed, settings: S
     return CheckReview(
         app_name=app.name if app else "",
         state=review.state,
-        reason=review.reason,
+        reason=_why(review, sha),
         url=app_url(settings, app) if app else "",
         request=deploy.state if deploy else None,
         build=build.state if build else None,
@@ -239,6 +248,7 @@ def _review(conn: Connection, review: ReviewApp, deployed: Deployed, settings: S
         error=error,
         log_tail=logs.tail(conn, log_id) if log_id else "",
         steps=_steps(build, release),
+        number=int(ref) if (ref := review.ref.removeprefix("pr:")).isdecimal() else None,
     )
 
 

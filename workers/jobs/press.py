@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from sqlalchemy import Connection
+
 from service.domain import review_apps
 from service.domain.decisions import CreateReviewApp, Decision, Deploy, Request, Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind
-from service.domain.model import App, Pipeline, Repository, RequestState, ReviewState, Stage, Trust
+from service.domain.model import App, Pipeline, RepositoryId, RequestState, ReviewState, Stage, Trust
+from service.domain.report_approval import APPROVE
 from service.enact import Transaction, enact
 from service.github.hints import CheckRunRequested, Hint
 from service.store import activity, facts, pipelines, repositories, requests, reviews, views
@@ -33,15 +36,16 @@ async def permitted(context: Context, hint: Hint) -> list[Press]:
     """Look the pressers up; raises `Transient` when GitHub does not answer, so that no press is lost."""
     presses = []
     for pressed in hint.touched:
-        if isinstance(pressed, CheckRunRequested):
-            repository = await _repository(context, pressed)
-            allowed = await context.looks.permission(repository, pressed.login) if repository else "none"
+        if isinstance(pressed, CheckRunRequested) and pressed.identifier != APPROVE:
+            allowed = await permission(context, pressed.repository_id, pressed.login)
             presses.append(Press(pressed=pressed, permission=allowed))
     return presses
 
 
-async def _repository(context: Context, pressed: CheckRunRequested) -> Repository | None:
-    return await context.db.read(lambda conn: repositories.get(conn, pressed.repository_id))
+async def permission(context: Context, repository_id: RepositoryId, login: str) -> str:
+    """Look up what a person may do in a repository now; raises `Transient` when GitHub does not answer."""
+    repository = await context.db.read(lambda conn: repositories.get(conn, repository_id))
+    return await context.looks.permission(repository, login) if repository else "none"
 
 
 def act(tx: Transaction, press: Press, *, our_app_id: int, payload: str) -> str:
@@ -57,15 +61,17 @@ def act(tx: Transaction, press: Press, *, our_app_id: int, payload: str) -> str:
     if any(each.data.get("payload") == payload for each in activity.listing(tx.conn, sha=pressed.sha, limit=_PRESSES)):
         return f"{pressed.login} pressed {pressed.identifier}: the same press was delivered before, under another id"
     tx.actor = f"github:{pressed.login}"
-    done = [each for pipeline in _pipelines(tx, pressed) for each in _in_pipeline(tx, pipeline, pressed, our_app_id)]
+    done = [
+        each for pipeline in pipelines_of(tx.conn, pressed) for each in _in_pipeline(tx, pipeline, pressed, our_app_id)
+    ]
     if done:
         tx.note("button pressed", sha=pressed.sha, data={"button": pressed.identifier, "payload": payload})
     return f"{pressed.login} pressed {pressed.identifier}: {'; '.join(done) or 'nothing to do'}"
 
 
-def _pipelines(tx: Transaction, pressed: CheckRunRequested) -> Iterator[Pipeline]:
+def pipelines_of(conn: Connection, pressed: CheckRunRequested) -> Iterator[Pipeline]:
     """The check's own pipeline; a suite, which carries no key of ours, stands for all of the repository's."""
-    for pipeline in pipelines.of_repository(tx.conn, pressed.repository_id):
+    for pipeline in pipelines.of_repository(conn, pressed.repository_id):
         if pressed.external_id in {"", f"check:{pipeline.id}/{pressed.sha}"}:
             yield pipeline
 

@@ -14,6 +14,7 @@ from service.domain.facts import FactKind
 from service.domain.model import RepositoryId
 from service.enact import Transaction
 from service.github.events import (
+    ApprovalAsked,
     BranchTouched,
     CheckRunRequested,
     CommitTouched,
@@ -33,7 +34,7 @@ from service.github.payloads import clean
 from service.queue import REPORT
 from service.store import deliveries, facts, pipelines, reports, repositories, reviews
 from workers.context import Context
-from workers.jobs import press
+from workers.jobs import approve, press
 
 log = structlog.get_logger()
 
@@ -66,9 +67,11 @@ async def _process(context: Context, guid: str) -> None:
     our_app_id, payload = int(context.settings.github_app_id or 0), sha256(delivery.body).hexdigest()
     hint = parse(event=delivery.event, payload=delivery.body, our_app_id=our_app_id)
     presses: list[press.Press] = []
+    approvals: list[approve.Asked] = []
     if isinstance(hint, Hint):
         hint = await _confirmed(context, hint)
         presses = await press.permitted(context, hint)
+        approvals = await approve.permitted(context, hint)
 
     def write(tx: Transaction) -> str:
         if not deliveries.is_open(tx.conn, guid):
@@ -80,6 +83,7 @@ async def _process(context: Context, guid: str) -> None:
             case Hint():
                 rung = _take_in(tx, hint)
                 done = [press.act(tx, each, our_app_id=our_app_id, payload=payload) for each in presses]
+                done += [approve.act(tx, each, our_app_id=our_app_id) for each in approvals]
                 tx.ring(rung, cause=f"delivery {guid}")
                 done += [f"rang {', '.join(f'{s.kind.value} {s.key}' for s in sorted(rung))}"] if rung else []
                 verdict = "; ".join(done) or "no subject"
@@ -184,10 +188,10 @@ def subjects_of(conn: Connection, touched: Touched) -> Iterable[Subject]:
                 Subject(SubjectKind.AUTO_DEPLOY, app.id)
                 for app in pipelines.auto_deploys(conn, repository_id=repository_id, branch=branch)
             ]
-        case CommitTouched(repository_id=repository_id, sha=sha):
-            return _of_commit(conn, repository_id, sha)
-        case CheckRunRequested(repository_id=repository_id, sha=sha):
-            return _of_commit(conn, repository_id, sha)
+        case CommitTouched(repository_id=number, sha=sha) | CheckRunRequested(repository_id=number, sha=sha):
+            return _of_commit(conn, number, sha)
+        case ApprovalAsked():
+            return []  # what is approved rings; nothing else came of it
         case RepositoryTouched(repository_id=repository_id) | RequirementsTouched(repository_id=repository_id):
             return [Subject(SubjectKind.REPOSITORY, str(repository_id))]
         case InstallationTouched(installation_id=installation_id):

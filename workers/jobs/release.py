@@ -11,6 +11,7 @@ from service.domain.errors import Refused
 from service.domain.lifecycle import LONGEST_COMMAND
 from service.domain.manifest import Manifest, resolve_env
 from service.domain.model import (
+    FORKS,
     App,
     Release,
     ReleaseState,
@@ -21,6 +22,7 @@ from service.domain.model import (
     Slug,
     SlugId,
     Stage,
+    Trust,
 )
 from service.enact import Transaction, app_or_refuse
 from service.store import apps, builds, logs, pipelines, releases, requests, reviews, routes, spaces
@@ -33,6 +35,7 @@ from workers.jobs.rollout import LIVE, Rollout, go, spec_of
 log = structlog.get_logger()
 
 COMMAND_SECONDS = LONGEST_COMMAND.total_seconds()
+_WHOSE = {Trust.OWN: "review apps", Trust.FORK: "forks"}
 RELEASE_ATTEMPTS = 3
 
 
@@ -58,7 +61,7 @@ async def release_slug(context: Context, taken: TakenWork, *, slug: Slug, wanted
     def plan(tx: Transaction) -> Plan:
         app = _app(tx, taken)
         review = reviews.of_app(tx.conn, app.id) if app.is_review else None
-        config = first_config(tx, app, review, manifest)
+        config = first_config(tx, app, review, manifest, slug.trust)
         first = app.current_release_id is None
         return Plan(
             slug_id=slug.id,
@@ -265,16 +268,26 @@ def formation_of(app: App, slug: Slug, asked: Mapping[str, int]) -> dict[str, in
     return {kind: app.formation.get(kind, asked.get(kind, default.get(kind, 0))) for kind in types}
 
 
-def first_config(tx: Transaction, app: App, review: ReviewApp | None, manifest: Manifest) -> Mapping[str, str]:
-    """Return the wanted config; a review app's comes from its pipeline and from app.json, read at each push."""
+def first_config(
+    tx: Transaction, app: App, review: ReviewApp | None, manifest: Manifest, trust: Trust
+) -> Mapping[str, str]:
+    """Return the wanted config; a review app's comes from its pipeline and from app.json, read at each push.
+
+    Code of a fork gets what was set for forks, and nothing that the review apps of our own branches get.
+    """
     config = apps.config(tx.conn, tx.vault, app.id)
     if review is None:
         return config
-    given = pipelines.stage_config(tx.conn, tx.vault, review.pipeline_id, Stage.REVIEW) | config
+    stage = FORKS if trust is Trust.FORK else Stage.REVIEW
+    given = pipelines.stage_config(tx.conn, tx.vault, review.pipeline_id, stage) | config
     injected = {"HEROKU_APP_NAME": app.name, "HEROKU_BRANCH": review.branch}
     if review.ref.startswith("pr:"):
         injected["HEROKU_PR_NUMBER"] = review.ref.removeprefix("pr:")
-    resolved = {**given, **resolve_env(manifest, given, lambda: stdlib_secrets.token_hex(32)), **injected}
+    resolved = {
+        **given,
+        **resolve_env(manifest, given, lambda: stdlib_secrets.token_hex(32), whose=_WHOSE[trust]),
+        **injected,
+    }
     if resolved != config:
         apps.set_config(tx.conn, tx.vault, app_id=app.id, vars=resolved, now=tx.now)
     return resolved

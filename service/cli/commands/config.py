@@ -16,15 +16,26 @@ StageOption = Annotated[
     typer.Option("--stage", "-s", metavar="STAGE", help="Those that new apps of this stage get: review, staging ..."),
 ]
 
+ForkOption = Annotated[
+    bool, typer.Option("--fork", help="Those that review apps of forks get, and nothing else of the pipeline's.")
+]
+
 
 def _of_stage(
-    client: Client, app: str | None, remote: str | None, pipeline: str | None, stage: str | None
+    client: Client, app: str | None, remote: str | None, pipeline: str | None, stage: str | None, *, fork: bool
 ) -> tuple[str, str] | None:
-    """Where a stage's config vars are and how to call it; None when an app's are meant."""
+    """Where a stage's or the forks' config vars are and how to call it; None when an app's are meant."""
+    if fork:
+        if app is not None or remote is not None or stage is not None:
+            raise Stop("Say --fork with a pipeline only.", code=ExitCode.USAGE)
+        found = target.pipeline(client, pipeline)
+        return path("pipelines", found["id"], "forks", "config-vars"), f"{found['name']} (forks)"
     if stage is None:
         if pipeline is not None:
             known = ", ".join(asking.CONFIG_STAGES)
-            raise Stop(f"Which stage of the pipeline? Say --stage STAGE, one of: {known}.", code=ExitCode.USAGE)
+            raise Stop(
+                f"Which stage of the pipeline? Say --stage STAGE, one of: {known}; or --fork.", code=ExitCode.USAGE
+            )
         return None
     if app is not None or remote is not None:
         raise Stop("Say either an app or a stage, not both.", code=ExitCode.USAGE)
@@ -38,12 +49,13 @@ def listing(
     remote: RemoteOption = None,
     pipeline: PipelineOption = None,
     stage: StageOption = None,
+    fork: ForkOption = False,
     shell: Annotated[bool, typer.Option("--shell", help="Print lines a shell understands.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Show the config vars of an app, or those that new apps of a stage get."""
     client = Client(profile=load())
-    of_stage = _of_stage(client, app, remote, pipeline, stage)
+    of_stage = _of_stage(client, app, remote, pipeline, stage, fork=fork)
     if of_stage is not None:
         where, name = of_stage
     else:
@@ -80,12 +92,13 @@ def set_(
     remote: RemoteOption = None,
     pipeline: PipelineOption = None,
     stage: StageOption = None,
+    fork: ForkOption = False,
     wait: WaitOption = True,
     json: JsonOption = False,
 ) -> None:
     """Set config vars and restart the app."""
     wanted = _pairs(pairs)
-    after = _change("Setting", dict(wanted), app, remote, pipeline, stage, wait=wait, quiet=json)
+    after = _change("Setting", dict(wanted), app, remote, pipeline, stage, fork=fork, wait=wait, quiet=json)
     if json:
         output.show_json(after)
     else:
@@ -99,11 +112,12 @@ def unset(
     remote: RemoteOption = None,
     pipeline: PipelineOption = None,
     stage: StageOption = None,
+    fork: ForkOption = False,
     wait: WaitOption = True,
     json: JsonOption = False,
 ) -> None:
     """Unset config vars and restart the app."""
-    after = _change("Unsetting", dict.fromkeys(keys), app, remote, pipeline, stage, wait=wait, quiet=json)
+    after = _change("Unsetting", dict.fromkeys(keys), app, remote, pipeline, stage, fork=fork, wait=wait, quiet=json)
     if json:
         output.show_json(after)
 
@@ -116,12 +130,13 @@ def _change(
     pipeline: str | None,
     stage: str | None,
     *,
+    fork: bool,
     wait: bool,
     quiet: bool,
 ) -> Json:
     client = Client(profile=load())
     keys = ", ".join(changes)
-    of_stage = _of_stage(client, app, remote, pipeline, stage)
+    of_stage = _of_stage(client, app, remote, pipeline, stage, fork=fork)
     if of_stage is not None:
         where, name = of_stage
         with output.action(f"{verb} {keys} for {name}", quiet=quiet):

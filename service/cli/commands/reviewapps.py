@@ -61,7 +61,7 @@ def create(
         review = client.call("POST", "/review-apps", body | {"pipeline": found["id"]}).data
     if wait:
         with following.patiently(f"towpath reviewapps -p {found['name']}"):
-            review = _follow(client, review, quiet=json)
+            review = follow(client, review, quiet=json)
     if json:
         output.show_json(review)
     elif review["state"] == "live":
@@ -79,7 +79,7 @@ def _reference(wanted: str | None, number: int | None, branch: str | None) -> Js
     return {"branch": branch or wanted}
 
 
-def _follow(client: Client, review: Json, *, quiet: bool) -> Json:
+def follow(client: Client, review: Json, *, quiet: bool) -> Json:
     """Wait until the review app is live or not coming; says why it waits, and shows the build."""
     said, shown = "", False
     while (review := client.get(path("review-apps", review["id"])))["state"] in _COMING:
@@ -111,7 +111,7 @@ def destroy(
     else:
         reference = _reference(wanted, None, None)
         found = target.pipeline(client, pipeline)
-        review = _one(client.everything(path("pipelines", found["id"], "review-apps")), reference, found)
+        review = one_of(client.everything(path("pipelines", found["id"], "review-apps")), reference, found)
     name = review["app"]["name"] if review["app"] else _label(review)
     asking.confirm(name, confirm, danger=f"This destroys review app {name}.")
     with output.action(f"Destroying review app {name}", quiet=json):
@@ -120,7 +120,8 @@ def destroy(
         output.show_json(destroyed)
 
 
-def _one(reviews: list[Json], reference: Json, pipeline: Json) -> Json:
+def one_of(reviews: list[Json], reference: Json, pipeline: Json) -> Json:
+    """The review app of a pull request or branch; stops with those there are."""
     for review in reviews:
         if all(review[key] == value for key, value in reference.items()):
             return review
@@ -181,6 +182,14 @@ def enable(
     required_contexts: Contexts = None,
     ignored_contexts: Ignored = None,
     settle_seconds: Settle = None,
+    forks: Annotated[
+        str | None,
+        typer.Option("--forks", metavar="never|approve", help="Of forks and bots: none, or approved commits."),
+    ] = None,
+    approval_blocks: Annotated[
+        bool | None,
+        typer.Option("--approval-blocks/--no-approval-blocks", help="Awaited approval keeps a required check waiting."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Enable review apps, or change their settings."""
@@ -199,6 +208,8 @@ def enable(
         "required_contexts": required_contexts or None,
         "ignored_contexts": ignored_contexts or None,
         "settle_seconds": settle_seconds,
+        "forks": forks,
+        "approval_blocks": approval_blocks,
     }
     client = Client(profile=load())
     found = target.pipeline(client, pipeline, app=app, remote=remote)
@@ -236,6 +247,7 @@ def _show(config: Json) -> None:
         "drafts": switch(config["drafts"]),
         "comment": switch(config["comment"]),
         "CI counts": _counted(config),
+        "forks and bots": "approved commits only" if config["forks"] == "approve" else "never",
     }
     output.table([[f"{key}:", value] for key, value in rows.items()])
 

@@ -208,7 +208,7 @@ class RepositoryActions(InstallationActions):
                     pull.head_repository = None
 
     def add_collaborator(self, repo: RepositoryName, login: str, permission: str = "write") -> None:
-        """Give a user `read`, `write` or `admin` on a repository."""
+        """Give a user `read`, `triage`, `write`, `maintain` or `admin` on a repository; `none` on a private one."""
         self.account(login)
         self.repository(repo).collaborators[login] = permission
 

@@ -106,7 +106,9 @@ async def get_permission(call: Call) -> Answer:
     permission = call.repo.permission(login)
     rights = shapes.full_repository(call.sim.site, call.repo, permission)["permissions"]
     shown = shapes.user(call.sim.site, account) | {"permissions": rights, "role_name": permission}
-    return Answer(body={"permission": permission, "role_name": permission, "user": shown})
+    # "the maintain role is mapped to write and the triage role is mapped to read" (GitHub docs, collaborators)
+    legacy = {"maintain": "write", "triage": "read"}.get(permission, permission)
+    return Answer(body={"permission": legacy, "role_name": permission, "user": shown})
 
 
 async def delete_environment(call: Call) -> Answer:

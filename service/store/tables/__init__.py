@@ -28,6 +28,7 @@ from service.store.tables.installation import (
 )
 from service.store.tables.pipelines import (
     couplings,
+    fork_approvals,
     pipeline_config,
     pipelines,
     promotion_targets,
@@ -51,6 +52,7 @@ __all__ = [
     "pipeline_config",
     "couplings",
     "review_apps",
+    "fork_approvals",
     "promotions",
     "promotion_targets",
     "apps",

@@ -86,6 +86,19 @@ review_apps = Table(
     Index("ix_review_apps_repository", "repository_id", "ref"),
 )
 
+# Commits of forks and bots that a person has approved: never more than one commit of one pull request at a time.
+fork_approvals = Table(
+    "fork_approvals",
+    metadata,
+    Column("pipeline_id", ForeignKey("pipelines.id", ondelete="CASCADE"), primary_key=True),
+    Column("repository_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("sha", String(40), primary_key=True),
+    Column("actor", Text, nullable=False),
+    Column("how", String(16), nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
 promotions = Table(
     "promotions",
     metadata,

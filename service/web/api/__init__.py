@@ -8,6 +8,7 @@ from aiohttp import web
 
 from service.web.api import (
     account,
+    approvals,
     apps,
     build_config,
     builds,
@@ -28,6 +29,7 @@ from service.web.api import (
 
 _PARTS = (
     account,
+    approvals,
     apps,
     build_config,
     builds,

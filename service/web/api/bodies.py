@@ -200,6 +200,12 @@ class CreateReviewApp(Body):
     fork_repo_id: Any = None
 
 
+class Approve(Body):
+    """POST /review-apps/REVIEW_APP/approvals."""
+
+    sha: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{7,40}$")]
+
+
 class ReviewAppConfig(Body):
     """POST and PATCH of review-app-config; the last group is Towpath's own."""
 
@@ -214,6 +220,8 @@ class ReviewAppConfig(Body):
     max_review_apps: Annotated[StrictInt, Field(ge=0, le=1000)] | None = None
     drafts: StrictBool | None = None
     ci_counts: CiCounts | None = None
+    forks: Literal["never", "approve"] | None = None
+    approval_blocks: StrictBool | None = None
     required_contexts: list[Words] | None = None
     ignored_contexts: list[Words] | None = None
     deploy_without_ci: StrictBool | None = None
@@ -284,6 +292,8 @@ def _words(error: ErrorDetails) -> str:
             return f"{field}: is required"
         case "string_pattern_mismatch" if error["loc"][-1:] == ("[key]",):
             return f"{field}: the name of a config var has letters, digits and _, and does not start with a digit"
+        case "string_pattern_mismatch" if field == "sha":
+            return f"{field}: name the commit by 7 to 40 digits of its id, in lower case"
         case "string_pattern_mismatch" if field == "name":
             return f"{field}: starts with a letter and has 3 to 30 lowercase letters, digits and dashes"
         case _:

@@ -4,7 +4,7 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from service.domain.errors import Refused
-from service.domain.model import Pipeline, Stage
+from service.domain.model import FORKS, Pipeline, Stage
 from service.store import activity, pipelines
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import find_pipeline
@@ -91,7 +91,9 @@ async def delete(request: web.Request) -> web.Response:
     return answers.answer(request, shapes.pipeline(await db.write(write)))
 
 
-def _stage(request: web.Request) -> Stage:
+def _stage(request: web.Request) -> Stage | str:
+    if "stage" not in request.match_info:
+        return FORKS
     try:
         return Stage(request.match_info["stage"])
     except ValueError:
@@ -99,7 +101,7 @@ def _stage(request: web.Request) -> Stage:
 
 
 async def stage_config(request: web.Request) -> web.Response:
-    """GET /pipelines/PIPELINE/stage/STAGE/config-vars: what every new app of that stage gets."""
+    """GET /pipelines/PIPELINE/stage/STAGE/config-vars and /forks/config-vars: what every new app of it gets."""
     context, stage, pipeline = request.app[CONTEXT], _stage(request), await found(request)
     variables = await context.db.read(
         lambda conn: pipelines.stage_config(conn, context.vault, pipeline.id, stage),
@@ -108,7 +110,7 @@ async def stage_config(request: web.Request) -> web.Response:
 
 
 async def change_stage_config(request: web.Request) -> web.Response:
-    """PATCH /pipelines/PIPELINE/stage/STAGE/config-vars: texts set, nulls unset."""
+    """PATCH /pipelines/PIPELINE/stage/STAGE/config-vars and /forks/config-vars: texts set, nulls unset."""
     context, actor, stage, pipeline = request.app[CONTEXT], request[CALLER].actor, _stage(request), await found(request)
     changes = (await bodies.parse(request, bodies.ConfigVars)).root
     now = context.db.now()
@@ -124,7 +126,7 @@ async def change_stage_config(request: web.Request) -> web.Response:
             actor=actor,
             action="stage config changed",
             pipeline_id=pipeline.id,
-            data={"stage": stage.value, "names": sorted(changes)},
+            data={"stage": str(stage), "names": sorted(changes)},
         )
         return after
 
@@ -139,4 +141,6 @@ ROUTES = [
     web.delete("/pipelines/{pipeline}", delete),
     web.get("/pipelines/{pipeline}/stage/{stage}/config-vars", stage_config),
     web.patch("/pipelines/{pipeline}/stage/{stage}/config-vars", change_stage_config),
+    web.get("/pipelines/{pipeline}/forks/config-vars", stage_config),
+    web.patch("/pipelines/{pipeline}/forks/config-vars", change_stage_config),
 ]

@@ -84,7 +84,8 @@ async def of_pipeline(request: web.Request) -> web.Response:
     )
 
 
-async def _answer(request: web.Request, review: ReviewApp, *, status: int = 200) -> web.Response:
+async def answer_review(request: web.Request, review: ReviewApp, *, status: int = 200) -> web.Response:
+    """Show one review app."""
     context = request.app[CONTEXT]
     pipeline, names = await context.db.read(lambda conn: (pipelines.get(conn, review.pipeline_id), app_names(conn)))
     if pipeline is None:
@@ -95,7 +96,7 @@ async def _answer(request: web.Request, review: ReviewApp, *, status: int = 200)
 async def info(request: web.Request) -> web.Response:
     """GET /review-apps/REVIEW_APP."""
     review_id = request.match_info["review"]
-    return await _answer(request, await request.app[CONTEXT].db.read(lambda conn: find_review(conn, review_id)))
+    return await answer_review(request, await request.app[CONTEXT].db.read(lambda conn: find_review(conn, review_id)))
 
 
 async def of_app(request: web.Request) -> web.Response:
@@ -104,7 +105,7 @@ async def of_app(request: web.Request) -> web.Response:
     review = await request.app[CONTEXT].db.read(lambda conn: reviews.of_app(conn, find_app(conn, identity).id))
     if review is None:
         raise not_found("review app")
-    return await _answer(request, review)
+    return await answer_review(request, review)
 
 
 async def create(request: web.Request) -> web.Response:
@@ -119,7 +120,7 @@ async def create(request: web.Request) -> web.Response:
     made = await context.enactor.create_review_app(
         pipeline_id=pipeline.id, number=body.pr_number, branch=body.branch, actor=request[CALLER].actor
     )
-    return await _answer(request, made, status=201)
+    return await answer_review(request, made, status=201)
 
 
 def _source(conn: Connection, identity: str) -> tuple[Pipeline, Repository | None]:
@@ -139,7 +140,7 @@ async def destroy(request: web.Request) -> web.Response:
     """DELETE /review-apps/REVIEW_APP."""
     context, review_id = request.app[CONTEXT], request.match_info["review"]
     review = await context.db.read(lambda conn: find_review(conn, review_id))
-    return await _answer(
+    return await answer_review(
         request, await context.enactor.destroy_review_app(review_id=review.id, actor=request[CALLER].actor)
     )
 

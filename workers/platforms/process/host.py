@@ -214,7 +214,8 @@ class Host:
         temporary.chmod(0o1777)
         env = {"HOME": "/app", "PATH": sandbox.DEFAULT_PATH, "LANG": "C.UTF-8", "TMPDIR": "/tmp"}  # noqa: S108
         if run.network is not Network.NONE:
-            env |= indexes.sandbox_env(self._indexes, proxy_port=namespaces.PROXY_PORT, builds=True)
+            known = self._indexes if run.trust is Trust.OWN else indexes.for_strangers(self._indexes)
+            env |= indexes.sandbox_env(known, proxy_port=namespaces.PROXY_PORT, builds=True)
         made = sandbox.Sandbox(
             etc=self.paths.etc, runtimes=self._runtimes, slug=None, binds=run.binds,
             temporary=temporary, disk_mb=run.limits.disk_mb, cwd=run.cwd, env=env | dict(run.env), uid=self.uid(owner),

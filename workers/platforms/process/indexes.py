@@ -12,7 +12,7 @@ import ssl
 import tomllib
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,6 +22,7 @@ _CA_VARIABLES = (
     "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO",
 )  # fmt: skip
 _URL = re.compile(r"https?://[^\s\"',]+")
+_LOGIN = re.compile(r"//[^/\s@]*@")
 _NPM_DEFINITIONS = "lib/node_modules/npm/node_modules/@npmcli/config/lib/definitions/definitions.js"
 
 
@@ -48,6 +49,11 @@ def find(environ: Mapping[str, str], *, home: Path) -> Indexes:
         env={name: value for name, value in settings.items() if value},
         ca_bundle=_ca_bundle(environ),
     )
+
+
+def for_strangers(indexes: Indexes) -> Indexes:
+    """The same without what an index URL holds to log in with: code of a fork gets no key of ours."""
+    return replace(indexes, env={name: _LOGIN.sub("//", value) for name, value in indexes.env.items()})
 
 
 def bare_env(indexes: Indexes, *, builds: bool) -> dict[str, str]:

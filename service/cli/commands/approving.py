@@ -1,0 +1,55 @@
+"""`towpath reviewapps:approve`: let one commit of a fork's or bot's pull request run."""
+
+from typing import Annotated
+
+import typer
+
+from service.cli import asking, following, output, target
+from service.cli.client import Client, Json, path
+from service.cli.commands.reviewapps import follow, one_of
+from service.cli.errors import Stop
+from service.cli.options import JsonOption, PipelineOption, WaitOption
+from service.cli.profile import load
+
+
+def approve(
+    number: Annotated[str, typer.Argument(metavar="PR", help="Such as 12.")],
+    *,
+    pipeline: PipelineOption = None,
+    sha: Annotated[
+        str | None, typer.Option("--sha", metavar="SHA", help="The commit that was looked at, 7 to 40 digits of it.")
+    ] = None,
+    wait: WaitOption = True,
+    json: JsonOption = False,
+) -> None:
+    """Approve one commit of a fork's or bot's pull request: it is built and run, a later push is not."""
+    client = Client(profile=load())
+    found = target.pipeline(client, pipeline)
+    wanted = number.removeprefix("#")
+    if not wanted.isdecimal():
+        raise Stop(f"{number!r} is not the number of a pull request.")
+    reviews = client.everything(path("pipelines", found["id"], "review-apps"))
+    review = one_of(reviews, {"pr_number": int(wanted)}, found)
+    commit = sha or _asked(review)
+    with output.action(f"Approving {commit[:7]} of #{wanted} in {found['name']}", quiet=json):
+        review = client.call("POST", path("review-apps", review["id"], "approvals"), {"sha": commit}).data
+    if wait:
+        with following.patiently(f"towpath reviewapps -p {found['name']}"):
+            review = follow(client, review, quiet=json)
+    if json:
+        output.show_json(review)
+    elif review["state"] == "live":
+        output.say(f"{review['app']['name']} is live: {review['web_url']}")
+    if wait and review["state"] != "live":
+        raise Stop(f"The review app is {review['state']}: {review['reason'] or 'no reason is known'}")
+
+
+def _asked(review: Json) -> str:
+    """Show where the pull request is and have the person say that this is what they looked at."""
+    output.note(f"#{review['pr_number']} ({review['branch']}) is at {review['commit']}")
+    return asking.ask("Which commit do you approve", default="", option="--sha SHA").strip()
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the commands."""
+    cli.command("reviewapps:approve")(approve)
