@@ -265,20 +265,30 @@ def _check_suite(event: _CheckSuite, our_app_id: int) -> Hint | Ignored:
 
 
 def _issue_comment(event: _Comment) -> Hint | Ignored:
-    if event.action != "created":
-        return Ignored(reason=f"issue_comment.{event.action}: a comment counts once, as it was first written")
-    if event.issue.pull_request is None:
-        return Ignored(reason="a comment on an issue")
-    commit = approved(event.comment.body or "")
+    reason = _why_unheard(event)
+    if reason:
+        return Ignored(reason=reason)
+    try:
+        commit = approved(event.comment.body or "")
+    except ValueError as error:
+        return Ignored(reason=str(error))
     if commit is None:
         return Ignored(reason="a comment without a command")
+    login = clean(event.sender.login)
+    asked = ApprovalAsked(repository_id=event.id, number=event.issue.number, commit=commit, login=login)
+    return Hint(repository=event.seen(), touched=(asked,))
+
+
+def _why_unheard(event: _Comment) -> str:
+    """Why a comment is no person's word about a pull request; empty if it is one."""
+    if event.action != "created":
+        return f"issue_comment.{event.action}: a comment counts once, as it was first written"
+    if event.issue.pull_request is None:
+        return "a comment on an issue"
     author = event.comment.user
     if author is None or author.type != "User" or event.comment.performed_via_github_app is not None:
-        return Ignored(reason="/approve by a program does not count")
-    if event.sender != author:
-        return Ignored(reason="the comment's author is not who sent it")
-    asked = ApprovalAsked(repository_id=event.id, number=event.issue.number, commit=commit, login=clean(author.login))
-    return Hint(repository=event.seen(), touched=(asked,))
+        return "what a program writes is no command"
+    return "" if event.sender == author else "the comment's author is not who sent it"
 
 
 def _merge_group(event: _MergeGroupEvent) -> Hint | Ignored:

@@ -24,7 +24,7 @@ from tests.github.examples import ODD_VALUES, all_examples, example, mutations
 
 OUR_APP = 4711
 USED = {
-    *("push", "pull_request", "status", "check_run", "check_suite", "merge_group", "repository"),
+    *("push", "pull_request", "status", "check_run", "check_suite", "merge_group", "repository", "issue_comment"),
     *("installation", "installation_repositories", "branch_protection_rule", "repository_ruleset"),
 }
 

@@ -112,6 +112,16 @@ def test_indexes_are_read_from_the_tools_own_settings(tmp_path):
     assert "PIP_INDEX_URL" not in indexes.sandbox_env(found, proxy_port=3128, builds=False)
 
 
+def test_what_logs_in_to_an_index_is_kept_from_code_of_forks(tmp_path):
+    settings = {"PIP_INDEX_URL": "https://ada:s3cret@pip.test/simple", "PIP_EXTRA_INDEX_URL": "https://open.test/a@b"}
+    found = indexes.for_strangers(indexes.find(settings, home=tmp_path))
+    env = indexes.sandbox_env(found, proxy_port=3128, builds=True)
+    assert env["PIP_INDEX_URL"] == "https://pip.test/simple"
+    assert env["PIP_EXTRA_INDEX_URL"] == "https://open.test/a@b"
+    assert "s3cret" not in str(found)
+    assert "pip.test" in found.hosts
+
+
 def test_without_settings_the_tools_defaults_are_allowed(tmp_path):
     assert len(indexes.find({}, home=tmp_path).hosts) >= 2
 

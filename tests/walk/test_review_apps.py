@@ -1,17 +1,23 @@
 """A pull request's life, from its webhooks to what GitHub and a browser see."""
 
 import asyncio
+import json
 
 import pytest
 
 from service.demo import remains
 from tests.waiting import until
 from tests.walk.samples import page, quick, slow
-from tests.walk.stage import Stage
+from tests.walk.stage import STEP_SECONDS, Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PREDESTROY = {"scripts": {"pr-predestroy": "echo 'predestroy was here'"}}
+CANARY = "canary-of-our-own-2b7d1f"
+NOSY = {
+    "package.json": json.dumps({"name": "nosy", "version": "1.0.0", "scripts": {"heroku-postbuild": "env"}}),
+    "app.json": json.dumps({"scripts": {"postdeploy": "env", "pr-predestroy": "env"}}),
+}
 
 
 async def test_a_pull_request_lives_from_opening_over_pushes_and_closing_to_reopening(stage: Stage) -> None:
@@ -56,21 +62,78 @@ async def _is_gone(stage: Stage, app: str) -> bool:
     return app not in {each["name"] for each in await stage.api("GET", "/apps")}
 
 
-async def test_a_pull_request_of_a_fork_is_listed_and_says_why_it_waits(stage: Stage) -> None:
-    pipeline = await stage.pipeline()
-    fork = await stage.github.fork(pipeline.repo, "stranger")
-    await stage.github.push(fork, "evil", page("mine all mine"))
-    pull = await stage.github.open_pull(pipeline.repo, "evil", head_repo=fork, by="stranger")
+async def test_a_strangers_pull_request_runs_commit_by_commit_as_people_with_write_access_say(stage: Stage) -> None:
+    pipeline, github = await stage.pipeline(files=quick("first")), stage.github
+    repo = pipeline.repo
+    github.add_collaborator(repo, "grace", "write")
+    await stage.api("PATCH", f"/pipelines/{pipeline.id}/stage/review/config-vars", {"SHOW_OURS": CANARY})
+    await stage.cli("config:set", "SHOW_FORK=for-strangers", "--fork", "-p", pipeline.name)
+    fork = await github.fork(repo, "stranger")
+    first = await github.push(fork, "topic", {**page("from afar"), **NOSY}, by="stranger")
+    pull = await github.open_pull(repo, "topic", head_repo=fork, by="stranger")
 
-    review = await stage.review_is(pipeline, pull.number, "waiting")
+    check = await stage.check_is(pipeline, first, "neutral")
+    assert [each["label"] for each in check["actions"]] == [f"Approve {first[:7]}"]
+    assert f"`/approve {first}`" in check["output"]["summary"]
+    await github.press(repo, check["id"], "approve", by="stranger")
+    refused = await stage.cli_fails("reviewapps:approve", str(pull.number), "-p", pipeline.name, "--sha", "0" * 40)
+    assert first in refused
+    assert "0" * 40 in refused
+    await until(lambda: _said(stage, "stranger may not approve"), seconds=STEP_SECONDS, what="the refusal")
+    assert (await stage.review(pipeline, pull.number))["app"] is None
+    assert github.reported(repo)["deployments"] == []
+    asked = {"pipeline": pipeline.id, "pr_number": pull.number}
+    assert "approval" in (await stage.api("POST", "/review-apps", asked, status=422))["message"]
 
-    assert "fork" in review["reason"]
-    assert "approval" in review["reason"]
-    assert review["app"] is None
-    check = await stage.check_is(pipeline, pull.head_sha, "neutral")
-    assert "fork" in f"{check['output']['title']} {check['output']['summary']}"
-    refused = await stage.api("POST", "/review-apps", {"pipeline": pipeline.id, "pr_number": pull.number}, status=422)
-    assert "fork" in refused["message"]
+    await stage.cli("reviewapps:approve", str(pull.number), "-p", pipeline.name, "--sha", first)
+
+    review = await stage.review_is(pipeline, pull.number, "live")
+    app = review["app"]["name"]
+    shown = await stage.page(app)
+    assert f"from afar commit={first}" in shown
+    assert "SHOW_FORK=for-strangers" in shown
+    assert "SHOW_OURS" not in shown
+    await stage.check_is(pipeline, first, "success")
+
+    second = await github.push(fork, "topic", page("worse"), by="stranger")
+    check = await stage.check_is(pipeline, second, "neutral")
+    assert f"from afar commit={first}" in await stage.page(app)
+    github.comment(repo, pull.number, "/approve", by="grace")
+    github.comment(repo, pull.number, f"/approve {second}", by="stranger")
+    github.comment(repo, pull.number, f"/approve {second}\r\nI have read it.", by="grace")
+    await stage.says(app, f"worse commit={second}")
+    await stage.check_is(pipeline, second, "success")
+
+    github.close_pull(repo, pull.number)
+    await until(lambda: _is_gone(stage, app), seconds=STEP_SECONDS, what="the app is gone")
+    rows = await stage.rows("SELECT exit_code, step FROM commands WHERE app_id = ?", review["app"]["id"])
+    assert sorted(rows, key=str) == [(0, "postdeploy"), (0, "predestroy")]
+    outputs = "".join(text for (text,) in await stage.rows("SELECT text FROM log_chunks ORDER BY log_id, seq"))
+    assert "SHOW_FORK" in outputs
+    for secret in (CANARY, "SHOW_OURS", "ghs_", stage.token, github.webhook_secret):
+        assert secret not in outputs
+
+
+async def _said(stage: Stage, words: str) -> bool:
+    return any(words in each["verdict"] for each in await stage.api("GET", "/deliveries"))
+
+
+async def test_a_button_pressed_by_somebody_who_may_write_runs_the_commit_that_it_is_on(stage: Stage) -> None:
+    pipeline, github = await stage.pipeline(files=quick("first")), stage.github
+    github.add_collaborator(pipeline.repo, "ada", "maintain")
+    fork = await github.fork(pipeline.repo, "passer-by")
+    sha = await github.push(fork, "topic", page("by button"), by="passer-by")
+    pull = await github.open_pull(pipeline.repo, "topic", head_repo=fork, by="passer-by")
+    check = await stage.check_is(pipeline, sha, "neutral")
+
+    await github.press(pipeline.repo, check["id"], "approve", by="ada")
+
+    review = await stage.review_is(pipeline, pull.number, "live")
+    await stage.says(review["app"]["name"], f"by button commit={sha}")
+    (approval,) = await stage.api("GET", f"/review-apps/{review['id']}/approvals")
+    assert (approval["sha"], approval["by"], approval["how"]) == (sha, "github:ada", "check")
+    promoted = await stage.cli_fails("pipelines:promote", "-a", review["app"]["name"], "--to", pipeline.production)
+    assert "merge it" in promoted
 
 
 async def test_without_automatic_creation_a_pull_request_is_listed_until_a_person_creates_its_app(stage: Stage) -> None:

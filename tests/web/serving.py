@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from service.domain.errors import Refused
+from service.domain.facts import PullRequest
 from service.domain.model import (
     App,
     BuildState,
@@ -38,12 +39,15 @@ from service.store.tables import log_chunks, log_streams, promotion_targets
 from service.store.tables import requests as request_rows
 from service.web.app import build_runner
 from service.web.keys import WebContext
+from tests.domain.things import pull_request
 from workers.platforms.process.reading import log_lines
 
 SHOP = Repository(id=RepositoryId(42), full_name="acme/shop", default_branch="main", installation_id=3)
 OTHER = Repository(id=RepositoryId(43), full_name="acme/other", default_branch="master")
 HEADS = {"main": Sha("a" * 40), "fix/cart": Sha("b" * 40), "master": Sha("c" * 40)}
-PULLS = (7, 9)
+PULLS = (7, 9, 11)
+FORKED, FORK = 11, RepositoryId(99)
+"""The pull request that comes from a fork."""
 PROCESS_TYPES = {"web": "python server.py", "worker": "python worker.py"}
 
 
@@ -68,8 +72,18 @@ class KnownRepositories:
         return HEADS[name]
 
     async def check_pull_request(self, repository: Repository, number: int) -> None:
+        await self.pull_request(repository, number)
+
+    async def pull_request(self, repository: Repository, number: int) -> PullRequest:
         if number not in PULLS:
             raise Refused(f"Couldn't find pull request #{number} in {repository.full_name}.", code="not_found")
+        return pull_request(
+            number=number,
+            head_sha=HEADS["fix/cart"],
+            head_ref="fix/cart",
+            head_repository_id=FORK if number == FORKED else repository.id,
+            base_repository_id=repository.id,
+        )
 
 
 async def app_logs(app_id: str, lines: int, follow: bool, process: str) -> AsyncGenerator[str, None]:

@@ -185,6 +185,8 @@ async def test_every_setting_of_review_apps_is_kept_as_sent(server: Server) -> N
         "max_review_apps": 5,
         "drafts": False,
         "ci_counts": "required",
+        "forks": "never",
+        "approval_blocks": True,
         "required_contexts": ["build", "test"],
         "ignored_contexts": ["slow"],
         "deploy_without_ci": True,
