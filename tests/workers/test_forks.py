@@ -12,14 +12,17 @@ import pytest
 from sqlalchemy import Connection
 
 from service.demo.simulator.state import Pull
+from service.domain.decisions import Deploy, Destroy
 from service.domain.errors import Refused, Transient
-from service.domain.model import FORKS, App, ReviewApp, ReviewState, Stage, Toggles, Trust
-from service.domain.review_rules import BOT, FORK
+from service.domain.facts import FactKey, FactKind
+from service.domain.model import FORKS, App, RequestState, ReviewApp, ReviewState, Sha, Stage, Toggles, Trust
+from service.domain.review_rules import BOT, BY_PERSON, FORK
+from service.enacting.approvals import approve
 from service.store import activity, approvals, apps, builds, deliveries, pipelines, releases, reviews
 from service.store.deliveries import Inbox
 from tests.workers.conftest import Yard
 from workers.builds import runtimes
-from workers.jobs.look import look
+from workers.jobs.look import fresh, look
 from workers.jobs.react import react
 from workers.jobs.reconcile import reconcile
 from workers.jobs.work import work
@@ -291,28 +294,97 @@ async def test_an_approval_holds_for_its_own_pull_request_only(street: Street) -
     assert twin.head_sha == pull.head_sha
     await street.hear()
     await street.says(pull, f"/approve {pull.head_sha}")
+    street.yard.edge.sim.label_pull("acme/shop", twin.number, "look again")
+    await street.hear()
     assert (await street.review(twin)).reason == FORK
     assert await street.runs(twin) is None
 
 
 async def test_an_approval_heard_again_under_another_number_brings_nothing_about(street: Street) -> None:
-    pull = await street.open()
-    street.yard.edge.sim.comment("acme/shop", pull.number, f"/approve {pull.head_sha}", by="grace")
+    pull, yard = await street.open(), street.yard
+    yard.edge.sim.comment("acme/shop", pull.number, f"/approve {pull.head_sha}", by="grace")
     event, body = street.post[-1]
     await street.hear()
-    street.yard.edge.sim.add_collaborator("acme/shop", "grace", "read")
-    assert "may not approve" in await street.deliver(event, body)
-    street.yard.edge.sim.add_collaborator("acme/shop", "grace", "write")
+    calls = list(yard.platform.calls)
+
+    async def again() -> str:
+        verdict = await street.deliver(event, body)
+        await street.rest()
+        return verdict
+
+    yard.edge.sim.add_collaborator("acme/shop", "grace", "read")
+    assert "may not approve" in await again()
+    yard.edge.sim.add_collaborator("acme/shop", "grace", "write")
+    assert "was approved before" in await again()
+    assert yard.platform.calls == calls
+    await taken_away(street, pull)
+    assert "was approved before" in await again()
+    assert await street.runs(pull) is None
     await street.push(pull, {"page": "another"})
     await street.hear()
-    calls = list(street.yard.platform.calls)
-    await street.deliver(event, body)
-    await street.rest()
+    assert f"is at {pull.head_sha} now" in await again()
+    assert await street.runs(pull) is None
     assert len(await street.approved(pull)) == 1
-    assert (await street.review(pull)).reason == FORK
-    assert street.yard.platform.calls == calls
-    noted = await street.yard.see(lambda conn: activity.listing(conn, ref="pr:1", limit=99))
+    noted = await yard.see(lambda conn: activity.listing(conn, ref="pr:1", limit=99))
     assert [each.action for each in noted].count("commit approved") == 1
+
+
+async def taken_away(street: Street, pull: Pull) -> None:
+    """A person takes the review app away."""
+    app_id = (await street.review(pull)).app_id or ""
+    await street.yard.do(
+        lambda tx: tx.request(app_id, Destroy(ordered=True, reason=BY_PERSON), reason=BY_PERSON, by_person=True)
+    )
+    await street.rest()
+    assert (await street.review(pull)).state is ReviewState.DESTROYED
+
+
+async def test_to_approve_anew_brings_an_app_back_that_was_taken_away_and_deploys_no_other_twice(
+    street: Street,
+) -> None:
+    pull, yard = await street.open(), street.yard
+    await street.says(pull, f"/approve {pull.head_sha}")
+    fact = FactKey(FactKind.PULL_REQUEST, yard.repository.id, str(pull.number))
+
+    async def approve_anew() -> None:
+        known = await fresh(yard.context, fact)
+        await yard.do(
+            lambda tx: approve(tx, pipeline=yard.pipeline, pull=known.value, word=pull.head_sha[:9], how="api")
+        )
+        await street.rest()
+
+    calls = list(yard.platform.calls)
+    await approve_anew()
+    assert yard.platform.calls == calls
+    await taken_away(street, pull)
+    assert await street.runs(pull) is None
+    await approve_anew()
+    assert await street.commit(pull) == pull.head_sha
+
+
+async def test_a_deploy_of_a_forks_commit_that_nobody_approved_is_refused_however_it_came_into_the_queue(
+    street: Street,
+) -> None:
+    pull = await street.open()
+    await street.says(pull, f"/approve {pull.head_sha}")
+    second = Sha(await street.push(pull, {"page": "sneaked in"}))
+    await street.hear()
+    review, commit = await street.review(pull), await street.commit(pull)
+    for trust_of_it, text in ((Trust.FORK, "is not approved"), (Trust.OWN, "comes from a fork")):
+        wanted = Deploy(
+            repository_id=street.yard.repository.id,
+            sha=second,
+            trust=trust_of_it,
+            branch="topic",
+            pull_request=pull.number,
+        )
+        asked = await street.yard.do(
+            lambda tx, wanted=wanted: tx.request(review.app_id or "", wanted, reason="sneaked in", by_person=True)
+        )
+        await street.rest()
+        done = await street.yard.request(asked.id)
+        assert (done.state, text in done.reason) == (RequestState.FAILED, True)
+    assert await street.commit(pull) == commit != second
 
 
 async def test_a_comment_counts_as_it_was_first_written_and_only_from_people(street: Street) -> None:
