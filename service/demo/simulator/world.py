@@ -22,6 +22,8 @@ PERMISSIONS = {
     "checks": "write",
     "contents": "read",
     "deployments": "write",
+    # GitHub gives `issue_comment` to no App without it, although comments on pull requests are read without.
+    "issues": "read",
     "members": "read",
     "merge_queues": "read",
     "metadata": "read",
