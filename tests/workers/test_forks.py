@@ -18,10 +18,12 @@ from service.domain.facts import FactKey, FactKind
 from service.domain.model import FORKS, App, RequestState, ReviewApp, ReviewState, Sha, Stage, Toggles, Trust
 from service.domain.review_rules import BOT, BY_PERSON, FORK
 from service.enacting.approvals import approve
+from service.github.hints import ApprovalAsked, Hint
 from service.store import activity, approvals, apps, builds, deliveries, pipelines, releases, reviews
 from service.store.deliveries import Inbox
 from tests.workers.conftest import Yard
 from workers.builds import runtimes
+from workers.jobs.approve import act, permitted
 from workers.jobs.look import fresh, look
 from workers.jobs.react import react
 from workers.jobs.reconcile import reconcile
@@ -402,6 +404,20 @@ async def test_a_comment_counts_as_it_was_first_written_and_only_from_people(str
         "what a program writes is no command",
     ]
     assert await street.approved(pull) == []
+
+
+async def test_a_pipeline_that_is_deleted_meanwhile_leaves_nothing_to_approve(street: Street) -> None:
+    pull = await street.open()
+    hint = Hint(
+        touched=(
+            ApprovalAsked(
+                repository_id=street.yard.repository.id, number=pull.number, commit=pull.head_sha, login="grace"
+            ),
+        )
+    )
+    (asked,) = await permitted(street.yard.context, hint)
+    await street.yard.db.write(lambda conn: pipelines.delete(conn, street.yard.pipeline.id))
+    assert "is gone" in await street.yard.do(lambda tx: act(tx, asked, our_app_id=1))
 
 
 async def test_a_bare_command_is_told_how_to_name_the_commit(street: Street) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind, PullRequest
-from service.domain.model import Pipeline, RepositoryId, Trust
+from service.domain.model import PipelineId, RepositoryId, Trust
 from service.domain.report_approval import APPROVE
 from service.domain.review_rules import trust_of
 from service.enact import Transaction
@@ -27,7 +27,7 @@ from workers.jobs.press import MAY_PRESS, permission, pipelines_of
 class Asked:
     """What is asked for, and by whom. `pull` is None for those who may not, whom nothing more is looked up for."""
 
-    pipelines: tuple[Pipeline, ...]
+    pipelines: tuple[PipelineId, ...]
     number: int
     commit: str
     login: str
@@ -51,11 +51,11 @@ def _asked(conn: Connection, touched: ApprovalAsked | CheckRunRequested) -> list
         case ApprovalAsked(repository_id=repository_id, number=number, commit=commit, login=login):
             if not _may_need_it(conn, repository_id, number):
                 return []
-            found = tuple(each for each in pipelines.of_repository(conn, repository_id) if each.toggles.review_apps)
+            found = tuple(each.id for each in pipelines.of_repository(conn, repository_id) if each.toggles.review_apps)
             return [Asked(pipelines=found, number=number, commit=commit, login=login, how="comment")] if found else []
         case CheckRunRequested(identifier=identifier, sha=sha, login=login) if identifier == APPROVE:
             return [
-                Asked(pipelines=(pipeline,), number=int(ref), commit=sha, login=login, how="check")
+                Asked(pipelines=(pipeline.id,), number=int(ref), commit=sha, login=login, how="check")
                 for pipeline in pipelines_of(conn, touched)
                 for review in reviews.of_pipeline(conn, pipeline.id)
                 if review.sha == sha and (ref := review.ref.removeprefix("pr:")).isdecimal()
@@ -84,7 +84,7 @@ def act(tx: Transaction, asked: Asked, *, our_app_id: int) -> str:
         return f"{asked.login} may not approve {asked.commit} of #{asked.number}: has the permission {asked.permission}"
     tx.actor = f"github:{asked.login}"
     done = []
-    for pipeline in asked.pipelines:
+    for pipeline in filter(None, (pipelines.get(tx.conn, each) for each in asked.pipelines)):
         try:
             _, said = approve(
                 tx, pipeline=pipeline, pull=asked.pull, word=asked.commit, how=asked.how, our_app_id=our_app_id
@@ -92,4 +92,4 @@ def act(tx: Transaction, asked: Asked, *, our_app_id: int) -> str:
         except Refused as refused:
             said = refused.message
         done.append(said)
-    return f"{asked.login} asked for approval: {'; '.join(done)}"
+    return f"{asked.login} asked for approval: {'; '.join(done) or 'the pipeline is gone'}"

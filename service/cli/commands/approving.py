@@ -22,7 +22,7 @@ def approve(
     wait: WaitOption = True,
     json: JsonOption = False,
 ) -> None:
-    """Approve one commit of a fork's or bot's pull request: it is built and run, a later push is not."""
+    """Let one commit of a fork's pull request run."""
     client = Client(profile=load())
     found = target.pipeline(client, pipeline)
     wanted = number.removeprefix("#")
