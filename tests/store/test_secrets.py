@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from service.domain.decisions import Restart
 from service.domain.errors import Refused
-from service.domain.model import Stage
+from service.domain.model import FORKS, Stage
 from service.store import apps, pipelines, releases, requests
 from service.store.database import Database
 from service.store.rotation import rotate
@@ -108,9 +108,9 @@ async def test_after_a_rotation_the_old_key_is_not_needed_any_more(database: Dat
         app = make_app(conn)
         apps.set_config(conn, old, app_id=app.id, vars={"A": "1"}, now=NOW)
         pipeline_id = make_pipeline(conn)
-        for stage in (Stage.REVIEW, Stage.TEST):
+        for stage in (Stage.REVIEW, Stage.TEST, FORKS):
             pipelines.set_stage_config(
-                conn, old, pipeline_id=pipeline_id, stage=stage, variables={"B": stage.value}, now=NOW
+                conn, old, pipeline_id=pipeline_id, stage=stage, variables={"B": str(stage)}, now=NOW
             )
         sealed = old.seal_vars({"C": "3"}, request_context(app.id))
         queued = requests.add(
@@ -139,7 +139,7 @@ async def test_after_a_rotation_the_old_key_is_not_needed_any_more(database: Dat
     with path.open("a") as file:
         file.write(key)
     both = Vault.open(path, create=False)
-    assert await database.write(lambda conn: rotate(conn, both)) == 5
+    assert await database.write(lambda conn: rotate(conn, both)) == 6
     assert await database.write(lambda conn: rotate(conn, both)) == 0
     path.write_text(key)
     new = Vault.open(path, create=False)
@@ -151,7 +151,8 @@ async def test_after_a_rotation_the_old_key_is_not_needed_any_more(database: Dat
         return [
             apps.config(conn, new, app.id),
             pipelines.stage_config(conn, new, pipeline.id, Stage.REVIEW),
+            pipelines.stage_config(conn, new, pipeline.id, FORKS),
             releases.config(conn, new, release_id),
         ]
 
-    assert await database.read(read) == [{"A": "1"}, {"B": "review"}, {"D": "4"}]
+    assert await database.read(read) == [{"A": "1"}, {"B": "review"}, {"B": "fork"}, {"D": "4"}]
