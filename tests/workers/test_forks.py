@@ -19,7 +19,7 @@ from service.domain.model import FORKS, App, RequestState, ReviewApp, ReviewStat
 from service.domain.review_rules import BOT, BY_PERSON, FORK
 from service.enacting.approvals import approve
 from service.github.hints import ApprovalAsked, Hint
-from service.store import activity, approvals, apps, builds, deliveries, pipelines, releases, reviews
+from service.store import activity, approvals, apps, build_configs, builds, deliveries, pipelines, releases, reviews
 from service.store.deliveries import Inbox
 from tests.workers.conftest import Yard
 from workers.builds import runtimes
@@ -520,6 +520,15 @@ async def test_approved_code_gets_the_config_of_forks_and_no_other(street: Stree
     made = given.pop("MADE")
     assert len(made) == 64
     assert given == {"FOR_FORK": "theirs", "SAME": "theirs", "FROM_FILE": "file", "SOURCE_VERSION": pull.head_sha}
+
+
+async def test_a_build_of_a_fork_sees_what_is_named_for_builds_as_forks_have_it_and_never_ours(street: Street) -> None:
+    await configure(street)
+    names = ("SAME", "FOR_REVIEW", "FOR_PRODUCTION")
+    await street.yard.do(lambda tx: build_configs.set_of_pipeline(tx.conn, street.yard.pipeline.id, names, tx.now))
+    pull = await street.open()
+    await street.says(pull, f"/approve {pull.head_sha}")
+    assert street.yard.platform.told == [{"SAME": "theirs"}]
 
 
 async def test_without_a_config_of_forks_approved_code_gets_none_and_says_what_it_lacks(street: Street) -> None:
