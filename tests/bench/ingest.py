@@ -16,7 +16,7 @@ from tests.bench import peers
 from tests.bench.load import Order, Taken, sent
 from tests.bench.processes import cpu, free_port, listening, redis, running
 from tests.bench.rows import Row, against, alone, spread
-from tests.github.examples import example
+from tests.github.examples import INDEX, example
 from tests.waiting import until
 from tests.walk.stage import Stage
 
@@ -55,6 +55,8 @@ class _Side:
 
 async def ingest(stage: Stage, place: Path) -> list[Row]:
     """Rows about taking webhooks in."""
+    if not INDEX.exists():
+        raise RuntimeError("GitHub's example payloads are not in build/npm: install npm, then run `make npm`")
     body = json.dumps(example("pull_request", "synchronize"), separators=(",", ":"))
     ours = _Side(port=stage.port, pids={name: stage.pid(name) for name in ("router", "web", "redis")})
     async with AsyncExitStack() as stack:
