@@ -34,7 +34,7 @@ check: setup
 	@$(BIN)/lint-imports --no-cache > build/imports.txt || (cat build/imports.txt; false) && echo "imports: ok"
 	@$(BIN)/python deploy/third_party.py --check && echo "licenses: ok"
 
-bench: setup
+bench: setup npm
 	@$(BIN)/python -m tests.bench
 
 day: setup

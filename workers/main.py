@@ -8,6 +8,7 @@ import asyncio
 import os
 import secrets
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, cast
@@ -240,4 +241,6 @@ async def _end(tasks: Sequence[asyncio.Future[None]], workers: list[BellWorker])
 def main(settings: Settings) -> None:
     """Run the process."""
     logging.configure(settings.log_format)
+    # Threads that talk to the database give the interpreter away at every call, and wait so long to get it back.
+    sys.setswitchinterval(0.0005)
     uvloop.run(serve(settings))

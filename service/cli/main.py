@@ -4,7 +4,6 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Annotated, cast
 from urllib.parse import unquote
 
@@ -47,6 +46,8 @@ def help_(
 
 def _version(asked: bool) -> None:
     if asked:
+        from importlib.metadata import version  # takes longer to import than most commands to run
+
         typer.echo(f"towpath {version('towpath')}")
         raise typer.Exit
 

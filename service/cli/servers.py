@@ -1,6 +1,5 @@
 """The server's own commands. They start processes and import neither store nor workers, so that the CLI stays light."""
 
-import asyncio
 import json
 import os
 import subprocess
@@ -73,6 +72,8 @@ def _run(module: str, *args: str, env: Mapping[str, str]) -> None:
 
 def up(data: Data = None, port: Port = None, pull: Pull = None, allow_weak_isolation: bool = False) -> None:
     """Run everything on this machine, on one port, until Ctrl-C."""
+    import asyncio  # here, because it takes longer to import than most commands to run
+
     from service.cli.parts import CannotStart
     from service.cli.up import up as serve
 
@@ -151,6 +152,8 @@ def doctor(data: Data = None) -> None:
 
 def demo(data: Data = None, port: Port = None, keep: bool = False) -> None:
     """Tell the whole story on this machine, with a simulated GitHub."""
+    import asyncio
+
     from service.demo.story import tell
 
     raise typer.Exit(asyncio.run(tell(data=data, port=port, keep=keep)))
@@ -166,6 +169,8 @@ def github_sim(
     ] = "http://127.0.0.1:5080/github/webhooks",
 ) -> None:
     """Run the simulated GitHub alone."""
+    import asyncio
+
     from service.cli.parts import CannotStart
     from service.cli.up import listen
     from service.demo.github_sim import serve

@@ -1,29 +1,37 @@
 """The embedded database: SQLite in WAL mode, one writer thread per process and a few readers.
 
 Transactions are begun by us (`isolation_level=None`): the driver's own deferred ones fail with "database is locked" as
-soon as two processes read first and write afterwards; `BEGIN IMMEDIATE` makes them queue instead.
+soon as two processes read first and write afterwards; `BEGIN IMMEDIATE` makes them queue instead. Those that wait for
+the writer thread at the same moment share one, and with it the wait for the disk, which costs more than all they do.
 """
 
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy import Engine as SyncEngine
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from service.domain.errors import Refused, Transient
+from service.store.turns import Turns
 
 Result = TypeVar("Result")
 
 READERS = 4
+GROUP = 32
+GROUP_SECONDS = 0.005
+"""How long one transaction goes on taking in others; no other process can write meanwhile, nor take webhooks in."""
 BUSY_SECONDS = 15.0
 # Another program holds it, or the disk is full or failing: may pass, and nothing was changed.
-_PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
+_LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_PASSING = _LOCKED | {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 
 
 def connect_file(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -33,8 +41,8 @@ def connect_file(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         _use_wal(connection)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
-        if read_only:
-            connection.execute("PRAGMA query_only=ON")
+        # Writers wait in `Turns`: SQLite's own way of waiting looks ten times a second.
+        connection.execute("PRAGMA query_only=ON" if read_only else "PRAGMA busy_timeout=0")
     except BaseException:
         connection.close()
         raise
@@ -53,6 +61,13 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
 
 
+class _Write(NamedTuple):
+    """What is to be done in a transaction, and who waits for it."""
+
+    fn: Callable[[Connection], Any]
+    done: "Future[Any]"
+
+
 class SQLite:
     """One database file. Made in a thread, because opening waits for the disk."""
 
@@ -60,18 +75,22 @@ class SQLite:
         if not url.database or url.database == ":memory:":
             raise Refused("TOWPATH_DATABASE_URL must name a file: sqlite:////var/lib/towpath/towpath.db")
         path = Path(url.database)
-        self._writer = _engine(path, begin="BEGIN IMMEDIATE", size=1)
-        self._reader = _engine(path, begin="BEGIN", size=READERS, read_only=True)
         try:
             # SQLite gives the files beside it (-wal, -shm) the same mode.
             path.touch(mode=0o600)
-            with self._writer.connect():
-                pass
+            self._turns = turns = Turns(path)
         except OSError as error:
             raise Refused(f"The database {path} cannot be opened: {error.strerror}") from error
+        self._writer = _engine(path, size=1, begin=lambda conn: _begin_writing(conn, turns))
+        self._reader = _engine(path, size=READERS, begin=lambda conn: conn.exec_driver_sql("BEGIN"), read_only=True)
+        try:
+            with self._writer.connect():
+                pass
         except DatabaseError as error:
             self._writer.dispose()
+            turns.close()
             raise Refused(_why_closed(path, error)) from error
+        self._waiting: deque[_Write] = deque()
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
         self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
 
@@ -80,8 +99,31 @@ class SQLite:
         return await asyncio.get_running_loop().run_in_executor(self._reading, _transact, self._reader, fn)
 
     async def write(self, fn: Callable[[Connection], Result]) -> Result:
-        """Run `fn` in one transaction, in the writer thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._writing, _transact, self._writer, fn)
+        """Run `fn` in the writer thread, in a transaction that is committed when this returns.
+
+        Whatever else waits meanwhile may be in the same one: each sees what those before it did, and undoes only its
+        own when it raises.
+        """
+        done: Future[Result] = Future()
+        self._waiting.append(_Write(fn, done))
+        self._writing.submit(self._write_waiting)
+        return await asyncio.wrap_future(done)
+
+    def _write_waiting(self) -> None:
+        """Do all that waits; one that was done with others finds nothing left."""
+        while self._waiting:
+            group = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
+            group = [each for each in group if each.done.set_running_or_notify_cancel()]
+            while len(group) > 1:
+                done = _together(self._writer, group)
+                del group[:done]
+                if not done:
+                    break
+            for each in group:
+                try:
+                    each.done.set_result(_transact(self._writer, each.fn))
+                except BaseException as error:  # noqa: BLE001  (whoever waits is told)
+                    each.done.set_exception(error)
 
     async def close(self) -> None:
         """Let what runs finish, then close the file."""
@@ -92,6 +134,43 @@ class SQLite:
         self._writing.shutdown()
         self._reader.dispose()
         self._writer.dispose()
+        self._turns.close()
+
+
+def _together(engine: SyncEngine, group: Sequence[_Write]) -> int:
+    """Do the first of them in one transaction, as many as there is time for; 0 when it failed: each by itself then."""
+    results: list[tuple[Any, BaseException | None]] = []
+    try:
+        with engine.begin() as conn:
+            until = time.monotonic() + GROUP_SECONDS
+            for each in group:
+                results.append(_within(conn, each.fn))
+                if time.monotonic() > until:
+                    break
+    except DatabaseError as failure:
+        if _code(failure) not in _LOCKED:
+            return 0
+        results = [(None, _passing(failure))] * len(group)  # each would wait as long for the same
+    for each, (result, error) in zip(group, results, strict=False):
+        if error is not None:
+            each.done.set_exception(error)
+        else:
+            each.done.set_result(result)
+    return len(results)
+
+
+def _within(conn: Connection, fn: Callable[[Connection], Any]) -> tuple[Any, BaseException | None]:
+    """Run one of several; what it raises of its own undoes only what it did."""
+    conn.exec_driver_sql("SAVEPOINT one")
+    try:
+        result = fn(conn)
+    except DatabaseError:
+        raise
+    except BaseException as error:  # noqa: BLE001  (whoever waits is told)
+        conn.exec_driver_sql("ROLLBACK TO one")
+        return None, error
+    conn.exec_driver_sql("RELEASE one")
+    return result, None
 
 
 def _transact(engine: SyncEngine, fn: Callable[[Connection], Result]) -> Result:
@@ -100,11 +179,15 @@ def _transact(engine: SyncEngine, fn: Callable[[Connection], Result]) -> Result:
             return fn(conn)
     except OperationalError as error:
         if _code(error) in _PASSING:
-            raise Transient(f"The database cannot be used now: {error.orig}") from error
+            raise _passing(error) from error
         raise
 
 
-def _engine(path: Path, *, begin: str, size: int, read_only: bool = False) -> SyncEngine:
+def _passing(error: DatabaseError) -> Transient:
+    return Transient(f"The database cannot be used now: {error.orig}")
+
+
+def _engine(path: Path, *, size: int, begin: Callable[[Connection], object], read_only: bool = False) -> SyncEngine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         creator=lambda: connect_file(path, read_only=read_only),
@@ -114,9 +197,22 @@ def _engine(path: Path, *, begin: str, size: int, read_only: bool = False) -> Sy
 
     @event.listens_for(engine, "begin")
     def do_begin(conn: Connection) -> None:
-        conn.exec_driver_sql(begin)
+        begin(conn)
 
     return engine
+
+
+def _begin_writing(conn: Connection, turns: Turns) -> None:
+    with suppress(sqlite3.OperationalError):
+        turns.begin(_raw(conn), patience=BUSY_SECONDS)
+        return
+    conn.exec_driver_sql("BEGIN IMMEDIATE")  # fails again, in SQLAlchemy's words
+
+
+def _raw(conn: Connection) -> sqlite3.Connection:
+    raw = conn.connection.dbapi_connection
+    assert isinstance(raw, sqlite3.Connection)
+    return raw
 
 
 def _code(error: DatabaseError) -> int:
@@ -125,6 +221,6 @@ def _code(error: DatabaseError) -> int:
 
 
 def _why_closed(path: Path, error: DatabaseError) -> str:
-    if _code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+    if _code(error) in _LOCKED:
         return f"The database {path} is locked by another installation or program: stop it, or use another TOWPATH_DATA"
     return f"The database {path} cannot be opened: {error.orig}"

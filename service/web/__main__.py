@@ -75,6 +75,8 @@ def main() -> int:
         if not settings.github_webhook_secret:
             print("TOWPATH_GITHUB_WEBHOOK_SECRET is not set: without it anybody could send events.", file=sys.stderr)  # noqa: T201
             return 1
+        # Threads that talk to the database give the interpreter away at every call, and wait so long to get it back.
+        sys.setswitchinterval(0.0005)
         uvloop.run(serve(settings))
     except (Refused, BadSetting) as error:
         print(str(error), file=sys.stderr)  # noqa: T201

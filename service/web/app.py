@@ -43,7 +43,7 @@ def _receiver(context: WebContext) -> Receiver:
     return Receiver(
         inbox=context.inbox,
         secrets=lambda: (context.settings.github_webhook_secret,),
-        ring=lambda guid: context.queue.ring([queue.react(guid)]),
+        ring=lambda guids: context.queue.ring(queue.react(guids)),
         now=context.db.now,
     )
 

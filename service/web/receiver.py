@@ -30,7 +30,7 @@ MAX_BODY: Final = 25 * 1024 * 1024
 CLIENT_MAX_SIZE: Final = 26 * 1024 * 1024
 """For the application that holds this handler: its own cap must not come before ours."""
 MAX_BUFFERED: Final = 256 * 1024 * 1024
-MAX_RINGS: Final = 1000
+MAX_RUNG: Final = 1000
 LARGE: Final = 256 * 1024
 """Below this it takes longer to wake a thread than to do the work."""
 RETRY_SECONDS: Final = 5
@@ -183,7 +183,7 @@ class Receiver:
         *,
         inbox: Inbox,
         secrets: Callable[[], Sequence[str]],
-        ring: Callable[[str], Awaitable[None]],
+        ring: Callable[[Sequence[str]], Awaitable[None]],
         now: Callable[[], datetime],
         read_seconds: float = 8.0,  # GitHub itself gives up after 10
         ring_seconds: float = 5.0,
@@ -195,7 +195,8 @@ class Receiver:
         self._read_seconds = read_seconds
         self._ring_seconds = ring_seconds
         self._buffered = 0
-        self._rings: set[asyncio.Task[None]] = set()
+        self._unrung: list[str] = []
+        self._ringing: asyncio.Task[None] | None = None
 
     def add_to(self, app: web.Application) -> None:
         """Serve at `PATH`; the application needs `client_max_size=CLIENT_MAX_SIZE`."""
@@ -268,26 +269,28 @@ class Receiver:
             raise _Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many large bodies at once")
 
     def _start_ring(self, guid: str) -> None:
-        """Wake a worker without waiting for it; nobody is to be woken by a queue of rings that do not get through."""
-        if len(self._rings) >= MAX_RINGS:
-            return
-        task = asyncio.create_task(self._ring_within(guid))
-        self._rings.add(task)
-        task.add_done_callback(self._rung)
+        """Wake a worker without waiting for it. What comes while it is being rung is rung for together.
 
-    async def _ring_within(self, guid: str) -> None:
-        async with asyncio.timeout(self._ring_seconds):
-            await self._ring(guid)
+        Nobody is to be woken by a queue of rings that do not get through: beyond `MAX_RUNG` they are left out.
+        """
+        if len(self._unrung) < MAX_RUNG:
+            self._unrung.append(guid)
+        if self._ringing is None or self._ringing.done():
+            self._ringing = asyncio.create_task(self._ring_all())
 
-    def _rung(self, task: asyncio.Task[None]) -> None:
-        self._rings.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("ring failed, the due loop will find it", error=repr(error))
+    async def _ring_all(self) -> None:
+        while self._unrung:
+            guids, self._unrung = self._unrung, []
+            try:
+                async with asyncio.timeout(self._ring_seconds):
+                    await self._ring(guids)
+            except Exception as error:  # noqa: BLE001  (whatever it is, the delivery is stored)
+                log.warning("ring failed, the due loop will find it", error=repr(error))
 
     async def _close(self, _app: web.Application) -> None:
-        for task in self._rings:
-            task.cancel()
-        await asyncio.gather(*self._rings, return_exceptions=True)
+        if self._ringing is not None:
+            self._ringing.cancel()
+            await asyncio.gather(self._ringing, return_exceptions=True)
 
 
 def _action(action: str | None) -> str:

@@ -1,100 +1,75 @@
-"""Lists of a large installation: how many SQL statements and how long, at 100 apps and at 1,000."""
+"""A large installation: how many SQL statements lists and the `due` loop take, and how long, beside a small one."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-from sqlalchemy import Connection, event
-from sqlalchemy.engine import Engine
-
-from service.domain.decisions import Restart
-from service.domain.model import Release, ReleaseState, RequestState, Stage
-from service.store import apps, logs, pipelines, releases, requests, users
-from service.store.database import Database
-from service.store.secrets import Vault
-from tests.bench.rows import Row, at_most
-from tests.web.serving import Server, serving
+from tests.bench.rows import Row, alone, exactly
+from tests.scale.conftest import Place, make, open_place
+from tests.scale.counting import counted
+from workers.jobs import loops
 
 ROUNDS = 5
-FEW, MANY, PIPELINES, RELEASES = 100, 1000, 200, 10
+SMALL, LARGE, DELIVERIES = 10, 1000, 20_000
+PAGES = {
+    "GET /apps": ("/apps", "name ..; max=1000"),
+    "GET /pipelines": ("/pipelines", "name ..; max=1000"),
+    "GET /pipeline-couplings": ("/pipeline-couplings", "id ..; max=1000"),
+    "GET /apps/APP/releases": ("/apps/app-0005/releases", "version ..; max=1000"),
+    "GET /deliveries": ("/deliveries", ""),
+}
 
 
-@contextmanager
-def counted() -> Iterator[list[str]]:
-    """The SQL statements that are executed within."""
-    seen: list[str] = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """Milliseconds, by the clock and of CPU; whoever asks is in the same process, and counts too."""
 
-    def see(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        seen.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", see)
-    try:
-        yield seen
-    finally:
-        event.remove(Engine, "before_cursor_execute", see)
+    clock: float
+    cpu: float
 
 
 async def lists(place: Path) -> list[Row]:
     """Rows about lists."""
-    place.mkdir()
-    database = await Database.open(f"sqlite:///{place / 'towpath.db'}")
-    try:
-        await database.migrate()
-        async with serving(database, Vault.open(place / "secret.keys", create=True), place) as server:
-            return await _measured(server)
-    finally:
-        await database.close()
+    async with AsyncExitStack() as stack:
+        places = []
+        for name, size in (("small", SMALL), ("large", LARGE)):
+            await make(f"sqlite:///{place / name}.db", size=size, deliveries=size * DELIVERIES // LARGE)
+            places.append(await open_place(place / f"{name}.db", place / name, stack))
+        small, large = places
+        rows = []
+        for name, (path, wanted) in PAGES.items():
+            rows += await _compared(name, small, large, _listed(path, wanted), most=200)
+        return rows + await _compared("one pass of `due`", small, large, _due, most=100)
 
 
-async def _measured(server: Server) -> list[Row]:
-    paths = {"GET /apps": "name", "GET /pipelines": "name", "GET /pipeline-couplings": "id"}
-    await server.db.write(lambda conn: _fill(conn, 0, FEW, server.db.now()))
-    few = {path: (await _one(server, path, by))[1] for path, by in paths.items()}
-    await server.db.write(lambda conn: _fill(conn, FEW, MANY, server.db.now()))
-    rows = []
-    for path, by in paths.items():
-        seen = [await _one(server, path, by) for _ in range(ROUNDS)]
-        rows.append(at_most(f"{path}, {MANY} apps", median(seconds for seconds, _ in seen) * 1000, "ms", 200))
-        rows.append(at_most(f"{path}, SQL statements ({few[path]} at {FEW} apps)", seen[-1][1], "", few[path]))
-    return rows
+def _listed(path: str, wanted: str) -> Callable[[Place], Awaitable[object]]:
+    headers = {"Range": wanted} if wanted else {}
+    return lambda place: place.server.call("GET", path, **headers)
 
 
-def _fill(conn: Connection, first: int, end: int, now: datetime) -> None:
-    """Apps, five to a pipeline, each with ten releases."""
-    owner = users.ensure_embedded_user(conn, now=now)
-    space = apps.ensure_space(conn, name="common", driver="process", now=now)
-    every = MANY // PIPELINES
-    for number in range(first, end, every):
-        made = pipelines.create(conn, name=f"pipe-{number // every}", owner_id=owner, owner_type="user", now=now)
-        for place in range(number, number + every):
-            app = apps.create(conn, name=f"app-{place}", space_id=space.id, owner_id=owner, is_review=False, now=now)
-            pipelines.couple(conn, app_id=app.id, pipeline_id=made.id, stage=Stage.STAGING, now=now)
-            current = [_release(conn, app.id, now) for _ in range(RELEASES)][-1]
-            apps.update(
-                conn, app=apps.get(conn, app.id) or app, now=now, current_release_id=current.id, released_at=now
-            )
+async def _due(place: Place) -> None:
+    await loops.due(place.context)
 
 
-def _release(conn: Connection, app_id: str, now: datetime) -> Release:
-    request = requests.add(
-        conn, app_id=app_id, work=Restart(), actor="bench", reason="bench", by_person=False, now=now
-    )  # fmt: skip
-    requests.finish(conn, request.id, state=RequestState.SUCCEEDED, outcome="", now=now)
-    made = releases.create(
-        conn, app_id=app_id, request_id=request.id, slug_id=None, commit="a" * 40, repository_id=None,
-        description="Deploy", actor="bench", log_id=logs.open_log(conn, now), now=now,
-    )  # fmt: skip
-    return releases.finish(conn, release_id=made.id, state=ReleaseState.SUCCEEDED, error="", now=now)
+async def _compared(
+    name: str, small: Place, large: Place, act: Callable[[Place], Awaitable[object]], *, most: float
+) -> list[Row]:
+    (few, _), *seen = [await _once(place, act) for place in (small, *[large] * (ROUNDS + 1))]
+    warm = [taken for _, taken in seen[1:]]  # the first one finds nothing in memory
+    cpu, clock = [each.cpu for each in warm], [each.clock for each in warm]
+    return [
+        alone(f"{name}, {LARGE} apps, CPU", cpu, "ms", most=most, note=f"by the clock: {median(clock):.3g} ms"),
+        exactly(f"  SQL statements ({few} at {SMALL} apps)", seen[-1][0], "", few),
+    ]
 
 
-async def _one(server: Server, path: str, by: str) -> tuple[float, int]:
+async def _once(place: Place, act: Callable[[Place], Awaitable[object]]) -> tuple[int, Taken]:
+    """How many statements, and how long it took."""
     with counted() as statements:
-        began = time.perf_counter()
-        found, _ = await server.call("GET", path.removeprefix("GET "), Range=f"{by} ..; max=1000")
-        taken = time.perf_counter() - began
-    assert len(found) in {FEW, MANY, FEW * PIPELINES // MANY, PIPELINES}, f"{path} lists {len(found)}"
-    return taken, len(statements)
+        clock, cpu = time.perf_counter(), time.process_time()
+        await act(place)
+        taken = Taken(clock=(time.perf_counter() - clock) * 1000, cpu=(time.process_time() - cpu) * 1000)
+    return len(statements), taken

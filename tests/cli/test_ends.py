@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -197,3 +198,13 @@ async def test_ctrl_c_stops_the_waiting_only_and_says_so(towpath: Cli, server: S
     assert b"not waited for" in out
     assert b"Stopped waiting; Towpath goes on. Look with: towpath releases -a example\n" in err
     assert (await server.get("/apps/example/requests"))[0]["state"] == "queued"
+
+
+def test_a_command_starts_without_what_only_servers_need() -> None:
+    """Each takes longer to import than most commands to run."""
+    look = (
+        "import sys; from service.cli.main import build_cli; build_cli(); "
+        "print(sorted({'asyncio', 'importlib.metadata', 'pydantic', 'sqlalchemy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -10,7 +10,7 @@ import logging
 import re
 import sqlite3
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -65,12 +65,12 @@ class Door:
     inbox: Inbox
     secrets: list[str]
     rung: list[str] = field(default_factory=list)
-    ring: Callable[[str], Any] | None = None
+    ring: Callable[[Sequence[str]], Any] | None = None
 
-    async def on_ring(self, guid: str) -> None:
-        self.rung.append(guid)
+    async def on_ring(self, guids: Sequence[str]) -> None:
+        self.rung += guids
         if self.ring is not None:
-            await self.ring(guid)
+            await self.ring(guids)
 
     async def post(self, body: bytes = BODY, *, headers: dict[str, str | None] | None = None, **options: Any):
         sent = {
@@ -94,8 +94,8 @@ def signature(body: bytes, secret: str = SECRET) -> str:
 
 @asynccontextmanager
 async def _opened(database: Database) -> AsyncIterator[Door]:
-    async def ring(guid: str) -> None:
-        await made.on_ring(guid)
+    async def ring(guids: Sequence[str]) -> None:
+        await made.on_ring(guids)
 
     inbox = await Inbox.open(database.url)
     receiver = Receiver(
@@ -400,7 +400,7 @@ async def test_a_database_that_cannot_be_written_is_said_with_when_to_come_back(
 
 
 async def test_a_ring_that_fails_changes_nothing_of_the_answer(door):
-    async def fail(_guid):
+    async def fail(_guids):
         raise ConnectionError("Redis is down")
 
     door.ring = fail
@@ -412,11 +412,11 @@ async def test_a_ring_that_fails_changes_nothing_of_the_answer(door):
 async def test_a_ring_that_hangs_delays_no_answer_and_is_given_up(door):
     ended = []
 
-    async def hang(guid):
+    async def hang(guids):
         try:
             await asyncio.Event().wait()
         finally:
-            ended.append(guid)
+            ended.extend(guids)
 
     door.ring = hang
     async with asyncio.timeout(5):

@@ -60,6 +60,19 @@ async def test_what_a_killed_worker_heard_is_used_up(redis_url: str) -> None:
         await queue.close()
 
 
+async def test_rings_of_a_moment_go_out_together_and_each_is_kept_once(redis_url: str) -> None:
+    queue = Queue(redis_url)
+    try:
+        await queue.ring([Ring("react", (f"g{number}",)) for number in (*range(40), *range(5))])
+        assert await queue.waiting(SHORT_QUEUE) == 40
+        assert await queue.waiting(WORK_QUEUE) == 0
+        calls = await queue._redis.info("commandstats")
+        assert calls["cmdstat_evalsha"]["calls"] == 2  # the first time Redis has yet to be told what it means
+        assert await queue._redis.llen(DOORS[SHORT_QUEUE]) == 3
+    finally:
+        await queue.close()
+
+
 def test_people_who_follow_logs_keep_nobody_waiting() -> None:
     rings = [Ring("logs"), Ring("work"), Ring("react"), Ring("look"), Ring("reconcile"), Ring("report")]
     assert [ring.queue for ring in rings] == [LIVE_QUEUE, WORK_QUEUE, *[SHORT_QUEUE] * 4]

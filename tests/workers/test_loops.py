@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import zstandard
 from sqlalchemy import event, select
 
 from service.domain.decisions import Restart, SubjectKind
@@ -139,22 +140,49 @@ async def test_the_oldest_that_waits_for_a_place_is_rung_when_one_is_free(yard: 
     assert (SubjectKind.REVIEW_APP.value, f"{yard.pipeline.id}/pr:2") not in rung
 
 
+def _delivery(yard: Yard, guid: str, body: bytes, *, event: str = "push") -> dict[str, object]:
+    row = {"guid": guid, "event": event, "action": "", "body": body, "body_sha256": "", "state": "received"}
+    return {**row, "received_at": yard.clock()}
+
+
 async def test_a_delivery_that_breaks_the_worker_is_given_up_and_shown(yard: Yard) -> None:
-    broken = {
-        "guid": "g1",
-        "event": "push",
-        "action": "",
-        "body": b"not zstd",
-        "body_sha256": "",
-        "state": "received",
-        "received_at": yard.clock(),
-    }
+    broken = _delivery(yard, "g1", b"not zstd")
     await yard.db.write(lambda conn: conn.execute(deliveries.insert().values(broken)))
     for _ in range(8):
         await asyncio.gather(react(yard.context, "g1"), return_exceptions=True)
     row = await yard.see(lambda conn: conn.execute(select(deliveries.c.state, deliveries.c.verdict)).one())
     assert row.state == "failed"
     assert "zstd" in row.verdict.lower()
+
+
+async def test_deliveries_that_were_rung_for_together_come_to_their_ends_whatever_becomes_of_the_others(
+    yard: Yard,
+) -> None:
+    ping = zstandard.compress(b'{"zen": "Keep it logically awesome.", "hook_id": 1}')
+    sent = [_delivery(yard, "broken", b"not zstd")]
+    sent += [_delivery(yard, f"good-{number}", ping, event="ping") for number in range(12)]
+    await yard.db.write(lambda conn: conn.execute(deliveries.insert(), sent))
+    await loops.due(yard.context)
+    rung = yard.bell.heard("react")
+    assert len(rung) == 2
+    assert sorted(guid for guids in rung for guid in guids) == sorted(str(each["guid"]) for each in sent)
+    for guids in rung:
+        with suppress(zstandard.ZstdError):
+            await react(yard.context, *guids, "never-came")
+    rows = await yard.see(lambda conn: conn.execute(select(deliveries.c.guid, deliveries.c.state)).all())
+    assert {guid for guid, state in rows if state == "received"} == {"broken"}
+
+
+async def test_deliveries_are_not_rung_for_again_while_rings_for_as_many_wait(yard: Yard) -> None:
+    sent = [_delivery(yard, f"g{number}", b"") for number in range(30)]
+    await yard.db.write(lambda conn: conn.execute(deliveries.insert(), sent))
+    yard.bell.depths[SHORT_QUEUE] = 18
+    await loops.due(yard.context)
+    assert [len(guids) for guids in yard.bell.heard("react")] == [10, 10]
+    yard.bell.rung.clear()
+    yard.bell.depths[SHORT_QUEUE] = 20
+    await loops.due(yard.context)
+    assert yard.bell.heard("react") == []
 
 
 async def test_what_was_seen_before_a_change_does_not_undo_it(yard: Yard) -> None:

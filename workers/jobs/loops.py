@@ -71,20 +71,22 @@ async def every(context: Context, name: str, seconds: float, once: Callable[[Con
 async def due(context: Context) -> None:
     """Ring for everything in the database that is due and that nobody is at, no more than can be heard soon."""
     now, terms = context.db.now(), context.terms
-    room = {each: LIMIT - await context.queue.waiting(each) for each in (SHORT_QUEUE, WORK_QUEUE)}
+    waiting = {each: await context.queue.waiting(each) for each in (SHORT_QUEUE, WORK_QUEUE)}
+    # A ring stands for several deliveries: in a flood of them, those that are open longest are in rings that wait.
+    unheard = max(0, LIMIT - waiting[SHORT_QUEUE] * queue.DELIVERIES_OF_A_RING)
 
     def find(conn: Connection) -> list[Ring]:
         rings = [queue.work(each) for each in requests.ready(conn, terms=terms, now=now, cap=context.work_cap)]
         if reports.lanes(conn, now=now):
             rings.append(queue.REPORT)
         rings += [queue.reconcile(each) for each in subjects.due(conn, terms=terms, now=now, limit=LIMIT)]
-        rings += [queue.react(guid) for guid in deliveries.open_guids(conn, limit=LIMIT, now=now)]
+        rings += queue.react(deliveries.open_guids(conn, limit=unheard, now=now))
         rings += [queue.look(each) for each in facts.due_looks(conn, terms=terms, now=now, limit=LIMIT)]
         return rings
 
     found = await context.db.read(find)
-    for each, left in room.items():
-        await context.queue.ring([ring for ring in found if ring.queue == each][: max(0, left)])
+    for each, unheard_rings in waiting.items():
+        await context.queue.ring([ring for ring in found if ring.queue == each][: max(0, LIMIT - unheard_rings)])
 
 
 async def observe(context: Context) -> None:

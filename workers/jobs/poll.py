@@ -180,7 +180,7 @@ class Poller:
             body_sha256=hashlib.sha256(body).hexdigest(),
             received_at=self.context.db.now(),
         )
-        await self.context.queue.ring([queue.react(guid)])
+        await self.context.queue.ring(queue.react([guid]))
 
 
 def _is_news(value: PullRequest, known: Mapping[int, PullRequest | None], *, running: bool) -> bool:

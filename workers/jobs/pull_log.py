@@ -139,7 +139,7 @@ class Pass:
         )
         self._passed.taken += 1
         self._passed.repositories.update([each.repository_id] if each.repository_id else [])
-        await self._context.queue.ring([queue.react(each.guid)])
+        await self._context.queue.ring(queue.react([each.guid]))
 
 
 def _again(each: ListedDelivery, known: Receipt) -> bool:

@@ -1,5 +1,6 @@
 """React to a stored delivery: take what has a real order, mark the rest stale, ring the subjects it touches."""
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
@@ -41,8 +42,18 @@ log = structlog.get_logger()
 MAX_ATTEMPTS = 5
 
 
-async def react(context: Context, guid: str) -> None:
-    """Turn the delivery of that id into facts and rings, once; a second call finds it processed."""
+async def react(context: Context, *guids: str) -> None:
+    """Turn the deliveries of these ids into facts and rings, each once; a second call finds them processed.
+
+    None of them waits for another. Of what goes wrong with several one is raised, a bug before what passes.
+    """
+    ends = await asyncio.gather(*(_react(context, guid) for guid in guids), return_exceptions=True)
+    failures = [each for each in ends if isinstance(each, BaseException)]
+    if failures:
+        raise next((each for each in failures if not isinstance(each, Transient)), failures[0])
+
+
+async def _react(context: Context, guid: str) -> None:
     try:
         await _process(context, guid)
     except Transient as error:
