@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from service.domain.deploys import is_leaving
-from service.domain.facts import CiSignals, Fact, Head, PullRequest, RequiredChecks
+from service.domain.facts import ChangedPaths, CiSignals, Fact, Head, PullRequest, RequiredChecks
 from service.domain.model import NO_SHA, App, AppState, Pipeline, QueuedRequest, Repository, ReviewApp, ReviewState, Sha
 
 _WITH_APP: Final = frozenset({ReviewState.CREATING, ReviewState.LIVE, ReviewState.FAILED, ReviewState.SUSPENDED})
@@ -30,7 +30,8 @@ class ReviewView:
     wait for a place (their reason starts with `OVER_CAP`). `name` is the app name to use. `our_app_id` is our
     GitHub App's id, 0 without one. `inferred_this_hour` counts the pipeline's review apps that were destroyed in
     the last hour without a person's or GitHub's order. `required` is what the pull request's base requires, None where
-    the toggles do not ask for that.
+    the toggles do not ask for that. `changes` is what the pull request's head changed over its base, loaded where the
+    pipeline's settings name paths.
     """
 
     now: datetime
@@ -53,6 +54,7 @@ class ReviewView:
     inferred_this_hour: int = 0
     leaving_review_apps: int = 0
     required: Fact[RequiredChecks] | None = None
+    changes: Fact[ChangedPaths] | None = None
 
     @property
     def has_app(self) -> bool:

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from service.domain.model import App, AppState, Release, ReleaseState, ReviewApp, Slug
+from service.domain.model import App, AppState, Release, ReleaseState, ReviewApp, ReviewState, Slug
 from service.enact import Transaction
-from service.store import apps, logs, releases, requests, routes
+from service.store import apps, logs, releases, requests, reviews, routes
 from service.store.requests import TakenWork
 from workers.context import Context
 from workers.jobs import fenced
@@ -97,12 +97,15 @@ def _switch(tx: Transaction, taken: TakenWork, rollout: Rollout, endpoints: Sequ
         assert current is not None
         state = AppState.SUSPENDED if rollout.keep_formation else AppState.ACTIVE
         apps.set_state(tx.conn, app=current, state=state, now=tx.now)
+    if app.is_review:
+        _show_rest(tx, app, taken, rests=rollout.keep_formation)
+    serving = "maintenance" if app.maintenance else "live" if reached else "stopped"
     routes.put(
         tx.conn,
         app_id=app.id,
         name=app.name,
         review=app.is_review,
-        state="maintenance" if app.maintenance else "live" if reached else "stopped",
+        state="suspended" if rollout.keep_formation else serving,
         endpoints=reached,
         release_id=rollout.engine_id,
     )
@@ -113,3 +116,17 @@ def _switch(tx: Transaction, taken: TakenWork, rollout: Rollout, endpoints: Sequ
         releases.finish(tx.conn, release_id=made.id, state=ReleaseState.SUCCEEDED, error="", now=tx.now)
     for shown in {former, rollout.release.id} - {None}:
         tx.show_release(str(shown))
+
+
+def _show_rest(tx: Transaction, app: App, taken: TakenWork, *, rests: bool) -> None:
+    """Let the review app say that it is suspended and why, or no longer. One that is back is not idle from then on."""
+    review = reviews.of_app(tx.conn, app.id)
+    if review is None or review.state in (ReviewState.DESTROYING, ReviewState.DESTROYED):
+        return
+    if rests:
+        reviews.update(tx.conn, review=review, now=tx.now, state=ReviewState.SUSPENDED, reason=taken.request.reason)
+    elif review.state is ReviewState.SUSPENDED:
+        reviews.update(tx.conn, review=review, now=tx.now, state=ReviewState.LIVE, reason="", deployed_at=tx.now)
+    else:
+        return
+    tx.show_commit(app.id, review.sha)

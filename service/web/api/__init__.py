@@ -24,6 +24,7 @@ from service.web.api import (
     repositories,
     review_app_config,
     review_apps,
+    settings,
 )
 
 _PARTS = (
@@ -44,6 +45,7 @@ _PARTS = (
     repositories,
     review_app_config,
     review_apps,
+    settings,
 )
 
 
