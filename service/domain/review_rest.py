@@ -44,7 +44,7 @@ def _stale(view: ReviewView, review: ReviewApp, app: App, done: str) -> tuple[De
         return _inferred(view, review, app, reason)
     if app.current_release_id is None:
         return (Nothing(reason=f"{done}; nothing of it runs"),)
-    return (Request(app_id=app.id, work=Suspend(), reason=reason),)
+    return (Request(app_id=app.id, work=Suspend(reason=reason), reason=reason),)
 
 
 def without_access(view: ReviewView) -> tuple[Decision, ...]:
@@ -60,7 +60,7 @@ def without_access(view: ReviewView) -> tuple[Decision, ...]:
     rests = review.state is ReviewState.SUSPENDED or any(each.kind == _SUSPEND for each in view.queue)
     if rests or app.current_release_id is None:
         return (waits,)
-    return (waits, Request(app_id=app.id, work=Suspend(), reason=LOST))
+    return (waits, Request(app_id=app.id, work=Suspend(reason=LOST), reason=LOST))
 
 
 def access_is_back(view: ReviewView) -> tuple[Decision, ...]:

@@ -95,7 +95,7 @@ LATER = NOW + timedelta(minutes=10)
 DEPLOY_B = Deploy(repository_id=REPO, sha=B, trust=Trust.OWN, branch="feature", pull_request=5)
 
 CASES: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
-    ("idle: suspended where the settings say so", view(), (asks(Suspend(), STALE),)),
+    ("idle: suspended where the settings say so", view(), (asks(Suspend(reason=STALE), STALE),)),
     ("idle: destroyed where they do not", view(pipeline=DESTROYS), (GOES,)),
     (
         "not idle for long enough: waits for the day",
@@ -116,7 +116,7 @@ CASES: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
     (
         "suspending is not rationed",
         view(live_review_apps=9, inferred_this_hour=99),
-        (asks(Suspend(), STALE),),
+        (asks(Suspend(reason=STALE), STALE),),
     ),
     (
         "suspended: rests",
@@ -202,17 +202,17 @@ CASES: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
     (
         "access lost: suspended at once",
         live_view(app=running(), repository=out_of_reach()),
-        (UNTIL, asks(Suspend(), LOST)),
+        (UNTIL, asks(Suspend(reason=LOST), LOST)),
     ),
     (
         "access lost before the pull request was read again: suspended all the same",
         live_view(app=running(), repository=out_of_reach(), pull_request=pr_fact(stale=True)),
-        (UNTIL, asks(Suspend(), LOST)),
+        (UNTIL, asks(Suspend(reason=LOST), LOST)),
     ),
     (
         "access lost while a deploy waits: suspended",
         live_view(app=running(), repository=out_of_reach(), queue=(request(B, QUEUED),)),
-        (UNTIL, asks(Suspend(), LOST)),
+        (UNTIL, asks(Suspend(reason=LOST), LOST)),
     ),
     (
         "access lost while its suspension waits: once is enough",
@@ -229,7 +229,7 @@ CASES: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
     (
         "access lost, pinned: suspended as well",
         live_view(app=running(), review=review(pinned=True), repository=out_of_reach()),
-        (UNTIL, asks(Suspend(), LOST)),
+        (UNTIL, asks(Suspend(reason=LOST), LOST)),
     ),
     (
         "access lost a minute short of 24 hours ago: waits",
@@ -309,7 +309,7 @@ def test_rest(seen: ReviewView, want: tuple[Decision, ...]) -> None:
 def test_a_branchs_app_is_suspended_and_started_anew_as_well() -> None:
     of_branch = {"ref": "branch:topic", "number": None, "pull_request": None}
     lost = live_view(app=running(), repository=out_of_reach(), **of_branch)
-    assert plan(lost) == (UNTIL, asks(Suspend(), LOST))
+    assert plan(lost) == (UNTIL, asks(Suspend(reason=LOST), LOST))
     back = live_view(app=ASLEEP, review=STRANDED, **of_branch)
     assert plan(back) == (asks(Restart(), "access to the repository is back"),)
 

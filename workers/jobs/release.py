@@ -224,7 +224,7 @@ def _check(step: str, code: int, command_line: str) -> None:
 
 async def reshape(context: Context, taken: TakenWork) -> None:
     """Scale, restart or suspend: the current release in another number or anew; no new release."""
-    if isinstance(taken.work, Suspend) and await _overtaken(context, taken):
+    if isinstance(taken.work, Suspend) and await _overtaken(context, taken, taken.work):
         return
 
     def plan(tx: Transaction) -> Rollout:
@@ -252,7 +252,7 @@ async def reshape(context: Context, taken: TakenWork) -> None:
             incarnation=incarnation,
             review=None,
             driver=spaces.driver_of(tx.conn, app.space_id),
-            keep_formation=isinstance(taken.work, Suspend),
+            suspended=taken.work.reason if isinstance(taken.work, Suspend) else None,
         )
 
     rollout = await fenced.commit(context, taken, plan)
@@ -261,10 +261,10 @@ async def reshape(context: Context, taken: TakenWork) -> None:
     await settle.end(context, taken, state=RequestState.SUCCEEDED, outcome=taken.request.reason)
 
 
-async def _overtaken(context: Context, taken: TakenWork) -> bool:
+async def _overtaken(context: Context, taken: TakenWork, wanted: Suspend) -> bool:
     """Whether an idle app is idle no more, for a deploy waits behind its suspension. Without access it stops anyway."""
     newer = await context.db.read(lambda conn: requests.newer_deploy(conn, taken.request))
-    if newer is None or taken.request.reason == LOST:
+    if newer is None or wanted.reason == LOST:
         return False
     outcome = f"superseded by {(newer.sha or '')[:7]}"
     await settle.end(context, taken, state=RequestState.SUPERSEDED, outcome=outcome)
