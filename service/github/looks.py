@@ -159,22 +159,32 @@ class Looks:
         return _error(reply, f"branch {branch}")
 
     async def _changed_paths(self, repository: Repository, commits: str) -> Answer:
-        """Ask for a page of one commit: the files come with the first page, and nobody reads the commits."""
+        """Compare; what cannot be compared is known not to be, once GitHub shows the repository meanwhile.
+
+        The commits may have nothing in common or be gone, or the comparison may be too large to be made: that is no
+        want of access or of an answer, and no reason to wait.
+        """
         reply: Reply | None = None
+        for last in (False, True):
+            reply = await self._comparison(repository, commits)
+            if reply is not None and reply.ok:
+                return Answer(value=reply.read(ComparisonPayload).seen())
+            there = await self.again(repository)
+            if there is None or there.id != repository.id:
+                break
+            if reply is not None or last:
+                return Answer(value=ChangedPaths(paths=(), whole=False, linear=False))
+        return Answer(error="GitHub does not show what changed") if reply is None else _error(reply, "what changed")
+
+    async def _comparison(self, repository: Repository, commits: str) -> Reply | None:
+        """A page of one commit: the files come with the first, and nobody reads the commits. None for no answer."""
+        params = {"per_page": "1", "page": "1"}
         try:
-            path, params = f"/compare/{commits}", {"per_page": "1", "page": "1"}
-            reply = await self._github.request("GET", repository, path, params=params)
+            return await self._github.request("GET", repository, f"/compare/{commits}", params=params)
         except Transient as error:
             if error.retry_after:
                 raise
-        if reply is not None and reply.ok:
-            return Answer(value=reply.read(ComparisonPayload).seen())
-        # It may be too large to be made, or between commits that have nothing in common or are gone. If GitHub shows
-        # the repository meanwhile, it is not for want of access or of an answer: then nobody knows what changed.
-        there = await self.again(repository)
-        if there is not None and there.id == repository.id:
-            return Answer(value=ChangedPaths(paths=(), whole=False, linear=False))
-        return Answer(error="GitHub does not show what changed") if reply is None else _error(reply, "what changed")
+            return None
 
     async def _ci(self, repository: Repository, sha: Sha, etag: str) -> Answer:
         etags = etag.split(_ETAGS) if etag.count(_ETAGS) == 2 else ["", "", ""]
