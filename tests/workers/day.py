@@ -297,5 +297,7 @@ async def new_day(yard: Yard, number: int) -> Day:
     for place in range(2):
         day.hire(place)
     await day.resume(0)
+    if number % 2 == 0:  # every other day begins with the review app at its place
+        await yard.do(lambda tx: begin_audit(tx, [repository]))
     await day.calm()
     return day

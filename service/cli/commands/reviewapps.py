@@ -266,15 +266,17 @@ def _show(config: Json) -> None:
         return {True: "on", False: "off"}.get(value, str(value))
 
     stale = f"after {config['stale_days']} days" if config["destroy_stale_apps"] else "off"
+    named = {"labels": "labels", "base_branches": "base branches", "paths": "paths"}
     rows = {
         "automatic": switch(config["automatic_review_apps"]),
         "wait for CI": switch(config["wait_for_ci"]),
-        "destroy stale": stale,
+        f"{config['idle_action']} stale": stale,
         "base name": config["base_name"] or "the pipeline's",
         "at most": str(config["max_review_apps"] or "no limit"),
         "drafts": switch(config["drafts"]),
         "comment": switch(config["comment"]),
         "CI counts": _counted(config),
+        **{label: ", ".join(config[name]) for name, label in named.items() if config[name]},
     }
     output.table([[f"{key}:", value] for key, value in rows.items()])
 
