@@ -11,7 +11,19 @@ import typer
 
 from service.cli import servers
 from service.cli.client import Client
-from service.cli.commands import approving, apps, config, deploy, insight, pipelines, promote, ps, releases, reviewapps
+from service.cli.commands import (
+    approving,
+    apps,
+    config,
+    deploy,
+    insight,
+    pipelines,
+    promote,
+    ps,
+    releases,
+    reviewapps,
+    settings,
+)
 from service.cli.errors import ApiError, ExitCode, Stop
 from service.cli.output import note, paint
 from service.cli.profile import load
@@ -73,7 +85,20 @@ def build_cli() -> typer.Typer:
         context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 110},
     )
     cli.callback(help=_ABOUT)(_options)
-    for part in (apps, pipelines, promote, reviewapps, approving, deploy, releases, config, ps, insight, servers):
+    for part in (
+        apps,
+        pipelines,
+        settings,
+        promote,
+        reviewapps,
+        approving,
+        deploy,
+        releases,
+        config,
+        ps,
+        insight,
+        servers,
+    ):
         part.register(cli)
     cli.command("help")(help_)
     return cli

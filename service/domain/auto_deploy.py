@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Final
 
 from service.domain.decisions import Decision, Deploy, Look, Nothing, Request, Wait
-from service.domain.deploys import is_leaving, settled
-from service.domain.facts import CiSignals, Fact, FactKey, FactKind, Head, RequiredChecks
+from service.domain.deploys import UNTOUCHED, is_leaving, settled
+from service.domain.facts import ChangedPaths, CiSignals, Fact, FactKey, FactKind, Head, RequiredChecks, changes_between
 from service.domain.freshness import ACTED_ON_FOR, ci_gate, lacking
 from service.domain.model import (
     NO_SHA,
@@ -20,6 +20,7 @@ from service.domain.model import (
     Toggles,
     Trust,
 )
+from service.domain.patterns import names_any_file
 
 _MERGE_QUEUE: Final = "gh-readonly-queue/"
 """Branches GitHub makes for its merge queue: tried commits, not merged ones."""
@@ -34,6 +35,8 @@ class AutoDeployView:
     `last_auto_deploy` the newest one, in whatever state, that no person asked for. `stage` is None outside a pipeline.
     `toggles` are the pipeline's. `held` says why nothing is deployed by itself ("held at v12"), else it is empty.
     `required` is what `branch` requires, None where the toggles do not ask for that.
+    `serving` is the commit of this repository that the app runs, `changes` what the head changed over it, loaded where
+    the settings name paths.
     """
 
     now: datetime
@@ -50,6 +53,8 @@ class AutoDeployView:
     held: str = ""
     our_app_id: int = 0
     required: Fact[RequiredChecks] | None = None
+    serving: Sha | None = None
+    changes: Fact[ChangedPaths] | None = None
 
 
 def plan(view: AutoDeployView) -> tuple[Decision, ...]:
@@ -73,7 +78,8 @@ def plan(view: AutoDeployView) -> tuple[Decision, ...]:
     if done is not None:
         return (Nothing(reason=done),)
     since = head.since if head is not None else None
-    return (lacking(head, key, now=view.now, age=ACTED_ON_FOR) or _deploy(view, repository, sha, since),)
+    held_back = _elsewhere(view, repository, sha) or lacking(head, key, now=view.now, age=ACTED_ON_FOR)
+    return (held_back or _deploy(view, repository, sha, since),)
 
 
 def _why_stopped(view: AutoDeployView, repository: Repository) -> Nothing | Wait | None:
@@ -99,6 +105,25 @@ def _settled(view: AutoDeployView, sha: Sha) -> str | None:
         return f"{sha[:7]} is deployed"
     # Compared with what we asked for ourselves: what a person deployed in between stays until the next push.
     return settled(sha, queue=view.queue, last=view.last_auto_deploy)
+
+
+def _elsewhere(view: AutoDeployView, repository: Repository, sha: Sha) -> Look | Wait | Nothing | None:
+    """What keeps a head from being deployed that changes nothing of what the paths name; None when it is due.
+
+    Compared with what serves: what a push changed that was skipped, failed or superseded counts until it is deployed.
+    """
+    paths = view.toggles.paths
+    if not paths or view.serving is None:
+        return None
+    key = changes_between(repository.id, view.serving, sha)
+    changes = view.changes if view.changes is not None and view.changes.key == key else None
+    lack = lacking(changes, key, now=view.now)
+    if lack is not None or changes is None or changes.value is None:
+        return lack or Look(fact=key, why="not known yet")
+    known = changes.value
+    if not (known.whole and known.linear) or names_any_file(paths, known.paths):
+        return None
+    return Nothing(reason=f"{UNTOUCHED} {', '.join(paths)} since {view.serving[:7]}: not deployed")
 
 
 def _deploy(view: AutoDeployView, repository: Repository, sha: Sha, since: datetime | None) -> Look | Wait | Request:

@@ -100,7 +100,9 @@ class Restart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspend:
-    """Stop all processes and keep everything."""
+    """Stop all processes and keep everything; the reason is shown until it is back."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from typing import Final
 from service.domain.decisions import Deploy, Destroy
 from service.domain.model import QueuedRequest, RequestState, Sha
 
+UNTOUCHED: Final = "nothing changed in"
 DEPLOY: Final = Deploy.__name__
 DESTROY: Final = Destroy.__name__
 """`QueuedRequest.kind` names the class of the work; plans must know these two apart."""

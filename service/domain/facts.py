@@ -24,6 +24,7 @@ class FactKind(StrEnum):
     CI = "ci"  # the commit
     MANIFEST = "manifest"  # the commit: app.json and Procfile
     REQUIRED = "required"  # the branch: what its protection and rulesets require
+    CHANGED_PATHS = "changed_paths"  # "BASE...HEAD", two commits
 
 
 class FactKey(NamedTuple):
@@ -169,3 +170,21 @@ class ManifestFiles:
     sha: Sha
     app_json: str | None
     procfile: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedPaths:
+    """The files that a commit changed since it and another were the same, renamed ones under both names.
+
+    Not `whole` when GitHub does not tell all of them; not `linear` when the other commit holds what this one has not,
+    so that the two may differ in more than these files.
+    """
+
+    paths: tuple[str, ...]
+    whole: bool
+    linear: bool
+
+
+def changes_between(repository_id: RepositoryId, base: Sha, head: Sha) -> FactKey:
+    """The address of what `head` changed over `base`."""
+    return FactKey(FactKind.CHANGED_PATHS, repository_id, f"{base}...{head}")

@@ -44,6 +44,14 @@ FORKS: Final = "fork"
 
 
 @unique
+class IdleAction(StrEnum):
+    """What becomes of a review app that is stale."""
+
+    DESTROY = "destroy"
+    SUSPEND = "suspend"
+
+
+@unique
 class Trust(StrEnum):
     """Whose code it is: `own` is reachable from a branch of the base repository, anything else is `fork`."""
 
@@ -127,7 +135,7 @@ class Space:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repository:
-    """A repository as last seen. `installation_id` is 0 without a GitHub App."""
+    """A repository as last seen. `installation_id` is 0 without a GitHub App, `lost_at` when access was lost."""
 
     id: RepositoryId
     full_name: str
@@ -135,6 +143,7 @@ class Repository:
     installation_id: int = 0
     archived: bool = False
     accessible: bool = True
+    lost_at: datetime | None = None
 
 
 @unique
@@ -155,12 +164,16 @@ class Toggles:
     wait_for_ci: bool = False
     destroy_stale: bool = False
     stale_days: int = 5
+    idle_action: IdleAction = IdleAction.DESTROY
     base_name: str = ""
     max_review_apps: int = 0
     drafts: bool = True
     ci_counts: CiCounts = CiCounts.ALL
     forks: str = "approve"
     approval_blocks: bool = False
+    labels: tuple[str, ...] = ()
+    base_branches: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
     required_contexts: tuple[str, ...] = ()
     ignored_contexts: tuple[str, ...] = ()
     deploy_without_ci: bool = False

@@ -73,7 +73,7 @@ class DeploymentView:
     """A release as GitHub's deployment.
 
     `started` is false while it waits for its turn, `current` once a later release serves; `gone` is true once the app
-    is away.
+    is away, `suspended` while nothing of it runs.
     """
 
     release: Release
@@ -86,6 +86,7 @@ class DeploymentView:
     current: bool = True
     crashed: bool = False
     gone: bool = False
+    suspended: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from enum import Enum, auto
 from typing import Final, assert_never
 
 from service.domain.ci_gate import OUR_PREFIX, is_stopped
+from service.domain.deploys import UNTOUCHED
 from service.domain.model import BuildState, ReleaseState, RequestState, ReviewState, Stage
 from service.domain.report_approval import approve_action, awaits_approval, how_to_approve
 from service.domain.report_text import LONGEST_DESCRIPTION, cell, cut, link, table, with_log
@@ -144,13 +145,17 @@ def _deployment_state(view: DeploymentView) -> tuple[str, str]:
         case ReleaseState.EXPIRED:
             return "inactive", "is no longer kept"
         case ReleaseState.SUCCEEDED:
-            if not view.current:
-                return "inactive", "was replaced by a later release"
-            return (
-                ("failure", "crashed after it went live") if view.crashed else ("success", f"({release.description})")
-            )
+            return _succeeded_state(view)
         case _:
             assert_never(release.state)
+
+
+def _succeeded_state(view: DeploymentView) -> tuple[str, str]:
+    if not view.current:
+        return "inactive", "was replaced by a later release"
+    if view.suspended:
+        return "inactive", "is suspended; the next push brings it back"
+    return ("failure", "crashed after it went live") if view.crashed else ("success", f"({view.release.description})")
 
 
 def _parts(view: CheckView) -> list[Part]:
@@ -214,11 +219,15 @@ def _deploy_part(deploy: CheckDeploy) -> Part:
         outcome=outcome,
         app_name=deploy.app_name,
         stage=deploy.stage,
-        word=deploy.state.value if deploy.state is not None else "waiting",
+        word=deploy.state.value if deploy.state is not None else _unasked(deploy.reason),
         reason=deploy.error or deploy.reason,
         url=deploy.url,
         steps=deploy.steps,
     )
+
+
+def _unasked(reason: str) -> str:
+    return "skipped" if reason.startswith(UNTOUCHED) else "waiting"
 
 
 _OUTCOMES: Final = {

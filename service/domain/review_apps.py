@@ -1,7 +1,7 @@
 """What becomes of a pull request's review app, from what is known of both. Asked again whenever either changes.
 
-Only a positive "closed", a person or a setting ever takes an app away: a fact that is missing, outdated or an error
-leads to a look, never to a destroy.
+Only a positive "closed", a person, a setting or GitHub's word that we may not read the repository any more takes an app
+away: a fact that is missing, outdated or an error leads to a look, never to a destroy.
 """
 
 from datetime import timedelta
@@ -20,26 +20,24 @@ from service.domain.decisions import (
 )
 from service.domain.deploys import settled
 from service.domain.errors import Refused
-from service.domain.facts import FactKey, FactKind, PullRequest
+from service.domain.facts import FactKey, FactKind, PullRequest, changes_between
 from service.domain.freshness import ACTED_ON_FOR, ci_gate, lacking
 from service.domain.model import NO_SHA, AppState, ReviewState
+from service.domain.review_rest import access_is_back, idle, without_access
 from service.domain.review_rules import (
     ASKED,
     BY_PERSON,
     CLOSED,
-    CONFIRM,
     DRAFT,
     MOVED,
     NO_FORKS,
     OVER,
-    STALE,
     SWITCHED_OFF,
-    brakes,
     obstacle,
     over_cap,
-    stale_at,
     stays_away,
     trust_of,
+    untouched,
     untrusted,
 )
 from service.domain.review_view import ReviewView, Target
@@ -47,7 +45,6 @@ from service.domain.review_view import ReviewView, Target
 __all__ = ["ReviewView", "plan"]
 
 _LOST_RING: Final = timedelta(minutes=1)
-_BRAKE: Final = timedelta(minutes=10)
 
 
 def plan(view: ReviewView) -> tuple[Decision, ...]:
@@ -107,7 +104,7 @@ def _closed(view: ReviewView) -> tuple[Decision, ...]:
 def _unknown(view: ReviewView, lack: Look | Wait) -> tuple[Decision, ...]:
     """A person's wish is kept until the fact is there; an error is told at once."""
     if not view.repository.accessible and view.asked != "create":
-        return (_no_access(view),)
+        return without_access(view)
     if view.asked != "create" or view.has_app:
         return (lack,)
     if isinstance(lack, Wait):
@@ -117,8 +114,10 @@ def _unknown(view: ReviewView, lack: Look | Wait) -> tuple[Decision, ...]:
 
 def _plan_branch(view: ReviewView, branch: str) -> tuple[Decision, ...]:
     """A branch without a pull request: made by a person only, and there until it is taken away."""
+    if not view.repository.accessible and view.has_app and not view.asked:
+        return without_access(view)
     if not view.by_person:
-        return (Nothing(reason="review apps of a branch are made and taken away by a person"),)
+        return access_is_back(view) or (Nothing(reason="review apps of a branch are made and taken away by a person"),)
     key = FactKey(FactKind.HEAD, view.repository.id, branch)
     lack = lacking(view.head, key, now=view.now, age=ACTED_ON_FOR)
     head = view.head.value if view.head is not None else None
@@ -137,11 +136,13 @@ def _plan_branch(view: ReviewView, branch: str) -> tuple[Decision, ...]:
 
 def _plan_open(view: ReviewView, pull_request: PullRequest, key: FactKey) -> tuple[Decision, ...]:
     if not view.repository.accessible:
-        return (_no_access(view),)
+        if view.asked:
+            raise Refused(f"No review app for {view.ref}: Towpath has no access to {view.repository.full_name}.")
+        return without_access(view)
     if view.has_app:
         if _untrusted(view, pull_request) == NO_FORKS:
             return _end(view, Destroy(ordered=True, reason=NO_FORKS))
-        return _plan_update(view, pull_request, key)
+        return access_is_back(view) or _plan_update(view, pull_request, key)
     if view.thinks_it_has_app:
         return (_set(view, ReviewState.DESTROYED, BY_PERSON, view.wanted_before),)
     return _former(view) or _plan_creation(view, pull_request, key)
@@ -149,10 +150,6 @@ def _plan_open(view: ReviewView, pull_request: PullRequest, key: FactKey) -> tup
 
 def _untrusted(view: ReviewView, pull_request: PullRequest) -> str:
     return untrusted(pull_request, view.pipeline.toggles, approved=view.approved)
-
-
-def _no_access(view: ReviewView) -> Wait:
-    return Wait(reason=f"waiting for: access to {view.repository.full_name}")
 
 
 def _former(view: ReviewView) -> tuple[Decision, ...]:
@@ -177,7 +174,24 @@ def _plan_creation(view: ReviewView, pull_request: PullRequest, key: FactKey) ->
     lack = lacking(view.pull_request, key, now=view.now, age=ACTED_ON_FOR)
     if lack is not None:
         return (*(_hold(view, ASKED, target) if view.asked else ()), lack)
-    return _gated(view, target, pull_request.base_ref) or _create(view, target)
+    return (
+        _elsewhere(view, pull_request, target) or _gated(view, target, pull_request.base_ref) or _create(view, target)
+    )
+
+
+def _elsewhere(view: ReviewView, pull_request: PullRequest, target: Target) -> tuple[Decision, ...]:
+    """What a pull request gets that changes nothing of what the paths name; empty when it does. A person overrides."""
+    toggles = view.pipeline.toggles
+    if not toggles.paths or view.by_person:
+        return ()
+    key = changes_between(view.repository.id, pull_request.base_sha, target.sha)
+    changes = view.changes if view.changes is not None and view.changes.key == key else None
+    lack = lacking(changes, key, now=view.now)
+    if lack is not None or changes is None or changes.value is None:
+        shown = _hold(view, "waiting for: what the pull request changes", target)
+        return (*shown, lack or Look(fact=key, why="not known yet"))
+    reason = untouched(changes.value, toggles)
+    return (*_hold(view, reason, target), Wait(reason=reason)) if reason else ()
 
 
 def _plan_update(view: ReviewView, pull_request: PullRequest, key: FactKey) -> tuple[Decision, ...]:
@@ -191,7 +205,7 @@ def _plan_update(view: ReviewView, pull_request: PullRequest, key: FactKey) -> t
         return (Nothing(reason=f"{DRAFT}: not updated"),)
     done = settled(target.sha, queue=view.queue, last=view.last_deploy)
     if done is not None:
-        return (_idle(view, done),)
+        return idle(view, done)
     lack = lacking(view.pull_request, key, now=view.now, age=ACTED_ON_FOR)
     if lack is not None:
         return (lack,)
@@ -206,7 +220,7 @@ def _not_updated(view: ReviewView, untrusted: str, target: Target) -> tuple[Deci
         raise Refused(f"No deploy to the review app of {view.ref}: {untrusted or 'it is being destroyed'}.")
     if view.is_leaving:
         return (Wait(reason="it is being destroyed"),)
-    return (*_follow(view, untrusted, target), _idle(view, f"{untrusted}: not updated"))
+    return (*_follow(view, untrusted, target), *idle(view, f"{untrusted}: not updated"))
 
 
 def _target(pull_request: PullRequest) -> Target:
@@ -251,21 +265,6 @@ def _create(view: ReviewView, target: Target) -> tuple[Decision, ...]:
             by_person=by_person,
         ),
     )
-
-
-def _idle(view: ReviewView, done: str) -> Decision:
-    """Up to date: nothing but time can change that, if stale apps are to go."""
-    review, app = view.review, view.app
-    ends = stale_at(review, view.pipeline.toggles) if review is not None else None
-    if app is None or ends is None or view.queue:
-        return Nothing(reason=done)
-    if view.now < ends:
-        return Wait(reason=done, until=ends)
-    reason = f"{STALE} {view.pipeline.toggles.stale_days} days"
-    staying = view.live_review_apps - view.leaving_review_apps
-    if brakes(live=staying, inferred_this_hour=view.inferred_this_hour):
-        return Wait(reason=f"{CONFIRM} ({reason})", until=view.now + _BRAKE)
-    return Request(app_id=app.id, work=Destroy(ordered=False, reason=reason), reason=reason)
 
 
 def _redeploy(view: ReviewView, target: Target) -> tuple[Decision, ...]:

@@ -4,14 +4,16 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Final
 
-from service.domain.facts import PullRequest
+from service.domain.facts import ChangedPaths, PullRequest
 from service.domain.model import ReviewApp, ReviewState, Sha, Toggles, Trust
+from service.domain.patterns import names_any_file, names_branch
 
 CLOSED: Final = "the pull request is closed"
 SWITCHED_OFF: Final = "review apps are switched off"
 MOVED: Final = "the pipeline is no longer connected to this repository"
 BY_PERSON: Final = "a person took it away"
 STALE: Final = "no deploy for"
+LOST: Final = "access to the repository was lost"
 CONFIRM: Final = "destroy pending: confirm"
 OVER_CAP: Final = "over the cap"
 ASKED: Final = "a person asked for it"
@@ -22,7 +24,9 @@ NO_FORKS: Final = "this pipeline runs no code of forks or bots"
 DRAFT: Final = "drafts get no review app in this pipeline"
 MANUAL: Final = "automatic review apps are off"
 OVER: Final = frozenset({ReviewState.DESTROYED, ReviewState.SKIPPED})
-_COMES_BACK: Final = frozenset({CLOSED, SWITCHED_OFF, MOVED, NO_FORKS})
+LOST_FOR: Final = timedelta(hours=24)
+"""How long a suspended review app waits for access to its repository to come back."""
+_COMES_BACK: Final = frozenset({CLOSED, SWITCHED_OFF, MOVED, NO_FORKS, LOST})
 """After these ends the same commit gets an app again; after any other it takes a push or a person."""
 
 
@@ -49,7 +53,24 @@ def obstacle(pull_request: PullRequest, toggles: Toggles, *, by_person: bool, ap
         return reason
     if pull_request.draft and not toggles.drafts:
         return DRAFT
-    return "" if toggles.automatic_review_apps else MANUAL
+    return _unlisted(pull_request, toggles) or ("" if toggles.automatic_review_apps else MANUAL)
+
+
+def _unlisted(pull_request: PullRequest, toggles: Toggles) -> str:
+    """Why labels or base branch keep it out. GitHub does not tell labels apart by case."""
+    wanted = {label.casefold() for label in toggles.labels}
+    if wanted and not wanted & {label.casefold() for label in pull_request.labels}:
+        return f"it has none of the labels: {', '.join(toggles.labels)}"
+    if toggles.base_branches and not names_branch(toggles.base_branches, pull_request.base_ref):
+        return f"it goes into {pull_request.base_ref}, not into: {', '.join(toggles.base_branches)}"
+    return ""
+
+
+def untouched(changed: ChangedPaths, toggles: Toggles) -> str:
+    """Why a pull request does not concern the pipeline; empty if it does, or if not all that it changes is known."""
+    if not changed.whole or names_any_file(toggles.paths, changed.paths):
+        return ""
+    return f"it changes nothing in: {', '.join(toggles.paths)}"
 
 
 def over_cap(toggles: Toggles, *, live: int, ahead: int) -> str:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from service.domain.deploys import is_leaving
-from service.domain.facts import CiSignals, Fact, Head, PullRequest, RequiredChecks
+from service.domain.facts import ChangedPaths, CiSignals, Fact, Head, PullRequest, RequiredChecks
 from service.domain.model import (
     NO_SHA,
     App,
@@ -42,8 +42,9 @@ class ReviewView:
     wait for a place (their reason starts with `OVER_CAP`). `name` is the app name to use. `our_app_id` is our
     GitHub App's id, 0 without one. `inferred_this_hour` counts the pipeline's review apps that were destroyed in
     the last hour without a person's or GitHub's order. `required` is what the pull request's base requires, None where
-    the toggles do not ask for that.
-    `approved` are the commits of the pull request that were approved, if it needs that at all.
+    the toggles do not ask for that. `changes` is what the pull request's head changed over its base, loaded where the
+    pipeline's settings name paths. `approved` are the commits of the pull request that were approved, if it needs that
+    at all.
     """
 
     now: datetime
@@ -67,6 +68,7 @@ class ReviewView:
     leaving_review_apps: int = 0
     required: Fact[RequiredChecks] | None = None
     approved: frozenset[Sha] = frozenset()
+    changes: Fact[ChangedPaths] | None = None
 
     @property
     def has_app(self) -> bool:

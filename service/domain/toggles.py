@@ -5,18 +5,27 @@ from dataclasses import asdict, fields, replace
 from typing import Any, Final
 
 from service.domain.errors import Refused
-from service.domain.model import CiCounts, Toggles
+from service.domain.model import CiCounts, IdleAction, Toggles
 from service.domain.names import check_base_name
+from service.domain.patterns import check_pattern
 
 DESCRIPTIONS: Final[Mapping[str, str]] = {
     "review_apps": "Pull requests of the connected repository can have review apps.",
     "automatic_review_apps": "Every pull request that is opened gets its review app without being asked.",
     "wait_for_ci": "A review app is created and updated only after CI has passed for the commit.",
-    "destroy_stale": "Review apps that have had no deploy for `stale_days` are destroyed.",
+    "destroy_stale": "Review apps that have had no deploy for `stale_days` are destroyed, or what `idle_action` says.",
     "stale_days": "After how many days without a deploy a review app is stale (1 to 30).",
+    "idle_action": "What becomes of a stale review app: `destroy`, or `suspend`, which stops it and keeps all of it"
+    " until the next push or a person brings it back.",
     "base_name": "What review apps are named after, as in BASE-pr-12; empty means the pipeline's name.",
-    "max_review_apps": "How many review apps there may be at once; 0 means any number.",
+    "max_review_apps": "How many review apps there may be at once, suspended ones counted; 0 means any number.",
     "drafts": "Draft pull requests get review apps too.",
+    "labels": "Only pull requests with one of these labels get a review app by themselves; empty means all. An app that"
+    " is there stays, and follows its pull request, when the label is taken off.",
+    "base_branches": "Only pull requests into these branches get a review app by themselves, as patterns like"
+    " `release/*`; empty means all. An app that is there stays when its pull request goes elsewhere.",
+    "paths": "Only pull requests and pushes that change one of these files or directories count, as patterns from the"
+    " repository's root like `api/**` or `!**/*.md`; empty means all. Pushes are compared with what is deployed.",
     "ci_counts": "What must succeed for CI to have passed: `all` statuses and checks, the `required` ones that "
     "`required_contexts` names, or those that the branch's protection and rulesets require (`protected`).",
     "forks": "Pull requests of forks and bots: `approve` runs a commit once it is approved, `never` runs none.",
@@ -29,9 +38,15 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "comment": "A pull request with a review app gets one comment with its address and state, edited in place.",
 }
 _FORKS: Final = ("never", "approve")
+ROOT: Final = "root_directory"
+ROOT_DESCRIPTION: Final = (
+    "The directory of the repository that holds the pipeline's app, with its Procfile and app.json; empty means all of"
+    " it. Counts from the next deploy on, and a push that changes nothing in it needs no build."
+)
+_LONGEST_ROOT: Final = 255
 _ONE_HOUR: Final = 3600.0
 _ONE_DAY: Final = 24 * _ONE_HOUR
-_MOST_CONTEXTS: Final = 100
+_MOST_NAMES: Final = 100
 
 
 def change(toggles: Toggles, changes: Mapping[str, Any]) -> Toggles:
@@ -41,7 +56,7 @@ def change(toggles: Toggles, changes: Mapping[str, Any]) -> Toggles:
     for name, value in changes.items():
         read = _READERS.get(name)
         if read is None:
-            errors.append(f"{name}: there is no such setting; there are {', '.join(_READERS)}")
+            errors.append(f"{name}: there is no such setting; there are {', '.join((*_READERS, ROOT))}")
             continue
         try:
             values[name] = read(value)
@@ -54,6 +69,18 @@ def change(toggles: Toggles, changes: Mapping[str, Any]) -> Toggles:
     if errors:
         raise Refused("\n".join(errors))
     return changed
+
+
+def root_directory(value: Any) -> str:
+    """The directory as it is kept: without slashes around it, empty for the whole repository."""
+    if value is None:
+        return ""
+    if not isinstance(value, str) or len(value) > _LONGEST_ROOT or not value.isprintable():
+        raise Refused(f"{ROOT}: expected a path of at most {_LONGEST_ROOT} characters")
+    parts = [part for part in value.strip().split("/") if part not in {"", "."}]
+    if ".." in parts:
+        raise Refused(f"{ROOT}: {value} leads out of the repository")
+    return "/".join(parts)
 
 
 def to_json(toggles: Toggles) -> dict[str, Any]:
@@ -140,12 +167,23 @@ def _base_name(value: Any) -> str:
         raise ValueError(error.message.removeprefix("base_name ")) from None
 
 
-def _contexts(value: Any) -> tuple[str, ...]:
+def _names(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(each, str) and each.strip() for each in value):
         raise ValueError("expected a list of names")
-    if len(value) > _MOST_CONTEXTS:
-        raise ValueError(f"expected at most {_MOST_CONTEXTS} names")
+    if len(value) > _MOST_NAMES:
+        raise ValueError(f"expected at most {_MOST_NAMES} names")
     return tuple(dict.fromkeys(each.strip() for each in value))
+
+
+def _patterns(value: Any) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(check_pattern(each) for each in _names(value)))
+
+
+def _idle_action(value: Any) -> IdleAction:
+    try:
+        return IdleAction(value)
+    except ValueError:
+        raise ValueError(f"expected {' or '.join(IdleAction)}") from None
 
 
 _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
@@ -154,14 +192,18 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "wait_for_ci": _boolean,
     "destroy_stale": _boolean,
     "stale_days": _whole(1, 30),
+    "idle_action": _idle_action,
     "base_name": _base_name,
     "max_review_apps": _whole(0, 1000),
     "drafts": _boolean,
+    "labels": _names,
+    "base_branches": _patterns,
+    "paths": _patterns,
     "ci_counts": _ci_counts,
     "forks": _one_of(*_FORKS),
     "approval_blocks": _boolean,
-    "required_contexts": _contexts,
-    "ignored_contexts": _contexts,
+    "required_contexts": _names,
+    "ignored_contexts": _names,
     "deploy_without_ci": _boolean,
     "settle_seconds": _seconds(_ONE_HOUR),
     "gate_seconds": _seconds(_ONE_DAY),

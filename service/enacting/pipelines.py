@@ -88,14 +88,16 @@ class PipelineVerbs(Committer):
         return await self.commit(connect, actor=actor)
 
     async def set_toggles(self, *, pipeline_id: str, changes: Mapping[str, Any], actor: str) -> Pipeline:
-        """Change a pipeline's switches; takes effect by reconciling at once."""
+        """Change a pipeline's switches and its root directory; takes effect by reconciling at once."""
+        switches = {name: value for name, value in changes.items() if name != toggles.ROOT}
 
         def change(tx: Transaction) -> Pipeline:
             pipeline = pipeline_or_refuse(tx.conn, pipeline_id)
-            wanted = toggles.change(pipeline.toggles, changes)
+            wanted = toggles.change(pipeline.toggles, switches)
+            root = toggles.root_directory(changes.get(toggles.ROOT, pipeline.root_directory))
             if wanted.review_apps and pipeline.repository_id is None:
                 raise Refused("Connect the pipeline to a repository first: towpath pipelines:connect -r ORG/REPO")
-            pipeline = pipelines.update(tx.conn, pipeline=pipeline, now=tx.now, toggles=wanted)
+            pipeline = pipelines.update(tx.conn, pipeline=pipeline, now=tx.now, toggles=wanted, root_directory=root)
             tx.note("toggles changed", pipeline_id=pipeline_id, data=dict(changes))
             _look_around(tx, pipeline)
             if "comment" in changes:

@@ -10,6 +10,7 @@ from service.domain.decisions import Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.facts import PullRequest
 from service.domain.model import ReviewApp
+from service.domain.review_rules import OVER
 from service.enact import Committer, Transaction, enact
 from service.enacting.approvals import approve
 from service.enacting.finding import pipeline_or_refuse
@@ -62,6 +63,24 @@ class ReviewVerbs(Committer):
             return reviews.get(tx.conn, review_id) or review
 
         return await self.commit(destroy, actor=actor)
+
+    async def pin_review_app(self, *, review_id: str, pinned: bool, actor: str) -> ReviewApp:
+        """Keep a review app however long it is idle, or no longer."""
+
+        def pin(tx: Transaction) -> ReviewApp:
+            review = reviews.get(tx.conn, review_id)
+            if review is None or review.state in OVER:
+                raise Refused("Couldn't find that review app.", code="not_found")
+            if review.pinned is pinned:
+                return review
+            changed = reviews.update(tx.conn, review=review, now=tx.now, pinned=pinned)
+            done = "pinned" if pinned else "unpinned"
+            tx.note(f"review app {done}", app_id=review.app_id, pipeline_id=review.pipeline_id, ref=review.ref)
+            subject = Subject(SubjectKind.REVIEW_APP, f"{review.pipeline_id}/{review.ref}")
+            tx.ring([subject], cause=f"{done} by {tx.actor}")
+            return changed
+
+        return await self.commit(pin, actor=actor)
 
 
 def _ask(tx: Transaction, pipeline_id: str, ref: str, asked: Literal["create", "destroy"]) -> None:

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from service.domain.facts import CiSignals, Head, PullRequest, RequiredChecks
+from service.domain.facts import ChangedPaths, CiSignals, Head, PullRequest, RequiredChecks
 
-LookValue = PullRequest | tuple[PullRequest, ...] | Head | CiSignals | RequiredChecks
+LookValue = PullRequest | tuple[PullRequest, ...] | Head | CiSignals | RequiredChecks | ChangedPaths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

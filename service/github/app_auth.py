@@ -92,6 +92,9 @@ class Credentials(Protocol):
     async def installation_id(self, repository: Repository) -> int:
         """The installation that covers the repository, 0 without a GitHub App."""
 
+    async def is_suspended(self, repository: Repository) -> bool:
+        """Whether GitHub says so of the installation that covers the repository."""
+
     async def token(self, repository: Repository, purpose: Purpose) -> str:
         """A token that is good for this. The repository's id may be 0 while only its name is known."""
 
@@ -129,6 +132,10 @@ class FixedToken:
         """There is no App."""
         return 0
 
+    async def is_suspended(self, repository: Repository) -> bool:  # noqa: ARG002
+        """There is no App."""
+        return False
+
     async def token(self, repository: Repository, purpose: Purpose) -> str:  # noqa: ARG002
         """Always the same."""
         return self._token
@@ -161,6 +168,7 @@ class _Issued(msgspec.Struct, frozen=True):
 
 class _Installation(msgspec.Struct, frozen=True):
     id: int
+    suspended_at: str | None = None
 
 
 _Slot = tuple[int, str, Purpose]
@@ -279,6 +287,14 @@ class AppTokens:
                 )
             self._installations[name] = reply.read(_Installation).id
         return self._installations[name]
+
+    async def is_suspended(self, repository: Repository) -> bool:
+        """By its own record, which the App may read whatever became of the installation's tokens."""
+        if not repository.installation_id:
+            return False
+        address = f"/app/installations/{repository.installation_id}"
+        reply = await self._transport.send("GET", address, jwt=self.jwt())
+        return reply.ok and reply.read(_Installation).suspended_at is not None
 
     async def token(self, repository: Repository, purpose: Purpose) -> str:
         """From what is kept, or a new one."""

@@ -81,6 +81,10 @@ class GitHub:
         """Whose token is used, 0 without a GitHub App."""
         return await self._credentials.installation_id(repository)
 
+    async def is_suspended(self, repository: Repository) -> bool:
+        """Whether GitHub says so of the installation that covers the repository."""
+        return await self._credentials.is_suspended(repository)
+
     async def request(
         self,
         method: str,

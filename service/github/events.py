@@ -166,6 +166,7 @@ class _RulesEvent(Struct, frozen=True):
 class _Installation(Struct, frozen=True):
     id: Id
     account: AccountPayload
+    suspended_at: str | int | None = None
 
 
 class _InstallationEvent(Struct, frozen=True):
@@ -317,10 +318,16 @@ def _rules(event: _RulesEvent) -> Hint | Ignored:
     )
 
 
+def _installation_state(event: _InstallationEvent) -> InstallationState:
+    """What is done to a suspended installation otherwise leaves it suspended."""
+    if event.action == "deleted":
+        return InstallationState.DELETED
+    suspended = event.action == "suspend" or event.installation.suspended_at is not None
+    return InstallationState.SUSPENDED if suspended else InstallationState.ACTIVE
+
+
 def _installation(event: _InstallationEvent) -> Hint:
-    state = {"deleted": InstallationState.DELETED, "suspend": InstallationState.SUSPENDED}.get(
-        event.action, InstallationState.ACTIVE
-    )
+    state = _installation_state(event)
     deleted = state is InstallationState.DELETED
     removed = [*event.repositories_removed, *(event.repositories if deleted else [])]
     added = [*event.repositories_added, *([] if deleted else event.repositories)]

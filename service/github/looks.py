@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from service.domain.ci_gate import OUR_PREFIX
 from service.domain.errors import Refused, Transient
-from service.domain.facts import CiSignals, FactKey, FactKind, Head
+from service.domain.facts import ChangedPaths, CiSignals, FactKey, FactKind, Head
 from service.domain.model import Repository, RepositoryId, Sha
 from service.github.answers import Answer
 from service.github.client import GitHub, Listing
@@ -23,6 +23,7 @@ from service.github.payloads import (
     CheckRunPayload,
     CheckSuitePayload,
     Commit,
+    ComparisonPayload,
     FullName,
     PullPayload,
     RepositoryPayload,
@@ -81,6 +82,8 @@ class Looks:
                 return self._ci(repository, Sha(fact.key), etag)
             case FactKind.REQUIRED:
                 return Requirements(self._github).look(repository, fact.key, etag)
+            case FactKind.CHANGED_PATHS:
+                return self._changed_paths(repository, fact.key)
             case FactKind.MANIFEST:
                 raise Refused("app.json and Procfile are read from git")
             case _:
@@ -100,6 +103,10 @@ class Looks:
         """The repository as it is now, by its number; None when GitHub does not show it."""
         reply = await self._github.get(repository, "")
         return reply.read(RepositoryPayload).seen(repository.installation_id) if reply.ok else None
+
+    async def suspended(self, repository: Repository) -> bool:
+        """Whether GitHub says that the installation which covers the repository is suspended; silence says nothing."""
+        return await self._github.is_suspended(repository)
 
     async def permission(self, repository: Repository, login: str) -> str:
         """What a person may do there now: admin, write, read or none; none as well when GitHub does not tell."""
@@ -150,6 +157,34 @@ class Looks:
             if there is not None and there.id == repository.id:
                 return Answer(value=Head(branch=branch, sha=None))
         return _error(reply, f"branch {branch}")
+
+    async def _changed_paths(self, repository: Repository, commits: str) -> Answer:
+        """Compare; what cannot be compared is known not to be, once GitHub shows the repository meanwhile.
+
+        The commits may have nothing in common or be gone, or the comparison may be too large to be made: that is no
+        want of access or of an answer, and no reason to wait.
+        """
+        reply: Reply | None = None
+        for last in (False, True):
+            reply = await self._comparison(repository, commits)
+            if reply is not None and reply.ok:
+                return Answer(value=reply.read(ComparisonPayload).seen())
+            there = await self.again(repository)
+            if there is None or there.id != repository.id:
+                break
+            if reply is not None or last:
+                return Answer(value=ChangedPaths(paths=(), whole=False, linear=False))
+        return Answer(error="GitHub does not show what changed") if reply is None else _error(reply, "what changed")
+
+    async def _comparison(self, repository: Repository, commits: str) -> Reply | None:
+        """A page of one commit: the files come with the first, and nobody reads the commits. None for no answer."""
+        params = {"per_page": "1", "page": "1"}
+        try:
+            return await self._github.request("GET", repository, f"/compare/{commits}", params=params)
+        except Transient as error:
+            if error.retry_after:
+                raise
+            return None
 
     async def _ci(self, repository: Repository, sha: Sha, etag: str) -> Answer:
         etags = etag.split(_ETAGS) if etag.count(_ETAGS) == 2 else ["", "", ""]

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from service.domain.facts import CheckRun, CheckSuite, CommitStatus, PullRequest
+from service.domain.facts import ChangedPaths, CheckRun, CheckSuite, CommitStatus, PullRequest
 from service.domain.model import Repository, RepositoryId, Sha
 
 Id = Annotated[int, Meta(ge=1, le=2**63 - 1)]
@@ -24,6 +24,8 @@ Word = Annotated[str, Meta(max_length=64, pattern=r"^[a-z_]+\Z")]
 
 MAX_TEXT = 300
 MAX_LABELS = 100  # GitHub's own limit
+MAX_FILES = 300  # GitHub's own limit for a comparison
+MAX_PATH = 4096
 _UNSTORABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # PostgreSQL takes no NUL, UTF-8 no lone surrogate
 
 
@@ -126,6 +128,30 @@ class PullPayload(Struct, frozen=True):
             base_repository_id=RepositoryId(self.base.repo.id),
             labels=tuple(clean(label.name) for label in self.labels[:MAX_LABELS]),
             updated_at=self.updated_at,
+        )
+
+
+class ChangedFile(Struct, frozen=True):
+    """A file that a comparison names; a renamed one has two names."""
+
+    filename: str
+    previous_filename: str | None = None
+
+
+class ComparisonPayload(Struct, frozen=True):
+    """What one commit has over another, since the two were last the same."""
+
+    status: Word
+    files: list[ChangedFile] | None = None
+
+    def seen(self) -> ChangedPaths:
+        """In our words. A list that is as long as GitHub makes them may have been cut."""
+        files = self.files or []
+        names = {name for each in files for name in (each.filename, each.previous_filename) if name}
+        return ChangedPaths(
+            paths=tuple(sorted(clean(name, limit=MAX_PATH) for name in names)),
+            whole=self.files is not None and len(files) < MAX_FILES,
+            linear=self.status in {"ahead", "identical"},
         )
 
 

@@ -135,6 +135,14 @@ def not_serving(route: Route) -> Page:
                 title=f"{name} is stopped",
                 text=f"It is not running at present. Its owner starts it by `towpath ps:scale web=1 -a {name}`.",
             )
+        case "suspended":
+            return Page(
+                code="suspended",
+                status=503,
+                title=f"{name} is suspended",
+                text="This review app was stopped because nobody used it, or because its repository is out of reach. "
+                f"The next push to it brings it back, and so does `towpath ps:restart -a {name}`.",
+            )
         case "live":
             return Page(
                 code="no-web",

@@ -14,7 +14,7 @@ from service.domain.errors import Transient
 
 log = structlog.get_logger()
 
-State = Literal["live", "starting", "crashed", "stopped", "maintenance"]
+State = Literal["live", "starting", "crashed", "stopped", "suspended", "maintenance"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

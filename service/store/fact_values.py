@@ -4,9 +4,9 @@ from typing import Any
 
 import msgspec
 
-from service.domain.facts import CiSignals, FactKind, Head, ManifestFiles, PullRequest, RequiredChecks
+from service.domain.facts import ChangedPaths, CiSignals, FactKind, Head, ManifestFiles, PullRequest, RequiredChecks
 
-FactValue = PullRequest | tuple[PullRequest, ...] | Head | CiSignals | ManifestFiles | RequiredChecks
+FactValue = PullRequest | tuple[PullRequest, ...] | Head | CiSignals | ManifestFiles | RequiredChecks | ChangedPaths
 
 _TYPES: dict[FactKind, Any] = {
     FactKind.PULL_REQUEST: PullRequest,
@@ -15,6 +15,7 @@ _TYPES: dict[FactKind, Any] = {
     FactKind.CI: CiSignals,
     FactKind.MANIFEST: ManifestFiles,
     FactKind.REQUIRED: RequiredChecks,
+    FactKind.CHANGED_PATHS: ChangedPaths,
 }
 _DECODERS = {kind: msgspec.json.Decoder(of) for kind, of in _TYPES.items()}
 _ENCODER = msgspec.json.Encoder()

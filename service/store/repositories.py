@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, or_, select, union
+from sqlalchemy import Connection, RowMapping, bindparam, func, literal, or_, select, union
 
 from service.domain.model import AppState, Repository, RepositoryId
 from service.domain.review_rules import OVER
@@ -19,6 +20,7 @@ def remember(conn: Connection, repository: Repository, now: datetime) -> None:
         "installation_id": repository.installation_id,
         "archived": repository.archived,
         "accessible": repository.accessible,
+        "lost_at": None if repository.accessible else now,
         "updated_at": now,
     }
     known = repositories.update().where(repositories.c.id == repository.id)
@@ -92,21 +94,26 @@ def audited(conn: Connection, began: Mapping[RepositoryId, datetime]) -> None:
 
 
 def set_accessible(conn: Connection, repository_id: int, accessible: bool, now: datetime) -> None:
-    """Whether our credentials still reach it."""
+    """Whether our credentials still reach it; told again, it is since when it was told first."""
     changed = repositories.update().where(repositories.c.id == repository_id)
-    conn.execute(changed.values(accessible=accessible, updated_at=now))
+    conn.execute(changed.values(_reach(accessible, now)))
+
+
+def _reach(accessible: bool, now: datetime) -> dict[str, Any]:
+    lost_at = None if accessible else func.coalesce(repositories.c.lost_at, literal(now, repositories.c.lost_at.type))
+    return {"accessible": accessible, "lost_at": lost_at, "updated_at": now}
 
 
 def granted(conn: Connection, repository_id: int, *, installation_id: int, now: datetime) -> None:
     """An installation of our App has been given it: an App that was installed anew has another number."""
     changed = repositories.update().where(repositories.c.id == repository_id)
-    conn.execute(changed.values(accessible=True, installation_id=installation_id, updated_at=now))
+    conn.execute(changed.values(_reach(True, now) | {"installation_id": installation_id}))
 
 
 def set_reach(conn: Connection, *, installation_id: int, accessible: bool, now: datetime) -> None:
     """Whether the installation reaches its repositories: a suspended one reaches none."""
     changed = repositories.update().where(repositories.c.installation_id == installation_id)
-    conn.execute(changed.values(accessible=accessible, updated_at=now))
+    conn.execute(changed.values(_reach(accessible, now)))
 
 
 def remember_installation(
@@ -131,4 +138,5 @@ def as_repository(row: RowMapping) -> Repository:
         installation_id=row["installation_id"],
         archived=row["archived"],
         accessible=row["accessible"],
+        lost_at=row["lost_at"],
     )

@@ -75,7 +75,7 @@ def keep(conn: Connection, route: Route) -> None:
 
 
 def refresh(conn: Connection, *, app_id: str) -> None:
-    """Bring the app's route, if it has one, up to the app's name and maintenance switch."""
+    """Bring the app's route, if it has one, up to the app's name and maintenance switch; a suspended one stays so."""
     row = rows.one(conn, select(routes).where(routes.c.app_id == app_id))
     app = rows.one(conn, select(apps.c.name, apps.c.maintenance).where(apps.c.id == app_id))
     if row is None or app is None:
@@ -83,7 +83,8 @@ def refresh(conn: Connection, *, app_id: str) -> None:
     was = row["state"]
     if was == "maintenance":
         was = "starting" if row["release_id"] is None else "live"
-    _change(conn, row, {"name": app["name"], "state": "maintenance" if app["maintenance"] else was})
+    closed = app["maintenance"] and was != "suspended"
+    _change(conn, row, {"name": app["name"], "state": "maintenance" if closed else was})
 
 
 def rename(conn: Connection, *, app_id: str, name: str) -> None:

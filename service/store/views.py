@@ -8,8 +8,9 @@ from sqlalchemy import ColumnElement, Connection, select
 
 from service.domain.auto_deploy import AutoDeployView
 from service.domain.decisions import Deploy, ReleaseSlug, Rollback
-from service.domain.facts import Fact, FactKey, FactKind, PullRequest
+from service.domain.facts import ChangedPaths, Fact, FactKey, FactKind, PullRequest, changes_between
 from service.domain.model import (
+    App,
     AppState,
     CiCounts,
     Pipeline,
@@ -24,8 +25,9 @@ from service.domain.model import (
 from service.domain.names import review_app_name
 from service.domain.review_rules import OVER, OVER_CAP, trust_of
 from service.domain.review_view import ReviewView
-from service.store import approvals, apps, facts, pipelines, repositories, requests, reviews
-from service.store.tables import activity, releases
+from service.store import approvals, apps, facts, pipelines, releases, repositories, requests, reviews
+from service.store.tables import activity
+from service.store.tables import releases as release_rows
 from service.store.tables import requests as request_rows
 
 RESUMED = "auto-deploy switched"
@@ -55,6 +57,7 @@ def review_view(
     pull_request = None if number is None else _fact(conn, FactKind.PULL_REQUEST, repository.id, name)
     head = _fact(conn, FactKind.HEAD, repository.id, name) if number is None else None
     app = apps.get(conn, review.app_id) if review is not None and review.app_id else None
+    pull = pull_request.value if pull_request is not None else None
     waiting_since = review.created_at if review is not None and review.state not in OVER else None
     return ReviewView(
         now=now,
@@ -80,6 +83,7 @@ def review_view(
         approved=_approved(conn, pipeline, pull_request),
         leaving_review_apps=reviews.leaving_count(conn, pipeline.id),
         inferred_this_hour=reviews.inferred_since(conn, pipeline_id=pipeline.id, since=now - timedelta(hours=1)),
+        changes=_changes(conn, pipeline.toggles, repository.id, pull.base_sha, pull.head_sha) if pull else None,
     )
 
 
@@ -102,21 +106,26 @@ def auto_deploy_view(
     repository = repositories.get(conn, app.repository_id) if app.repository_id is not None else None
     branch = app.auto_deploy_branch or (repository.default_branch if repository else "")
     head = _fact(conn, FactKind.HEAD, repository.id, branch) if repository else None
+    toggles = pipeline.toggles if pipeline else Toggles()
+    serving = _serving(conn, app) if toggles.paths else None
+    sha = _sha(head, "sha")
     return AutoDeployView(
         now=now,
         app=app,
         repository=repository,
         branch=branch,
         head=head,
-        ci=_ci(conn, repository.id, _sha(head, "sha")) if repository else None,
+        ci=_ci(conn, repository.id, sha) if repository else None,
         queue=tuple(requests.open_of(conn, app.id)),
         last_deploy=requests.last_deploy(conn, app.id),
         last_auto_deploy=_newest_deploy(conn, app.id, request_rows.c.by_person.is_(False)),
         stage=coupling.stage if coupling else None,
-        toggles=pipeline.toggles if pipeline else Toggles(),
+        toggles=toggles,
         held=held(conn, app.id),
         our_app_id=our_app_id,
         required=_required(conn, pipeline.toggles, repository.id, branch) if pipeline and repository else None,
+        serving=serving,
+        changes=_changes(conn, toggles, repository.id, serving, sha) if repository and serving and sha else None,
     )
 
 
@@ -127,8 +136,8 @@ def held(conn: Connection, app_id: str) -> str:
     deploys on (again).
     """
     query = (
-        select(request_rows.c.kind, request_rows.c.work, request_rows.c.created_at, releases.c.version)
-        .outerjoin(releases, releases.c.request_id == request_rows.c.id)
+        select(request_rows.c.kind, request_rows.c.work, request_rows.c.created_at, release_rows.c.version)
+        .outerjoin(release_rows, release_rows.c.request_id == request_rows.c.id)
         .where(
             request_rows.c.app_id == app_id,
             request_rows.c.state.in_([RequestState.SUCCEEDED, *requests.OPEN]),
@@ -183,6 +192,18 @@ def _required(conn: Connection, toggles: Toggles, repository_id: RepositoryId, b
 
 def _base(pull_request: Fact[Any] | None) -> str:
     return pull_request.value.base_ref if pull_request is not None and pull_request.value is not None else ""
+
+
+def _changes(
+    conn: Connection, toggles: Toggles, repository_id: RepositoryId, base: Sha, head: Sha
+) -> Fact[ChangedPaths] | None:
+    return facts.load(conn, changes_between(repository_id, base, head)) if toggles.paths else None
+
+
+def _serving(conn: Connection, app: App) -> Sha | None:
+    """The commit that the app runs, unless it is of another repository than the one it follows."""
+    release = releases.get(conn, app.current_release_id) if app.current_release_id else None
+    return release.commit if release is not None and release.repository_id == app.repository_id else None
 
 
 def _sha(fact: Fact[Any] | None, field: str) -> Sha | None:

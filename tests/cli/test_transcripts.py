@@ -232,3 +232,25 @@ async def test_json_alone_is_on_standard_output(towpath: Cli, server: Server, wo
     assert (await towpath("ps:restart", "-a", "example", "--json")).json["state"] == "succeeded"
     assert (await towpath("pipelines:remove", "-a", "other", "--json")).json["app"]["name"] == "other"
     assert (await towpath("apps:destroy", "other", "--confirm", "other", "--json")).json["state"] == "destroying"
+
+
+async def test_settings_are_changed_by_name_and_shown_with_what_they_mean(towpath: Cli, server: Server) -> None:
+    await server.pipeline()
+    done = await towpath("pipelines:settings", "labels=demo, preview", "idle-action=suspend", "settle_seconds=1.5")
+    assert done.out == (
+        "Changing labels, idle_action, settle_seconds of shop... done\n"
+        "idle_action     suspend\n"
+        "labels          demo, preview\n"
+        "settle_seconds  1.5\n"
+    )
+    enabled = (await towpath("reviewapps:enable", "--destroy-stale-days", "9")).out
+    assert "suspend stale:  after 9 days\n" in enabled
+    assert "labels:         demo, preview\n" in enabled
+    await towpath("pipelines:settings", "drafts=off", "stale_days=7", "labels=", "-p", "shop")
+    shown = (await towpath("pipelines:settings", "-p", "shop")).out
+    assert shown.startswith("=== Settings of shop\n\nroot_directory: -\n    The directory of the repository that")
+    assert "\nlabels: any\n    Only pull requests with one of these labels" in shown
+    assert max(len(line) for line in shown.splitlines()) <= 100
+    listed = (await towpath("pipelines:settings", "-p", "shop", "--json")).json["settings"]
+    values = {each["name"]: each["value"] for each in listed}
+    assert (values["drafts"], values["stale_days"], values["settle_seconds"]) == (False, 7, 1.5)

@@ -8,8 +8,8 @@ import pytest
 from service.domain.auto_deploy import AutoDeployView, plan
 from service.domain.decisions import Decision, Deploy, Look, Nothing, Request, Wait
 from service.domain.deploys import DESTROY
-from service.domain.facts import FactKey, FactKind
-from service.domain.model import NO_SHA, AppState, RequestState, Sha, Stage, Trust
+from service.domain.facts import FactKey, FactKind, changes_between
+from service.domain.model import NO_SHA, AppState, RequestState, Sha, Stage, Toggles, Trust
 from tests.domain.things import (
     REPO,
     A,
@@ -18,6 +18,7 @@ from tests.domain.things import (
     ago,
     app,
     auto_view,
+    changed,
     ci_fact,
     head_fact,
     repository,
@@ -38,6 +39,8 @@ def deploys(sha: Sha, branch: str = "main") -> Request:
     )
 
 
+PATHS = Toggles(paths=("api/**",))
+SKIPPED = Nothing(reason="nothing changed in api/** since ccccccc: not deployed")
 GATED = app("shop-staging", wait_for_ci=True)
 CASES: list[tuple[str, AutoDeployView, Decision]] = [
     ("the head is deployed", auto_view(), deploys(A)),
@@ -153,6 +156,47 @@ CASES: list[tuple[str, AutoDeployView, Decision]] = [
         "the head failed by hand is tried once by itself",
         auto_view(last_deploy=request(A, FAILED, by_person=True)),
         deploys(A),
+    ),
+    (
+        "what a push changed since the last deploy is looked at where paths are named",
+        auto_view(toggles=PATHS, serving=C),
+        Look(fact=changes_between(REPO, C, A), why="not known yet"),
+    ),
+    (
+        "a push that changes the paths is deployed",
+        auto_view(toggles=PATHS, serving=C, changes=changed("api/x")),
+        deploys(A),
+    ),
+    (
+        "a push that changes nothing in the paths: nothing",
+        auto_view(toggles=PATHS, serving=C, changes=changed("web/x")),
+        SKIPPED,
+    ),
+    (
+        "what is compared with a former deploy does not count",
+        auto_view(toggles=PATHS, serving=C, changes=changed("api/x", base=B)),
+        Look(fact=changes_between(REPO, C, A), why="not known yet"),
+    ),
+    ("the first deploy needs no change", auto_view(toggles=PATHS), deploys(A)),
+    (
+        "a list of changes that is cut deploys",
+        auto_view(toggles=PATHS, serving=C, changes=changed("web/x", whole=False)),
+        deploys(A),
+    ),
+    (
+        "a head that does not hold what is deployed is deployed",
+        auto_view(toggles=PATHS, serving=C, changes=changed(linear=False)),
+        deploys(A),
+    ),
+    (
+        "an error in the list of changes is waited out",
+        auto_view(toggles=PATHS, serving=C, changes=changed(error="502")),
+        Wait(reason="GitHub could not be asked: 502", until=ago(5) + timedelta(minutes=1)),
+    ),
+    (
+        "CI is not asked about a push that changes nothing in the paths",
+        auto_view(app=GATED, toggles=PATHS, serving=C, changes=changed("web/x")),
+        SKIPPED,
     ),
     (
         "CI is read first",

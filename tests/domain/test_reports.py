@@ -262,6 +262,13 @@ DEPLOYMENTS = [
         "v12 failed: internal error",
     ),
     ("crashed", deployment(crashed=True), "failure", "v12 crashed after it went live"),
+    ("suspended", deployment(suspended=True), "inactive", "v12 is suspended; the next push brings it back"),
+    (
+        "suspended and replaced",
+        deployment(suspended=True, current=False),
+        "inactive",
+        "v12 was replaced by a later release",
+    ),
     ("replaced", deployment(current=False), "inactive", "v12 was replaced by a later release"),
     ("no longer kept", deployment(release=release(state=ReleaseState.EXPIRED)), "inactive", "v12 is no longer kept"),
     ("gone", deployment(gone=True), "inactive", "v12 is gone: the app was destroyed"),

@@ -19,7 +19,7 @@ from service.domain.decisions import (
 )
 from service.domain.deploys import DESTROY
 from service.domain.errors import Refused
-from service.domain.facts import FactKey, FactKind
+from service.domain.facts import FactKey, FactKind, changes_between
 from service.domain.model import NO_SHA, AppState, RepositoryId, RequestState, ReviewState, Sha, Toggles, Trust
 from service.domain.review_apps import ReviewView, plan
 from service.domain.review_rules import (
@@ -40,8 +40,10 @@ from tests.domain.things import (
     REPO,
     A,
     B,
+    C,
     ago,
     app,
+    changed,
     ci_fact,
     head_fact,
     live_view,
@@ -131,6 +133,14 @@ RUNNING_A = (request(A, RequestState.RUNNING),)
 CAPPED = toggles(max_review_apps=2)
 CAP_TEXT = f"{OVER_CAP} of 2 review apps, 0 waiting before it"
 SOON = NOW + timedelta(minutes=1)
+LABELED = toggles(labels=("Preview", "demo"))
+NO_LABEL = "it has none of the labels: Preview, demo"
+BASED = toggles(base_branches=("main", "release/*"))
+NO_BASE = "it goes into topic-1, not into: main, release/*"
+PATHS = toggles(paths=("api/**", "!**/*.md"))
+ELSEWHERE = "it changes nothing in: api/**, !**/*.md"
+CHANGES = changes_between(REPO, C, A)
+READING = "waiting for: what the pull request changes"
 
 CREATION: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
     ("an open pull request gets an app", review_view(), (created(),)),
@@ -194,6 +204,97 @@ CREATION: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
         (waits(MANUAL, sha=B), Wait(reason=MANUAL)),
     ),
     ("automatic switched on lets it go", review_view(review=waiting(MANUAL)), (created(),)),
+    (
+        "a label that is asked for lets it go",
+        review_view(pipeline=LABELED, pull_request=of(labels=("demo",))),
+        (created(),),
+    ),
+    (
+        "labels are not told apart by case",
+        review_view(pipeline=LABELED, pull_request=of(labels=("x", "preview"))),
+        (created(),),
+    ),
+    (
+        "without the label it waits",
+        review_view(pipeline=LABELED, pull_request=of(labels=("other",))),
+        (waits(NO_LABEL), Wait(reason=NO_LABEL)),
+    ),
+    (
+        "a person gets one without the label",
+        review_view(pipeline=LABELED, asked="create"),
+        (created(reason="a person asked for it", by_person=True),),
+    ),
+    (
+        "a label that is put on lets what waits go",
+        review_view(pipeline=LABELED, pull_request=of(labels=("preview",)), review=waiting(NO_LABEL)),
+        (created(),),
+    ),
+    (
+        "into a branch that is named it goes",
+        review_view(pipeline=BASED, pull_request=of(base_ref="release/1")),
+        (created(),),
+    ),
+    (
+        "into another branch it waits",
+        review_view(pipeline=BASED, pull_request=of(base_ref="topic-1")),
+        (waits(NO_BASE), Wait(reason=NO_BASE)),
+    ),
+    (
+        "led into a branch that is named, what waits goes",
+        review_view(pipeline=BASED, review=waiting(NO_BASE)),
+        (created(),),
+    ),
+    (
+        "what it changes is looked at where paths are named",
+        review_view(pipeline=PATHS),
+        (waits(READING), Look(fact=CHANGES, why="not known yet")),
+    ),
+    (
+        "what another commit changed does not count",
+        review_view(pipeline=PATHS, changes=changed("api/main.py", head=B), review=waiting(READING)),
+        (Look(fact=CHANGES, why="not known yet"),),
+    ),
+    ("a change in the paths lets it go", review_view(pipeline=PATHS, changes=changed("api/main.py")), (created(),)),
+    (
+        "a change outside of the paths waits",
+        review_view(pipeline=PATHS, changes=changed("web/index.html", "api/README.md")),
+        (waits(ELSEWHERE), Wait(reason=ELSEWHERE)),
+    ),
+    (
+        "no change at all waits",
+        review_view(pipeline=PATHS, changes=changed()),
+        (waits(ELSEWHERE), Wait(reason=ELSEWHERE)),
+    ),
+    (
+        "a list of changes that is cut lets it go",
+        review_view(pipeline=PATHS, changes=changed("web/index.html", whole=False)),
+        (created(),),
+    ),
+    (
+        "a base that went on meanwhile does not matter",
+        review_view(pipeline=PATHS, changes=changed("web/index.html", linear=False)),
+        (waits(ELSEWHERE), Wait(reason=ELSEWHERE)),
+    ),
+    (
+        "an error in the list of changes is waited out",
+        review_view(pipeline=PATHS, changes=changed(error="502"), review=waiting(READING)),
+        (Wait(reason="GitHub could not be asked: 502", until=ago(5) + timedelta(minutes=1)),),
+    ),
+    (
+        "a person gets one that changes nothing in the paths",
+        review_view(pipeline=PATHS, asked="create"),
+        (created(reason="a person asked for it", by_person=True),),
+    ),
+    (
+        "CI is not asked about what changes nothing in the paths",
+        review_view(pipeline=toggles(wait_for_ci=True, paths=("api/**",)), changes=changed("web/x")),
+        (waits("it changes nothing in: api/**"), Wait(reason="it changes nothing in: api/**")),
+    ),
+    (
+        "with automatic off nobody asks what it changes",
+        review_view(pipeline=toggles(automatic_review_apps=False, paths=("api/**",))),
+        (waits(MANUAL), Wait(reason=MANUAL)),
+    ),
     (
         "CI is read first",
         review_view(pipeline=CI_ON),
@@ -383,6 +484,14 @@ UPDATE: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
     (
         "with automatic off a push is still deployed",
         live_view(pipeline=BY_HAND, pull_request=of(head_sha=B)),
+        (moved(B), updated(B)),
+    ),
+    (
+        "without label, base and changes that are asked for a push is still deployed",
+        live_view(
+            pipeline=toggles(labels=("demo",), base_branches=("next",), paths=("api/**",)),
+            pull_request=of(head_sha=B),
+        ),
         (moved(B), updated(B)),
     ),
     (
@@ -700,8 +809,10 @@ def test_refused(view: ReviewView, text: str) -> None:
 def test_many_idle_apps_do_not_leave_at_once() -> None:
     idle = live_view(pipeline=TIDY, review=review(**OLD), live_review_apps=10)
     assert plan(replace(idle, inferred_this_hour=5)) == (destroyed(STALE_TEXT, ordered=False),)
+    text = f"destroy pending: confirm ({STALE_TEXT}) by: towpath reviewapps:destroy 5 -p shop"
     assert plan(replace(idle, inferred_this_hour=10, live_review_apps=5)) == (
-        Wait(reason=f"destroy pending: confirm ({STALE_TEXT})", until=NOW + timedelta(minutes=10)),
+        shown(ReviewState.LIVE, text),
+        Wait(reason=text, until=NOW + timedelta(minutes=10)),
     )
     closed = replace(idle, inferred_this_hour=99, pull_request=of(state="closed"))
     assert plan(closed) == (destroyed(CLOSED),)

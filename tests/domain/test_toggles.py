@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from service.domain.errors import Refused
-from service.domain.model import CiCounts, Toggles
-from service.domain.toggles import DESCRIPTIONS, change, from_json, to_json
+from service.domain.model import CiCounts, IdleAction, Toggles
+from service.domain.toggles import DESCRIPTIONS, change, from_json, root_directory, to_json
 
 
 def test_every_switch_is_described_and_can_be_changed() -> None:
@@ -70,6 +70,11 @@ def test_whole_seconds_and_no_base_name_are_fine() -> None:
         ({"ignored_contexts": ["a", ""]}, "ignored_contexts: expected a list of names"),
         ({"ignored_contexts": ["a"] * 101}, "ignored_contexts: expected at most 100 names"),
         ({"required_contexts": ["a"], "ignored_contexts": ["a"]}, "ignored_contexts: a is required as well"),
+        ({"idle_action": "sleep"}, "idle_action: expected destroy or suspend"),
+        ({"labels": "preview"}, "labels: expected a list of names"),
+        ({"base_branches": ["release**"]}, "base_branches: release**: ** stands alone between slashes"),
+        ({"paths": ["api/**", "../other"]}, "paths: ../other: a pattern has no empty part, no . and no .."),
+        ({"paths": ["/"]}, "paths: expected patterns of 1 to 255 characters"),
         ({"ci_counts": "some"}, "ci_counts: expected one of all, required, protected"),
         ({"ci_counts": "required"}, "ci_counts: required needs required_contexts, which names them"),
         ({"stale_day": 5}, "stale_day: there is no such setting; there are review_apps, "),
@@ -80,6 +85,24 @@ def test_a_mistake_names_its_field(changes: dict[str, Any], text: str) -> None:
     with pytest.raises(Refused) as refused:
         change(Toggles(), changes)
     assert refused.value.message.startswith(text)
+
+
+def test_patterns_are_kept_without_what_does_not_count() -> None:
+    changed = change(Toggles(), {"paths": ["/api/", "./api", "!docs"], "labels": ["demo"], "idle_action": "suspend"})
+    assert changed == Toggles(paths=("api", "!docs"), labels=("demo",), idle_action=IdleAction.SUSPEND)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("", ""), (None, ""), ("/services/api/", "services/api"), ("./api", "api"), (" a//b ", "a/b")]
+)
+def test_a_root_directory_is_kept_without_slashes_around_it(given: str | None, kept: str) -> None:
+    assert root_directory(given) == kept
+
+
+@pytest.mark.parametrize("given", [5, "a/../..", "..", "a\x00b", "a\nb", "a" * 256])
+def test_a_root_directory_outside_of_the_repository_is_refused(given: Any) -> None:
+    with pytest.raises(Refused, match=r"^root_directory: "):
+        root_directory(given)
 
 
 def test_all_mistakes_are_told_at_once() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from service.domain.auto_deploy import AutoDeployView
 from service.domain.deploys import DEPLOY
 from service.domain.facts import (
+    ChangedPaths,
     CheckRun,
     CheckSuite,
     CiSignals,
@@ -16,6 +17,7 @@ from service.domain.facts import (
     FactKind,
     Head,
     PullRequest,
+    changes_between,
 )
 from service.domain.model import (
     App,
@@ -206,6 +208,18 @@ def signals(*parts: CommitStatus | CheckRun | CheckSuite, seen: float = 120) -> 
         runs=tuple(part for part in parts if isinstance(part, CheckRun)),
         suites=tuple(part for part in parts if isinstance(part, CheckSuite)),
         first_seen=ago(seen),
+    )
+
+
+def changed(
+    *paths: str, base: Sha = C, head: Sha = A, whole: bool = True, linear: bool = True, error: str = ""
+) -> Fact[ChangedPaths]:
+    return Fact(
+        key=changes_between(REPO, base, head),
+        value=None if error else ChangedPaths(paths=paths, whole=whole, linear=linear),
+        error=error,
+        stale=False,
+        looked_at=ago(5),
     )
 
 

@@ -367,6 +367,21 @@ def test_an_installation_says_what_it_is_now(action, state):
     )
 
 
+@pytest.mark.parametrize(
+    ("action", "suspended_at", "state"),
+    [
+        ("new_permissions_accepted", "2026-05-01T00:00:00Z", "suspended"),
+        ("suspend", None, "suspended"),
+        ("unsuspend", None, "active"),
+        ("deleted", "2026-05-01T00:00:00Z", "deleted"),
+    ],
+)
+def test_what_is_done_to_a_suspended_installation_leaves_it_suspended(action, suspended_at, state):
+    payload = example("installation", "created")
+    payload |= {"action": action, "installation": payload["installation"] | {"suspended_at": suspended_at}}
+    assert hint("installation", payload).installation.state == state
+
+
 def test_repositories_come_to_an_installation_and_leave_it():
     payload = example("installation_repositories", "removed")
     payload["repositories_added"] = [{"id": 7, "full_name": "acme/shop"}]

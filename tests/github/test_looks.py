@@ -1,9 +1,11 @@
 """Reading facts: whole answers become values, everything else is an error or no answer, and absence is proof of nothing."""
 
+from dataclasses import replace
+
 import pytest
 
 from service.domain.errors import Transient
-from service.domain.facts import CheckRun, CommitStatus, FactKey, FactKind, Head
+from service.domain.facts import ChangedPaths, CheckRun, CommitStatus, FactKey, FactKind, Head, changes_between
 from service.domain.model import Sha
 from service.store import fact_values
 
@@ -195,3 +197,83 @@ def _read():
     from service.github.app_auth import Purpose
 
     return Purpose.READ
+
+
+# Changed files --------------------------------------------------------------------------------------
+
+
+async def changed(edge, shop, base, head):
+    answer = await edge.looks.look(changes_between(shop.id, base, head), shop)
+    assert answer.value is None or fact_values.decode(FactKind.CHANGED_PATHS, fact_values.encode(answer.value)) == (
+        answer.value
+    )
+    return answer
+
+
+async def test_what_a_branch_changed_is_read_whole_although_its_base_went_on(edge, shop):
+    base = await edge.sim.head("acme/shop")
+    await edge.sim.push("acme/shop", "topic", {"api/a": "1"})
+    topic = await edge.sim.push("acme/shop", "topic", {"api/b c.py": "2"})
+    found = (await changed(edge, shop, base, topic)).value
+    assert found == ChangedPaths(paths=("api/a", "api/b c.py"), whole=True, linear=True)
+    main = await edge.sim.push("acme/shop", shop.default_branch, {"web/x": "3"})
+    found = (await changed(edge, shop, main, topic)).value
+    assert found == ChangedPaths(paths=("api/a", "api/b c.py"), whole=True, linear=False)
+    assert edge.requests("/compare/") == 2
+
+
+async def test_what_went_back_is_not_linear(edge, shop):
+    first = await edge.sim.head("acme/shop")
+    second = await edge.sim.push("acme/shop", shop.default_branch, {"a": "1"})
+    assert (await changed(edge, shop, second, first)).value == ChangedPaths(paths=(), whole=True, linear=False)
+    assert (await changed(edge, shop, second, second)).value == ChangedPaths(paths=(), whole=True, linear=True)
+
+
+async def test_as_many_files_as_github_lists_may_not_be_all(edge, shop):
+    base = await edge.sim.head("acme/shop")
+    few = await edge.sim.push("acme/shop", "few", {f"f/{number}": "" for number in range(299)})
+    many = await edge.sim.push("acme/shop", "many", {f"f/{number}": "" for number in range(301)})
+    assert (await changed(edge, shop, base, few)).value.whole
+    assert not (await changed(edge, shop, base, many)).value.whole
+
+
+async def test_a_comparison_that_cannot_be_made_is_known_not_to_be(edge, shop):
+    head = await edge.sim.head("acme/shop")
+    nobody_knows = ChangedPaths(paths=(), whole=False, linear=False)
+    assert (await changed(edge, shop, "f" * 40, head)).value == nobody_knows
+    edge.sim.chaos.answer("error", pattern="/compare/", status=500, times=2)
+    assert (await changed(edge, shop, head, head)).value == nobody_knows
+    edge.sim.chaos.answer("error", pattern="/compare/", status=500)
+    assert (await changed(edge, shop, head, head)).value.whole
+
+
+@pytest.mark.parametrize("status", [500, 429])
+async def test_a_comparison_while_github_is_away_is_no_answer(edge, shop, status):
+    head = await edge.sim.head("acme/shop")
+    edge.sim.chaos.answer("error", status=status, times=None)
+    with pytest.raises(Transient):
+        await changed(edge, shop, head, head)
+
+
+async def test_a_comparison_in_a_repository_that_is_not_shown_is_an_error(edge, shop):
+    head = await edge.sim.head("acme/shop")
+    edge.sim.remove_from(shop.installation_id, "acme/shop")
+    answer = await changed(edge, shop, head, head)
+    assert answer.value is None
+    assert answer.error
+
+
+# Suspended installations ----------------------------------------------------------------------------
+
+
+async def test_github_is_asked_whether_the_installation_is_suspended(edge, shop):
+    assert not await edge.looks.suspended(shop)
+    edge.sim.suspend(shop.installation_id)
+    assert await edge.looks.suspended(shop)
+    edge.sim.uninstall(shop.installation_id)
+    assert not await edge.looks.suspended(shop)
+    assert not await edge.looks.suspended(replace(shop, installation_id=0))
+
+
+async def test_without_an_app_nothing_is_suspended(edge, shop):
+    assert not await edge.as_person("acme").is_suspended(shop)

@@ -28,6 +28,7 @@ async def never(request: web.Request) -> web.Response:
         ("starting", "starting", "shop is starting"),
         ("crashed", "crashed", "towpath logs -a shop"),
         ("stopped", "stopped", "towpath ps:scale web=1 -a shop"),
+        ("suspended", "suspended", "towpath ps:restart -a shop"),
         ("maintenance", "maintenance", "maintenance"),
         ("live", "no-web", "has no web process"),
     ],

@@ -282,7 +282,7 @@ async def test_an_event_updates_a_known_repository_and_leaves_an_unknown_one_alo
     renamed = replace(REPOSITORY, full_name="acme/store", installation_id=0)
     await database.write(lambda conn: repositories.see(conn, renamed, NOW))
     assert await database.read(lambda conn: repositories.by_name(conn, "acme/store")) == replace(
-        REPOSITORY, full_name="acme/store", accessible=False
+        REPOSITORY, full_name="acme/store", accessible=False, lost_at=NOW
     )
 
 

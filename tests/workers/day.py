@@ -11,16 +11,17 @@ from hashlib import sha256
 from itertools import count
 from typing import Any, cast
 
-from sqlalchemy import select
+from sqlalchemy import BigInteger, select, type_coerce
 
-from service.domain.model import App, Release, ReleaseState, Stage, Toggles
+from service.domain.model import App, Release, ReleaseState, ReviewApp, Stage, Toggles
 from service.enactor import Enactor
 from service.queue import Ring
-from service.store import apps, pipelines, releases, repositories
+from service.store import apps, pipelines, releases, repositories, reviews
 from service.store.deliveries import Inbox
 from service.store.leases import LeaseTerms
 from service.store.tables import apps as app_rows
 from service.store.tables import facts as fact_rows
+from service.store.tables import review_apps as review_rows
 from service.store.tables import subjects as subject_rows
 from tests.github.conftest import repository_of
 from tests.workers.conftest import Yard
@@ -103,6 +104,22 @@ class Day:
 
     async def destroy(self, _: int) -> None:
         await self.verbs.destroy_app(app_id=self.production.id, actor=ADA)
+
+    async def idle(self, _: int) -> None:
+        """The review app was not deployed to for two days, and idle ones are suspended after one."""
+        long_ago = type_coerce(review_rows.c.deployed_at, BigInteger) - timedelta(days=2) // timedelta(microseconds=1)
+        late = (
+            review_rows.update().where(review_rows.c.pipeline_id == self.yard.pipeline.id).values(deployed_at=long_ago)
+        )
+        await self.yard.db.write(lambda conn: conn.execute(late))
+        changes = {"destroy_stale": True, "stale_days": 1, "idle_action": "suspend"}
+        await self.verbs.set_toggles(pipeline_id=self.yard.pipeline.id, changes=changes, actor=ADA)
+
+    async def wake(self, _: int) -> None:
+        """A person starts the review app anew, suspended or not."""
+        review = await self.review()
+        if review is not None and review.app_id is not None:
+            await self.verbs.restart(app_id=review.app_id, actor=ADA)
 
     # What comes of the webhooks
 
@@ -231,6 +248,10 @@ class Day:
     def verbs(self) -> Enactor:
         return Enactor(db=self.yard.db, vault=self.yard.context.vault, queue=self.yard.bell)
 
+    async def review(self) -> ReviewApp | None:
+        at = {"pipeline_id": self.yard.pipeline.id, "repository_id": self.yard.repository.id}
+        return await self.yard.see(lambda conn: reviews.latest(conn, **at, ref=f"pr:{self.number}"))
+
     async def all_apps(self) -> list[App]:
         listed = await self.yard.see(
             lambda conn: conn.execute(select(app_rows.c.id).where(app_rows.c.name.startswith(self.yard.pipeline.name)))
@@ -276,5 +297,7 @@ async def new_day(yard: Yard, number: int) -> Day:
     for place in range(2):
         day.hire(place)
     await day.resume(0)
+    if number % 2 == 0:  # every other day begins with the review app at its place
+        await yard.do(lambda tx: begin_audit(tx, [repository]))
     await day.calm()
     return day

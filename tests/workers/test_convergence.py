@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 from service.domain.errors import Refused
 from service.domain.model import AppState, ReleaseState, ReviewState
 from service.domain.review_rules import OVER
-from service.store import apps, releases, requests, reviews, views
+from service.store import apps, releases, requests, views
 from tests.workers.conftest import Yard
 from tests.workers.day import Day, new_day
 from workers.builds import runtimes
+from workers.platforms.base import AppSpec
 
 LIKELY = {
     "deliver": 8, "double": 1, "lose": 1, "begin": 6, "step": 10, "run": 4, "die": 2, "sleep": 1, "flush": 1,
     "push_main": 2, "push_topic": 2, "close": 1, "reopen": 2, "merge": 0.5, "promote": 1, "config": 2, "rollback": 1,
-    "resume": 1, "destroy": 0.2,
+    "resume": 1, "destroy": 0.2, "idle": 2, "wake": 0.5,
 }  # fmt: skip
 """What happens on a day, and how often beside the rest."""
 
@@ -29,15 +30,13 @@ async def looked_over(day: Day) -> None:
     """What must be true at the end, whatever the day was like."""
     yard, sim, engine = day.yard, day.yard.edge.sim, day.engine
     pull = day.pull
-    review = await yard.see(
-        lambda conn: reviews.latest(
-            conn, pipeline_id=yard.pipeline.id, repository_id=yard.repository.id, ref=f"pr:{pull.number}"
-        )
-    )
+    review = await day.review()
     alive = {day.staging.id}
     if pull.state == "open":
         assert review is not None
-        assert review.state is ReviewState.LIVE, review
+        rests = not processes(engine.running[review.app_id or ""])
+        assert review.state is (ReviewState.SUSPENDED if rests else ReviewState.LIVE), review
+        assert rests == (review.reason == "no deploy for 1 days"), review
         assert engine.running[review.app_id or ""].config["SOURCE_VERSION"] == pull.head_sha
         alive.add(review.app_id or "")
     else:
@@ -71,6 +70,10 @@ async def looked_over(day: Day) -> None:
     await nothing_is_open(day)
     never_back(day)
     await github_shows(day)
+
+
+def processes(spec: AppSpec) -> int:
+    return sum(each.quantity for each in spec.processes)
 
 
 async def numbers_follow(day: Day) -> None:
@@ -107,7 +110,9 @@ async def github_shows(day: Day) -> None:
     assert [each["output"]["title"] for each in unfinished] == []
     runs = [(each["name"], each["head_sha"]) for each in shown["check_runs"]]
     assert len(runs) == len(set(runs))
-    serving = sorted(f"{day.yard.pipeline.name}/{spec.app_name}" for spec in day.engine.running.values())
+    serving = sorted(
+        f"{day.yard.pipeline.name}/{spec.app_name}" for spec in day.engine.running.values() if processes(spec)
+    )
     good = sorted(each["environment"] for each in shown["deployments"] if each["state"] == "success")
     assert good == serving
     assert {each["state"] for each in shown["deployments"]} <= {"success", "inactive", "failure", "error"}

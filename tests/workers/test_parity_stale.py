@@ -140,7 +140,13 @@ async def test_the_fourth_stale_one_in_an_hour_waits_for_a_person(yard: Yard) ->
         await settle_down(yard, subject)
 
     assert [len(await destroys(yard, review)) for review, _ in made] == [1, 1, 1, 0, 0]
-    assert (await verdict(yard, made[3][1])).reason == "destroy pending: confirm (no deploy for 1 days)"
+    asked = (
+        f"destroy pending: confirm (no deploy for 1 days) by: towpath reviewapps:destroy {made[3][0].ref[3:]} -p shop"
+    )
+    assert (await verdict(yard, made[3][1])).reason == asked
+    shown = await yard.see(lambda conn: reviews.get(conn, made[3][0].id))
+    assert shown is not None
+    assert (shown.state, shown.reason) == (ReviewState.LIVE, asked)
     yard.clock.ahead += timedelta(hours=1, minutes=1)
     await settle_down(yard, made[3][1])
     assert len(await destroys(yard, made[3][0])) == 1

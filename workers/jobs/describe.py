@@ -14,6 +14,7 @@ from service.domain.facts import FactKey, FactKind
 from service.domain.model import (
     App,
     AppId,
+    AppState,
     Build,
     BuildState,
     Pipeline,
@@ -125,6 +126,7 @@ def github_deployment(tx: Transaction, release_id: str, settings: Settings) -> s
             current=app.current_release_id in (None, release.id) or release.state is ReleaseState.PENDING,
             crashed=app.current_release_id == release.id and apps.engine_state(tx.conn, app.id) == "crashed",
             gone=gone,
+            suspended=app.state is AppState.SUSPENDED,
         )
         content = asdict(describing.describe_github_deployment(view))
     else:

@@ -55,6 +55,9 @@ async def _answer(context: Context, taken: TakenLook) -> None:
     if repository is None:
         raise Transient(f"repository {taken.key.repository_id} is not known")
     answer = await context.looks.look(taken.key, repository, etag=taken.etag)
+    # An event may be lost. Only the audit asks, and only GitHub's own word counts: an error alone proves nothing.
+    audits = taken.key.kind is FactKind.OPEN_PULL_REQUESTS and repository.accessible
+    lost = audits and answer.error != "" and await context.looks.suspended(repository)
 
     def write(tx: Transaction) -> None:
         if answer.not_modified:
@@ -75,6 +78,9 @@ async def _answer(context: Context, taken: TakenLook) -> None:
             tx.ring([Subject(SubjectKind.REPOSITORY, str(repository.id))], cause="the repository can be read again")
             if reports.revive(tx.conn, repository.id):
                 tx.rings.append(REPORT)
+        if lost:
+            repositories.set_accessible(tx.conn, repository.id, False, tx.now)
+            tx.ring([Subject(SubjectKind.REPOSITORY, str(repository.id))], cause="the installation is suspended")
 
     await context.commit(write)
 

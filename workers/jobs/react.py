@@ -117,7 +117,12 @@ async def _confirmed(context: Context, hint: Hint) -> Hint:
     known = await context.db.read(lambda conn: repositories.get(conn, number))
     if known is None:
         return hint
-    said = replace(said, installation_id=said.installation_id or known.installation_id, accessible=known.accessible)
+    said = replace(
+        said,
+        installation_id=said.installation_id or known.installation_id,
+        accessible=known.accessible,
+        lost_at=known.lost_at,
+    )
     if said == known:
         return hint
     try:

@@ -24,6 +24,7 @@ from service.domain.model import (
     Stage,
     Trust,
 )
+from service.domain.review_rules import LOST
 from service.enact import Transaction, app_or_refuse
 from service.store import apps, builds, logs, pipelines, releases, requests, reviews, routes, spaces
 from service.store.requests import TakenWork
@@ -226,6 +227,8 @@ def _check(step: str, code: int, command_line: str) -> None:
 
 async def reshape(context: Context, taken: TakenWork) -> None:
     """Scale, restart or suspend: the current release in another number or anew; no new release."""
+    if isinstance(taken.work, Suspend) and await _overtaken(context, taken, taken.work):
+        return
 
     def plan(tx: Transaction) -> Rollout:
         app = _app(tx, taken)
@@ -252,13 +255,23 @@ async def reshape(context: Context, taken: TakenWork) -> None:
             incarnation=incarnation,
             review=None,
             driver=spaces.driver_of(tx.conn, app.space_id),
-            keep_formation=isinstance(taken.work, Suspend),
+            suspended=taken.work.reason if isinstance(taken.work, Suspend) else None,
         )
 
     rollout = await fenced.commit(context, taken, plan)
     async with fenced.log(context, taken, rollout.release.log_id, secrets=rollout.config.values()) as sink:
         await go(context, taken, spec=await spec_of(context, rollout), rollout=rollout, log=sink)
     await settle.end(context, taken, state=RequestState.SUCCEEDED, outcome=taken.request.reason)
+
+
+async def _overtaken(context: Context, taken: TakenWork, wanted: Suspend) -> bool:
+    """Whether an idle app is idle no more, for a deploy waits behind its suspension. Without access it stops anyway."""
+    newer = await context.db.read(lambda conn: requests.newer_deploy(conn, taken.request))
+    if newer is None or wanted.reason == LOST:
+        return False
+    outcome = f"superseded by {(newer.sha or '')[:7]}"
+    await settle.end(context, taken, state=RequestState.SUPERSEDED, outcome=outcome)
+    return True
 
 
 def formation_of(app: App, slug: Slug, asked: Mapping[str, int]) -> dict[str, int]:

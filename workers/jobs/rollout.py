@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from service.domain.model import App, AppState, Release, ReleaseState, ReviewApp, Slug
+from service.domain.model import App, AppState, Release, ReleaseState, ReviewApp, ReviewState, Slug
 from service.enact import Transaction
-from service.store import apps, logs, releases, requests, routes
+from service.store import apps, logs, releases, requests, reviews, routes
 from service.store.requests import TakenWork
 from workers.context import Context
 from workers.jobs import fenced
@@ -18,7 +18,10 @@ LIVE: Final = "live"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """A release on its way to traffic. `incarnation` tells restarts of one release apart: the app's, or the next."""
+    """A release on its way to traffic, or out of it: then `suspended` says why.
+
+    `incarnation` tells restarts of one release apart: the app's, or the next.
+    """
 
     app: App
     release: Release
@@ -28,7 +31,7 @@ class Rollout:
     incarnation: int
     review: ReviewApp | None
     driver: str
-    keep_formation: bool = False
+    suspended: str | None = None
 
     @property
     def engine_id(self) -> str:
@@ -81,7 +84,7 @@ def _switch(tx: Transaction, taken: TakenWork, rollout: Rollout, endpoints: Sequ
     """The one moment at which all of it becomes true: what serves, where it is reached, and that it has succeeded."""
     app = apps.get(tx.conn, rollout.app.id)
     assert app is not None
-    former = app.current_release_id
+    former, rests = app.current_release_id, rollout.suspended is not None
     reached = [endpoint.address for endpoint in endpoints if endpoint.process.partition(".")[0] == "web"]
     apps.update(
         tx.conn,
@@ -89,20 +92,23 @@ def _switch(tx: Transaction, taken: TakenWork, rollout: Rollout, endpoints: Sequ
         now=tx.now,
         current_release_id=rollout.release.id,
         released_at=tx.now if former != rollout.release.id else app.released_at,
-        engine_state="suspended" if rollout.keep_formation else "up",
-        formation=app.formation if rollout.keep_formation else dict(rollout.formation),
+        engine_state="suspended" if rests else "up",
+        formation=app.formation if rests else dict(rollout.formation),
     )
-    if rollout.keep_formation != (app.state is AppState.SUSPENDED):
+    if rests != (app.state is AppState.SUSPENDED):
         current = apps.get(tx.conn, app.id)
         assert current is not None
-        state = AppState.SUSPENDED if rollout.keep_formation else AppState.ACTIVE
+        state = AppState.SUSPENDED if rests else AppState.ACTIVE
         apps.set_state(tx.conn, app=current, state=state, now=tx.now)
+    if app.is_review:
+        _show_rest(tx, app, rollout.suspended)
+    serving = "maintenance" if app.maintenance else "live" if reached else "stopped"
     routes.put(
         tx.conn,
         app_id=app.id,
         name=app.name,
         review=app.is_review,
-        state="maintenance" if app.maintenance else "live" if reached else "stopped",
+        state="suspended" if rests else serving,
         endpoints=reached,
         release_id=rollout.engine_id,
     )
@@ -113,3 +119,17 @@ def _switch(tx: Transaction, taken: TakenWork, rollout: Rollout, endpoints: Sequ
         releases.finish(tx.conn, release_id=made.id, state=ReleaseState.SUCCEEDED, error="", now=tx.now)
     for shown in {former, rollout.release.id} - {None}:
         tx.show_release(str(shown))
+
+
+def _show_rest(tx: Transaction, app: App, suspended: str | None) -> None:
+    """Let the review app say that it is suspended and why, or no longer. One that is back is not idle from then on."""
+    review = reviews.of_app(tx.conn, app.id)
+    if review is None or review.state in (ReviewState.DESTROYING, ReviewState.DESTROYED):
+        return
+    if suspended is not None:
+        reviews.update(tx.conn, review=review, now=tx.now, state=ReviewState.SUSPENDED, reason=suspended)
+    elif review.state is ReviewState.SUSPENDED:
+        reviews.update(tx.conn, review=review, now=tx.now, state=ReviewState.LIVE, reason="", deployed_at=tx.now)
+    else:
+        return
+    tx.show_commit(app.id, review.sha)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.lifecycle import Signal, advance
 from service.domain.model import App, QueuedRequest, ReleaseState, RequestState, ReviewState
+from service.domain.review_rules import LOST
 from service.enact import Transaction
 from service.store import apps, releases, requests, reviews
 from service.store.endings import end_with_request
@@ -44,6 +45,8 @@ def finish(tx: Transaction, request: QueuedRequest, *, state: RequestState, outc
     app = apps.get(tx.conn, request.app_id)
     if app is not None and app.is_review and request.kind == "Deploy":
         _settle_review(tx, app, state, outcome)
+    elif app is not None and app.is_review and state is RequestState.FAILED:
+        _stay_suspended(tx, app, outcome)
     tx.show_end(replace(request, state=state, reason=outcome))
     ring_plan(tx, request.app_id)
 
@@ -59,9 +62,19 @@ def _settle_review(tx: Transaction, app: App, state: RequestState, outcome: str)
         case RequestState.FAILED:
             # What served before serves on: only an app that never came up has failed.
             after = advance(review.state, Signal.FAIL)
-            reviews.update(tx.conn, review=review, now=tx.now, state=after, reason=outcome)
+            # By this reason it is known later that access to the repository is all that it needs.
+            rests = after is ReviewState.SUSPENDED and LOST in review.reason
+            reason = review.reason if rests else outcome
+            reviews.update(tx.conn, review=review, now=tx.now, state=after, reason=reason)
         case _:
             pass
+
+
+def _stay_suspended(tx: Transaction, app: App, outcome: str) -> None:
+    """What could not be started anew is not tried again and again: a push or a person does."""
+    review = reviews.of_app(tx.conn, app.id)
+    if review is not None and review.state is ReviewState.SUSPENDED:
+        reviews.update(tx.conn, review=review, now=tx.now, reason=outcome)
 
 
 def ring_plan(tx: Transaction, app_id: str) -> None:

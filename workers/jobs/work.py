@@ -111,8 +111,12 @@ async def _attempt(context: Context, taken: TakenWork) -> float | None:
 
 
 async def _failed(context: Context, taken: TakenWork, cause: str) -> float | None:
-    """End the request. A destroy is never given up: what is to go must not be left behind."""
-    if isinstance(taken.work, Destroy):
+    """End the request. A destroy is never given up: what is to go must not be left behind.
+
+    Nor is a suspension at once: nobody reads that it failed, and its plan would only ask for it again.
+    """
+    patient = isinstance(taken.work, Suspend) and taken.attempts + 1 < MAX_ATTEMPTS
+    if patient or isinstance(taken.work, Destroy):
         return await _rest(context, taken, cause)
     await settle.failed(context, taken, cause)
     return None

@@ -30,9 +30,9 @@ def listing(pipeline: PipelineOption = None, app: AppOption = None, json: JsonOp
         [
             _label(it),
             it["app"]["name"] if it["app"] else "",
-            it["state"],
+            it["state"] + (", pinned" if it["pinned"] else ""),
             (it["commit"] or "")[:7],
-            it["web_url"] if it["state"] == "live" else it["reason"] or "",
+            "  ".join(filter(None, [it["web_url"] if it["state"] == "live" else "", it["reason"]])),
         ]
         for it in reviews
     ]
@@ -82,7 +82,7 @@ def _reference(wanted: str | None, number: int | None, branch: str | None) -> Js
 def follow(client: Client, review: Json, *, quiet: bool) -> Json:
     """Wait until the review app is live or not coming; says why it waits, and shows the build."""
     said, shown = "", False
-    while (review := client.get(path("review-apps", review["id"])))["state"] in _COMING:
+    while _is_coming(client, review := client.get(path("review-apps", review["id"]))):
         if review["reason"] and review["reason"] != said:
             said = review["reason"]
             output.note(f"{review['state']}: {said}")
@@ -96,6 +96,14 @@ def follow(client: Client, review: Json, *, quiet: bool) -> Json:
     return review
 
 
+def _is_coming(client: Client, review: Json) -> bool:
+    """Whether there is more to wait for; what was suspended is so until it is deployed again."""
+    if review["state"] != "suspended":
+        return review["state"] in _COMING
+    asked = client.everything(path("apps", review["app"]["id"], "requests"))
+    return any(each["state"] in {"queued", "running"} for each in asked)
+
+
 def destroy(
     wanted: ForArgument = None,
     *,
@@ -106,18 +114,49 @@ def destroy(
 ) -> None:
     """Destroy a review app."""
     client = Client(profile=load())
-    if app is not None:
-        review = client.get(path("apps", app, "review-app"))
-    else:
-        reference = _reference(wanted, None, None)
-        found = target.pipeline(client, pipeline)
-        review = one_of(client.everything(path("pipelines", found["id"], "review-apps")), reference, found)
-    name = review["app"]["name"] if review["app"] else _label(review)
+    review = _find(client, wanted, pipeline, app)
+    name = _name(review)
     asking.confirm(name, confirm, danger=f"This destroys review app {name}.")
     with output.action(f"Destroying review app {name}", quiet=json):
         destroyed = client.call("DELETE", path("review-apps", review["id"])).data
     if json:
         output.show_json(destroyed)
+
+
+def _find(client: Client, wanted: str | None, pipeline: str | None, app: str | None) -> Json:
+    if app is not None:
+        named: Json = client.get(path("apps", app, "review-app"))
+        return named
+    reference = _reference(wanted, None, None)
+    found = target.pipeline(client, pipeline)
+    return one_of(client.everything(path("pipelines", found["id"], "review-apps")), reference, found)
+
+
+def _name(review: Json) -> str:
+    return str(review["app"]["name"]) if review["app"] else _label(review)
+
+
+def pin(
+    wanted: ForArgument = None, *, pipeline: PipelineOption = None, app: AppOption = None, json: JsonOption = False
+) -> None:
+    """Keep a review app however long it is idle."""
+    _pin("Pinning", wanted, pipeline, app, pinned=True, json=json)
+
+
+def unpin(
+    wanted: ForArgument = None, *, pipeline: PipelineOption = None, app: AppOption = None, json: JsonOption = False
+) -> None:
+    """Let a review app go when it is idle, as the settings say."""
+    _pin("Unpinning", wanted, pipeline, app, pinned=False, json=json)
+
+
+def _pin(doing: str, wanted: str | None, pipeline: str | None, app: str | None, *, pinned: bool, json: bool) -> None:
+    client = Client(profile=load())
+    review = _find(client, wanted, pipeline, app)
+    with output.action(f"{doing} review app {_name(review)}", quiet=json):
+        changed = client.call("PATCH", path("review-apps", review["id"]), {"pinned": pinned}).data
+    if json:
+        output.show_json(changed)
 
 
 def one_of(reviews: list[Json], reference: Json, pipeline: Json) -> Json:
@@ -238,16 +277,18 @@ def _show(config: Json) -> None:
         return {True: "on", False: "off"}.get(value, str(value))
 
     stale = f"after {config['stale_days']} days" if config["destroy_stale_apps"] else "off"
+    named = {"labels": "labels", "base_branches": "base branches", "paths": "paths"}
     rows = {
         "automatic": switch(config["automatic_review_apps"]),
         "wait for CI": switch(config["wait_for_ci"]),
-        "destroy stale": stale,
+        f"{config['idle_action']} stale": stale,
         "base name": config["base_name"] or "the pipeline's",
         "at most": str(config["max_review_apps"] or "no limit"),
         "drafts": switch(config["drafts"]),
         "comment": switch(config["comment"]),
         "CI counts": _counted(config),
         "forks and bots": "approved commits only" if config["forks"] == "approve" else "never",
+        **{label: ", ".join(config[name]) for name, label in named.items() if config[name]},
     }
     output.table([[f"{key}:", value] for key, value in rows.items()])
 
@@ -287,5 +328,7 @@ def register(cli: typer.Typer) -> None:
     cli.command("reviewapps")(listing)
     cli.command("reviewapps:create")(create)
     cli.command("reviewapps:destroy")(destroy)
+    cli.command("reviewapps:pin")(pin)
+    cli.command("reviewapps:unpin")(unpin)
     cli.command("reviewapps:enable")(enable)
     cli.command("reviewapps:disable")(disable)

@@ -63,6 +63,7 @@ repositories = Table(
     Column("archived", Boolean, nullable=False, server_default=text("false")),
     Column("accessible", Boolean, nullable=False, server_default=text("true")),
     Column("audited_at", Moment),
+    Column("lost_at", Moment),  # since when it has not been accessible
     *time_columns(),
 )
 

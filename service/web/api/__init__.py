@@ -25,6 +25,7 @@ from service.web.api import (
     repositories,
     review_app_config,
     review_apps,
+    settings,
 )
 
 _PARTS = (
@@ -46,6 +47,7 @@ _PARTS = (
     repositories,
     review_app_config,
     review_apps,
+    settings,
 )
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, StrictBool, Strict
 from pydantic_core import ErrorDetails
 
 from service.domain.errors import Refused
-from service.domain.model import CiCounts, Stage
+from service.domain.model import CiCounts, IdleAction, Stage
 
 AppName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,28}[a-z0-9]$")]
 PipelineName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{2,29}$")]
@@ -206,6 +206,16 @@ class Approve(Body):
     sha: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{7,40}$")]
 
 
+class ChangeReviewApp(Body):
+    """PATCH /review-apps/REVIEW_APP."""
+
+    pinned: StrictBool
+
+
+class PipelineSettings(RootModel[dict[Words, Any]]):
+    """PATCH /pipelines/PIPELINE/settings: by name, each checked by `domain/toggles.py`."""
+
+
 class ReviewAppConfig(Body):
     """POST and PATCH of review-app-config; the last group is Towpath's own."""
 
@@ -222,6 +232,10 @@ class ReviewAppConfig(Body):
     ci_counts: CiCounts | None = None
     forks: Literal["never", "approve"] | None = None
     approval_blocks: StrictBool | None = None
+    idle_action: IdleAction | None = None
+    labels: list[Words] | None = None
+    base_branches: list[Words] | None = None
+    paths: list[Words] | None = None
     required_contexts: list[Words] | None = None
     ignored_contexts: list[Words] | None = None
     deploy_without_ci: StrictBool | None = None

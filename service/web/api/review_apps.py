@@ -51,6 +51,7 @@ def _shape(it: ReviewApp, pipeline: Pipeline, names: Mapping[str, str], settings
         "state": it.state.value,
         "reason": it.reason or None,
         "commit": it.sha if it.sha.strip("0") else None,
+        "pinned": it.pinned,
         "deployed_at": shapes.moment(it.deployed_at),
         "web_url": None if name is None else shapes.web_url(settings, name, review=True),
     }
@@ -145,9 +146,19 @@ async def destroy(request: web.Request) -> web.Response:
     )
 
 
+async def change(request: web.Request) -> web.Response:
+    """PATCH /review-apps/REVIEW_APP: whether it is kept however long it is idle."""
+    context, review_id = request.app[CONTEXT], request.match_info["review"]
+    body = await bodies.parse(request, bodies.ChangeReviewApp)
+    review = await context.db.read(lambda conn: find_review(conn, review_id))
+    changed = await context.enactor.pin_review_app(review_id=review.id, pinned=body.pinned, actor=request[CALLER].actor)
+    return await answer_review(request, changed)
+
+
 ROUTES = [
     web.post("/review-apps", create),
     web.get("/review-apps/{review}", info),
+    web.patch("/review-apps/{review}", change),
     web.delete("/review-apps/{review}", destroy),
     web.get("/apps/{app}/review-app", of_app),
     web.get("/pipelines/{pipeline}/review-apps", of_pipeline),

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from service.domain.model import ReviewState
+from service.domain.toggles import DESCRIPTIONS
 from service.store import apps, reviews
 from service.store.tables import deliveries
 from tests.web.serving import SHOP, Server
@@ -58,6 +59,89 @@ async def test_review_apps_are_enabled_changed_and_disabled(server: Server) -> N
     assert cleared["base_name"] is None
     await server.call("DELETE", where, expect=200)
     await server.call("GET", where, expect=404)
+
+
+async def test_the_rules_of_review_apps_are_part_of_their_settings(server: Server) -> None:
+    await server.pipeline()
+    where = "/pipelines/shop/review-app-config"
+    body = {"labels": ["demo"], "base_branches": ["main", "/release/*"], "paths": ["api/"], "idle_action": "suspend"}
+    config, _ = await server.call("POST", where, body, expect=201)
+    kept = {"labels": ["demo"], "base_branches": ["main", "release/*"], "paths": ["api"], "idle_action": "suspend"}
+    assert config | kept == config
+    error, _ = await server.call("PATCH", where, {"paths": ["a", "../b"]}, expect=422)
+    assert error["message"] == "paths: ../b: a pattern has no empty part, no . and no .."
+    error, _ = await server.call("PATCH", where, {"idle_action": "sleep"}, expect=422)
+    assert "idle_action" in error["message"]
+    changed, _ = await server.call("PATCH", where, {"labels": []}, expect=200)
+    assert (changed["labels"], changed["paths"]) == ([], ["api"])
+
+
+def values(shown: Any) -> dict[str, Any]:
+    return {each["name"]: each["value"] for each in shown["settings"]}
+
+
+async def test_all_settings_of_a_pipeline_are_shown_with_what_they_mean_and_changed_by_name(server: Server) -> None:
+    await server.pipeline()
+    where = "/pipelines/shop/settings"
+    shown = await server.get(where)
+    assert {each["name"] for each in shown["settings"]} == {"root_directory", *DESCRIPTIONS}
+    assert all(each["description"].endswith(".") for each in shown["settings"])
+    body = {"root_directory": "/services/api/", "paths": ["services/api"], "destroy_stale": True, "review_apps": True}
+    changed, _ = await server.call("PATCH", where, body, expect=200)
+    assert values(changed) == values(shown) | body | {"root_directory": "services/api"}
+    assert values(await server.get(where)) == values(changed)
+    same, _ = await server.call("PATCH", where, {}, expect=200)
+    assert same == changed
+    (entry,) = [it for it in await server.get("/activity?pipeline=shop") if it["action"] == "toggles changed"]
+    assert (entry["actor"], entry["data"]) == ("user:admin@localhost", body)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"labels": ["a"], "root_directory": "../x"}, "root_directory: ../x leads out of the repository"),
+        ({"labels": ["a"], "nonsense": 1}, "nonsense: there is no such setting; there are "),
+        ({"labels": ["a"], "drafts": "on", "stale_days": 99}, "drafts: expected true or false\nstale_days: expected"),
+        ({"labels": "a"}, "labels: expected a list of names"),
+        ([], "valid dictionary"),
+    ],
+    ids=["a directory outside", "an unknown name", "two mistakes", "a text for a list", "no object"],
+)
+async def test_one_mistake_in_the_settings_changes_none_of_them(server: Server, body: Any, text: str) -> None:
+    await server.pipeline()
+    error, _ = await server.call("PATCH", "/pipelines/shop/settings", body, expect=422)
+    assert text in error["message"]
+    assert values(await server.get("/pipelines/shop/settings"))["labels"] == []
+
+
+async def test_review_apps_need_a_repository_whichever_way_they_are_switched_on(server: Server) -> None:
+    await server.pipeline(connected=False)
+    error, _ = await server.call("PATCH", "/pipelines/shop/settings", {"review_apps": True}, expect=422)
+    assert "pipelines:connect" in error["message"]
+    await server.call("PATCH", "/pipelines/nowhere/settings", {"review_apps": True}, expect=404)
+
+
+async def test_a_review_app_is_pinned_and_unpinned(server: Server) -> None:
+    pipeline = await server.pipeline()
+    review = await live_review(server, pipeline["id"])
+    where = f"/review-apps/{review.id}"
+    assert (await server.get(where))["pinned"] is False
+    for pinned in (True, True, False):
+        changed, _ = await server.call("PATCH", where, {"pinned": pinned}, expect=200)
+        assert changed["pinned"] is pinned
+    actions = [it["action"] for it in await server.get("/activity?pipeline=shop")]
+    assert sorted(action for action in actions if "pinned" in action) == ["review app pinned", "review app unpinned"]
+    for body in ({}, {"pinned": "yes"}, {"pinned": True, "state": "live"}):
+        await server.call("PATCH", where, body, expect=422)
+    await server.call("PATCH", "/review-apps/nowhere", {"pinned": True}, expect=404)
+
+    def go(conn: Any) -> None:
+        known = reviews.get(conn, review.id)
+        assert known is not None
+        reviews.update(conn, review=known, now=server.db.now(), state=ReviewState.DESTROYED, reason="gone")
+
+    await server.db.write(go)
+    await server.call("PATCH", where, {"pinned": True}, expect=404)
 
 
 async def test_enabling_with_another_repository_is_refused(server: Server) -> None:
