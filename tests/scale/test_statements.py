@@ -58,6 +58,7 @@ PAGES = {
     "/apps/{app}/review-app": f"/apps/{REVIEW}/review-app",
     "/apps/{app}/slugs/{slug}": f"/apps/{APP}/slugs/{id_of('slug', 5)}",
     "/deliveries": "/deliveries",
+    "/delivery-sources": "/delivery-sources",
     "/deliveries/{guid}": f"/deliveries/{id_of('delivery', 1)}",
     "/pipeline-couplings": "/pipeline-couplings",
     "/pipeline-couplings/{coupling}": f"/pipeline-couplings/{id_of('coupling', 5)}",
