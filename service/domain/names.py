@@ -66,6 +66,12 @@ def review_app_name(*, pipeline_id: PipelineId, pipeline_name: str, base_name: s
             raise Refused(f"{ref} is neither pr:NUMBER nor branch:NAME.")
 
 
+def in_words(ref: str) -> str:
+    """How people name the source of a review app: `pull request #N` or `branch REF`."""
+    kind, _, key = ref.partition(":")
+    return f"pull request #{key}" if kind == "pr" else f"{kind} {key}"
+
+
 def host_label(name: str, *, domain: str) -> str:
     """The host an app answers at."""
     return f"{name}.{domain}"

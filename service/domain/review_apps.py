@@ -76,10 +76,10 @@ def _end(view: ReviewView, end: Destroy) -> tuple[Decision, ...]:
     """Destroy what there is, once."""
     review, app = view.review, view.app
     if view.asked == "create":
-        raise Refused(f"No review app for {view.ref}: {end.reason}.")
+        raise Refused(f"No review app for {view.source}: {end.reason}.")
     if review is None or review.state in OVER:
         if view.asked == "destroy":
-            raise Refused(f"There is no review app for {view.ref}.", code="not_found")
+            raise Refused(f"There is no review app for {view.source}.", code="not_found")
         return (Nothing(reason=end.reason),)
     if review.state is ReviewState.WAITING:
         return (_set(view, ReviewState.SKIPPED, end.reason, view.wanted_before),)
@@ -108,7 +108,7 @@ def _unknown(view: ReviewView, lack: Look | Wait) -> tuple[Decision, ...]:
     if view.asked != "create" or view.has_app:
         return (lack,)
     if isinstance(lack, Wait):
-        raise Refused(f"No review app for {view.ref} yet. {lack.reason}")
+        raise Refused(f"No review app for {view.source} yet. {lack.reason}")
     return (*_hold(view, ASKED, view.wanted_before), lack)
 
 
@@ -137,7 +137,7 @@ def _plan_branch(view: ReviewView, branch: str) -> tuple[Decision, ...]:
 def _plan_open(view: ReviewView, pull_request: PullRequest, key: FactKey) -> tuple[Decision, ...]:
     if not view.repository.accessible:
         if view.asked:
-            raise Refused(f"No review app for {view.ref}: Towpath has no access to {view.repository.full_name}.")
+            raise Refused(f"No review app for {view.source}: Towpath has no access to {view.repository.full_name}.")
         return without_access(view)
     if view.has_app:
         if _untrusted(view, pull_request) == NO_FORKS:
@@ -157,7 +157,7 @@ def _former(view: ReviewView) -> tuple[Decision, ...]:
     if not view.is_leaving:
         return ()
     if view.asked:
-        raise Refused(f"The former review app of {view.ref} is being destroyed. Try again when it is gone.")
+        raise Refused(f"The former review app of {view.source} is being destroyed. Try again when it is gone.")
     return (Wait(reason="waiting for: the former review app to be gone"),)
 
 
@@ -168,7 +168,7 @@ def _plan_creation(view: ReviewView, pull_request: PullRequest, key: FactKey) ->
         return (Nothing(reason=f"taken away ({review.reason}); the next push or a person brings it back"),)
     reason = obstacle(pull_request, view.pipeline.toggles, by_person=view.by_person, approved=view.approved)
     if reason and view.asked:
-        raise Refused(f"No review app for {view.ref}: {reason}.")
+        raise Refused(f"No review app for {view.source}: {reason}.")
     if reason:
         return (*_hold(view, reason, target), Wait(reason=reason))
     lack = lacking(view.pull_request, key, now=view.now, age=ACTED_ON_FOR)
@@ -217,7 +217,7 @@ def _plan_update(view: ReviewView, pull_request: PullRequest, key: FactKey) -> t
 def _not_updated(view: ReviewView, untrusted: str, target: Target) -> tuple[Decision, ...]:
     """What was approved before serves on; the check of the new commit says what that one waits for."""
     if view.asked:
-        raise Refused(f"No deploy to the review app of {view.ref}: {untrusted or 'it is being destroyed'}.")
+        raise Refused(f"No deploy to the review app of {view.source}: {untrusted or 'it is being destroyed'}.")
     if view.is_leaving:
         return (Wait(reason="it is being destroyed"),)
     return (*_follow(view, untrusted, target), *idle(view, f"{untrusted}: not updated"))
@@ -261,7 +261,7 @@ def _create(view: ReviewView, target: Target) -> tuple[Decision, ...]:
             ref=view.ref,
             name=view.name,
             deploy=_deploy(view, target),
-            reason=ASKED if by_person else f"{view.ref} is open at {target.sha[:7]}",
+            reason=ASKED if by_person else f"{view.source} is open at {target.sha[:7]}",
             by_person=by_person,
         ),
     )

@@ -18,6 +18,7 @@ from service.domain.model import (
     Sha,
     Trust,
 )
+from service.domain.names import in_words
 
 _WITH_APP: Final = frozenset({ReviewState.CREATING, ReviewState.LIVE, ReviewState.FAILED, ReviewState.SUSPENDED})
 
@@ -69,6 +70,11 @@ class ReviewView:
     required: Fact[RequiredChecks] | None = None
     approved: frozenset[Sha] = frozenset()
     changes: Fact[ChangedPaths] | None = None
+
+    @property
+    def source(self) -> str:
+        """What it is the app of, in words."""
+        return in_words(self.ref)
 
     @property
     def has_app(self) -> bool:

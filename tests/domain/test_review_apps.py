@@ -76,7 +76,9 @@ def deploy(sha: Sha = A, branch: str = "feature", number: int | None = 5) -> Dep
     return Deploy(repository_id=REPO, sha=sha, trust=Trust.OWN, branch=branch, pull_request=number)
 
 
-def created(*, sha: Sha = A, reason: str = "pr:5 is open at aaaaaaa", by_person: bool = False) -> CreateReviewApp:
+def created(
+    *, sha: Sha = A, reason: str = "pull request #5 is open at aaaaaaa", by_person: bool = False
+) -> CreateReviewApp:
     return CreateReviewApp(
         pipeline_id=pipeline().id,
         repository_id=REPO,
@@ -391,7 +393,7 @@ CREATION: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
         review_view(
             review=review(state=ReviewState.DESTROYED, reason="no deploy for 5 days"), pull_request=of(head_sha=B)
         ),
-        (created(sha=B, reason="pr:5 is open at bbbbbbb"),),
+        (created(sha=B, reason="pull request #5 is open at bbbbbbb"),),
     ),
     (
         "switched off and on again: it comes back",
@@ -795,8 +797,12 @@ REFUSALS = [
     ("a pull request GitHub does not give", review_view(asked="create", pull_request=pr_fact(error="404")), "404"),
     ("one that is being destroyed", review_view(asked="create", review=LEAVING), "being destroyed"),
     ("one whose destroy is queued", live_view(asked="create", app=app(state=AppState.DESTROYING)), "being destroyed"),
-    ("destroying what is not there", review_view(asked="destroy"), "There is no review app for pr:5"),
-    ("destroying what is gone", review_view(asked="destroy", review=GONE), "There is no review app for pr:5"),
+    ("destroying what is not there", review_view(asked="destroy"), "There is no review app for pull request #5"),
+    (
+        "destroying what is gone",
+        review_view(asked="destroy", review=GONE),
+        "There is no review app for pull request #5",
+    ),
 ]
 
 

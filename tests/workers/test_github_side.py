@@ -52,7 +52,7 @@ async def test_a_button_counts_only_for_those_who_may_write(yard: Yard) -> None:
     yard.edge.sim.add_collaborator("acme/shop", "mallory", "read")
     assert "may not" in await pressed(yard, button(yard, "destroy", "mallory"))
     assert await yard.see(lambda conn: requests.open_of(conn, review.app_id or "")) == []
-    assert "destroy pr:1" in await pressed(yard, button(yard, "destroy", "grace"))
+    assert "destroy the review app of pull request #1" in await pressed(yard, button(yard, "destroy", "grace"))
     (queued,) = await yard.see(lambda conn: requests.open_of(conn, review.app_id or ""))
     assert queued.kind == "Destroy"
 

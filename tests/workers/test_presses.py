@@ -64,11 +64,11 @@ async def test_a_press_that_is_replayed_under_another_id_does_nothing_again(yard
     await yard.do(
         lambda tx: facts.mark_stale(tx.conn, [FactKey(FactKind.PULL_REQUEST, yard.repository.id, "1")], now=tx.now)
     )
-    assert "create pr:1" in await delivered(yard, "first", payload)
+    assert "create the review app of pull request #1" in await delivered(yard, "first", payload)
     yard.clock.ahead += timedelta(days=30)
     assert "was delivered before" in await delivered(yard, "replayed", payload)
     later = press_of(yard, "rebuild", review.sha, completed_at="2026-05-01T10:05:00Z")
-    assert "create pr:1" in await delivered(yard, "pressed-again", later)
+    assert "create the review app of pull request #1" in await delivered(yard, "pressed-again", later)
 
 
 async def test_a_press_that_was_not_allowed_may_be_made_again_by_who_is_allowed_by_then(yard: Yard) -> None:
@@ -77,7 +77,7 @@ async def test_a_press_that_was_not_allowed_may_be_made_again_by_who_is_allowed_
     yard.edge.sim.add_collaborator("acme/shop", "grace", "read")
     assert "may not press" in await delivered(yard, "first", payload)
     yard.edge.sim.add_collaborator("acme/shop", "grace", "write")
-    assert "destroy pr:1" in await delivered(yard, "second", payload)
+    assert "destroy the review app of pull request #1" in await delivered(yard, "second", payload)
 
 
 async def test_a_press_is_tried_ever_more_seldom_while_github_is_away_and_is_never_lost(yard: Yard) -> None:

@@ -121,7 +121,7 @@ def _ask(
         return refused.message
     tx.note(f"review app {asked} asked for", pipeline_id=view.pipeline.id, ref=view.ref)
     tx.ring([subject], cause=f"{asked} asked for by {tx.actor}")
-    return f"{asked} {view.ref}"
+    return f"{asked} the review app of {view.source}"
 
 
 def _from_nothing(decision: Decision) -> Decision:

@@ -15,6 +15,7 @@ from service.domain.decisions import Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import App, AppId, QueuedRequest, ReviewApp
+from service.domain.names import in_words
 from service.store import activity, apps, facts, pipelines, requests, reviews, subjects
 from service.store.reviews import as_review
 from service.store.tables import activity as activity_rows
@@ -89,9 +90,9 @@ class _Story:
             self._entries["review", it.id] = Entry(
                 at=it.updated_at,
                 what="review app",
-                about=f"{self._pipelines.get(it.pipeline_id, it.pipeline_id)} {it.ref}",
+                about=f"{self._pipelines.get(it.pipeline_id, it.pipeline_id)} {in_words(it.ref)}",
                 state=it.state.value,
-                text=it.reason or f"review app of {it.ref} is {it.state.value}",
+                text=it.reason or f"review app of {in_words(it.ref)} is {it.state.value}",
             )
 
     def verdicts(self, wanted: Iterable[Subject]) -> None:
