@@ -202,8 +202,7 @@ async def serve(settings: Settings) -> None:
             ("overdue", OVERDUE_SECONDS, overdue),
         ):
             tasks.append(asyncio.ensure_future(loops.every(context, name, seconds, once)))
-        if settings.why_pull:
-            tasks.append(asyncio.ensure_future(await _pulling(context, stack_of)))
+        tasks.append(asyncio.ensure_future(await _pulling(context, stack_of)))
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -220,11 +219,11 @@ async def serve(settings: Settings) -> None:
 
 
 async def _pulling(context: Context, stack_of: AsyncExitStack) -> Coroutine[Any, Any, None]:
-    """The loop that fetches what GitHub cannot send."""
+    """The loop that fetches what GitHub cannot send, or what it sent and did not arrive."""
     inbox = await Inbox.open(context.settings.sqlalchemy_url)
     stack_of.push_async_callback(inbox.close)
-    puller = Puller(context=context, inbox=inbox)
-    return loops.every(context, pull.LOOP, context.settings.pull_seconds, puller.once)
+    puller = Puller(context=context, inbox=inbox, polls=bool(context.settings.why_pull))
+    return loops.every(context, pull.LOOP, puller.every, puller.once)
 
 
 async def _end(tasks: Sequence[asyncio.Future[None]], workers: list[BellWorker]) -> None:

@@ -58,6 +58,28 @@ async def test_what_github_could_not_send_is_taken_from_its_log_once_and_as_it_w
     assert (await pulled.source("app")).state is PullState.OK
 
 
+async def test_where_github_can_send_only_what_did_not_arrive_is_fetched_and_nothing_polled(pulled: Pulled) -> None:
+    pulled = replace(pulled, puller=Puller(context=pulled.yard.context, inbox=pulled.inbox, polls=False))
+    (arrived, lost) = pulled.logged(2, repository_id=pulled.yard.repository.id)
+    body = json.dumps(arrived.payload).encode()
+    await pulled.inbox.put(
+        guid=arrived.guid,
+        event=arrived.event,
+        action="",
+        repository_id=arrived.repository_id,
+        installation_id=arrived.installation_id,
+        body=body,
+        body_sha256="0" * 64,
+        received_at=pulled.yard.db.now(),
+    )
+    await pulled.round()
+    assert {each.guid for each in await pulled.taken()} == {arrived.guid, lost.guid}
+    assert (pulled.asked(LOG + "/"), pulled.asked("/pulls"), pulled.asked("/git/ref")) == (1, 0, 0)
+    pulled.sim.sender.log.clear()
+    await pulled.round()
+    assert "polled" not in (await pulled.source("app")).reason
+
+
 async def test_a_log_without_news_costs_nothing_of_the_hourly_limit(pulled: Pulled) -> None:
     pulled.logged(3, repository_id=pulled.yard.repository.id)
     await pulled.round()

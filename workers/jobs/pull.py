@@ -1,7 +1,8 @@
 """Fetch what GitHub cannot send: deliveries from its log of them, and by polling what no delivery told.
 
 One round every ten seconds, in one worker, under a lease. Both ways end in the inbox that webhooks come in by. A
-repository whose deliveries arrive is polled now and then only: a hook that is switched off does not say so. What
+repository whose deliveries arrive is polled now and then only: a hook that is switched off does not say so. Where
+GitHub can send, only what did not arrive is fetched, every few minutes, and nothing is polled. What
 stands in a source's way is kept for people to see, and asked about less and less often; nothing is lost by waiting,
 for the watermark stays where it is.
 """
@@ -55,10 +56,11 @@ class _Followed:
 
 @dataclass(slots=True, kw_only=True)
 class Puller:
-    """One worker's part in it; what it remembers only spares requests."""
+    """One worker's part in it; what it remembers only spares requests. `polls` is false where GitHub can send."""
 
     context: Context
     inbox: Inbox
+    polls: bool = True
     clock: Callable[[], float] = field(default_factory=lambda: asyncio.get_running_loop().time)
     poller: Poller = field(init=False)
     _etags: dict[str, str] = field(default_factory=dict)
@@ -72,14 +74,19 @@ class Puller:
         self.poller = Poller(context=self.context, inbox=self.inbox)
 
     async def once(self, _: Context) -> None:
-        """One round: the logs first, then what is due to be polled. Without credentials the audit has to do."""
-        if not self.context.github.app_id and not self.context.settings.github_token:
+        """One round: the logs first, then what is due to be polled. Without credentials the audit has to do.
+
+        So it has for a repository's own hook that can be reached: its log is for admins, and costs a request each.
+        """
+        token = self.context.settings.github_token if self.polls else ""
+        if not self.context.github.app_id and not token:
             return
         followed = await self.context.db.read(self._followed)
         self._renewed_at = self.clock()
         try:
             telling = await self._logs(followed)
-            await self._poll(followed, telling)
+            if self.polls:
+                await self._poll(followed, telling)
         except _Lost:
             return
         names = {APP} | {name(each) for each in followed.repositories for name in _NAMES}
@@ -99,10 +106,15 @@ class Puller:
             sources={each.name: each for each in pull_sources.listing(conn)},
         )
 
+    @property
+    def every(self) -> float:
+        """Seconds between rounds."""
+        return self.context.settings.pull_seconds if self.polls else self.context.settings.audit_seconds
+
     async def _renew(self) -> None:
         """Keep the lease in a round that takes long."""
         terms = self.context.terms
-        terms = LeaseTerms(holder=terms.holder, seconds=min(terms.seconds, 3 * self.context.settings.pull_seconds))
+        terms = LeaseTerms(holder=terms.holder, seconds=min(terms.seconds, 3 * self.every))
         if self.clock() - self._renewed_at < terms.seconds / 3:
             return
         if not await self.context.db.write(lambda conn: leases.take(conn, f"loop:{LOOP}", terms=terms)):
@@ -159,7 +171,7 @@ class Puller:
         elif passed.missed:
             state, reason = PullState.OK, f"{passed.missed} of the deliveries could not be read yet"
         elif not passed.listed:
-            state, reason = PullState.EMPTY, _NOTHING_LISTED
+            state, reason = PullState.EMPTY, _NOTHING_LISTED + (_INSTEAD if self.polls else "")
         else:
             state, reason = PullState.OK, ""
         if name in self._silent and state is PullState.OK:
@@ -254,10 +266,8 @@ class Puller:
 
 
 _NAMES: Final = (pull_sources.hook_of, pull_sources.poll_of)
-_NOTHING_LISTED: Final = (
-    "GitHub lists no delivery: the webhook is not active, or nothing has happened yet; "
-    "pull requests and branches are polled instead"
-)
+_INSTEAD: Final = "; pull requests and branches are polled instead"
+_NOTHING_LISTED: Final = "GitHub lists no delivery: the webhook is not active, or nothing has happened yet"
 _SILENT: Final = (
     "something happened of which no delivery told: the webhook may have been switched off; "
     "pull requests and branches are polled instead"
