@@ -42,7 +42,7 @@ def build_runner(context: WebContext) -> web.AppRunner:
 def _receiver(context: WebContext) -> Receiver:
     return Receiver(
         inbox=context.inbox,
-        secrets=lambda: (context.settings.github_webhook_secret,),
+        secrets=lambda: context.identity.webhook_secrets,
         ring=lambda guids: context.queue.ring(queue.react(guids)),
         now=context.db.now,
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 import uuid
 from collections.abc import Callable
 from datetime import datetime
@@ -42,6 +43,10 @@ class Sender:
         self._idle.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._session: aiohttp.ClientSession | None = None
+
+    def belong_to(self, app_id: int, *, url: str) -> None:
+        """Be the hook of another App, with a secret of its own."""
+        self._app_id, self.url, self.secret = app_id, url, secrets.token_hex(20)
 
     async def start(self) -> None:
         """Begin to send."""
@@ -208,3 +213,6 @@ class Sender:
             log.info("webhook not delivered", guid=delivery.guid, hook_event=delivery.event, error=str(error))
             delivery.status, delivery.status_code = "failed to connect to host", 0
         delivery.duration = round(loop.time() - began, 3)
+        if hook is not None:
+            hook.last_code, hook.last_message = delivery.status_code or None, delivery.status
+            hook.last_status = "active" if delivery.status == "OK" else "misconfigured"
