@@ -6,16 +6,18 @@ comes last, as it does when the environment names both.
 """
 
 import asyncio
-from collections.abc import Mapping
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import structlog
 
-from service.domain.errors import Refused, Transient
 from service.domain.model import Repository
-from service.github.app import AppApi
+from service.github import hooks
+from service.github.app import AppApi, convert
 from service.github.app_auth import AppTokens, Credentials, Purpose, credentials
 from service.github.hints import InstallationState
+from service.github.payloads import clean
 from service.github.transport import Reply, Transport
 from service.settings import Settings
 from service.store import github_app
@@ -79,6 +81,40 @@ class Identity:
     def _tokens(self, stored: GitHubApp) -> AppTokens:
         return AppTokens(transport=self._transport, app_id=str(stored.id), private_key=stored.private_key)
 
+    async def convert(self, code: str) -> GitHubApp:
+        """Have the secrets of the App that a person has just made, proved to be usable; nothing is kept yet.
+
+        Raises `Refused` and `Transient` as `service.github.app.convert`.
+        """
+        made = await convert(self._transport, code)
+        app = GitHubApp(
+            id=made.id,
+            slug=made.slug,
+            name=clean(made.name),
+            html_url=made.html_url,
+            private_key=made.pem,
+            webhook_secret=made.webhook_secret or secrets.token_hex(32),
+            client_id=made.client_id,
+            client_secret=made.client_secret,
+        )
+        tokens = self._tokens(app)
+        if not made.webhook_secret:
+            # GitHub's description allows for none. Without one every webhook would be refused.
+            await AppApi(transport=self._transport, tokens=tokens).set_webhook_secret(app.webhook_secret)
+        return app
+
+    async def examine_hook(
+        self, repository: str, *, url: str, arrived: Callable[[], Awaitable[bool]]
+    ) -> list[hooks.Finding]:
+        """Look at a repository's own webhook with the environment's token; see `service.github.hooks.examine`."""
+        return await hooks.examine(
+            transport=self._transport,
+            token=self._settings.github_token,
+            repository=repository,
+            url=url,
+            arrived=arrived,
+        )
+
     async def follow(self) -> None:
         """Look for a new App for ever; a database that is away or keys that do not fit are waited for."""
         told = ""
@@ -86,10 +122,10 @@ class Identity:
             await asyncio.sleep(FOLLOW_SECONDS)
             try:
                 await self.refresh()
-            except (Refused, Transient) as error:
-                if error.message != told:
-                    log.warning("stored github app not readable", error=error.message)
-                told = error.message
+            except Exception as error:  # whatever goes wrong in one look, the next one may find another App
+                if repr(error) != told:
+                    log.exception("stored github app not readable")
+                told = repr(error)
 
     # Credentials
 

@@ -84,6 +84,11 @@ class AppApi:
             found += reply.read(list[Installation])
         return found
 
+    async def set_webhook_secret(self, secret: str) -> None:
+        """Have the App's webhooks signed with it."""
+        body = {"secret": secret, "content_type": "json"}
+        _check(await self._tokens.ask("PATCH", "/app/hook/config", body=body))
+
     async def repositories(self, installation: Installation) -> list[Repository]:
         """The repositories that an installation opens to us, at most a thousand."""
         path, body = f"/app/installations/{installation.id}/access_tokens", {"permissions": {"metadata": "read"}}

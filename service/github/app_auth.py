@@ -239,7 +239,8 @@ class AppTokens:
             try:
                 self._jwt = pyjwt.encode(claims, self._private_key, algorithm="RS256")
             except (ValueError, TypeError, pyjwt.PyJWTError):
-                raise Refused("TOWPATH_GITHUB_PRIVATE_KEY_FILE holds no RSA private key in PEM form") from None
+                named = f"TOWPATH_GITHUB_PRIVATE_KEY_FILE={self._key_file}" if self._key_file else "the App's key"
+                raise Refused(f"{named} is no RSA private key in PEM form") from None
             self._jwt_refresh_at = self._clock() + _JWT_SECONDS
         return self._jwt
 

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from service.domain.addresses import is_public
 
+PARKED: Final = "https://towpath.invalid/github/webhooks"
+"""GitHub refuses an App with a webhook to `localhost`. To this name it fails to send, and keeps what it would have."""
 LONGEST_NAME: Final = 34
 """GitHub takes no longer name of an App."""
 
@@ -27,9 +29,10 @@ class Permission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A webhook event, and the permission that GitHub wants to be asked for with it."""
+    """A webhook event by GitHub's name and by its label, and the permission that GitHub wants asked for with it."""
 
     name: str
+    label: str
     needs: str
     why: str
 
@@ -47,7 +50,7 @@ PERMISSIONS: Final = (
         name="checks", level="write", label="Checks", why="show each deploy as a check; know when CI has passed"
     ),
     Permission(
-        name="statuses", level="write", label="Commit statuses", why="know when CI has passed"
+        name="statuses", level="write", label="Commit statuses", why="see what CI reports, and report the same way"
     ),
     Permission(
         name="deployments", level="write", label="Deployments", why="show what runs where, with a link to each app"
@@ -58,14 +61,21 @@ PERMISSIONS: Final = (
     Permission(name="issues", level="read", label="Issues", why="be sent the comments on pull requests, like /approve"),
 )  # fmt: skip
 EVENTS: Final = (
-    Event(name="push", needs="contents", why="a branch moved"),
-    Event(name="pull_request", needs="pull_requests", why="a pull request was opened, changed or closed"),
-    Event(name="status", needs="statuses", why="CI reported"),
-    Event(name="check_run", needs="checks", why="CI reported, or a button of our check was pressed"),
-    Event(name="check_suite", needs="checks", why="CI began or ended"),
-    Event(name="merge_group", needs="merge_queues", why="a merge queue asks"),
-    Event(name="issue_comment", needs="issues", why="somebody commented on a pull request"),
-    Event(name="repository", needs="metadata", why="a repository was renamed, moved or archived"),
+    Event(name="push", label="Pushes", needs="contents", why="a branch moved"),
+    Event(
+        name="pull_request",
+        label="Pull requests",
+        needs="pull_requests",
+        why="a pull request was opened, changed or closed",
+    ),
+    Event(name="status", label="Statuses", needs="statuses", why="CI reported"),
+    Event(
+        name="check_run", label="Check runs", needs="checks", why="CI reported, or a button of our check was pressed"
+    ),
+    Event(name="check_suite", label="Check suites", needs="checks", why="CI began or ended"),
+    Event(name="merge_group", label="Merge groups", needs="merge_queues", why="a merge queue asks"),
+    Event(name="issue_comment", label="Issue comments", needs="issues", why="somebody commented on a pull request"),
+    Event(name="repository", label="Repositories", needs="metadata", why="a repository was renamed, moved or archived"),
 )
 HOOK_EVENTS: Final = tuple(event for event in EVENTS if event.name != "merge_group")
 """What the webhook of a single repository is to send, without an App: merge queues wait for checks, not statuses."""
@@ -79,13 +89,13 @@ TOKEN_PERMISSIONS: Final = (
 """The least of a fine-grained token. GitHub has no permission for checks to give to one."""
 
 
-def manifest(*, url: str, name: str) -> dict[str, Any]:
+def manifest(*, url: str, name: str, hook_url: str) -> dict[str, Any]:
     """The App for the installation of Towpath at `url`, as GitHub wants to be told of it."""
     return {
         "name": name,
         "url": url,
         "description": "Review apps for pull requests, staging and production.",
-        "hook_attributes": {"url": f"{url}/github/webhooks", "active": True},
+        "hook_attributes": {"url": hook_url, "active": True},
         "redirect_url": f"{url}/github/setup/created",
         "setup_url": f"{url}/github/setup/installed",
         "setup_on_update": True,
@@ -105,6 +115,11 @@ def form_url(*, github_url: str, organization: str) -> str:
     """Where a browser posts the manifest to."""
     owner = f"/organizations/{organization}" if organization else ""
     return f"{github_url}{owner}/settings/apps/new"
+
+
+def hook_url(*, url: str, github_url: str) -> str:
+    """Where the App's webhooks go; where GitHub cannot reach, to nowhere, and they are fetched from its log of them."""
+    return PARKED if cannot_reach(url=url, github_url=github_url) else f"{url}/github/webhooks"
 
 
 def cannot_reach(*, url: str, github_url: str) -> str:

@@ -76,12 +76,21 @@ def by_session(conn: Connection, session: str) -> Setup | None:
 def press(conn: Connection, setup: Setup, *, session: str, now: datetime) -> str | None:
     """Bind a set-up to a browser and return a fresh `state` for GitHub to bring back; None once an App was made.
 
-    Pressed anew, in this browser or in another, only the last one counts: a colleague may have been the one to press.
+    It is good for an hour from then. Pressed anew, in this browser or in another, only the last one counts: a colleague
+    may have been the one to press.
     """
     state = secrets.token_urlsafe(32)
-    bound = {"session_sha256": digest(session), "state_sha256": digest(state), "updated_at": now}
+    digests = {"session_sha256": digest(session), "state_sha256": digest(state)}
+    bound = {**digests, "expires_at": now + LASTS, "updated_at": now}
     still_open = (github_setups.c.id == setup.id, github_setups.c.state == SetupState.OPEN)
     return state if conn.execute(github_setups.update().where(*still_open).values(bound)).rowcount else None
+
+
+def adopt(conn: Connection, setup: Setup, *, session: str, now: datetime) -> bool:
+    """Go on with the App that there is, in this browser; False once the link was used."""
+    still_open = (github_setups.c.id == setup.id, github_setups.c.state == SetupState.OPEN)
+    bound = {"session_sha256": digest(session), "state": SetupState.MADE, "expires_at": now + LASTS, "updated_at": now}
+    return bool(conn.execute(github_setups.update().where(*still_open).values(bound)).rowcount)
 
 
 def is_ours(conn: Connection, setup: Setup, state: str) -> bool:

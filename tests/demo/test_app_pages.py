@@ -30,7 +30,7 @@ class Browser:
 
     async def create(self, *, owner: str = "", name: str = "", **changes: Any) -> tuple[int, str]:
         """Make an App from a manifest: the page first, then its button."""
-        text = json.dumps(manifest(url=OURS, name="towpath-test") | changes)
+        text = json.dumps(manifest(url=OURS, name="towpath-test", hook_url=f"{OURS}/github/webhooks") | changes)
         where = f"/organizations/{owner}/settings/apps/new" if owner else "/settings/apps/new"
         status, page = await self.post(f"{where}?state=s1", ("manifest", text))
         if status != 200:

@@ -213,6 +213,3 @@ class Sender:
             log.info("webhook not delivered", guid=delivery.guid, hook_event=delivery.event, error=str(error))
             delivery.status, delivery.status_code = "failed to connect to host", 0
         delivery.duration = round(loop.time() - began, 3)
-        if hook is not None:
-            hook.last_code, hook.last_message = delivery.status_code or None, delivery.status
-            hook.last_status = "active" if delivery.status == "OK" else "misconfigured"
