@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# What has no wheel: PostgreSQL's server binaries, npm and AppArmor's parser for tests, nftables. On a user's machine tests without them are skipped by name.
+# What has no wheel: PostgreSQL's server binaries, npm, Chromium and AppArmor's parser for tests, nftables. On a user's machine tests without them are skipped by name.
 set -euo pipefail
 missing=()
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
 command -v npm >/dev/null || missing+=(npm)
+command -v chromium >/dev/null || missing+=(chromium)
 command -v setpriv >/dev/null || missing+=(util-linux)
 [[ $(ldconfig -p) == *libseccomp* ]] || missing+=(libseccomp2)
 command -v apparmor_parser >/dev/null || missing+=(apparmor)

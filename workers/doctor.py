@@ -1,4 +1,4 @@
-"""What `towpath doctor` says: what this machine has, and whether GitHub knows us as we are configured."""
+"""What `towpath doctor` says: what this machine has, and whether GitHub knows us as we are configured or set up."""
 
 from dataclasses import asdict
 from typing import Any
@@ -7,9 +7,11 @@ import aiohttp
 
 from service.domain.errors import Refused, Transient
 from service.github.app_auth import AppTokens, Stranger, credentials
-from service.github.transport import Reply, Transport, new_session
+from service.github.transport import Transport, new_session
 from service.queue import Queue
 from service.settings import Settings
+from service.store import github_app
+from service.store.opening import open_store
 from workers.doctor_pull import deliveries
 from workers.platforms.process.doctor import Check, checks
 
@@ -26,12 +28,17 @@ async def findings(settings: Settings, *, ask: bool) -> list[dict[str, Any]]:
     async with new_session() as session:
         transport = Transport(session=session, api_url=settings.github_api_url)
         try:
-            kept = credentials(settings, transport)
+            given = credentials(settings, transport)
+            app, whence = given if isinstance(given, AppTokens) else None, "from TOWPATH_GITHUB_APP_ID"
         except Refused as refused:
             return [*found, asdict(Check(name=_NAME, ok=False, why=refused.message)) | {"fatal": True}]
         if ask:
-            app = kept if isinstance(kept, AppTokens) else None
-            asked = (await _asked(settings, transport, app), await deliveries(settings, app))
+            try:
+                if app is None:
+                    app, whence = await _stored(settings, transport), "set up by towpath github:setup"
+            except Refused as refused:
+                return [*found, asdict(Check(name=_NAME, ok=False, why=refused.message)) | {"fatal": False}]
+            asked = (await _judged(settings, transport, app, whence), await deliveries(settings, app))
             found += [asdict(check) | {"fatal": False} for check in asked]
     return found
 
@@ -44,43 +51,59 @@ async def _rings(url: str) -> bool:
         await queue.close()
 
 
-async def _asked(settings: Settings, transport: Transport, app: AppTokens | None) -> Check:
-    """Whether GitHub takes us for who we say we are."""
-    if app is None and not settings.github_token:
-        why = "nothing is configured: only public repositories can be read, and nothing is shown there"
-        return Check(name=_NAME, ok=True, why=f"{why} (README, Connect GitHub)")
+async def _stored(settings: Settings, transport: Transport) -> AppTokens | None:
+    """The App that was set up; a database that has not been made yet is not made to look for one."""
+    if not settings.database_url and not (settings.database_dir / "towpath.db").exists():
+        return None
+    db, vault = await open_store(settings)
+    try:
+        stored = await db.read(lambda conn: github_app.get(conn, vault))
+    finally:
+        await db.close()
+    if stored is None:
+        return None
+    return AppTokens(transport=transport, app_id=str(stored.id), private_key=stored.private_key)
+
+
+async def _judged(settings: Settings, transport: Transport, app: AppTokens | None, whence: str) -> Check:
+    """Whether GitHub takes us for who we say we are: by the App, else by the token."""
     try:
         if app is not None:
-            return _app(settings, await app.ask("GET", "/app"), skew=app.skew)
-        reply = await transport.send("GET", "/user", token=settings.github_token)
-    except Stranger as unknown:
-        return Check(
-            name=_NAME, ok=False, why=f"App {settings.github_app_id}: {unknown.message}",
-            advice="take the App id and a new private key from the App's settings page",
-        )  # fmt: skip
+            return await _of_app(app, whence)
+        return await _of_token(settings, transport)
     except (Transient, Refused, aiohttp.ClientError) as error:
         return Check(
             name=_NAME, ok=False, why=f"{settings.github_api_url} cannot be asked: {error}",
             advice="look at the network, a proxy, and TOWPATH_GITHUB_API_URL",
         )  # fmt: skip
+
+
+async def _of_token(settings: Settings, transport: Transport) -> Check:
+    if not settings.github_token:
+        why = "nothing is configured: only public repositories can be read, and nothing is shown there"
+        return Check(name=_NAME, ok=True, why=f"{why} (towpath github:setup, or README, Connect GitHub)")
+    reply = await transport.send("GET", "/user", token=settings.github_token)
     if reply.ok:
-        return Check(name=_NAME, ok=True, why=f"the token is that of {reply.data.get('login')}")
+        return Check(name=_NAME, ok=True, why=f"the token of TOWPATH_GITHUB_TOKEN is that of {reply.data.get('login')}")
     return Check(
         name=_NAME, ok=False, why=f"the token is refused: {reply.message}",
         advice="make another one and set TOWPATH_GITHUB_TOKEN",
     )  # fmt: skip
 
 
-def _app(settings: Settings, reply: Reply, *, skew: float) -> Check:
+async def _of_app(app: AppTokens, whence: str) -> Check:
+    advice = "take the App id and a new private key from the App's settings page, or run towpath github:setup"
+    try:
+        reply = await app.ask("GET", "/app")
+    except Stranger as unknown:
+        return Check(name=_NAME, ok=False, why=f"App {app.app_id}, {whence}: {unknown.message}", advice=advice)
     if not reply.ok:
-        return Check(
-            name=_NAME, ok=False, why=f"it does not know App {settings.github_app_id} with this key: {reply.message}",
-            advice="take the App id and a new private key from the App's settings page",
-        )  # fmt: skip
-    why = f"it knows App {settings.github_app_id} as {reply.data.get('name')}"
-    if not skew:
+        why = f"it does not know App {app.app_id}, {whence}, with this key: {reply.message}"
+        return Check(name=_NAME, ok=False, why=why, advice=advice)
+    why = f"it knows App {app.app_id}, {whence}, as {reply.data.get('name')}"
+    if not app.skew:
         return Check(name=_NAME, ok=True, why=why)
     return Check(
-        name=_NAME, ok=False, why=f"{why}, but this machine's clock differs from GitHub's by {abs(skew):.0f} s",
+        name=_NAME, ok=False, why=f"{why}, but this machine's clock differs from GitHub's by {abs(app.skew):.0f} s",
         advice="set the clock, for example: timedatectl set-ntp true",
     )  # fmt: skip

@@ -21,11 +21,11 @@ from redis.exceptions import RedisError
 
 from service import log as logging
 from service.domain.errors import Refused, Transient
-from service.github.app_auth import credentials
 from service.github.client import GitHub
 from service.github.looks import Looks
 from service.github.transport import Transport, new_session
 from service.github.writes import Writes
+from service.identity import Identity
 from service.live import publish
 from service.queue import DOORS, LIVE_QUEUE, SHORT_QUEUE, WORK_QUEUE, Queue, deserialize, redis_pool, serialize
 from service.settings import Settings
@@ -137,7 +137,11 @@ async def open_context(settings: Settings, stack_of: AsyncExitStack) -> Context:
     stack_of.push_async_callback(queue.close)
     session = await stack_of.enter_async_context(new_session())
     transport = Transport(session=session, api_url=settings.github_api_url)
-    github = GitHub(transport=transport, credentials=credentials(settings, transport))
+    identity = Identity(settings=settings, transport=transport, db=db, vault=vault)
+    await identity.refresh()
+    following = asyncio.create_task(identity.follow())
+    stack_of.callback(following.cancel)
+    github = GitHub(transport=transport, credentials=identity)
     platform = ProcessPlatform(settings.runner_socket)
     source = Source(data=settings.work_dir)
     slugs = SlugStore(data=settings.work_dir)

@@ -16,6 +16,7 @@ from service.cli.commands import (
     apps,
     config,
     deploy,
+    github,
     insight,
     pipelines,
     promote,
@@ -97,6 +98,7 @@ def build_cli() -> typer.Typer:
         config,
         ps,
         insight,
+        github,
         servers,
     ):
         part.register(cli)

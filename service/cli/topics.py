@@ -15,6 +15,7 @@ TOPICS = {
     "config": "Config vars",
     "ps": "Processes and logs",
     "logs": "Processes and logs",
+    "github": "GitHub",
     "deliveries": "What happened and why",
     "why": "What happened and why",
 }

@@ -228,7 +228,9 @@ async def _serve(
         run_step((sys.executable, "-m", "service.store", "prepare"), full_env, token_file.read_text()),
         _check_machine(full_env, weak=settings.allow_weak_isolation),
     )
-    token = json.loads(answer)["api_token"]
+    prepared = json.loads(answer)
+    token = prepared["api_token"]
+    _tell(f"GitHub: {_identity(settings, prepared['github_app'])}")
     token_file.write_text(token)
     supervisor = Supervisor(settings=settings, log_dir=log_dir)
     try:
@@ -237,7 +239,8 @@ async def _serve(
         await _ready(settings, supervisor, stop)
         supervisor.serving = True
         if not stop.is_set():
-            _announce(settings, supervisor, token=token, secret=secret)
+            known = bool(settings.github_app_id or settings.github_token or prepared["github_app"])
+            _announce(settings, supervisor, token=token, secret=secret, known=known)
         await stop.wait()
     finally:
         _notify("STOPPING=1")
@@ -249,6 +252,18 @@ async def _serve(
         with suppress(CannotStart):
             await run_step((sys.executable, "-m", "workers", "stop-apps"), full_env)
         (settings.run_dir / "pids.json").unlink(missing_ok=True)
+
+
+def _identity(settings: Settings, stored: str) -> str:
+    """Who Towpath is to GitHub; the environment's App goes before one that was set up, and either before a token."""
+    if settings.github_app_id:
+        beside = f"; the App {stored} that was set up is not used" if stored else ""
+        return f"App {settings.github_app_id}, from TOWPATH_GITHUB_APP_ID{beside}"
+    if stored:
+        return f"App {stored}, set up by towpath github:setup"
+    if settings.github_token:
+        return "a token, from TOWPATH_GITHUB_TOKEN"
+    return "not connected yet; once Towpath runs, towpath github:setup does it"
 
 
 async def _confinable(settings: Settings, env: Mapping[str, str]) -> bool:
@@ -324,7 +339,7 @@ def _notify(state: str) -> None:
             sock.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
 
 
-def _announce(settings: Settings, supervisor: Supervisor, *, token: str, secret: str) -> None:
+def _announce(settings: Settings, supervisor: Supervisor, *, token: str, secret: str, known: bool) -> None:
     supervisor.ready = {
         "url": settings.url,
         "apps_url": f"http://APP.{settings.apps_domain}:{settings.port}",
@@ -336,13 +351,13 @@ def _announce(settings: Settings, supervisor: Supervisor, *, token: str, secret:
     print(f"Towpath is ready: {settings.url}", flush=True)
     _notify("READY=1")
     if settings.why_pull:
-        _tell_of_pulling(settings)
+        _tell_of_pulling(settings, known=known)
 
 
-def _tell_of_pulling(settings: Settings) -> None:
+def _tell_of_pulling(settings: Settings, *, known: bool) -> None:
     """Say how news of GitHub come here without its reaching us."""
     every = f"every {settings.pull_seconds:g} s"
-    if settings.github_app_id or settings.github_token:
+    if known:
         _tell(f"{settings.why_pull}: deliveries are pulled from its API {every}.")
     else:
         _tell(f"{settings.why_pull}: once it is connected (README), deliveries are pulled from its API {every}.")

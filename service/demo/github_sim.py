@@ -40,6 +40,7 @@ from service.demo.simulator import (
     shapes_checks,
     shapes_work,
 )
+from service.demo.simulator.app_pages import AppPages
 from service.demo.simulator.calls import not_found
 from service.demo.simulator.chaos import Chaos, Handler
 from service.demo.simulator.delivery import Delivery
@@ -113,6 +114,7 @@ def build_app(sim: GitHubSim, *, middlewares: Sequence[Middleware] = ()) -> web.
         rest.add(app, module.ROUTES)
     rest.add(app, rest_deliveries.ROUTES)
     Door(sim).add(app)
+    AppPages(sim).add(app)
     GitFront(sim).add(app)
 
     async def sending(_: web.Application) -> AsyncIterator[None]:

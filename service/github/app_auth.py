@@ -20,6 +20,7 @@ import structlog
 
 from service.domain.errors import Refused, Transient
 from service.domain.model import Repository
+from service.github.hints import InstallationState
 from service.github.transport import Reply, Transport
 from service.settings import Settings
 
@@ -116,6 +117,9 @@ class Credentials(Protocol):
     ) -> Reply:
         """Ask as the App itself; raises `Refused` without a GitHub App."""
 
+    async def installation_state(self, installation_id: int) -> InstallationState | None:
+        """What an installation is now, whatever events have said; None without a GitHub App."""
+
 
 class FixedToken:
     """One token for everything: a personal access token, or none for public repositories."""
@@ -160,6 +164,10 @@ class FixedToken:
     ) -> Reply:
         """There is no App."""
         raise Refused("there is no GitHub App", code=NO_ACCESS)
+
+    async def installation_state(self, installation_id: int) -> InstallationState | None:  # noqa: ARG002
+        """There is no App."""
+        return None
 
 
 class _Issued(msgspec.Struct, frozen=True):
@@ -209,6 +217,10 @@ class AppTokens:
             raise Refused(f"TOWPATH_GITHUB_APP_ID={app_id!r} is not a number: the App's settings page shows it")
         self.jwt()
 
+    def __repr__(self) -> str:
+        """Name the App, never show its key."""
+        return f"AppTokens({self._app_id})"
+
     @classmethod
     def load(cls, *, transport: Transport, app_id: str, key_file: Path) -> "AppTokens":
         """With the key in a file; raises `Refused` when it cannot be used."""
@@ -227,7 +239,8 @@ class AppTokens:
             try:
                 self._jwt = pyjwt.encode(claims, self._private_key, algorithm="RS256")
             except (ValueError, TypeError, pyjwt.PyJWTError):
-                raise Refused("TOWPATH_GITHUB_PRIVATE_KEY_FILE holds no RSA private key in PEM form") from None
+                named = f"TOWPATH_GITHUB_PRIVATE_KEY_FILE={self._key_file}" if self._key_file else "the App's key"
+                raise Refused(f"{named} is no RSA private key in PEM form") from None
             self._jwt_refresh_at = self._clock() + _JWT_SECONDS
         return self._jwt
 
@@ -317,6 +330,18 @@ class AppTokens:
             if kept.token == token:
                 kept.token = ""
         return True
+
+    async def installation_state(self, installation_id: int) -> InstallationState | None:
+        """Ask GitHub; tokens of an installation that is not active or not found are forgotten."""
+        reply = await self.ask("GET", f"/app/installations/{installation_id}")
+        if not reply.ok and reply.status != 404:
+            raise Refused(f"GitHub does not tell of installation {installation_id}: {reply.message}", code="github")
+        suspended = reply.ok and reply.read(_Installation).suspended_at is not None
+        if reply.ok and not suspended:
+            return InstallationState.ACTIVE
+        self._kept = {slot: kept for slot, kept in self._kept.items() if slot[0] != installation_id}
+        self._installations = {name: each for name, each in self._installations.items() if each != installation_id}
+        return InstallationState.SUSPENDED if suspended else InstallationState.DELETED
 
     async def _issue(self, installation: int, repository: Repository, purpose: Purpose) -> str:
         reply = await self._ask(installation, repository, purpose)

@@ -15,6 +15,7 @@ import structlog
 from service.domain.errors import Refused, Transient
 from service.domain.model import Repository
 from service.github.app_auth import Credentials, Purpose, Stranger
+from service.github.hints import InstallationState
 from service.github.transport import LONGEST_WAIT, Limited, Quota, Reply, Transport
 
 PER_PAGE: Final = 100
@@ -84,6 +85,10 @@ class GitHub:
     async def is_suspended(self, repository: Repository) -> bool:
         """Whether GitHub says so of the installation that covers the repository."""
         return await self._credentials.is_suspended(repository)
+
+    async def installation_state(self, installation_id: int) -> InstallationState | None:
+        """What an installation of our App is now, whatever events have said; None without a GitHub App."""
+        return await self._credentials.installation_state(installation_id)
 
     async def request(
         self,

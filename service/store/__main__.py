@@ -1,7 +1,8 @@
 """Prepare the database: `migrate` brings its tables up to date, `prepare` also makes what a first start needs.
 
-`prepare` prints {"api_token": ...} for whoever starts the servers; a token given on standard input is kept if it is
-still good. `rotate` seals all secrets with the newest key.
+`prepare` prints {"api_token": ..., "github_app": ...} for whoever starts the servers: a token given on standard input
+is kept if it is still good, and the App is the one that was set up, if any. `rotate` seals all secrets with the newest
+key.
 """
 
 import asyncio
@@ -13,27 +14,29 @@ from sqlalchemy.exc import DBAPIError
 
 from service.domain.errors import Refused, Transient
 from service.settings import BadSetting, Settings, from_environment
-from service.store import spaces, users
+from service.store import github_app, spaces, users
 from service.store.opening import open_database, open_store
 from service.store.rotation import rotate
 from service.store.secrets import Vault
 
 
-async def prepare(settings: Settings, *, token: str) -> str:
-    """Migrate, check the keys, make the first space, user and token; returns a token that is good."""
+async def prepare(settings: Settings, *, token: str) -> dict[str, str]:
+    """Migrate, check the keys, make the first space, user and token; returns a token that is good, and the App."""
     vault = await asyncio.to_thread(Vault.open, settings.keys_file, create=True)
     db = await open_database(settings)
     try:
         await db.migrate()
 
-        def first(conn: Connection) -> str:
+        def first(conn: Connection) -> dict[str, str]:
             vault.check_canary(conn)
             now = db.now()
             spaces.ensure(conn, name="common", driver=settings.platform, now=now)
             user_id = users.ensure_embedded_user(conn, now=now)
+            app = github_app.get(conn, vault)
+            told = {"github_app": f"{app.name} ({app.id})" if app else ""}
             if token and users.by_token(conn, token, now) is not None:
-                return token
-            return users.add_token(conn, user_id=user_id, description="towpath up", now=now)
+                return {"api_token": token, **told}
+            return {"api_token": users.add_token(conn, user_id=user_id, description="towpath up", now=now), **told}
 
         return await db.write(first)
     finally:
@@ -68,8 +71,7 @@ def main() -> int:
             count = asyncio.run(reseal(settings))
             print(f"Sealed {count} secrets with the newest key; older keys can be taken out of {settings.keys_file}")  # noqa: T201
         else:
-            token = asyncio.run(prepare(settings, token=sys.stdin.read().strip()))
-            print(json.dumps({"api_token": token}))  # noqa: T201
+            print(json.dumps(asyncio.run(prepare(settings, token=sys.stdin.read().strip()))))  # noqa: T201
     except (Refused, BadSetting, Transient, OSError) as error:
         print(str(error), file=sys.stderr)  # noqa: T201
         return 1

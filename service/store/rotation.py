@@ -1,15 +1,17 @@
 """Seal everything with the newest key, so that older keys can be taken out of the keys file."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from sqlalchemy import Column, Connection, RowMapping, Table, select
 
 from service.domain.model import RequestState
 from service.store.apps import config_context as app_context
+from service.store.github_app import secrets_context
 from service.store.pipelines import stage_context
 from service.store.releases import config_context as release_context
 from service.store.secrets import Vault, request_context
-from service.store.tables import apps, pipeline_config, releases, requests
+from service.store.tables import apps, github_app, pipeline_config, releases, requests
 
 _OPEN = (RequestState.QUEUED, RequestState.RUNNING)
 
@@ -24,6 +26,7 @@ def rotate(conn: Connection, vault: Vault) -> int:
             _reseal(conn, vault, releases.c.sealed_config, [releases.c.id], lambda row: release_context(row["id"])),
             _reseal(conn, vault, requests.c.sealed, [requests.c.id, requests.c.app_id], _of_request),
             _reseal(conn, vault, pipeline_config.c.sealed, list(pipeline_config.primary_key), _of_stage),
+            _reseal(conn, vault, github_app.c.sealed, [github_app.c.id], lambda row: secrets_context(row["id"])),
         )
     )
     vault.renew_canary(conn)
@@ -42,7 +45,7 @@ def _reseal(
     conn: Connection,
     vault: Vault,
     column: Column[bytes],
-    address: Iterable[Column[str]],
+    address: Iterable[Column[Any]],
     context: Callable[[RowMapping], str],
 ) -> int:
     table: Table = column.table

@@ -11,10 +11,10 @@ from aiohttp import web
 from service import log as logging
 from service.domain.errors import Refused
 from service.enactor import Enactor
-from service.github.app_auth import credentials
 from service.github.client import GitHub
 from service.github.looks import Looks
 from service.github.transport import Transport, new_session
+from service.identity import Identity
 from service.live import LiveLogs
 from service.queue import Queue
 from service.settings import BadSetting, Settings, from_environment
@@ -35,11 +35,17 @@ async def serve(settings: Settings) -> None:
     inbox = await Inbox.open(settings.sqlalchemy_url)
     async with new_session() as session:
         transport = Transport(session=session, api_url=settings.github_api_url)
-        github = GitHub(transport=transport, credentials=credentials(settings, transport))
+        identity = Identity(settings=settings, transport=transport, db=db, vault=vault)
+        await identity.refresh()
+        if not identity.webhook_secrets:
+            raise Refused("TOWPATH_GITHUB_WEBHOOK_SECRET is not set: without it anybody could send events.")
+        following = asyncio.create_task(identity.follow())
+        github = GitHub(transport=transport, credentials=identity)
         context = WebContext(
             settings=settings,
             db=db,
             vault=vault,
+            identity=identity,
             enactor=Enactor(db=db, vault=vault, queue=queue),
             lookup=GitHubLookup(github=github, looks=Looks(github=github, now=db.now)),
             inbox=inbox,
@@ -54,6 +60,7 @@ async def serve(settings: Settings) -> None:
         log.info("web is ready")
         await _until_told()
         await runner.cleanup()
+        following.cancel()
     await inbox.close()
     await live.close()
     await queue.close()
@@ -72,9 +79,6 @@ def main() -> int:
     try:
         settings = from_environment()
         logging.configure(settings.log_format)
-        if not settings.github_webhook_secret:
-            print("TOWPATH_GITHUB_WEBHOOK_SECRET is not set: without it anybody could send events.", file=sys.stderr)  # noqa: T201
-            return 1
         # Threads that talk to the database give the interpreter away at every call, and wait so long to get it back.
         sys.setswitchinterval(0.0005)
         uvloop.run(serve(settings))

@@ -13,6 +13,8 @@ from service.web.api.answers import check_accept
 from service.web.auth import authenticated, is_open
 from service.web.errors import errors_as_json
 from service.web.keys import CLOSING, CONTEXT, WebContext
+from service.web.pages import setup, setup_connect
+from service.web.pages.rendering import add_static
 from service.web.receiver import CLIENT_MAX_SIZE, Receiver
 from service.web.welcome import welcome
 
@@ -30,6 +32,8 @@ def build_app(context: WebContext) -> web.Application:
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
     app.add_routes([web.get("/", welcome), web.get("/dashboard", welcome)])
     api.add_routes(app)
+    add_static(app)
+    app.add_routes([*setup.ROUTES, *setup_connect.ROUTES])
     _receiver(context).add_to(app)
     return app
 
@@ -42,7 +46,7 @@ def build_runner(context: WebContext) -> web.AppRunner:
 def _receiver(context: WebContext) -> Receiver:
     return Receiver(
         inbox=context.inbox,
-        secrets=lambda: (context.settings.github_webhook_secret,),
+        secrets=lambda: context.identity.webhook_secrets,
         ring=lambda guids: context.queue.ring(queue.react(guids)),
         now=context.db.now,
     )

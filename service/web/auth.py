@@ -27,7 +27,7 @@ _OPEN_PATHS = frozenset(
         "/releases/{release}/output",
     }
 )
-_OPEN_TREES = ("/dashboard", "/static")
+_OPEN_TREES = ("/dashboard", "/static", "/github/setup")
 
 
 def is_open(request: web.Request) -> bool:

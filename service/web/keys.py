@@ -19,6 +19,7 @@ from service.store.secrets import Vault
 
 if TYPE_CHECKING:
     from service.enactor import Enactor
+    from service.identity import Identity
     from service.queue import Queue
     from service.store.deliveries import Inbox
 
@@ -53,6 +54,7 @@ class WebContext:
     settings: Settings
     db: Database
     vault: Vault
+    identity: "Identity"
     enactor: "Enactor"
     lookup: RepositoryLookup
     inbox: "Inbox"

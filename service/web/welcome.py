@@ -20,7 +20,8 @@ _PAGE = """<!doctype html>
 <h1>Towpath is running</h1>
 <p>It gives every pull request a review app, brings the default branch to staging once CI is green, and promotes
 the same build to production. You steer it with the <code>towpath</code> command, on the machine where it runs:</p>
-<pre>towpath apps                        # what runs here, and where
+<pre>towpath github:setup                # connect GitHub, by a few clicks
+towpath apps                        # what runs here, and where
 towpath pipelines:create shop -a shop-staging -s staging
 towpath pipelines:connect shop -r ORG/REPO
 towpath reviewapps:enable -p shop --automatic

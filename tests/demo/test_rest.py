@@ -146,9 +146,6 @@ async def test_what_needs_no_repository_is_answered_too(github: GitHub, shop) ->
     assert (await github.ask("GET", "/users/acme", token=token)).body["type"] == "Organization"
     assert (await github.ask("GET", "/orgs/acme/memberships/ann", token=token)).body["role"] == "admin"
     assert [org["login"] for org in (await github.ask("GET", "/user/orgs", token=token)).body] == ["acme"]
-    github.manifest_codes.add("code-1")
-    replies = [await github.ask("POST", "/app-manifests/code-1/conversions") for _ in "12"]
-    assert [reply.status for reply in replies] == [201, 404]
 
 
 async def test_the_root_without_a_prefix_answers_as_well(github: GitHub) -> None:

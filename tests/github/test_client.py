@@ -10,6 +10,7 @@ from service.demo.simulator.tokens import Keys as GitHubKeys
 from service.domain.errors import Refused, Transient
 from service.domain.model import Repository, RepositoryId
 from service.github.app_auth import AppTokens, FixedToken, Purpose, Stranger, credentials
+from service.github.hints import InstallationState
 from service.settings import Settings
 from tests.github.conftest import repository_of
 
@@ -61,6 +62,30 @@ async def test_a_suspended_installation_gives_no_access_and_says_so(edge, shop):
         await edge.tokens.token(shop, Purpose.READ)
 
 
+async def test_tokens_of_an_installation_are_forgotten_when_it_is_told_to_be_suspended(edge, shop):
+    await edge.tokens.token(shop, Purpose.READ)
+    assert await edge.github.installation_state(shop.installation_id) is InstallationState.ACTIVE
+    await edge.tokens.token(shop, Purpose.READ)
+    assert edge.requests("access_tokens") == 1
+    edge.sim.suspend(shop.installation_id)
+    assert await edge.github.installation_state(shop.installation_id) is InstallationState.SUSPENDED
+    edge.sim.suspend(shop.installation_id, suspended=False)
+    await edge.tokens.token(shop, Purpose.READ)
+    assert edge.requests("access_tokens") == 2
+    edge.sim.uninstall(shop.installation_id)
+    assert await edge.github.installation_state(shop.installation_id) is InstallationState.DELETED
+    assert await edge.as_person("ann").installation_state(shop.installation_id) is None
+
+
+async def test_a_permission_that_an_owner_accepts_takes_effect_with_the_next_token(edge, shop):
+    installed = edge.sim.installations[shop.installation_id]
+    installed.permissions = {"metadata": "read", "contents": "read"}
+    with pytest.raises(Refused, match="not granted"):
+        await edge.tokens.token(shop, Purpose.CHECKS)
+    edge.sim.accept_permissions(installed.id)
+    assert await edge.tokens.token(shop, Purpose.CHECKS)
+
+
 async def test_an_installation_that_is_not_known_yet_is_looked_up(edge, shop):
     unknown = Repository(id=shop.id, full_name=shop.full_name, default_branch="master")
     assert await edge.github.installation_id(unknown) == shop.installation_id
@@ -83,7 +108,7 @@ async def test_a_repository_without_the_app_is_refused_by_name(edge):
 
 @pytest.mark.parametrize(("app_id", "key"), [("x", "key"), ("1", "not a key"), ("1", "")])
 def test_credentials_that_cannot_work_are_refused_at_the_start(edge, app_id, key):
-    with pytest.raises(Refused, match="TOWPATH_GITHUB_"):
+    with pytest.raises(Refused, match=r"TOWPATH_GITHUB_APP_ID|no RSA private key"):
         AppTokens(transport=edge.transport, app_id=app_id, private_key=key)
 
 
@@ -98,6 +123,9 @@ def test_settings_choose_between_an_app_a_token_and_nothing(edge, tmp_path):
     for half in (replace(app, github_app_id=""), replace(app, github_private_key_file=None)):
         with pytest.raises(Refused, match="both"):
             credentials(half, edge.transport)
+    key.write_text("not a key")
+    with pytest.raises(Refused, match=r"TOWPATH_GITHUB_PRIVATE_KEY_FILE=.* no RSA private key"):
+        credentials(app, edge.transport)
     with pytest.raises(Refused, match="cannot be read"):
         credentials(replace(app, github_private_key_file=tmp_path / "none"), edge.transport)
 

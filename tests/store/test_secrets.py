@@ -8,11 +8,16 @@ from sqlalchemy import Connection
 from service.domain.decisions import Restart
 from service.domain.errors import Refused
 from service.domain.model import FORKS, Stage
-from service.store import apps, pipelines, releases, requests
+from service.store import apps, github_app, pipelines, releases, requests
 from service.store.database import Database
+from service.store.github_app import GitHubApp
 from service.store.rotation import rotate
 from service.store.secrets import Vault, new_key_line, request_context
 from tests.store.making import NOW, make_app, make_pipeline
+
+APP = GitHubApp(
+    id=7, slug="tow", name="Tow", html_url="https://github.com/apps/tow", private_key="k", webhook_secret="s"
+)
 
 
 def test_what_is_sealed_opens_again_and_does_not_show(vault: Vault) -> None:
@@ -132,6 +137,7 @@ async def test_after_a_rotation_the_old_key_is_not_needed_any_more(database: Dat
         releases.fix(
             conn, release_id=made.id, slug_id=None, commit=None, repository_id=None, sealed_config=fixed, now=NOW
         )
+        github_app.save(conn, old, APP, NOW)
         return made.id
 
     release_id = await database.write(fill)
@@ -139,7 +145,7 @@ async def test_after_a_rotation_the_old_key_is_not_needed_any_more(database: Dat
     with path.open("a") as file:
         file.write(key)
     both = Vault.open(path, create=False)
-    assert await database.write(lambda conn: rotate(conn, both)) == 6
+    assert await database.write(lambda conn: rotate(conn, both)) == 7
     assert await database.write(lambda conn: rotate(conn, both)) == 0
     path.write_text(key)
     new = Vault.open(path, create=False)
@@ -148,6 +154,7 @@ async def test_after_a_rotation_the_old_key_is_not_needed_any_more(database: Dat
         new.check_canary(conn)
         (app,) = apps.listing(conn)
         (pipeline,) = pipelines.listing(conn)
+        assert github_app.get(conn, new) == APP
         return [
             apps.config(conn, new, app.id),
             pipelines.stage_config(conn, new, pipeline.id, Stage.REVIEW),

@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from service.demo.github_sim import GitHubSim
 from service.domain.errors import Refused
 from service.domain.facts import PullRequest
 from service.domain.model import (
@@ -29,6 +30,10 @@ from service.domain.model import (
     Trust,
 )
 from service.enactor import Enactor
+from service.github.client import GitHub
+from service.github.looks import Looks
+from service.github.transport import Transport, new_session
+from service.identity import Identity
 from service.queue import Queue
 from service.settings import Settings
 from service.store import apps, builds, logs, promotions, releases, requests, users
@@ -39,6 +44,7 @@ from service.store.tables import log_chunks, log_streams, promotion_targets
 from service.store.tables import requests as request_rows
 from service.web.app import build_runner
 from service.web.keys import WebContext
+from service.web.lookup import GitHubLookup
 from tests.domain.things import pull_request
 from workers.platforms.process.reading import log_lines
 
@@ -106,6 +112,7 @@ class Server:
     enactor: Enactor
     inbox: Inbox
     session: aiohttp.ClientSession
+    identity: Identity
 
     async def call(
         self, method: str, path: str, body: Any = None, *, expect: int | None = None, **headers: str
@@ -261,9 +268,18 @@ def _release(
 
 
 @asynccontextmanager
-async def serving(database: Database, vault: Vault, directory: Path) -> AsyncIterator[Server]:
-    """Serve the API on a free port of the loopback. Nobody answers at its Redis: rings are lost, as they may be."""
-    settings = Settings(data=directory, redis_url=f"unix://{directory}/no-redis.sock", github_webhook_secret="secret")
+async def serving(
+    database: Database, vault: Vault, directory: Path, *, github: GitHubSim | None = None, **changes: Any
+) -> AsyncIterator[Server]:
+    """Serve the API on a free port of the loopback. Nobody answers at its Redis: rings are lost, as they may be.
+
+    With `github` it is that one that is asked; `changes` are settings.
+    """
+    settings = Settings(
+        **{"data": directory, "redis_url": f"unix://{directory}/no-redis.sock", "github_webhook_secret": "secret"}
+        | ({} if github is None else {"github_url": github.url, "github_api_url": github.api_url})
+        | changes
+    )
 
     def prepare(conn: Any) -> str:
         apps.ensure_space(conn, name="common", driver="process", now=database.now())
@@ -274,12 +290,20 @@ async def serving(database: Database, vault: Vault, directory: Path) -> AsyncIte
     queue = Queue(settings.redis)
     enactor = Enactor(db=database, vault=vault, queue=queue)
     inbox = await Inbox.open(database.url)
+    speaking = new_session()
+    transport = Transport(session=speaking, api_url=settings.github_api_url)
+    identity = Identity(settings=settings, transport=transport, db=database, vault=vault)
+    await identity.refresh()
+    client = GitHub(transport=transport, credentials=identity)
     context = WebContext(
         settings=settings,
         db=database,
         vault=vault,
+        identity=identity,
         enactor=enactor,
-        lookup=KnownRepositories(),
+        lookup=GitHubLookup(github=client, looks=Looks(github=client, now=database.now))
+        if github
+        else KnownRepositories(),
         inbox=inbox,
         queue=queue,
         app_logs=app_logs,
@@ -287,7 +311,8 @@ async def serving(database: Database, vault: Vault, directory: Path) -> AsyncIte
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
-        context = replace(context, settings=replace(settings, port=port, public_url=f"http://127.0.0.1:{port}"))
+        public_url = settings.public_url or f"http://127.0.0.1:{port}"
+        context = replace(context, settings=replace(settings, port=port, public_url=public_url))
         runner = build_runner(context)
         await runner.setup()
         await web.SockSite(runner, listening).start()
@@ -300,7 +325,9 @@ async def serving(database: Database, vault: Vault, directory: Path) -> AsyncIte
                 enactor=enactor,
                 inbox=inbox,
                 session=session,
+                identity=identity,
             )
         await runner.cleanup()
+    await speaking.close()
     await inbox.close()
     await queue.close()

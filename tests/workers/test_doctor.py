@@ -6,7 +6,7 @@ from service.demo.simulator.tokens import Keys
 from service.github.app_auth import AppTokens
 from service.settings import Settings
 from tests.github.conftest import Edge
-from workers.doctor import _asked
+from workers.doctor import _judged
 from workers.platforms.process.doctor import Check
 
 
@@ -15,14 +15,17 @@ async def asked(edge: Edge, tmp_path: Path, *, key: str) -> Check:
     file.write_text(key)
     settings = Settings(data=tmp_path, github_app_id=str(edge.sim.app_id), github_private_key_file=file)
     app = AppTokens.load(transport=edge.transport, app_id=str(edge.sim.app_id), key_file=file)
-    return await _asked(settings, edge.transport, app)
+    return await _judged(settings, edge.transport, app, "from the file")
 
 
 async def test_it_is_told_by_how_much_the_clock_is_wrong_and_how_to_set_it(edge: Edge, tmp_path: Path) -> None:
     edge.sim.advance(3600)
     check = await asked(edge, tmp_path, key=edge.sim.private_key_pem)
     assert not check.ok
-    assert "it knows App 4711 as Towpath, but this machine's clock differs from GitHub's by 36" in check.why
+    assert (
+        "it knows App 4711, from the file, as Towpath, but this machine's clock differs from GitHub's by 36"
+        in check.why
+    )
     assert "timedatectl set-ntp true" in check.advice
 
 
@@ -35,4 +38,4 @@ async def test_it_is_told_that_the_key_is_wrong(edge: Edge, tmp_path: Path) -> N
 
 async def test_all_is_well_when_github_knows_the_app(edge: Edge, tmp_path: Path) -> None:
     check = await asked(edge, tmp_path, key=edge.sim.private_key_pem)
-    assert (check.ok, check.why) == (True, "it knows App 4711 as Towpath")
+    assert (check.ok, check.why) == (True, "it knows App 4711, from the file, as Towpath")

@@ -208,11 +208,16 @@ async def test_an_installation_that_is_deleted_takes_all_its_repositories_out_of
 
 async def heard(yard: Yard, guid: str, payload: dict) -> None:
     """A push whose payload says this of the repository, from its arrival to its verdict."""
-    body = json.dumps({"ref": "refs/heads/master", "repository": payload}).encode()
+    await arrived(yard, guid, "push", {"ref": "refs/heads/master", "repository": payload})
+
+
+async def arrived(yard: Yard, guid: str, event: str, payload: dict) -> None:
+    """An event from its arrival to its verdict."""
+    body = json.dumps(payload).encode()
     inbox = await Inbox.open(yard.db.url)
     await inbox.put(
         guid=guid,
-        event="push",
+        event=event,
         action="",
         repository_id=yard.repository.id,
         installation_id=None,
@@ -258,3 +263,41 @@ async def test_an_event_of_a_repository_that_cannot_be_read_teaches_nothing_of_i
     await heard(yard, "elsewhere", {"id": yard.repository.id, "full_name": "evil/shop", "default_branch": "x"})
     assert await name_of(yard) == "acme/shop"
     assert await yard.see(lambda conn: deliveries.open_guids(conn, limit=5)) == []
+
+
+async def test_a_suspension_that_was_lifted_does_not_come_back_with_an_event_that_is_late(yard: Yard) -> None:
+    sim, number = yard.edge.sim, yard.repository.installation_id
+    sim.suspend(number)
+    await arrived(yard, "suspended", "installation", installation(yard, "suspend"))
+    assert not await reachable(yard)
+    sim.suspend(number, suspended=False)
+    await arrived(yard, "unsuspended", "installation", installation(yard, "unsuspend"))
+    assert await reachable(yard)
+    await arrived(yard, "came-late", "installation", installation(yard, "suspend"))
+    assert await reachable(yard)
+
+
+async def test_repositories_of_a_suspended_installation_stay_out_of_reach_when_others_are_added(yard: Yard) -> None:
+    yard.edge.sim.suspend(yard.repository.installation_id)
+    await arrived(yard, "suspended", "installation", installation(yard, "suspend"))
+    other = {"id": 99, "full_name": "acme/other"}
+    added = installation(yard, "added", repositories_added=[other])
+    await arrived(yard, "added-one", "installation_repositories", added)
+    assert not await reachable(yard)
+
+
+async def test_what_an_event_says_of_an_installation_waits_for_github_to_confirm_it(yard: Yard) -> None:
+    yard.edge.sim.suspend(yard.repository.installation_id)
+    yard.edge.sim.chaos.outage = True
+    with pytest.raises(Transient):
+        await arrived(yard, "suspended", "installation", installation(yard, "suspend"))
+    assert await reachable(yard)
+    yard.edge.sim.chaos.calm()
+    await react(yard.context, "suspended")
+    assert not await reachable(yard)
+
+
+async def test_an_installation_that_github_does_not_find_yet_is_not_taken_for_deleted(yard: Yard) -> None:
+    yard.edge.sim.chaos.answer("error", pattern="GET /api/v3/app/installations/", status=404)
+    await arrived(yard, "accepted", "installation", installation(yard, "new_permissions_accepted"))
+    assert await reachable(yard)

@@ -69,10 +69,13 @@ def app_url(settings: Settings, app: App) -> str:
     return f"{base.scheme}://{app.name}.{domain}{port}"
 
 
-def check(tx: Transaction, key: str, settings: Settings) -> str:
-    """Put the check of (pipeline, commit) into the outbox. What was begun there ends, whatever becomes of the rest."""
+def check(tx: Transaction, key: str, settings: Settings, *, by_app: bool) -> str:
+    """Put the check of (pipeline, commit) into the outbox, as a commit status where we are no App.
+
+    What was begun there ends, whatever becomes of the rest.
+    """
     pipeline_id, _, sha = key.partition("/")
-    kind = "check" if settings.github_app_id else "status"
+    kind = "check" if by_app else "status"
     known = reports.get(tx.conn, f"{kind}:{key}")
     pipeline = pipelines.get(tx.conn, pipeline_id)
     repository_id = known.repository_id if known else pipeline.repository_id if pipeline else None

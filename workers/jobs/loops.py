@@ -20,7 +20,19 @@ from service.domain.decisions import Restart
 from service.domain.model import App, ReleaseId
 from service.enact import Transaction
 from service.queue import SHORT_QUEUE, WORK_QUEUE, Ring
-from service.store import apps, commands, deliveries, facts, leases, reports, repositories, requests, routes, subjects
+from service.store import (
+    apps,
+    commands,
+    deliveries,
+    facts,
+    leases,
+    reports,
+    repositories,
+    requests,
+    routes,
+    setups,
+    subjects,
+)
 from service.store.apps import Served
 from service.store.leases import LeaseTerms
 from service.store.routes import Route
@@ -205,6 +217,7 @@ async def keep_house(context: Context) -> None:
         subjects.forget_settled(tx.conn, before=tx.now - KEEP_DELIVERIES)
         facts.forget(tx.conn, before=tx.now - KEEP_DAYS)
         commands.forget(tx.conn, before=tx.now - KEEP_DAYS)
+        setups.forget(tx.conn, before=tx.now - KEEP_DELIVERIES)
 
     await context.commit(forget)
     await retain(context)

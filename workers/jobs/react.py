@@ -75,12 +75,12 @@ async def _process(context: Context, guid: str) -> None:
     delivery = await context.db.read(lambda conn: deliveries.get(conn, guid))
     if delivery is None or delivery.state != "received":
         return
-    our_app_id, payload = int(context.settings.github_app_id or 0), sha256(delivery.body).hexdigest()
+    our_app_id, payload = context.github.app_id, sha256(delivery.body).hexdigest()
     hint = parse(event=delivery.event, payload=delivery.body, our_app_id=our_app_id)
     presses: list[press.Press] = []
     approvals: list[approve.Asked] = []
     if isinstance(hint, Hint):
-        hint = await _confirmed(context, hint)
+        hint = await _installation_confirmed(context, await _confirmed(context, hint))
         presses = await press.permitted(context, hint)
         approvals = await approve.permitted(context, hint)
 
@@ -129,6 +129,24 @@ async def _confirmed(context: Context, hint: Hint) -> Hint:
         return replace(hint, repository=await context.looks.again(said))
     except Refused:
         return replace(hint, repository=None)
+
+
+async def _installation_confirmed(context: Context, hint: Hint) -> Hint:
+    """Ask GitHub what an installation is now: of `suspend` and `unsuspend` either may come last.
+
+    Raises `Transient` when GitHub does not answer; the delivery waits. If it refuses, the event is all that is known.
+    """
+    said = hint.installation
+    if said is None:
+        return hint
+    try:
+        state = await context.github.installation_state(said.id)
+    except Refused as refused:
+        log.warning("installation not confirmed", installation=said.id, error=refused.message)
+        return hint
+    if state is None or state is InstallationState.DELETED:
+        return hint  # that it is not found proves nothing: a new one may not be everywhere yet
+    return replace(hint, installation=replace(said, state=state))
 
 
 def _take_in(tx: Transaction, hint: Hint) -> set[Subject]:

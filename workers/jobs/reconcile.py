@@ -98,14 +98,16 @@ def _decide(tx: Transaction, subject: Subject, context: Context) -> Outcome:
             return _auto_deploy(tx, subject, context)
         case SubjectKind.REPOSITORY:
             return Outcome(outcome="rang", reason=survey.survey(tx, RepositoryId(int(subject.key))))
-        case SubjectKind.CHECK | SubjectKind.GITHUB_DEPLOYMENT | SubjectKind.COMMENT:
+        case SubjectKind.CHECK:
+            shown = describe.check(tx, subject.key, context.settings, by_app=context.github.app_id != 0)
+            return Outcome(outcome="described", reason=shown)
+        case SubjectKind.GITHUB_DEPLOYMENT | SubjectKind.COMMENT:
             return Outcome(outcome="described", reason=_DESCRIBED[subject.kind](tx, subject.key, context.settings))
         case SubjectKind.PROMOTION:
             return Outcome(outcome="nothing", reason="promotions are settled by their targets' requests")
 
 
 _DESCRIBED = {
-    SubjectKind.CHECK: describe.check,
     SubjectKind.GITHUB_DEPLOYMENT: describe.github_deployment,
     SubjectKind.COMMENT: describe.comment,
 }
@@ -113,16 +115,14 @@ _GONE = Nothing(reason="it is gone")
 
 
 def _review_app(tx: Transaction, subject: Subject, context: Context) -> Outcome:
-    our_app_id = int(context.settings.github_app_id or 0)
-    view = views.review_view(tx.conn, subject_key=subject.key, now=tx.now, our_app_id=our_app_id)
+    view = views.review_view(tx.conn, subject_key=subject.key, now=tx.now, our_app_id=context.github.app_id)
     if view is None:
         return _enacted(tx, subject, [_GONE])
     return _enacted(tx, subject, _spared(tx, context, view.repository, review_apps.plan(view)))
 
 
 def _auto_deploy(tx: Transaction, subject: Subject, context: Context) -> Outcome:
-    our_app_id = int(context.settings.github_app_id or 0)
-    view = views.auto_deploy_view(tx.conn, subject_key=subject.key, now=tx.now, our_app_id=our_app_id)
+    view = views.auto_deploy_view(tx.conn, subject_key=subject.key, now=tx.now, our_app_id=context.github.app_id)
     if view is None:
         return _enacted(tx, subject, [_GONE])
     if view.head is not None and view.head.value is not None and view.head.value.sha:

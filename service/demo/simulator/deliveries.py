@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 import uuid
 from collections.abc import Callable
 from datetime import datetime
@@ -42,6 +43,10 @@ class Sender:
         self._idle.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._session: aiohttp.ClientSession | None = None
+
+    def belong_to(self, app_id: int, *, url: str) -> None:
+        """Be the hook of another App, with a secret of its own."""
+        self._app_id, self.url, self.secret = app_id, url, secrets.token_hex(20)
 
     async def start(self) -> None:
         """Begin to send."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from service.demo.simulator import payloads
 from service.demo.simulator.state import Installation, Repository
-from service.demo.simulator.world import PERMISSIONS, RepositoryName, World
+from service.demo.simulator.world import RepositoryName, World
 
 
 class InstallationActions(World):
@@ -24,7 +24,7 @@ class InstallationActions(World):
         chosen = None if repos is None else {self.repository(repo).id for repo in repos}
         made = Installation(
             id=self.next_id(), account=self.account(login), created_at=self.now(),
-            permissions=dict(PERMISSIONS), repository_ids=chosen,
+            permissions=dict(self.app.permissions), repository_ids=chosen,
         )  # fmt: skip
         self.installations[made.id] = made
         self._tell_installation(made, "created")
@@ -51,6 +51,25 @@ class InstallationActions(World):
         """Take a repository from an installation (`installation_repositories.removed`)."""
         self._change_installation(installation_id, added=[], removed=[self.repository(repo)])
 
+    def choose_repositories(self, installation_id: int, ids: set[int] | None) -> None:
+        """Give an installation these repositories and no others, or all; an event for each kind of change."""
+        one = self.installations[installation_id]
+        before = {repo.id: repo for repo in self.repositories_of(one)}
+        one.repository_ids = ids
+        after = {repo.id: repo for repo in self.repositories_of(one)}
+        for added, removed in (
+            ([after[each] for each in after.keys() - before.keys()], []),
+            ([], [before[each] for each in before.keys() - after.keys()]),
+        ):
+            if added or removed:
+                self._tell_change(one, added=added, removed=removed)
+
+    def accept_permissions(self, installation_id: int) -> None:
+        """An owner accepts what our App asks for by now (`installation.new_permissions_accepted`)."""
+        one = self.installations[installation_id]
+        one.permissions = dict(self.app.permissions)
+        self._tell_installation(one, "new_permissions_accepted")
+
     def repositories_of(self, installation: Installation) -> list[Repository]:
         """The repositories an installation covers."""
         return [repo for repo in self.repositories.values() if installation.covers(repo)]
@@ -61,6 +80,9 @@ class InstallationActions(World):
             one.repository_ids = {repo.id for repo in self.repositories_of(one)}
         one.repository_ids |= {repo.id for repo in added}
         one.repository_ids -= {repo.id for repo in removed}
+        self._tell_change(one, added=added, removed=removed)
+
+    def _tell_change(self, one: Installation, *, added: list[Repository], removed: list[Repository]) -> None:
         body = payloads.installation_repositories(self.site, one, self.app, added=added, removed=removed)
         self.emit_installation("installation_repositories", one, body)
 

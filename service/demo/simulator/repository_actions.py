@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from service.demo.simulator import git_diff, payloads
+from service.demo.simulator.app_actions import AppActions
 from service.demo.simulator.git_store import ZERO, Commit
-from service.demo.simulator.installation_actions import InstallationActions
 from service.demo.simulator.state import Account, CheckSuite, Repository, RequiredCheck
 from service.demo.simulator.world import RepositoryName
 
 Files = Mapping[str, str | bytes | None]
 
 
-class RepositoryActions(InstallationActions):
+class RepositoryActions(AppActions):
     """Repositories and pushes."""
 
     async def create_repo(

@@ -15,11 +15,11 @@ async def get_app(call: Call) -> Answer:
 
 async def convert_manifest(call: Call) -> Answer:
     """The last step of the one-click set-up: a code becomes the App's secrets, once."""
-    if call.word("code") not in call.sim.manifest_codes:
+    issued = call.sim.take_code(call.word("code"))
+    if issued is None:
         raise not_found()
-    call.sim.manifest_codes.discard(call.word("code"))
     secrets = {
-        "client_secret": "not-used",
+        "client_secret": issued.client_secret,
         "webhook_secret": call.sim.webhook_secret,
         "pem": call.sim.private_key_pem,
     }

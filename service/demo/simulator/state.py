@@ -34,6 +34,8 @@ class App:
     permissions: dict[str, str] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
     bot: Account
+    setup_url: str = ""
+    setup_on_update: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

@@ -53,6 +53,12 @@ class Keys:
         )
         return cls(app_id, pem.decode(), _public=key.public_key())
 
+    def renew(self, app_id: int) -> None:
+        """Another App with a key of its own; what the former one's key was good for is over."""
+        fresh = Keys.create(app_id)
+        self.app_id, self.private_key_pem, self._public = app_id, fresh.private_key_pem, fresh._public  # noqa: SLF001
+        self._issued.clear()
+
     def issue(
         self,
         installation: Installation,

@@ -5,7 +5,7 @@ import secrets
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from service.demo.simulator import payloads, shapes
 from service.demo.simulator.chaos import Chaos
@@ -15,6 +15,9 @@ from service.demo.simulator.git_store import GitStore
 from service.demo.simulator.shapes import Site
 from service.demo.simulator.state import Account, App, Installation, Pull, Repository
 from service.demo.simulator.tokens import Keys
+
+if TYPE_CHECKING:
+    from service.demo.simulator.app_actions import Issued
 
 RepositoryName = Repository | str
 PERMISSIONS = {
@@ -57,7 +60,10 @@ class World:
         self.installations: dict[int, Installation] = {}
         self.rate_limit = 5000
         self.content_limit: int | None = None
-        self.manifest_codes: set[str] = set()
+        self.visitor = "octocat"
+        self.manifest_codes: dict[str, Issued] = {}
+        self.taken_names: set[str] = set()
+        self.install_requests: dict[str, set[int] | None] = {}
         self._ahead = timedelta()
         self._ids = 1000
         self._locks: dict[int, asyncio.Lock] = defaultdict(asyncio.Lock)

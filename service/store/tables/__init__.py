@@ -19,6 +19,8 @@ from service.store.tables.flow import (
 from service.store.tables.installation import (
     api_tokens,
     counters,
+    github_app,
+    github_setups,
     installations,
     leases,
     meta,
@@ -46,6 +48,8 @@ __all__ = [
     "api_tokens",
     "spaces",
     "installations",
+    "github_app",
+    "github_setups",
     "repositories",
     "leases",
     "pipelines",

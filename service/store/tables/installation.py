@@ -67,6 +67,33 @@ repositories = Table(
     *time_columns(),
 )
 
+# Our own GitHub App, as the set-up's pages made it: at most one row, its secrets sealed.
+github_app = Table(
+    "github_app",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("slug", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("html_url", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    *time_columns(),
+)
+
+# One run of the set-up's pages; of its link, its browser session and GitHub's `state` only digests are kept.
+github_setups = Table(
+    "github_setups",
+    metadata,
+    id_column(),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("organization", Text, nullable=False, server_default=""),
+    Column("state", String(16), nullable=False),
+    Column("link_sha256", String(64), nullable=False, unique=True),
+    Column("session_sha256", String(64), index=True),
+    Column("state_sha256", String(64)),
+    Column("expires_at", Moment, nullable=False),
+    *time_columns(),
+)
+
 leases = Table(
     "leases",
     metadata,

@@ -269,6 +269,18 @@ class ChangeGitHub(Body):
     repo: Any = None
 
 
+class BeginSetup(Body):
+    """POST /github/setups."""
+
+    organization: Annotated[str, StringConstraints(max_length=100)] | None = None
+
+
+class Webhook(Body):
+    """POST /github/webhook."""
+
+    repository: Words
+
+
 class LogSession(Body):
     """POST /apps/APP/log-sessions."""
 

@@ -20,7 +20,8 @@ _LISTED = 200
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def _delivery_shape(it: deliveries.Receipt, names: Mapping[str, str]) -> shapes.Json:
+def delivery_shape(it: deliveries.Receipt, names: Mapping[str, str]) -> shapes.Json:
+    """A delivery without its payload; `names` are those of apps and pipelines by their ids."""
     return {
         "id": it.guid,
         "event": it.event,
@@ -36,17 +37,20 @@ def _delivery_shape(it: deliveries.Receipt, names: Mapping[str, str]) -> shapes.
     }
 
 
-def _names(conn: Connection) -> Mapping[str, str]:
+def names_by_id(conn: Connection) -> Mapping[str, str]:
+    """The names of all apps and pipelines."""
     return {**app_names(conn), **pipeline_names(conn)}
 
 
 async def delivery_list(request: web.Request) -> web.Response:
     """GET /deliveries: the newest two hundred, with what came of each."""
-    listed, names = await request.app[CONTEXT].db.read(lambda conn: (deliveries.listing(conn, _LISTED), _names(conn)))
+    listed, names = await request.app[CONTEXT].db.read(
+        lambda conn: (deliveries.listing(conn, _LISTED), names_by_id(conn))
+    )
     return answers.answer_list(
         request,
         listed,
-        lambda it: _delivery_shape(it, names),
+        lambda it: delivery_shape(it, names),
         received_at=lambda it: it.received_at,
         id=lambda it: it.guid,
     )
@@ -55,10 +59,10 @@ async def delivery_list(request: web.Request) -> web.Response:
 async def delivery(request: web.Request) -> web.Response:
     """GET /deliveries/GUID: one, with its payload."""
     guid = request.match_info["guid"]
-    found, names = await request.app[CONTEXT].db.read(lambda conn: (deliveries.get(conn, guid), _names(conn)))
+    found, names = await request.app[CONTEXT].db.read(lambda conn: (deliveries.get(conn, guid), names_by_id(conn)))
     if found is None:
         raise not_found("delivery")
-    return answers.answer(request, _delivery_shape(found, names) | {"payload": json.loads(found.body)})
+    return answers.answer(request, delivery_shape(found, names) | {"payload": json.loads(found.body)})
 
 
 def _activity_shape(it: activity.Entry) -> shapes.Json:

@@ -28,7 +28,8 @@ _STATUS = {
 }
 
 
-def _shape(it: ReviewApp, pipeline: Pipeline, names: Mapping[str, str], settings: Settings) -> shapes.Json:
+def review_shape(it: ReviewApp, pipeline: Pipeline, names: Mapping[str, str], settings: Settings) -> shapes.Json:
+    """A review app; `names` are those of apps by their ids."""
     name = names.get(it.app_id or "")
     kind, _, named = it.ref.partition(":")
     failed = it.state is ReviewState.FAILED
@@ -79,7 +80,7 @@ async def of_pipeline(request: web.Request) -> web.Response:
     return answers.answer_list(
         request,
         listed,
-        lambda it: _shape(it, pipeline, names, context.settings),
+        lambda it: review_shape(it, pipeline, names, context.settings),
         created_at=lambda it: it.created_at,
         id=lambda it: it.id,
     )
@@ -91,7 +92,7 @@ async def answer_review(request: web.Request, review: ReviewApp, *, status: int 
     pipeline, names = await context.db.read(lambda conn: (pipelines.get(conn, review.pipeline_id), app_names(conn)))
     if pipeline is None:
         raise not_found("review app")
-    return answers.answer(request, _shape(review, pipeline, names, context.settings), status=status)
+    return answers.answer(request, review_shape(review, pipeline, names, context.settings), status=status)
 
 
 async def info(request: web.Request) -> web.Response:

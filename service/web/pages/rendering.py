@@ -1,0 +1,55 @@
+"""Pages for people: templates with everything escaped, and headers that let a page load nothing but our own files."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, Final
+
+from aiohttp import hdrs, web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+_HERE: Final = Path(__file__).parent
+_ENVIRONMENT: Final = Environment(
+    loader=FileSystemLoader(_HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    auto_reload=False,
+)
+_TYPES: Final = {".css": "text/css", ".js": "text/javascript"}
+
+
+def page(template: str, *, status: int = 200, forms_to: str = "", **values: Any) -> web.Response:
+    """A page from a template; `forms_to` is the one other origin that its forms may be sent to."""
+    policy = (
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+        f"form-action 'self'{' ' + forms_to if forms_to else ''}; frame-ancestors 'none'; base-uri 'none'"
+    )
+    headers = {
+        "Content-Security-Policy": policy,
+        "X-Content-Type-Options": "nosniff",
+        # An address may hold a link's secret, which is not for other hosts.
+        "Referrer-Policy": "same-origin",
+        hdrs.CACHE_CONTROL: "no-store",
+    }
+    text = _ENVIRONMENT.get_template(template).render(values)
+    return web.Response(text=text, status=status, content_type="text/html", headers=headers)
+
+
+def add_static(app: web.Application) -> None:
+    """Serve our style and scripts, read once: nothing that is asked for ever becomes a path."""
+    for path in sorted((_HERE / "static").iterdir()):
+        if path.suffix in _TYPES:
+            app.router.add_get(f"/static/{path.name}", _serve(path.read_bytes(), _TYPES[path.suffix]))
+
+
+def _serve(body: bytes, content_type: str) -> Any:
+    etag = hashlib.sha256(body).hexdigest()[:32]
+
+    async def serve(request: web.Request) -> web.Response:
+        headers = {hdrs.ETAG: f'"{etag}"', hdrs.CACHE_CONTROL: "no-cache", "X-Content-Type-Options": "nosniff"}
+        if f'"{etag}"' in request.headers.get(hdrs.IF_NONE_MATCH, ""):
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=body, content_type=content_type, charset="utf-8", headers=headers)
+
+    return serve
