@@ -19,7 +19,7 @@ async def asked(edge: Edge, tmp_path: Path, *, key: str) -> Check:
 
 
 async def test_it_is_told_by_how_much_the_clock_is_wrong_and_how_to_set_it(edge: Edge, tmp_path: Path) -> None:
-    edge.sim.advance(3600)
+    edge.sim.advance(3610)
     check = await asked(edge, tmp_path, key=edge.sim.private_key_pem)
     assert not check.ok
     assert (

@@ -47,7 +47,7 @@ async def test_an_empty_log_means_that_everything_is_polled(github: GitHub, tmp_
 
 @pytest.mark.parametrize("status", [401, 404, 500])
 async def test_a_log_that_cannot_be_read_is_a_finding(github: GitHub, tmp_path: Path, status: int) -> None:
-    github.chaos.answer("error", pattern="deliveries", status=status)
+    github.chaos.answer("error", pattern="deliveries", status=status, times=None)
     ok, text = await said(github, tmp_path, **PULLED)
     assert not ok
     assert "asked for again by themselves" in text
