@@ -12,10 +12,11 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from service.cli import services
 from service.cli.parts import CannotStart, Part, parts
@@ -87,7 +88,7 @@ class Supervisor:
             self.write_files()
             return await process.wait()
         except BaseException:
-            await _end(process)
+            await _surely(_end(process))
             raise
 
     def write_files(self) -> None:
@@ -128,6 +129,18 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         with suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+
+
+async def _surely(ending: Coroutine[Any, Any, None]) -> None:
+    """Do it to its end although we are told to stop meanwhile: what is half ended would be left behind."""
+    task, stopped = asyncio.ensure_future(ending), False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            stopped = True
+    if stopped:
+        raise asyncio.CancelledError
 
 
 @contextmanager

@@ -268,12 +268,13 @@ async def test_a_part_that_cannot_be_started_for_a_while_is_tried_until_it_can(t
 
 
 async def test_a_part_whose_pid_cannot_be_written_down_is_not_left_running(tmp_path: Path) -> None:
-    script = "import time; time.sleep(60)"
     (tmp_path / "run").touch()  # as a full disk: nothing can be written in it
     supervisor = Supervisor(settings=Settings(data=tmp_path), log_dir=tmp_path, serving=True)
-    supervisor.keep(Part(name="part", argv=(sys.executable, "-c", script)))
+    supervisor.keep(
+        Part(name="part", argv=("/bin/sh", "-c", "trap 'sleep 0.5; exit' TERM; while :; do sleep 0.05; done"))
+    )
     await until(lambda: supervisor.pids)
-    await supervisor.stop()
+    await supervisor.stop()  # while it is being ended for want of its pid file
     assert not Path(f"/proc/{supervisor.pids['part']}").exists()
 
 

@@ -244,8 +244,8 @@ async def test_settings_are_changed_by_name_and_shown_with_what_they_mean(towpat
         "settle_seconds  1.5\n"
     )
     enabled = (await towpath("reviewapps:enable", "--destroy-stale-days", "9")).out
-    assert "suspend stale:  after 9 days\n" in enabled
-    assert "labels:         demo, preview\n" in enabled
+    assert "suspend stale:   after 9 days\n" in enabled
+    assert "labels:          demo, preview\n" in enabled
     await towpath("pipelines:settings", "drafts=off", "stale_days=7", "labels=", "-p", "shop")
     shown = (await towpath("pipelines:settings", "-p", "shop")).out
     assert shown.startswith("=== Settings of shop\n\nroot_directory: -\n    The directory of the repository that")

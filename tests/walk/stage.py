@@ -401,6 +401,6 @@ async def staged(
                 await stage.stop()
     left = await asyncio.to_thread(stage.remains)
     await asyncio.to_thread(stage.clear)
-    assert left == []
+    assert not left, left
     if os.environ.get("TOWPATH_TEST_KEEP") != "1":
         await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
