@@ -6,7 +6,7 @@ from typing import Final
 from service.domain.errors import Refused
 from service.domain.facts import PullRequest
 from service.domain.model import Pipeline, Sha, Trust
-from service.domain.review_rules import CLOSED, NO_FORKS, SWITCHED_OFF, trust_of
+from service.domain.review_rules import CLOSED, MOVED, NO_FORKS, SWITCHED_OFF, trust_of
 
 SHORTEST: Final = 7
 """So many digits of a commit have to be named at least."""
@@ -17,6 +17,8 @@ def check_approvable(pipeline: Pipeline, pull_request: PullRequest) -> None:
     number = pull_request.number
     if pull_request.state != "open":
         raise Refused(f"Pull request #{number} is not approved: {CLOSED}.")
+    if pull_request.base_repository_id != pipeline.repository_id:
+        raise Refused(f"Pull request #{number} is not approved: {MOVED}.")
     if trust_of(pull_request) is Trust.OWN:
         raise Refused(f"Pull request #{number} needs no approval: its branch is the repository's own.")
     if not pipeline.toggles.review_apps:
