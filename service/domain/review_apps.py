@@ -202,7 +202,7 @@ def _plan_update(view: ReviewView, pull_request: PullRequest, key: FactKey) -> t
     if view.asked:
         return _redeploy(view, target)
     if pull_request.draft and not view.pipeline.toggles.drafts:
-        return (Nothing(reason=f"{DRAFT}: not updated"),)
+        return idle(view, f"{DRAFT}: not updated")
     done = settled(target.sha, queue=view.queue, last=view.last_deploy)
     if done is not None:
         return idle(view, done)

@@ -114,6 +114,14 @@ CASES: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
         (Nothing(reason="aaaaaaa is deployed"),),
     ),
     (
+        "a draft that gets no updates: idle like others",
+        view(
+            pipeline=settings(idle_action=IdleAction.SUSPEND, drafts=False),
+            pull_request=pr_fact(pull_request(draft=True)),
+        ),
+        (asks(Suspend(reason=STALE), STALE),),
+    ),
+    (
         "suspending is not rationed",
         view(live_review_apps=9, inferred_this_hour=99),
         (asks(Suspend(reason=STALE), STALE),),
