@@ -19,8 +19,19 @@ from service.domain.model import FORKS, App, RequestState, ReviewApp, ReviewStat
 from service.domain.review_rules import BOT, BY_PERSON, FORK
 from service.enacting.approvals import approve
 from service.github.hints import ApprovalAsked, Hint
-from service.store import activity, approvals, apps, build_configs, builds, deliveries, pipelines, releases, reviews
+from service.store import (
+    activity,
+    approvals,
+    apps,
+    build_configs,
+    builds,
+    deliveries,
+    pipelines,
+    releases,
+    reviews,
+)
 from service.store.deliveries import Inbox
+from service.store.tables import slugs
 from tests.workers.conftest import Yard
 from workers.builds import runtimes
 from workers.jobs.approve import act, permitted
@@ -529,6 +540,47 @@ async def test_a_build_of_a_fork_sees_what_is_named_for_builds_as_forks_have_it_
     pull = await street.open()
     await street.says(pull, f"/approve {pull.head_sha}")
     assert street.yard.platform.told == [{"SAME": "theirs"}]
+
+
+async def test_our_own_code_in_the_app_of_a_fork_leaves_no_config_of_ours_to_what_follows(street: Street) -> None:
+    await configure(street)
+    pull = await street.open()
+    await street.says(pull, f"/approve {pull.head_sha}")
+    review, branch = await street.review(pull), street.yard.repository.default_branch
+    ours = Sha(await street.yard.edge.sim.push("acme/shop", branch, {"page": "ours"}))
+    await street.hear()
+    wanted = Deploy(repository_id=street.yard.repository.id, sha=ours, trust=Trust.OWN, branch=branch)
+    asked = await street.yard.do(
+        lambda tx: tx.request(review.app_id or "", wanted, reason="deploy of main", by_person=True)
+    )
+    await street.rest()
+    assert (await street.yard.request(asked.id)).state is RequestState.SUCCEEDED
+    second = await street.push(pull, {"page": "prints its environment"})
+    await street.says(pull, f"/approve {second}")
+    spec = await street.runs(pull)
+    assert spec is not None
+    assert (spec.config["SOURCE_VERSION"], spec.config["SAME"]) == (second, "theirs")
+    assert "FOR_REVIEW" not in spec.config
+
+
+async def test_a_slug_that_another_pull_request_runs_otherwise_is_refused_each_time(street: Street) -> None:
+    yard, same = street.yard, {"page": "the same files"}
+    pull, twin = await street.open(same), await street.open(same, by="mallory")
+    await street.says(pull, f"/approve {pull.head_sha}")
+    await yard.db.write(lambda conn: conn.execute(slugs.update().values(process_types='{"web": "./of-another"}')))
+    await street.says(twin, f"/approve {twin.head_sha}")
+    app_id = (await street.review(twin)).app_id or ""
+    wanted = Deploy(
+        repository_id=yard.repository.id,
+        sha=twin.head_sha,
+        trust=Trust.FORK,
+        branch="topic",
+        pull_request=twin.number,
+    )
+    again = await yard.do(lambda tx: tx.request(app_id, wanted, reason="once more", by_person=True))
+    await street.rest()
+    assert "other process types" in (await yard.request(again.id)).reason
+    assert await street.runs(twin) is None
 
 
 async def test_without_a_config_of_forks_approved_code_gets_none_and_says_what_it_lacks(street: Street) -> None:

@@ -8,6 +8,7 @@ import structlog
 
 from service.domain.decisions import ChangeConfig, Deploy, ReleaseSlug, Restart, Rollback, Scale, Suspend
 from service.domain.errors import Refused
+from service.domain.facts import FactKey, FactKind
 from service.domain.lifecycle import LONGEST_COMMAND
 from service.domain.manifest import Manifest, resolve_env
 from service.domain.model import (
@@ -24,9 +25,9 @@ from service.domain.model import (
     Stage,
     Trust,
 )
-from service.domain.review_rules import LOST
+from service.domain.review_rules import LOST, trust_of
 from service.enact import Transaction, app_or_refuse
-from service.store import apps, builds, logs, pipelines, releases, requests, reviews, routes, spaces
+from service.store import apps, builds, facts, logs, pipelines, releases, requests, reviews, routes, spaces
 from service.store.requests import TakenWork
 from service.store.secrets import request_context
 from workers.context import Context
@@ -286,11 +287,13 @@ def first_config(
 ) -> Mapping[str, str]:
     """Return the wanted config; a review app's comes from its pipeline and from app.json, read at each push.
 
-    Code of a fork gets what was set for forks, and nothing that the review apps of our own branches get.
+    Code of a fork gets what was set for forks, and nothing that the review apps of our own branches get. So does our
+    own in the app of a fork's pull request: what that app was given stays in its config.
     """
     config = apps.config(tx.conn, tx.vault, app.id)
     if review is None:
         return config
+    trust = Trust.FORK if _is_of_fork(tx, review) else trust
     stage = FORKS if trust is Trust.FORK else Stage.REVIEW
     given = pipelines.stage_config(tx.conn, tx.vault, review.pipeline_id, stage) | config
     injected = {"HEROKU_APP_NAME": app.name, "HEROKU_BRANCH": review.branch}
@@ -304,6 +307,12 @@ def first_config(
     if resolved != config:
         apps.set_config(tx.conn, tx.vault, app_id=app.id, vars=resolved, now=tx.now)
     return resolved
+
+
+def _is_of_fork(tx: Transaction, review: ReviewApp) -> bool:
+    kind, _, number = review.ref.partition(":")
+    known = facts.load(tx.conn, FactKey(FactKind.PULL_REQUEST, review.repository_id, number)) if kind == "pr" else None
+    return known is not None and known.value is not None and trust_of(known.value) is Trust.FORK
 
 
 def _app(tx: Transaction, taken: TakenWork) -> App:
