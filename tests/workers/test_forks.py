@@ -16,8 +16,9 @@ from service.domain.decisions import Deploy, Destroy
 from service.domain.errors import Refused, Transient
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import FORKS, App, RequestState, ReviewApp, ReviewState, Sha, Stage, Toggles, Trust
-from service.domain.review_rules import BOT, BY_PERSON, FORK
+from service.domain.review_rules import BOT, BY_PERSON, CLOSED, FORK
 from service.enacting.approvals import approve
+from service.enacting.pipelines import PipelineVerbs
 from service.github.hints import ApprovalAsked, Hint
 from service.store import (
     activity,
@@ -28,12 +29,14 @@ from service.store import (
     deliveries,
     pipelines,
     releases,
+    reports,
     reviews,
 )
 from service.store.deliveries import Inbox
 from service.store.tables import slugs
 from tests.workers.conftest import Yard
 from workers.builds import runtimes
+from workers.jobs import describe
 from workers.jobs.approve import act, permitted
 from workers.jobs.look import fresh, look
 from workers.jobs.react import react
@@ -500,6 +503,38 @@ async def test_where_forks_never_run_an_approval_is_refused_and_what_ran_goes(st
     await street.hear()
     assert await street.runs(pull) is None
     assert (await street.review(other)).state is ReviewState.WAITING
+
+
+async def test_that_waiting_commits_block_is_shown_at_once_and_no_longer_as_well(street: Street) -> None:
+    pull, yard = await street.open(), street.yard
+    verbs = PipelineVerbs(db=yard.db, vault=yard.context.vault, queue=yard.bell)
+    for blocks, conclusion in ((True, "action_required"), (False, "neutral")):
+        await verbs.set_toggles(pipeline_id=yard.pipeline.id, changes={"approval_blocks": blocks}, actor="user:ada")
+        await street.rest()
+        assert (await yard.check(pull.head_sha)).wanted["conclusion"] == conclusion
+
+
+async def test_a_stranger_who_opens_a_pull_request_at_our_commit_hides_nothing_of_our_check(street: Street) -> None:
+    yard, sha = street.yard, "a" * 40
+    await yard.review("pr:1", state=ReviewState.FAILED, reason="the build failed", sha=sha)
+    later = yard.clock() + timedelta(minutes=1)
+    await yard.review("pr:2", state=ReviewState.WAITING, reason=FORK, with_app=False, sha=sha, at=later)
+    await yard.do(
+        lambda tx: describe.check(tx, f"{yard.pipeline.id}/{sha}", yard.context.settings, by_app=True),
+    )
+    check = await yard.check(sha)
+    assert (check.wanted["conclusion"], "the build failed" in check.wanted["summary"]) == ("failure", True)
+    comments = {key for kind, key in yard.bell.heard("reconcile") if kind == "comment"}
+    assert comments == {f"{yard.repository.id}/1", f"{yard.repository.id}/2"}
+
+
+async def test_no_comment_begins_on_a_pull_request_whose_app_is_gone(street: Street) -> None:
+    yard = street.yard
+    await yard.review("pr:1", state=ReviewState.DESTROYED, reason=CLOSED)
+    key = f"{yard.repository.id}/1"
+    said = await yard.do(lambda tx: describe.comment(tx, key, yard.context.settings))
+    assert said == "no pipeline has something to say in a comment"
+    assert await yard.see(lambda conn: reports.get(conn, f"comment:{key}")) is None
 
 
 # What it is given -------------------------------------------------------------------------------------
