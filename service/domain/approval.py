@@ -28,15 +28,19 @@ def check_approvable(pipeline: Pipeline, pull_request: PullRequest) -> None:
         raise Refused(f"Pull request #{number} is not approved: {NO_FORKS}. To allow it: {allow}")
 
 
-def commit_named(word: str, pull_request: PullRequest, *, former: Collection[Sha] = ()) -> Sha:
+def commit_named(
+    word: str, pull_request: PullRequest, *, former: Collection[Sha] = (), seen: Collection[Sha] = ()
+) -> Sha:
     """The one commit that `word`, 7 to 40 hex digits, names: the pull request's head, or a head that it had before.
 
     Never anything else: what is approved is what was looked at, not what happens to be there when this is read.
+    `seen` are commits of whatever pull request that were shown: to make another one that begins alike takes minutes,
+    so that such a beginning names none.
     """
     if len(word) < SHORTEST:
         raise Refused(f"{word} is too short to name a commit: write at least {SHORTEST} digits of it.")
     found = {sha for sha in {pull_request.head_sha, *former} if sha.startswith(word)}
-    if len(found) > 1:
+    if found and len({*found, *(sha for sha in seen if sha.startswith(word))}) > 1:
         raise Refused(f"{word} is the beginning of several commits of #{pull_request.number}: write all 40 digits.")
     if not found:
         raise Refused(

@@ -17,7 +17,7 @@ from service.domain.errors import Refused, Transient
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import FORKS, App, RequestState, ReviewApp, ReviewState, Sha, Stage, Toggles, Trust
 from service.domain.review_rules import BOT, BY_PERSON, CLOSED, FORK
-from service.enacting.approvals import approve
+from service.enacting.approvals import Door, approve
 from service.enacting.pipelines import PipelineVerbs
 from service.github.hints import ApprovalAsked, Hint
 from service.store import (
@@ -439,6 +439,36 @@ async def test_a_bare_command_is_told_how_to_name_the_commit(street: Street) -> 
     assert "7 to 40 digits" in await street.says(pull, "/approve")
     assert f"`/approve {pull.head_sha}`" in (await street.yard.check(pull.head_sha)).wanted["summary"]
     assert await street.approved(pull) == []
+
+
+@pytest.mark.parametrize("door", ["comment", "api"])
+async def test_a_commit_that_was_made_to_begin_like_one_seen_before_is_approved_by_its_whole_name_only(
+    street: Street, door: Door
+) -> None:
+    pull, yard = await street.open(), street.yard
+    seen = f"{pull.head_sha[:7]}{'0' * 33}"
+    shown = await yard.check(pull.head_sha)
+    await yard.do(
+        lambda tx: reports.put(
+            tx.conn,
+            key=f"check:{yard.pipeline.id}/{seen}",
+            kind="check",
+            repository_id=shown.repository_id,
+            installation_id=shown.installation_id,
+            wanted=dict(shown.wanted),
+            terminal=True,
+            now=tx.now,
+        )
+    )
+    known = await fresh(yard.context, FactKey(FactKind.PULL_REQUEST, yard.repository.id, str(pull.number)))
+
+    async def say(word: str) -> Sha:
+        return (await yard.do(lambda tx: approve(tx, pipeline=yard.pipeline, pull=known.value, word=word, how=door)))[0]
+
+    with pytest.raises(Refused, match="several commits of #1: write all 40 digits"):
+        await say(pull.head_sha[:7])
+    assert await street.approved(pull) == []
+    assert await say(pull.head_sha) == pull.head_sha
 
 
 async def test_a_bot_with_a_branch_of_ours_waits_like_a_fork_and_runs_like_one(street: Street) -> None:
