@@ -107,7 +107,10 @@ class PipelineVerbs(Committer):
 
 
 def _drain(tx: Transaction, pipeline: Pipeline, reason: str) -> None:
+    """Take away what there is, and let what only waits see that it waits in vain: no survey rings for it any more."""
     for review in reviews.of_pipeline(tx.conn, pipeline.id):
+        if review.state is ReviewState.WAITING:
+            tx.show_review(review)
         if review.app_id is not None and review.state not in (ReviewState.DESTROYING, ReviewState.DESTROYED):
             tx.request(review.app_id, Destroy(ordered=True, reason=reason), reason=reason, by_person=False)
 

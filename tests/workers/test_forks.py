@@ -16,7 +16,7 @@ from service.domain.decisions import Deploy, Destroy
 from service.domain.errors import Refused, Transient
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import FORKS, App, RequestState, ReviewApp, ReviewState, Sha, Stage, Toggles, Trust
-from service.domain.review_rules import BOT, BY_PERSON, CLOSED, FORK
+from service.domain.review_rules import BOT, BY_PERSON, CLOSED, FORK, MOVED
 from service.enacting.approvals import Door, approve
 from service.enacting.pipelines import PipelineVerbs
 from service.github.hints import ApprovalAsked, Hint
@@ -34,6 +34,7 @@ from service.store import (
 )
 from service.store.deliveries import Inbox
 from service.store.tables import slugs
+from tests.github.conftest import repository_of
 from tests.workers.conftest import Yard
 from workers.builds import runtimes
 from workers.jobs import describe
@@ -542,6 +543,17 @@ async def test_that_waiting_commits_block_is_shown_at_once_and_no_longer_as_well
         await verbs.set_toggles(pipeline_id=yard.pipeline.id, changes={"approval_blocks": blocks}, actor="user:ada")
         await street.rest()
         assert (await yard.check(pull.head_sha)).wanted["conclusion"] == conclusion
+
+
+async def test_what_waits_when_its_pipeline_leaves_the_repository_waits_no_longer(street: Street) -> None:
+    pull, yard = await street.open(), street.yard
+    sim = yard.edge.sim
+    other = repository_of(sim, await sim.create_repo("acme/other", files={"Procfile": "web: ./serve"}))
+    verbs = PipelineVerbs(db=yard.db, vault=yard.context.vault, queue=yard.bell)
+    await verbs.connect_repository(pipeline_id=yard.pipeline.id, repository=other, actor="user:ada")
+    await street.rest()
+    waited = await street.review(pull)
+    assert (waited.state, waited.reason) == (ReviewState.SKIPPED, MOVED)
 
 
 async def test_a_stranger_who_opens_a_pull_request_at_our_commit_hides_nothing_of_our_check(street: Street) -> None:
