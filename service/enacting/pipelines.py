@@ -11,7 +11,7 @@ from service.domain.decisions import Destroy, Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import Coupling, Pipeline, Repository, ReviewState, Stage, UserId
-from service.domain.review_rules import AWAITS_APPROVAL, MOVED
+from service.domain.review_rules import AWAITS_APPROVAL, MOVED, OVER
 from service.enact import Committer, Transaction, app_or_refuse
 from service.enacting.finding import pipeline_or_refuse
 from service.queue import look
@@ -118,7 +118,7 @@ def _drain(tx: Transaction, pipeline: Pipeline, reason: str) -> None:
 def _show(tx: Transaction, pipeline: Pipeline, changes: Mapping[str, Any]) -> None:
     """Let GitHub show at once what a switch changes in words alone: no plan decides otherwise by it."""
     for review in reviews.of_pipeline(tx.conn, pipeline.id):
-        if "comment" in changes:
+        if "comment" in changes and review.state not in OVER:
             tx.show_comment(review)
         if "approval_blocks" in changes and review.reason in AWAITS_APPROVAL:
             tx.show_review(review)

@@ -570,13 +570,16 @@ async def test_a_stranger_who_opens_a_pull_request_at_our_commit_hides_nothing_o
     assert comments == {f"{yard.repository.id}/1", f"{yard.repository.id}/2"}
 
 
-async def test_no_comment_begins_on_a_pull_request_whose_app_is_gone(street: Street) -> None:
+async def test_no_comment_begins_or_changes_on_a_pull_request_whose_app_is_gone(street: Street) -> None:
     yard = street.yard
+    verbs = PipelineVerbs(db=yard.db, vault=yard.context.vault, queue=yard.bell)
     await yard.review("pr:1", state=ReviewState.DESTROYED, reason=CLOSED)
     key = f"{yard.repository.id}/1"
     said = await yard.do(lambda tx: describe.comment(tx, key, yard.context.settings))
     assert said == "no pipeline has something to say in a comment"
     assert await yard.see(lambda conn: reports.get(conn, f"comment:{key}")) is None
+    await verbs.set_toggles(pipeline_id=yard.pipeline.id, changes={"comment": False}, actor="user:ada")
+    assert "comment" not in {kind for kind, _ in yard.bell.heard("reconcile")}
 
 
 # What it is given -------------------------------------------------------------------------------------
