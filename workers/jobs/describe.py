@@ -224,7 +224,7 @@ def _check_view(
     no other's place.
     """
     deployed = _deployed(conn, sha)
-    concerned = [each for each in reviews.of_pipeline(conn, pipeline.id) if each.sha == sha or each.app_id in deployed]
+    concerned = reviews.of_commit(conn, pipeline_id=pipeline.id, sha=sha, app_ids=deployed)
     concerned.sort(key=lambda each: (each.reason in _STRANGE, each.app_id not in deployed))
     review = next(iter(concerned), None)
     return concerned, CheckView(
