@@ -8,7 +8,6 @@ import structlog
 
 from service.domain.decisions import ChangeConfig, Deploy, ReleaseSlug, Restart, Rollback, Scale, Suspend
 from service.domain.errors import Refused
-from service.domain.facts import FactKey, FactKind
 from service.domain.lifecycle import LONGEST_COMMAND
 from service.domain.manifest import Manifest, resolve_env
 from service.domain.model import (
@@ -25,9 +24,9 @@ from service.domain.model import (
     Stage,
     Trust,
 )
-from service.domain.review_rules import LOST, trust_of
+from service.domain.review_rules import LOST
 from service.enact import Transaction, app_or_refuse
-from service.store import apps, builds, facts, logs, pipelines, releases, requests, reviews, routes, spaces
+from service.store import approvals, apps, builds, logs, pipelines, releases, requests, reviews, routes, spaces
 from service.store.requests import TakenWork
 from service.store.secrets import request_context
 from workers.context import Context
@@ -310,9 +309,13 @@ def first_config(
 
 
 def _is_of_fork(tx: Transaction, review: ReviewApp) -> bool:
+    """Whether a commit of its pull request was ever approved: no fork's has an app before, and no other needs it."""
     kind, _, number = review.ref.partition(":")
-    known = facts.load(tx.conn, FactKey(FactKind.PULL_REQUEST, review.repository_id, number)) if kind == "pr" else None
-    return known is not None and known.value is not None and trust_of(known.value) is Trust.FORK
+    if kind != "pr":
+        return False
+    return bool(
+        approvals.shas(tx.conn, pipeline_id=review.pipeline_id, repository_id=review.repository_id, number=int(number))
+    )
 
 
 def _app(tx: Transaction, taken: TakenWork) -> App:
