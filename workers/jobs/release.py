@@ -18,6 +18,7 @@ from service.domain.model import (
     RepositoryId,
     RequestState,
     ReviewApp,
+    ReviewState,
     Sha,
     Slug,
     SlugId,
@@ -265,11 +266,14 @@ async def reshape(context: Context, taken: TakenWork) -> None:
 
 
 async def _overtaken(context: Context, taken: TakenWork, wanted: Suspend) -> bool:
-    """Whether an idle app is idle no more, for a deploy waits behind its suspension. Without access it stops anyway."""
-    newer = await context.db.read(lambda conn: requests.newer_deploy(conn, taken.request))
-    if newer is None or wanted.reason == LOST:
+    """Whether an idle app is to run on: a deploy waits behind it, or it was pinned. Without access it stops anyway."""
+    newer, review = await context.db.read(
+        lambda conn: (requests.newer_deploy(conn, taken.request), reviews.of_app(conn, taken.request.app_id))
+    )
+    is_pinned = review is not None and review.pinned and review.state is not ReviewState.SUSPENDED
+    if wanted.reason == LOST or not (newer or is_pinned):
         return False
-    outcome = f"superseded by {(newer.sha or '')[:7]}"
+    outcome = f"superseded by {(newer.sha or '')[:7]}" if newer else "superseded: it is pinned"
     await settle.end(context, taken, state=RequestState.SUPERSEDED, outcome=outcome)
     return True
 
