@@ -6,7 +6,7 @@ from service.domain.report_text import cell, link, table
 from service.domain.report_views import CommentContent, CommentRow, CommentView
 from service.domain.reports import Outcome, review_part
 
-_NONE: Final = "There is no review app of this pull request any more."
+_NONE: Final = "No pipeline comments on this pull request any more."
 
 
 def describe_comment(view: CommentView) -> CommentContent:

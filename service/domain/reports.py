@@ -154,7 +154,7 @@ def _succeeded_state(view: DeploymentView) -> tuple[str, str]:
     if not view.current:
         return "inactive", "was replaced by a later release"
     if view.suspended:
-        return "inactive", "is suspended; the next push brings it back"
+        return "inactive", "is suspended: nothing of it runs"
     return ("failure", "crashed after it went live") if view.crashed else ("success", f"({view.release.description})")
 
 

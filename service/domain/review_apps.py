@@ -28,6 +28,7 @@ from service.domain.review_rules import (
     ASKED,
     BY_PERSON,
     CLOSED,
+    CONFIRM,
     DRAFT,
     MOVED,
     NO_FORKS,
@@ -202,7 +203,7 @@ def _plan_update(view: ReviewView, pull_request: PullRequest, key: FactKey) -> t
     if view.asked:
         return _redeploy(view, target)
     if pull_request.draft and not view.pipeline.toggles.drafts:
-        return (Nothing(reason=f"{DRAFT}: not updated"),)
+        return idle(view, f"{DRAFT}: not updated")
     done = settled(target.sha, queue=view.queue, last=view.last_deploy)
     if done is not None:
         return idle(view, done)
@@ -220,7 +221,10 @@ def _not_updated(view: ReviewView, untrusted: str, target: Target) -> tuple[Deci
         raise Refused(f"No deploy to the review app of {view.source}: {untrusted or 'it is being destroyed'}.")
     if view.is_leaving:
         return (Wait(reason="it is being destroyed"),)
-    return (*_follow(view, untrusted, target), *idle(view, f"{untrusted}: not updated"))
+    rest = idle(view, f"{untrusted}: not updated")
+    if view.wants(target) and any(isinstance(each, Wait) and each.reason.startswith(CONFIRM) for each in rest):
+        return rest
+    return (*_follow(view, untrusted, target), *(each for each in rest if not isinstance(each, SetReview)))
 
 
 def _target(pull_request: PullRequest) -> Target:

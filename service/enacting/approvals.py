@@ -8,7 +8,7 @@ from service.domain.decisions import Subject, SubjectKind
 from service.domain.facts import FactKey, FactKind, PullRequest
 from service.domain.model import Pipeline, Sha
 from service.enact import Transaction, enact
-from service.store import approvals, facts, reviews, views
+from service.store import approvals, facts, reports, reviews, views
 from service.store.approvals import Approval
 
 Door = Literal["api", "check", "comment"]
@@ -23,7 +23,9 @@ def approve(
     head, which then is approved and not deployed. Raises `Refused` in the user's words.
     """
     check_approvable(pipeline, pull)
-    sha = commit_named(word, pull, former=() if how == "api" else _former(tx, pipeline, pull))
+    former = () if how == "api" else _former(tx, pipeline, pull)
+    seen = reports.commits(tx.conn, pipeline_id=pipeline.id, beginning=word)
+    sha = commit_named(word, pull, former=former, seen=seen)
     approval = Approval(
         pipeline_id=pipeline.id,
         repository_id=pull.base_repository_id,

@@ -11,7 +11,7 @@ from service.domain.decisions import Destroy, Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import Coupling, Pipeline, Repository, ReviewState, Stage, UserId
-from service.domain.review_rules import MOVED
+from service.domain.review_rules import AWAITS_APPROVAL, MOVED, OVER
 from service.enact import Committer, Transaction, app_or_refuse
 from service.enacting.finding import pipeline_or_refuse
 from service.queue import look
@@ -100,18 +100,28 @@ class PipelineVerbs(Committer):
             pipeline = pipelines.update(tx.conn, pipeline=pipeline, now=tx.now, toggles=wanted, root_directory=root)
             tx.note("toggles changed", pipeline_id=pipeline_id, data=dict(changes))
             _look_around(tx, pipeline)
-            if "comment" in changes:
-                for review in reviews.of_pipeline(tx.conn, pipeline.id):
-                    tx.show_comment(review)
+            _show(tx, pipeline, changes)
             return pipeline
 
         return await self.commit(change, actor=actor)
 
 
 def _drain(tx: Transaction, pipeline: Pipeline, reason: str) -> None:
+    """Take away what there is, and let what only waits see that it waits in vain: no survey rings for it any more."""
     for review in reviews.of_pipeline(tx.conn, pipeline.id):
+        if review.state is ReviewState.WAITING:
+            tx.show_review(review)
         if review.app_id is not None and review.state not in (ReviewState.DESTROYING, ReviewState.DESTROYED):
             tx.request(review.app_id, Destroy(ordered=True, reason=reason), reason=reason, by_person=False)
+
+
+def _show(tx: Transaction, pipeline: Pipeline, changes: Mapping[str, Any]) -> None:
+    """Let GitHub show at once what a switch changes in words alone: no plan decides otherwise by it."""
+    for review in reviews.of_pipeline(tx.conn, pipeline.id):
+        if "comment" in changes and review.state not in OVER:
+            tx.show_comment(review)
+        if "approval_blocks" in changes and review.reason in AWAITS_APPROVAL:
+            tx.show_review(review)
 
 
 def _look_around(tx: Transaction, pipeline: Pipeline) -> None:

@@ -10,6 +10,7 @@ from service.domain.decisions import Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.facts import PullRequest
 from service.domain.model import ReviewApp
+from service.domain.names import in_words
 from service.domain.review_rules import OVER
 from service.enact import Committer, Transaction, enact
 from service.enacting.approvals import approve
@@ -59,6 +60,8 @@ class ReviewVerbs(Committer):
             review = reviews.get(tx.conn, review_id)
             if review is None:
                 raise Refused("Couldn't find that review app.", code="not_found")
+            if review.state in OVER:  # its pull request may have another by now, in another repository even
+                raise Refused(f"There is no review app for {in_words(review.ref)}.", code="not_found")
             _ask(tx, review.pipeline_id, review.ref, "destroy")
             return reviews.get(tx.conn, review_id) or review
 

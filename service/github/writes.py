@@ -22,6 +22,7 @@ from service.github.transport import Reply
 MAX_DESCRIPTION: Final = 140
 MAX_OUTPUT: Final = 65_535
 MAX_ACTIONS: Final = 3
+_INSIDERS: Final = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
 
 Item = TypeVar("Item")
 
@@ -78,6 +79,7 @@ class _MadeBy(Struct, frozen=True):
 class _Comment(Struct, frozen=True):
     id: Id
     body: str | None = None
+    author_association: Annotated[str, Meta(max_length=32)] = ""
     performed_via_github_app: _MadeBy | None = None
 
 
@@ -171,10 +173,17 @@ class Writes:
         return _made(await self._send("POST", repository, path, Purpose.COMMENTS, body), "comment")
 
     async def _find_comment(self, content: CommentContent, repository: Repository) -> int | None:
-        """The oldest with our marker that was written as we write: anybody can paste the marker."""
+        """The oldest with our marker that was written as we write: anybody can paste the marker.
+
+        As a person we would be let edit the comments of others, which stay theirs: no stranger's is taken for ours.
+        """
         comments = await self._list(repository, f"/issues/{content.number}/comments", Purpose.COMMENTS, shape=_Comment)
         marked = [each for each in comments if (each.body or "").startswith(content.marker)]
-        ours = [each.id for each in marked if _app_of(each) == self._github.app_id]
+        ours = [
+            each.id
+            for each in marked
+            if _app_of(each) == self._github.app_id and (_app_of(each) or each.author_association in _INSIDERS)
+        ]
         return min(ours, default=None)
 
     async def _find_check(self, content: CheckContent, key: str, repository: Repository) -> int | None:

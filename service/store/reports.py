@@ -12,13 +12,14 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, func, or_, select
 
-from service.domain.model import RepositoryId
+from service.domain.model import RepositoryId, Sha
 from service.store import rows
 from service.store.tables import reports
 
 SPACING: Final = 10.0
 RETRIED_AFTER: Final = timedelta(hours=1)
 RETRIED_FOR: Final = timedelta(days=7)
+_OF_COMMITS: Final = ("check", "status")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,13 @@ def get(conn: Connection, key: str) -> Report | None:
     """One object."""
     row = rows.one(conn, select(reports).where(reports.c.key == key))
     return _report(row) if row else None
+
+
+def commits(conn: Connection, *, pipeline_id: str, beginning: str) -> set[Sha]:
+    """The commits with that beginning that a pipeline has shown something of."""
+    like = [reports.c.key.startswith(f"{kind}:{pipeline_id}/{beginning}", autoescape=True) for kind in _OF_COMMITS]
+    found = conn.execute(select(reports.c.key).where(or_(*like))).scalars()
+    return {Sha(key.partition("/")[2]) for key in found}
 
 
 def lanes(conn: Connection, *, now: datetime) -> list[int]:

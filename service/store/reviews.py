@@ -1,9 +1,10 @@
 """Review apps: one row for each generation of a pull request's or branch's app."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import TypedDict, Unpack
 
-from sqlalchemy import Connection, RowMapping, Select, func, select
+from sqlalchemy import Connection, RowMapping, Select, func, or_, select
 
 from service.domain.decisions import Destroy
 from service.domain.model import ReviewApp, ReviewAppId, ReviewState
@@ -95,6 +96,12 @@ def of_app(conn: Connection, app_id: str) -> ReviewApp | None:
 def of_pipeline(conn: Connection, pipeline_id: str) -> list[ReviewApp]:
     """The newest generation of each of the pipeline's review apps, destroyed ones too, newest first."""
     return _listed(conn, _newest().where(review_apps.c.pipeline_id == pipeline_id))
+
+
+def of_commit(conn: Connection, *, pipeline_id: str, sha: str, app_ids: Collection[str] = ()) -> list[ReviewApp]:
+    """Those of `of_pipeline` that are at a commit or have one of these apps: most of a pipeline's are long gone."""
+    concerned = or_(review_apps.c.sha == sha, review_apps.c.app_id.in_(app_ids))
+    return _listed(conn, _newest().where(review_apps.c.pipeline_id == pipeline_id, concerned))
 
 
 def of_repository(conn: Connection, repository_id: int, ref: str | None = None) -> list[ReviewApp]:

@@ -15,7 +15,7 @@ from service.domain.promotion import Member, PromotionRequest, resolve
 from service.domain.report_views import CheckReview, CheckView
 from service.domain.reports import describe_check, describe_status
 from service.domain.review_apps import ReviewView, plan
-from service.domain.review_rules import BOT, CLOSED, FORK, NO_FORKS, OVER_CAP, trust_of
+from service.domain.review_rules import BOT, CLOSED, FORK, MOVED, NO_FORKS, OVER_CAP, trust_of
 from tests.domain.things import (
     ON,
     REPO,
@@ -176,6 +176,7 @@ def test_what_names_no_single_commit_of_it_is_refused(word: str, former: tuple[S
         pytest.param({"state": "closed"}, ON, CLOSED, id="a closed one"),
         pytest.param({"head_repository_id": REPO}, ON, "needs no approval", id="one of our own branches"),
         pytest.param({}, replace(ON, forks="never"), "--forks approve", id="where forks never run"),
+        pytest.param({"base_repository_id": Id(8)}, ON, MOVED, id="of a repository that the pipeline has left"),
         pytest.param({}, Toggles(), "switched off", id="where there are no review apps"),
     ],
 )

@@ -51,5 +51,7 @@ def test_nobody_s_words_break_out_of_the_table_or_call_a_person() -> None:
     assert "[a](" not in content.body
 
 
-def test_without_an_app_left_the_comment_says_so() -> None:
-    assert "no review app" in describe_comment(of()).body
+def test_where_no_pipeline_comments_any_more_nothing_is_said_of_apps_that_may_run_on() -> None:
+    body = describe_comment(of()).body
+    assert "No pipeline comments" in body
+    assert "no review app" not in body

@@ -262,7 +262,7 @@ DEPLOYMENTS = [
         "v12 failed: internal error",
     ),
     ("crashed", deployment(crashed=True), "failure", "v12 crashed after it went live"),
-    ("suspended", deployment(suspended=True), "inactive", "v12 is suspended; the next push brings it back"),
+    ("suspended", deployment(suspended=True), "inactive", "v12 is suspended: nothing of it runs"),
     (
         "suspended and replaced",
         deployment(suspended=True, current=False),

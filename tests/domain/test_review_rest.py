@@ -1,5 +1,6 @@
 """Review apps that nobody uses or whose repository is out of reach, situation by situation."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,9 +21,18 @@ from service.domain.decisions import (
 from service.domain.deploys import DESTROY
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind
-from service.domain.model import AppState, IdleAction, ReleaseId, RequestState, ReviewState, Toggles, Trust
+from service.domain.model import (
+    AppState,
+    IdleAction,
+    ReleaseId,
+    RepositoryId,
+    RequestState,
+    ReviewState,
+    Toggles,
+    Trust,
+)
 from service.domain.review_apps import ReviewView, plan
-from service.domain.review_rules import LOST
+from service.domain.review_rules import FORK, LOST
 from tests.domain.things import (
     NOW,
     ON,
@@ -112,6 +122,33 @@ CASES: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
         "idle while its suspension waits: once is enough",
         view(queue=tuple(waits("Suspend"))),
         (Nothing(reason="aaaaaaa is deployed"),),
+    ),
+    (
+        "a draft that gets no updates: idle like others",
+        view(
+            pipeline=settings(idle_action=IdleAction.SUSPEND, drafts=False),
+            pull_request=pr_fact(pull_request(draft=True)),
+        ),
+        (asks(Suspend(reason=STALE), STALE),),
+    ),
+    (
+        "what waits for approval and for a person's word on its end: says the latter, and keeps saying it",
+        view(
+            pipeline=DESTROYS,
+            pull_request=pr_fact(pull_request(head_sha=B, head_repository_id=RepositoryId(99))),
+            review=old(reason=confirm(STALE), sha=B),
+            **BRAKED,
+        ),
+        (Wait(reason=confirm(STALE), until=LATER),),
+    ),
+    (
+        "what waits for approval is not to end after all: says again what it waits for",
+        view(
+            pipeline=DESTROYS,
+            pull_request=pr_fact(pull_request(head_sha=B, head_repository_id=RepositoryId(99))),
+            review=old(reason=confirm(STALE), sha=B, pinned=True),
+        ),
+        (replace(noted(FORK), sha=B), Nothing(reason=f"{FORK}: not updated")),
     ),
     (
         "suspending is not rationed",

@@ -9,6 +9,7 @@ import pytest
 from service.domain.errors import Refused, Transient
 from service.domain.report_views import CommentContent
 from service.domain.reports import CheckAction, CheckContent, GithubDeploymentContent, StatusContent
+from service.github.writes import Writes
 
 
 @dataclass(kw_only=True)
@@ -181,8 +182,6 @@ async def test_a_status_goes_on_to_its_next_state_even_if_the_last_attempt_is_un
 
 
 async def test_a_status_works_with_a_personal_token_where_there_is_no_app(edge, shop, sha):
-    from service.github.writes import Writes
-
     edge.sim.add_collaborator("acme/shop", "ann", "write")
     made = await Writes(github=edge.as_person("ann")).write(entry("status", status(sha)), shop)
     assert made in [each.id for each in edge.sim.repository("acme/shop").statuses]
@@ -281,6 +280,18 @@ async def test_a_person_s_comment_with_our_marker_is_left_alone(edge, shop, numb
     pasted = edge.sim.comment("acme/shop", number, text)
     made = await edge.writes.write(entry("comment", comment(number)), shop)
     assert {each.id: each.body for each in comments(edge)} == {pasted.id: text, made: comment(number).body}
+
+
+async def test_with_a_person_s_token_no_stranger_s_comment_is_taken_for_ours(edge, shop, number):
+    edge.sim.add_collaborator("acme/shop", "grace", "write")
+    writes, text = Writes(github=edge.as_person("grace")), comment(number, "pasted").body
+    pasted = edge.sim.comment("acme/shop", number, text, by="eve")
+    made = await writes.write(entry("comment", comment(number)), shop)
+    assert await writes.write(entry("comment", comment(number, "live")), shop) == made, "found again"
+    assert [(each.id, each.body) for each in comments(edge)] == [
+        (pasted.id, text),
+        (made, comment(number, "live").body),
+    ]
 
 
 async def test_a_comment_on_a_pull_request_that_is_not_there_is_refused(edge, shop):

@@ -16,13 +16,28 @@ from service.domain.decisions import Deploy, Destroy
 from service.domain.errors import Refused, Transient
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import FORKS, App, RequestState, ReviewApp, ReviewState, Sha, Stage, Toggles, Trust
-from service.domain.review_rules import BOT, BY_PERSON, FORK
-from service.enacting.approvals import approve
+from service.domain.review_rules import BOT, BY_PERSON, CLOSED, FORK, MOVED
+from service.enacting.approvals import Door, approve
+from service.enacting.pipelines import PipelineVerbs
 from service.github.hints import ApprovalAsked, Hint
-from service.store import activity, approvals, apps, build_configs, builds, deliveries, pipelines, releases, reviews
+from service.store import (
+    activity,
+    approvals,
+    apps,
+    build_configs,
+    builds,
+    deliveries,
+    pipelines,
+    releases,
+    reports,
+    reviews,
+)
 from service.store.deliveries import Inbox
+from service.store.tables import slugs
+from tests.github.conftest import repository_of
 from tests.workers.conftest import Yard
 from workers.builds import runtimes
+from workers.jobs import describe
 from workers.jobs.approve import act, permitted
 from workers.jobs.look import fresh, look
 from workers.jobs.react import react
@@ -427,6 +442,36 @@ async def test_a_bare_command_is_told_how_to_name_the_commit(street: Street) -> 
     assert await street.approved(pull) == []
 
 
+@pytest.mark.parametrize("door", ["comment", "api"])
+async def test_a_commit_that_was_made_to_begin_like_one_seen_before_is_approved_by_its_whole_name_only(
+    street: Street, door: Door
+) -> None:
+    pull, yard = await street.open(), street.yard
+    seen = f"{pull.head_sha[:7]}{'0' * 33}"
+    shown = await yard.check(pull.head_sha)
+    await yard.do(
+        lambda tx: reports.put(
+            tx.conn,
+            key=f"check:{yard.pipeline.id}/{seen}",
+            kind="check",
+            repository_id=shown.repository_id,
+            installation_id=shown.installation_id,
+            wanted=dict(shown.wanted),
+            terminal=True,
+            now=tx.now,
+        )
+    )
+    known = await fresh(yard.context, FactKey(FactKind.PULL_REQUEST, yard.repository.id, str(pull.number)))
+
+    async def say(word: str) -> Sha:
+        return (await yard.do(lambda tx: approve(tx, pipeline=yard.pipeline, pull=known.value, word=word, how=door)))[0]
+
+    with pytest.raises(Refused, match="several commits of #1: write all 40 digits"):
+        await say(pull.head_sha[:7])
+    assert await street.approved(pull) == []
+    assert await say(pull.head_sha) == pull.head_sha
+
+
 async def test_a_bot_with_a_branch_of_ours_waits_like_a_fork_and_runs_like_one(street: Street) -> None:
     sim = street.yard.edge.sim
     sim.account("dependabot[bot]", "Bot")
@@ -491,6 +536,52 @@ async def test_where_forks_never_run_an_approval_is_refused_and_what_ran_goes(st
     assert (await street.review(other)).state is ReviewState.WAITING
 
 
+async def test_that_waiting_commits_block_is_shown_at_once_and_no_longer_as_well(street: Street) -> None:
+    pull, yard = await street.open(), street.yard
+    verbs = PipelineVerbs(db=yard.db, vault=yard.context.vault, queue=yard.bell)
+    for blocks, conclusion in ((True, "action_required"), (False, "neutral")):
+        await verbs.set_toggles(pipeline_id=yard.pipeline.id, changes={"approval_blocks": blocks}, actor="user:ada")
+        await street.rest()
+        assert (await yard.check(pull.head_sha)).wanted["conclusion"] == conclusion
+
+
+async def test_what_waits_when_its_pipeline_leaves_the_repository_waits_no_longer(street: Street) -> None:
+    pull, yard = await street.open(), street.yard
+    sim = yard.edge.sim
+    other = repository_of(sim, await sim.create_repo("acme/other", files={"Procfile": "web: ./serve"}))
+    verbs = PipelineVerbs(db=yard.db, vault=yard.context.vault, queue=yard.bell)
+    await verbs.connect_repository(pipeline_id=yard.pipeline.id, repository=other, actor="user:ada")
+    await street.rest()
+    waited = await street.review(pull)
+    assert (waited.state, waited.reason) == (ReviewState.SKIPPED, MOVED)
+
+
+async def test_a_stranger_who_opens_a_pull_request_at_our_commit_hides_nothing_of_our_check(street: Street) -> None:
+    yard, sha = street.yard, "a" * 40
+    await yard.review("pr:1", state=ReviewState.FAILED, reason="the build failed", sha=sha)
+    later = yard.clock() + timedelta(minutes=1)
+    await yard.review("pr:2", state=ReviewState.WAITING, reason=FORK, with_app=False, sha=sha, at=later)
+    await yard.do(
+        lambda tx: describe.check(tx, f"{yard.pipeline.id}/{sha}", yard.context.settings, by_app=True),
+    )
+    check = await yard.check(sha)
+    assert (check.wanted["conclusion"], "the build failed" in check.wanted["summary"]) == ("failure", True)
+    comments = {key for kind, key in yard.bell.heard("reconcile") if kind == "comment"}
+    assert comments == {f"{yard.repository.id}/1", f"{yard.repository.id}/2"}
+
+
+async def test_no_comment_begins_or_changes_on_a_pull_request_whose_app_is_gone(street: Street) -> None:
+    yard = street.yard
+    verbs = PipelineVerbs(db=yard.db, vault=yard.context.vault, queue=yard.bell)
+    await yard.review("pr:1", state=ReviewState.DESTROYED, reason=CLOSED)
+    key = f"{yard.repository.id}/1"
+    said = await yard.do(lambda tx: describe.comment(tx, key, yard.context.settings))
+    assert said == "no pipeline has something to say in a comment"
+    assert await yard.see(lambda conn: reports.get(conn, f"comment:{key}")) is None
+    await verbs.set_toggles(pipeline_id=yard.pipeline.id, changes={"comment": False}, actor="user:ada")
+    assert "comment" not in {kind for kind, _ in yard.bell.heard("reconcile")}
+
+
 # What it is given -------------------------------------------------------------------------------------
 
 MANIFEST = {
@@ -529,6 +620,47 @@ async def test_a_build_of_a_fork_sees_what_is_named_for_builds_as_forks_have_it_
     pull = await street.open()
     await street.says(pull, f"/approve {pull.head_sha}")
     assert street.yard.platform.told == [{"SAME": "theirs"}]
+
+
+async def test_our_own_code_in_the_app_of_a_fork_leaves_no_config_of_ours_to_what_follows(street: Street) -> None:
+    await configure(street)
+    pull = await street.open()
+    await street.says(pull, f"/approve {pull.head_sha}")
+    review, branch = await street.review(pull), street.yard.repository.default_branch
+    ours = Sha(await street.yard.edge.sim.push("acme/shop", branch, {"page": "ours"}))
+    await street.hear()
+    wanted = Deploy(repository_id=street.yard.repository.id, sha=ours, trust=Trust.OWN, branch=branch)
+    asked = await street.yard.do(
+        lambda tx: tx.request(review.app_id or "", wanted, reason="deploy of main", by_person=True)
+    )
+    await street.rest()
+    assert (await street.yard.request(asked.id)).state is RequestState.SUCCEEDED
+    second = await street.push(pull, {"page": "prints its environment"})
+    await street.says(pull, f"/approve {second}")
+    spec = await street.runs(pull)
+    assert spec is not None
+    assert (spec.config["SOURCE_VERSION"], spec.config["SAME"]) == (second, "theirs")
+    assert "FOR_REVIEW" not in spec.config
+
+
+async def test_a_slug_that_another_pull_request_runs_otherwise_is_refused_each_time(street: Street) -> None:
+    yard, same = street.yard, {"page": "the same files"}
+    pull, twin = await street.open(same), await street.open(same, by="mallory")
+    await street.says(pull, f"/approve {pull.head_sha}")
+    await yard.db.write(lambda conn: conn.execute(slugs.update().values(process_types='{"web": "./of-another"}')))
+    await street.says(twin, f"/approve {twin.head_sha}")
+    app_id = (await street.review(twin)).app_id or ""
+    wanted = Deploy(
+        repository_id=yard.repository.id,
+        sha=twin.head_sha,
+        trust=Trust.FORK,
+        branch="topic",
+        pull_request=twin.number,
+    )
+    again = await yard.do(lambda tx: tx.request(app_id, wanted, reason="once more", by_person=True))
+    await street.rest()
+    assert "other process types" in (await yard.request(again.id)).reason
+    assert await street.runs(twin) is None
 
 
 async def test_without_a_config_of_forks_approved_code_gets_none_and_says_what_it_lacks(street: Street) -> None:

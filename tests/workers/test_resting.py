@@ -216,6 +216,17 @@ async def test_a_push_that_comes_first_leaves_it_running(yard: Yard) -> None:
     assert ((await now(yard, review)).state, processes(yard, review)) == (ReviewState.LIVE, 1)
 
 
+async def test_pinned_before_it_is_suspended_it_runs_on(yard: Yard) -> None:
+    await set_up(yard)
+    review, subject = await running(yard)
+    await idle(yard, subject)
+    await verbs(yard).pin_review_app(review_id=review.id, pinned=True, actor="user:ada")
+    taken = await yard.take(review.app_id or "")
+    await reshape(yard.context, taken)
+    assert (await yard.request(taken.request.id)).state is RequestState.SUPERSEDED
+    assert (await now(yard, review)).state is ReviewState.LIVE
+
+
 async def test_closed_while_it_is_suspended_it_goes(yard: Yard) -> None:
     await set_up(yard)
     review, subject = await running(yard)

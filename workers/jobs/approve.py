@@ -57,8 +57,8 @@ def _asked(conn: Connection, touched: ApprovalAsked | CheckRunRequested) -> list
             return [
                 Asked(pipelines=(pipeline.id,), number=int(ref), commit=sha, login=login, how="check")
                 for pipeline in pipelines_of(conn, touched)
-                for review in reviews.of_pipeline(conn, pipeline.id)
-                if review.sha == sha and (ref := review.ref.removeprefix("pr:")).isdecimal()
+                for review in reviews.of_commit(conn, pipeline_id=pipeline.id, sha=sha)
+                if (ref := review.ref.removeprefix("pr:")).isdecimal()
             ]
         case _:
             return []

@@ -215,8 +215,9 @@ def _order(context: Context, wanted: Deploy, build: Build, commit: Commit, seen:
 
 async def _built(context: Context, order: builder.Order, key: str, sink: logs.LogSink) -> Slug:
     built = await builder.build(order, workshop=context.workshop, log=sink)
-    slug = await context.commit(
-        lambda tx: builds.add_slug(
+
+    def keep(tx: Transaction) -> Slug:
+        slug = builds.add_slug(
             tx.conn,
             trust=order.trust,
             build_key=key,
@@ -227,9 +228,10 @@ async def _built(context: Context, order: builder.Order, key: str, sink: logs.Lo
             locked=built.locked,
             now=tx.now,
         )
-    )
-    forks.check_process_types(slug, built.process_types)
-    return slug
+        forks.check_process_types(slug, built.process_types)  # before the key leads to it: the next build looks there
+        return slug
+
+    return await context.commit(keep)
 
 
 def _pipeline_of(conn: Connection, app_id: str) -> Pipeline | None:

@@ -30,7 +30,7 @@ from service.domain.model import (
 from service.domain.report_comment import describe_comment
 from service.domain.report_views import CommentRow, CommentView, Step
 from service.domain.reports import CheckDeploy, CheckReview, CheckView, DeploymentView
-from service.domain.review_rules import AWAITS_APPROVAL
+from service.domain.review_rules import AWAITS_APPROVAL, NO_FORKS, OVER
 from service.enact import Transaction
 from service.queue import REPORT
 from service.settings import Settings
@@ -52,6 +52,7 @@ from service.store.reports import Report
 DEPLOYS: Final = 200
 """So many of a commit's deploys are looked at, the newest of each app."""
 Deployed = Mapping[AppId, QueuedRequest]
+_STRANGE: Final = AWAITS_APPROVAL | {NO_FORKS}
 _DESCRIBED_AS: Final = {
     "check": SubjectKind.CHECK,
     "status": SubjectKind.CHECK,
@@ -83,8 +84,8 @@ def check(tx: Transaction, key: str, settings: Settings, *, by_app: bool) -> str
     if repository is None:
         return "no repository is connected"
     if pipeline is not None:
-        review, view = _check_view(tx.conn, pipeline, Sha(sha), settings)
-        if review is not None:
+        concerned, view = _check_view(tx.conn, pipeline, Sha(sha), settings)
+        for review in concerned:
             tx.show_comment(review)
     else:
         view = CheckView(pipeline=_pipeline_shown(known), sha=Sha(sha), details_url=settings.url)
@@ -148,19 +149,23 @@ def github_deployment(tx: Transaction, release_id: str, settings: Settings) -> s
 
 
 def comment(tx: Transaction, key: str, settings: Settings) -> str:
-    """Put the comment on (repository, pull request) into the outbox. It begins with the pull request's first app."""
+    """Put the comment on (repository, pull request) into the outbox. It begins with the pull request's first app.
+
+    None begins where all apps are gone: nobody waits for news on what was closed long ago.
+    """
     repository_id, _, number = key.partition("/")
     known = reports.get(tx.conn, f"comment:{key}")
     repository = repositories.get(tx.conn, int(repository_id))
     if repository is None:
         return "the repository is not known"
-    rows = []
+    rows, begins = [], known is not None
     for review in reviews.of_pull_request(tx.conn, repository.id, f"pr:{number}"):
         pipeline = pipelines.get(tx.conn, review.pipeline_id)
         if pipeline is not None and pipeline.toggles.comment and (review.app_id is not None or known is not None):
             shown = _review(tx.conn, review, review.sha, _deployed(tx.conn, review.sha), settings)
             rows.append(CommentRow(pipeline=pipeline.name, sha=review.sha, review=shown))
-    if not rows and known is None:
+            begins = begins or review.state not in OVER
+    if not begins:
         return "no pipeline has something to say in a comment"
     content = describe_comment(CommentView(repository_id=repository.id, number=int(number), rows=tuple(rows)))
     return _put(
@@ -212,13 +217,17 @@ def _deployed(conn: Connection, sha: Sha) -> Deployed:
 
 def _check_view(
     conn: Connection, pipeline: Pipeline, sha: Sha, settings: Settings
-) -> tuple[ReviewApp | None, CheckView]:
-    """All that the pipeline does with the commit, and the review app in it."""
+) -> tuple[list[ReviewApp], CheckView]:
+    """All that the pipeline does with the commit, and the review apps concerned.
+
+    The check tells of one. Anybody may open a pull request at a commit of ours: one that is not allowed to run takes
+    no other's place.
+    """
     deployed = _deployed(conn, sha)
-    review = next(
-        (each for each in reviews.of_pipeline(conn, pipeline.id) if each.sha == sha or each.app_id in deployed), None
-    )
-    return review, CheckView(
+    concerned = reviews.of_commit(conn, pipeline_id=pipeline.id, sha=sha, app_ids=deployed)
+    concerned.sort(key=lambda each: (each.reason in _STRANGE, each.app_id not in deployed))
+    review = next(iter(concerned), None)
+    return concerned, CheckView(
         pipeline=pipeline.name,
         sha=sha,
         review=None if review is None else _review(conn, review, sha, deployed, settings),

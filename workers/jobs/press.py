@@ -77,9 +77,9 @@ def pipelines_of(conn: Connection, pressed: CheckRunRequested) -> Iterator[Pipel
 
 
 def _in_pipeline(tx: Transaction, pipeline: Pipeline, pressed: CheckRunRequested, our_app_id: int) -> Iterator[str]:
-    for review in reviews.of_pipeline(tx.conn, pipeline.id):
+    for review in reviews.of_commit(tx.conn, pipeline_id=pipeline.id, sha=pressed.sha):
         asked = _asked(pressed.identifier, review.state)
-        if review.sha == pressed.sha and asked is not None:
+        if asked is not None:
             subject = Subject(SubjectKind.REVIEW_APP, f"{pipeline.id}/{review.ref}")
             yield _ask(tx, subject, asked, our_app_id, rebuild=pressed.identifier == "rebuild")
     for app, stage in pipelines.members(tx.conn, pipeline.id):

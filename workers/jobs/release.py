@@ -18,6 +18,7 @@ from service.domain.model import (
     RepositoryId,
     RequestState,
     ReviewApp,
+    ReviewState,
     Sha,
     Slug,
     SlugId,
@@ -26,7 +27,7 @@ from service.domain.model import (
 )
 from service.domain.review_rules import LOST
 from service.enact import Transaction, app_or_refuse
-from service.store import apps, builds, logs, pipelines, releases, requests, reviews, routes, spaces
+from service.store import approvals, apps, builds, logs, pipelines, releases, requests, reviews, routes, spaces
 from service.store.requests import TakenWork
 from service.store.secrets import request_context
 from workers.context import Context
@@ -265,11 +266,14 @@ async def reshape(context: Context, taken: TakenWork) -> None:
 
 
 async def _overtaken(context: Context, taken: TakenWork, wanted: Suspend) -> bool:
-    """Whether an idle app is idle no more, for a deploy waits behind its suspension. Without access it stops anyway."""
-    newer = await context.db.read(lambda conn: requests.newer_deploy(conn, taken.request))
-    if newer is None or wanted.reason == LOST:
+    """Whether an idle app is to run on: a deploy waits behind it, or it was pinned. Without access it stops anyway."""
+    newer, review = await context.db.read(
+        lambda conn: (requests.newer_deploy(conn, taken.request), reviews.of_app(conn, taken.request.app_id))
+    )
+    is_pinned = review is not None and review.pinned and review.state is not ReviewState.SUSPENDED
+    if wanted.reason == LOST or not (newer or is_pinned):
         return False
-    outcome = f"superseded by {(newer.sha or '')[:7]}"
+    outcome = f"superseded by {(newer.sha or '')[:7]}" if newer else "superseded: it is pinned"
     await settle.end(context, taken, state=RequestState.SUPERSEDED, outcome=outcome)
     return True
 
@@ -286,11 +290,13 @@ def first_config(
 ) -> Mapping[str, str]:
     """Return the wanted config; a review app's comes from its pipeline and from app.json, read at each push.
 
-    Code of a fork gets what was set for forks, and nothing that the review apps of our own branches get.
+    Code of a fork gets what was set for forks, and nothing that the review apps of our own branches get. So does our
+    own in the app of a fork's pull request: what that app was given stays in its config.
     """
     config = apps.config(tx.conn, tx.vault, app.id)
     if review is None:
         return config
+    trust = Trust.FORK if _is_of_fork(tx, review) else trust
     stage = FORKS if trust is Trust.FORK else Stage.REVIEW
     given = pipelines.stage_config(tx.conn, tx.vault, review.pipeline_id, stage) | config
     injected = {"HEROKU_APP_NAME": app.name, "HEROKU_BRANCH": review.branch}
@@ -304,6 +310,16 @@ def first_config(
     if resolved != config:
         apps.set_config(tx.conn, tx.vault, app_id=app.id, vars=resolved, now=tx.now)
     return resolved
+
+
+def _is_of_fork(tx: Transaction, review: ReviewApp) -> bool:
+    """Whether a commit of its pull request was ever approved: no fork's has an app before, and no other needs it."""
+    kind, _, number = review.ref.partition(":")
+    if kind != "pr":
+        return False
+    return bool(
+        approvals.shas(tx.conn, pipeline_id=review.pipeline_id, repository_id=review.repository_id, number=int(number))
+    )
 
 
 def _app(tx: Transaction, taken: TakenWork) -> App:

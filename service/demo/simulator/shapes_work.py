@@ -169,10 +169,18 @@ def comment(site: Site, repo: Repository, one: Comment) -> Json:
         "user": user(site, one.user),
         "created_at": stamp(one.created_at),
         "updated_at": stamp(one.updated_at),
-        "author_association": "NONE" if one.by_app else "CONTRIBUTOR",
+        "author_association": _association(repo, one),
         "performed_via_github_app": None if one.by_app is None else app(site, one.by_app),
         "reactions": counts | {"url": f"{api}/comments/{one.id}/reactions", "total_count": len(one.reactions)},
     }
+
+
+def _association(repo: Repository, one: Comment) -> str:
+    if one.by_app is not None:
+        return "NONE"
+    if one.user.id == repo.owner.id:
+        return "OWNER"
+    return "COLLABORATOR" if one.user.login in repo.collaborators else "CONTRIBUTOR"
 
 
 def _performed(site: Site, by: App | None) -> Json:

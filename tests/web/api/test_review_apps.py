@@ -180,6 +180,21 @@ async def test_review_apps_are_listed_shown_and_destroyed(server: Server) -> Non
     assert "review apps" in error["message"]
 
 
+async def test_to_destroy_what_is_gone_takes_nothing_away_that_came_after_it(server: Server) -> None:
+    pipeline = await server.pipeline()
+
+    def gone(conn: Any) -> Any:
+        return reviews.create(
+            conn, pipeline_id=pipeline["id"], repository_id=SHOP.id, ref="pr:7", generation=0, app_id=None,
+            state=ReviewState.DESTROYED, reason="gone", sha="a" * 40, branch="fix/cart", by_person=False,
+            now=server.db.now(),
+        )  # fmt: skip
+
+    old, new = await server.db.write(gone), await live_review(server, pipeline["id"])
+    await server.call("DELETE", f"/review-apps/{old.id}", expect=404)
+    assert (await server.get(f"/review-apps/{new.id}"))["status"] == "created"
+
+
 async def test_a_review_app_is_asked_for_by_the_number_of_its_pull_request(server: Server) -> None:
     pipeline = await server.pipeline()
     await server.call("POST", f"/pipelines/{pipeline['id']}/review-app-config", {}, expect=201)
