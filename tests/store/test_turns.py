@@ -131,6 +131,17 @@ async def test_what_one_of_several_raises_undoes_its_own_and_nothing_else(busy) 
     assert await _names(busy[0]) == {"first", "second", "third"}
 
 
+async def test_one_of_several_that_ends_the_transaction_keeps_none_of_the_others_waiting_for_ever(busy) -> None:
+    def ends(conn: Connection) -> None:
+        _put("ended")(conn)
+        conn.close()
+
+    async with asyncio.timeout(PATIENCE):
+        done = await _together(busy, [_put("first"), _put("second"), ends, _put("third")])
+    assert [each for each in done if isinstance(each, str)] == ["first", "second", "third"]
+    assert await _names(busy[0]) == {"first", "second", "third"}
+
+
 async def test_a_statement_that_fails_in_one_of_several_fails_only_there(busy) -> None:
     ends = await _together(busy, [_put("first"), _put("same"), _put("same"), _put("third")])
     assert [type(each).__name__ for each in ends] == ["str", "str", "IntegrityError", "str"]
