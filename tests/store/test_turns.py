@@ -90,6 +90,24 @@ def test_whoever_stands_in_front_and_does_not_move_is_not_waited_for(
     connection.close()
 
 
+def test_a_process_that_is_stopped_in_front_costs_one_wait_and_not_one_for_every_write(sqlite_template: Path) -> None:
+    connection, turns = connect_file(sqlite_template), Turns(sqlite_template)
+    stopped = os.open(sqlite_template.parent, os.O_RDONLY)
+    fcntl.flock(stopped, fcntl.LOCK_EX)
+    began = time.monotonic()
+    for _ in range(5):
+        turns.begin(connection, patience=PATIENCE)
+        connection.execute("ROLLBACK")
+    assert time.monotonic() - began < 3
+    os.close(stopped)
+    turns.begin(connection, patience=PATIENCE)
+    another = os.open(sqlite_template.parent, os.O_RDONLY)
+    fcntl.flock(another, fcntl.LOCK_EX | fcntl.LOCK_NB)  # given back with the beginning
+    os.close(another)
+    turns.close()
+    connection.close()
+
+
 @pytest.fixture
 async def busy(sqlite_database: Database) -> AsyncIterator[tuple[Database, sqlite3.Connection]]:
     """A database that another program is writing to: what is asked for meanwhile waits together."""
