@@ -433,6 +433,7 @@ async def test_a_second_run_offers_to_go_on_with_the_app_that_there_is(
         pytest.param({"repository": "evil/thing"}, "not installed on evil/thing", id="a repository of others"),
         pytest.param({"repository": "shop"}, "ORG/REPO", id="no repository's name"),
         pytest.param({"pipeline": "nonsense"}, "no longer there", id="a pipeline that is not there"),
+        pytest.param({"repository": "9" * 30}, "is not known here", id="a number that no repository has"),
     ],
 )
 async def test_a_choice_that_cannot_be_is_shown_with_its_reason_and_kept(
