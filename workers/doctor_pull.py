@@ -6,6 +6,8 @@ from service.domain import pulling
 from service.domain.errors import Refused, Transient
 from service.github.app_auth import AppTokens
 from service.github.hook_log import HookLog
+from service.github.payloads import clean
+from service.github.transport import Reply
 from service.settings import Settings
 from workers.platforms.process.doctor import Check
 
@@ -17,7 +19,7 @@ async def deliveries(settings: Settings, app: AppTokens | None) -> Check:
     """Whether GitHub's news can arrive, found out by asking for them."""
     why = settings.why_pull
     if not why:
-        return _awaited(settings)
+        return await _sent_elsewhere(settings, app) or _awaited(settings)
     every = f"{settings.pull_seconds:g} s"
     if app is not None:
         return await _of_app(app, f"pulled from GitHub every {every} ({why})")
@@ -29,6 +31,22 @@ async def deliveries(settings: Settings, app: AppTokens | None) -> Check:
         why=f"{why}, and no token or App is configured: public repositories are looked at every "
         f"{settings.audit_seconds:g} s (README, On a laptop or behind a firewall)",
     )  # fmt: skip
+
+
+async def _sent_elsewhere(settings: Settings, app: AppTokens | None) -> Check | None:
+    """The App sends to where Towpath was when it was made; whoever moves it has to tell GitHub."""
+    wanted = f"{settings.url}/github/webhooks"
+    try:
+        reply = Reply(status=404) if app is None else await app.ask("GET", "/app/hook/config")
+    except (Transient, Refused):
+        return None  # the finding about the App itself says so
+    url = reply.data.get("url") if reply.ok and isinstance(reply.data, dict) else None
+    if not isinstance(url, str) or url.rstrip("/") == wanted:
+        return None
+    goes = f"GitHub sends them to {clean(url)}" if url else "the App's webhook is not active"
+    every = f"what it cannot deliver is fetched every {settings.audit_seconds:g} s only"
+    advice = f"set the webhook URL in the App's settings on GitHub to {wanted}"
+    return Check(name=_NAME, ok=False, why=f"{goes} and not to {wanted}: {every}", advice=advice)
 
 
 def _awaited(settings: Settings) -> Check:

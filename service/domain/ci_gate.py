@@ -177,12 +177,14 @@ def _labels(items: list[_Item], *marks: _Mark) -> tuple[str, ...]:
 
 
 def _without_ours(signals: CiSignals, our_app_id: int) -> CiSignals:
-    """Ours would wait for themselves."""
+    """Ours would wait for themselves, and those of an App that was ours before would never end."""
+    named = [r for r in signals.runs if r.name.casefold().startswith(OUR_PREFIX)]
+    of_ours = {r.suite_id for r in named} - {r.suite_id for r in signals.runs if r not in named}
     return CiSignals(
         sha=signals.sha,
         statuses=tuple(s for s in signals.statuses if not s.context.casefold().startswith(OUR_PREFIX)),
-        runs=tuple(r for r in signals.runs if not our_app_id or r.app_id != our_app_id),
-        suites=tuple(s for s in signals.suites if not our_app_id or s.app_id != our_app_id),
+        runs=tuple(r for r in signals.runs if r not in named and (not our_app_id or r.app_id != our_app_id)),
+        suites=tuple(s for s in signals.suites if s.id not in of_ours and (not our_app_id or s.app_id != our_app_id)),
         first_seen=signals.first_seen,
     )
 

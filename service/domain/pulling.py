@@ -16,14 +16,17 @@ _HOUR: Final = 3600.0
 _ON: Final = frozenset({"on", "1"})
 _OFF: Final = frozenset({"off", "0"})
 PULL_WORDS: Final = frozenset({"", "auto", *_ON, *_OFF})
-_INSIDE: Final = (".local", ".lan", ".internal", ".home.arpa", ".intranet", ".test")
+_INSIDE: Final = (
+    *(".local", ".localdomain", ".lan", ".home", ".home.arpa"),
+    *(".internal", ".intranet", ".corp", ".test"),
+)
 
 
 def why_pull(*, asked: str, url: str, api_url: str) -> str:
     """Why deliveries are pulled: it was asked for, or GitHub cannot reach us at `url`. Empty when they are awaited."""
     if asked in _ON:
         return "TOWPATH_GITHUB_PULL is on"
-    if asked in _OFF or _reaches(_host(api_url), _host(url)):
+    if asked in _OFF or reaches(url=url, github_url=api_url):
         return ""
     return f"GitHub cannot reach {url}"
 
@@ -35,11 +38,20 @@ def _host(url: str) -> str:
         return ""
 
 
-def _reaches(github: str, ours: str) -> bool:
-    """Whether a GitHub there can send to us: nobody reaches another's loopback, github.com no private network."""
+def reaches(*, url: str, github_url: str) -> bool:
+    """Whether a GitHub there can send to `url`: nobody reaches another's loopback, github.com no private network.
+
+    `github_url` is that of its pages or of its API.
+    """
+    github, ours = _host(github_url), _host(url)
     if _is_loopback(ours):
         return _is_loopback(github)
     return not _is_inside(ours) or _is_inside(github) or not _is_public_github(github)
+
+
+def is_own(url: str) -> bool:
+    """Whether it is an address that means itself to every machine."""
+    return _is_loopback(_host(url))
 
 
 def _is_public_github(host: str) -> bool:

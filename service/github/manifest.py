@@ -5,11 +5,10 @@ its permissions do not cover, and with `installation`, which every App is sent a
 """
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from service.domain.addresses import is_public
+from service.domain.pulling import is_own, reaches
 
 PARKED: Final = "https://towpath.invalid/github/webhooks"
 """GitHub refuses an App with a webhook to `localhost`. To this name it fails to send, and keeps what it would have."""
@@ -124,26 +123,8 @@ def hook_url(*, url: str, github_url: str) -> str:
 
 def cannot_reach(*, url: str, github_url: str) -> str:
     """Why GitHub cannot send webhooks to `url`, as a sentence; empty if, as far as the names tell, it can."""
-    host, github = urlsplit(url).hostname or "", urlsplit(github_url).hostname or ""
-    if _is_loopback(host):
-        return "" if _is_loopback(github) else f"{url} is this machine's own address, which means itself to GitHub"
-    if github not in {"github.com", "www.github.com"} and not github.endswith(".ghe.com"):
-        return ""  # an Enterprise Server, perhaps on the same private network
-    if _is_private(host):
-        return f"{url} is an address of a private network, and {github} is outside of it"
-    return ""
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
-def _is_private(host: str) -> bool:
-    try:
-        return not is_public(host)
-    except ValueError:
-        last = host.rpartition(".")[2]
-        return "." not in host or last in {"local", "internal", "lan", "home", "test", "corp", "localdomain"}
+    if reaches(url=url, github_url=github_url):
+        return ""
+    if is_own(url):
+        return f"{url} is this machine's own address, which means itself to GitHub"
+    return f"{url} is an address of a private network, and {urlsplit(github_url).hostname} is outside of it"

@@ -112,7 +112,13 @@ class Writes:
             github_id = await self._find_check(content, report.key, repository)
         if github_id is not None:
             reply = await self._send("PATCH", repository, f"/check-runs/{github_id}", Purpose.CHECKS, body)
-            if reply.status != 404:
+            if reply.status == 403:
+                # Only the App that made it may change it, and ours may be another one by now.
+                ours = await self._find_check(content, report.key, repository) if report.attempted else None
+                if ours not in {None, github_id}:
+                    path = f"/check-runs/{ours}"
+                    return _made(await self._send("PATCH", repository, path, Purpose.CHECKS, body), "check")
+            elif reply.status != 404:
                 return _made(reply, "check")
         reply = await self._send("POST", repository, "/check-runs", Purpose.CHECKS, {**body, "head_sha": content.sha})
         return _made(reply, "check")

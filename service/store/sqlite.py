@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import structlog
 from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy import Engine as SyncEngine
 from sqlalchemy.exc import DatabaseError, OperationalError
@@ -23,6 +24,8 @@ from service.domain.errors import Refused, Transient
 from service.store.turns import Turns
 
 Result = TypeVar("Result")
+
+log = structlog.get_logger()
 
 READERS = 4
 GROUP = 32
@@ -151,6 +154,9 @@ def _together(engine: SyncEngine, group: Sequence[_Write]) -> int:
         if _code(failure) not in _LOCKED:
             return 0
         results = [(None, _passing(failure))] * len(group)  # each would wait as long for the same
+    except Exception:  # one has ended what all of them share: by itself it harms nobody else
+        log.exception("a transaction of several broke")
+        return 0
     for each, (result, error) in zip(group, results, strict=False):
         if error is not None:
             each.done.set_exception(error)

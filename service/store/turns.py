@@ -16,8 +16,8 @@ _LOOK_SECONDS: Final = 0.0002
 _SLOWEST_LOOK_SECONDS: Final = 0.005
 _IN_FRONT_SECONDS: Final = 1.0
 """After this long nobody is waited for any more but the lock itself: whoever is in front may be stopped."""
-_UNMINDED_SECONDS: Final = 10.0
-"""So long nobody is waited for again: a stopped process would cost every transaction its second."""
+_IN_VAIN_SECONDS: Final = 10.0
+"""So long nobody is waited for again: a process that is stopped for good must not cost everyone a second a write."""
 
 
 class Turns:
@@ -29,7 +29,7 @@ class Turns:
 
     def __init__(self, path: Path) -> None:
         self._directory: int | None = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._unminded_until = 0.0
+        self._in_vain_until = 0.0
 
     def close(self) -> None:
         """Leave; again is fine."""
@@ -43,11 +43,13 @@ class Turns:
         Raises `sqlite3.OperationalError` if that takes more than `patience` seconds. The connection's own busy timeout
         must be 0.
         """
-        until = time.monotonic() + patience
-        directory = self._directory if time.monotonic() >= self._unminded_until else None
-        in_front = directory is not None and _come_in_front(directory, min(until, time.monotonic() + _IN_FRONT_SECONDS))
-        if directory is not None and not in_front:
-            self._unminded_until = time.monotonic() + _UNMINDED_SECONDS
+        now = time.monotonic()
+        until, directory, in_front = now + patience, self._directory, False
+        if directory is not None:
+            waits = now >= self._in_vain_until
+            in_front = _come_in_front(directory, min(until, now + _IN_FRONT_SECONDS) if waits else now)
+            if waits and not in_front:
+                self._in_vain_until = time.monotonic() + _IN_VAIN_SECONDS
         try:
             _begin(connection, until)
         finally:

@@ -57,6 +57,7 @@ UNREAD = of_branch(
     our_app_id=OURS,
 )
 LATE = GATE + 1
+FORMER = run("in_progress", "towpath/shop", app_id=OURS + 1, app_name="Former", suite_id=3)
 
 ALL = [
     Case("one green status passes", (status("success"),), Passed, "CI passed: ci/build"),
@@ -198,6 +199,17 @@ ALL = [
     Case("our own status alone is no CI", (status("success", "Towpath/shop"),), Pending, "a first status or check"),
     Case("our own check is not waited for", (status("success"), run("queued", app_id=OURS)), Passed),
     Case("our own failed check does not fail CI", (status("success"), run("failure", app_id=OURS)), Passed),
+    Case("a check of an App that was ours before is not waited for", (status("success"), FORMER), Passed),
+    Case(
+        "a suite of an App that was ours before is not waited for",
+        (status("success"), FORMER, suite("in_progress", number=3, app_id=OURS + 1)),
+        Passed,
+    ),
+    Case(
+        "a suite in which others run something is waited for whatever else is in it",
+        (run("success"), FORMER, run("success", "lint", suite_id=3), suite("in_progress", number=3, runs=3)),
+        Pending,
+    ),
     Case("our own suite is not waited for", (status("success"), suite("in_progress", number=3, app_id=OURS)), Passed),
     Case("an ignored status is not waited for", (run("success"), status("pending", "slow")), Passed, ignored=("SLOW",)),
     Case(

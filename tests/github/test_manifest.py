@@ -2,6 +2,7 @@
 
 import pytest
 
+from service.domain.pulling import why_pull
 from service.github.app_auth import Purpose
 from service.github.manifest import (
     EVENTS,
@@ -93,3 +94,11 @@ def test_whether_github_can_reach_an_address(url: str, github: str, reason: str)
     assert bool(said) is bool(reason)
     parked = hook_url(url=url, github_url=github) == "https://towpath.invalid/github/webhooks"
     assert parked is bool(reason)  # GitHub takes no App that sends to where it cannot
+
+
+@pytest.mark.parametrize("host", ["tow.corp", "tow.home", "tow.home.arpa", "tow.intranet", "localhost.", "tow.lan"])
+def test_where_an_app_cannot_send_to_its_deliveries_are_fetched(host: str) -> None:
+    """Two judgments of one address would leave people with an App that neither sends nor is asked."""
+    url = f"http://{host}:5080"
+    assert cannot_reach(url=url, github_url=GITHUB)
+    assert why_pull(asked="", url=url, api_url="https://api.github.com")

@@ -159,6 +159,17 @@ async def test_a_check_that_is_gone_is_made_anew(edge, shop, sha):
     assert shown["id"] == made
 
 
+async def test_a_check_that_our_former_app_made_is_made_anew_by_the_one_that_took_its_place(edge, shop, sha):
+    former = await edge.sim.create_check_run("acme/shop", sha, "towpath/shop", external_id="check:1")
+    done = check(sha, status="completed", conclusion="success", title="Live", terminal=True)
+    edge.sim.chaos.answer("reset_after", pattern="POST .*/check-runs$")
+    with pytest.raises(Transient):
+        await edge.writes.write(entry("check", done, github_id=former.id), shop)
+    made = await edge.writes.write(entry("check", done, github_id=former.id, attempted=True), shop)
+    (shown,) = reported(edge, "check")
+    assert (shown["id"], shown["conclusion"]) == (made, "success")
+
+
 async def test_texts_are_cut_to_what_github_takes(edge, shop, sha):
     actions = tuple(
         CheckAction(label="l" * 30, description="d" * 60, identifier=f"action-{number}") for number in range(5)

@@ -96,6 +96,24 @@ def test_whoever_stands_in_front_and_does_not_move_is_not_waited_for(
     connection.close()
 
 
+def test_a_process_that_is_stopped_in_front_costs_one_wait_and_not_one_for_every_write(sqlite_template: Path) -> None:
+    connection, turns = connect_file(sqlite_template), Turns(sqlite_template)
+    stopped = os.open(sqlite_template.parent, os.O_RDONLY)
+    fcntl.flock(stopped, fcntl.LOCK_EX)
+    began = time.monotonic()
+    for _ in range(5):
+        turns.begin(connection, patience=PATIENCE)
+        connection.execute("ROLLBACK")
+    assert time.monotonic() - began < 3
+    os.close(stopped)
+    turns.begin(connection, patience=PATIENCE)
+    another = os.open(sqlite_template.parent, os.O_RDONLY)
+    fcntl.flock(another, fcntl.LOCK_EX | fcntl.LOCK_NB)  # given back with the beginning
+    os.close(another)
+    turns.close()
+    connection.close()
+
+
 @pytest.fixture
 async def busy(sqlite_database: Database) -> AsyncIterator[tuple[Database, sqlite3.Connection]]:
     """A database that another program is writing to: what is asked for meanwhile waits together."""
@@ -134,6 +152,17 @@ async def test_what_one_of_several_raises_undoes_its_own_and_nothing_else(busy) 
     ends = await _together(busy, [_put("first"), _put("second"), refuses, _put("third")])
     assert [each for each in ends if not isinstance(each, Exception)] == ["first", "second", "third"]
     assert isinstance(ends[2], Refused)
+    assert await _names(busy[0]) == {"first", "second", "third"}
+
+
+async def test_one_of_several_that_ends_the_transaction_keeps_none_of_the_others_waiting_for_ever(busy) -> None:
+    def ends(conn: Connection) -> None:
+        _put("ended")(conn)
+        conn.close()
+
+    async with asyncio.timeout(PATIENCE):
+        done = await _together(busy, [_put("first"), _put("second"), ends, _put("third")])
+    assert [each for each in done if isinstance(each, str)] == ["first", "second", "third"]
     assert await _names(busy[0]) == {"first", "second", "third"}
 
 

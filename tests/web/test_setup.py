@@ -265,6 +265,20 @@ async def test_a_github_that_does_not_answer_is_asked_again_with_the_same_code(
     ).title == "Install the App"
 
 
+async def test_a_github_that_does_not_answer_a_choice_is_asked_again_by_choosing_again(
+    server: Server, browser: Browser, github: GitHub
+) -> None:
+    choose = await installed(server, browser, github, "octocat/shop")
+    github.chaos.answer("error", pattern="GET .*/repos/octocat/shop", status=502)
+    page = await browser.press(choose)
+    assert (page.status, page.title) == (503, "GitHub does not answer")
+    again = await browser.get(
+        urljoin(page.url, html.unescape(re.findall(r'class="button" href="(.*?)"', page.text)[0]))
+    )
+    assert again.title == "Connect a pipeline"
+    assert (await browser.press(again)).title == "Open a pull request now"
+
+
 async def test_keys_that_were_lost_on_their_way_are_not_believed_to_be_there(
     server: Server, browser: Browser, github: GitHub
 ) -> None:
@@ -419,6 +433,7 @@ async def test_a_second_run_offers_to_go_on_with_the_app_that_there_is(
         pytest.param({"repository": "evil/thing"}, "not installed on evil/thing", id="a repository of others"),
         pytest.param({"repository": "shop"}, "ORG/REPO", id="no repository's name"),
         pytest.param({"pipeline": "nonsense"}, "no longer there", id="a pipeline that is not there"),
+        pytest.param({"repository": "9" * 30}, "is not known here", id="a number that no repository has"),
     ],
 )
 async def test_a_choice_that_cannot_be_is_shown_with_its_reason_and_kept(
@@ -453,6 +468,25 @@ async def test_pages_of_a_set_up_open_in_no_other_browser(server: Server, browse
     for path in ("again", "connect"):
         async with another.session.post(f"{server.url}/github/setup/{path}", data={"name": "x"}) as answer:
             assert answer.status == 403
+
+
+@pytest.mark.parametrize(
+    ("headers", "refused"),
+    [
+        pytest.param({"Sec-Fetch-Site": "same-site"}, True, id="one of the same site is not"),
+        pytest.param({"Origin": "https://app.example.com"}, True, id="one at another address is not"),
+        pytest.param({"Origin": "null"}, True, id="one without an address is not"),
+        pytest.param({"Sec-Fetch-Site": "same-origin"}, False, id="our own is"),
+    ],
+)
+async def test_a_form_counts_only_when_it_was_sent_from_a_page_that_is_ours(
+    server: Server, browser: Browser, headers: dict[str, str], refused: bool
+) -> None:
+    await made(server, browser)
+    url, form = f"{server.url}/github/setup/connect", {"repository": "shop", "pipeline": "new", "name": "shop"}
+    async with browser.session.post(url, data=form, headers=headers) as answer:
+        text = await answer.text()
+    assert ("This browser has not begun" in text) is refused
 
 
 async def test_what_arrives_is_listed_as_it_does(server: Server, browser: Browser, github: GitHub) -> None:

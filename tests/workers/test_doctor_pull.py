@@ -26,7 +26,27 @@ async def said(github: GitHub, tmp_path: Path, *, app: bool = True, **options: A
 
 
 async def test_deliveries_that_arrive_are_awaited(github: GitHub, tmp_path: Path) -> None:
+    github.webhook_url = "http://localhost:5080/github/webhooks"
     assert await said(github, tmp_path) == (True, "GitHub sends them to http://localhost:5080/github/webhooks ")
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        pytest.param(
+            "https://towpath.invalid/github/webhooks", "sends them to https://towpath.invalid", id="elsewhere"
+        ),
+        pytest.param("", "is not active", id="nowhere"),
+    ],
+)
+async def test_an_app_that_was_made_while_towpath_was_elsewhere_is_a_finding(
+    github: GitHub, tmp_path: Path, url: str, says: str
+) -> None:
+    github.webhook_url = url
+    ok, text = await said(github, tmp_path)
+    assert not ok
+    assert says in text
+    assert "settings on GitHub to http://localhost:5080/github/webhooks" in text
 
 
 async def test_the_log_is_read_and_its_newest_entry_is_named(github: GitHub, tmp_path: Path) -> None:

@@ -67,6 +67,18 @@ async def test_a_commit_that_the_pull_request_left_before_its_review_app_was_mad
     assert end_of(await yard.check(OLD))[0] == "completed"
 
 
+async def test_a_deploy_that_was_shown_as_a_status_before_there_was_a_github_app(yard: Yard) -> None:
+    app = await yard.app("shop-staging", Stage.STAGING)
+    before = replace(yard, context=replace(yard.context, github=yard.edge.as_person("acme")))
+    await deploy(before, app, OLD)
+    key = f"status:{yard.pipeline.id}/{OLD}"
+    assert (await yard.report(key)).wanted["state"] == "pending"
+    await deploy(yard, app, NEW)
+    assert end_of(await yard.check(OLD)) == ("completed", "neutral")
+    assert (await yard.report(key)).terminal
+    assert await yard.see(lambda conn: reports.get(conn, f"status:{yard.pipeline.id}/{NEW}")) is None
+
+
 async def test_a_deploy_whose_app_is_destroyed(yard: Yard) -> None:
     app, queued = await waiting(yard)
     await yard.destroy(app.id)

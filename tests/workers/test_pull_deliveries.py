@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from service.github.app_auth import AppTokens
 from service.github.client import OUR_APP
+from service.github.client import GitHub as Client
 from service.store import deliveries, leases, pull_sources, reviews
 from service.store.deliveries import Inbox
 from service.store.leases import LeaseTerms
@@ -233,6 +235,25 @@ async def test_whatever_github_answers_instead_of_its_log_is_shown_and_loses_not
     await pulled.round()
     assert {each.guid for each in await pulled.taken()} == {one.guid for one in entries}
     assert (await pulled.source("app")).reason == ""
+
+
+async def test_an_app_that_takes_the_place_of_one_that_github_forgot_is_not_kept_waiting_for_that(
+    pulled: Pulled,
+) -> None:
+    edge = pulled.yard.edge
+    (entry,) = pulled.logged(1, repository_id=pulled.yard.repository.id)
+    key = edge.sim.private_key_pem
+    former = AppTokens(transport=edge.transport, app_id="99", private_key=key, clock=edge.clock)
+    ours = pulled.puller.context.github
+    pulled.puller.context = replace(
+        pulled.yard.context, github=Client(transport=edge.transport, credentials=former, clock=edge.clock)
+    )
+    await pulled.round()
+    assert (await pulled.source("app")).retry_at is not None
+    pulled.puller.context = replace(pulled.yard.context, github=ours)
+    await pulled.round()
+    assert entry.guid in {each.guid for each in await pulled.taken()}
+    assert (await pulled.source("app")).state is PullState.OK
 
 
 async def test_an_entry_that_is_not_as_it_should_be_keeps_nobody_from_the_others(pulled: Pulled) -> None:

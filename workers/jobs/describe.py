@@ -73,13 +73,15 @@ def app_url(settings: Settings, app: App) -> str:
 def check(tx: Transaction, key: str, settings: Settings, *, by_app: bool) -> str:
     """Put the check of (pipeline, commit) into the outbox, as a commit status where we are no App.
 
-    What was begun there ends, whatever becomes of the rest.
+    What was begun there ends, whatever becomes of the rest: a status of the time before there was an App, too.
     """
     pipeline_id, _, sha = key.partition("/")
     kind = "check" if by_app else "status"
     known = reports.get(tx.conn, f"{kind}:{key}")
+    former = reports.get(tx.conn, f"status:{key}") if by_app else None
     pipeline = pipelines.get(tx.conn, pipeline_id)
-    repository_id = known.repository_id if known else pipeline.repository_id if pipeline else None
+    shown = known or former
+    repository_id = shown.repository_id if shown else pipeline.repository_id if pipeline else None
     repository = repositories.get(tx.conn, repository_id) if repository_id else None
     if repository is None:
         return "no repository is connected"
@@ -88,13 +90,18 @@ def check(tx: Transaction, key: str, settings: Settings, *, by_app: bool) -> str
         for review in concerned:
             tx.show_comment(review)
     else:
-        view = CheckView(pipeline=_pipeline_shown(known), sha=Sha(sha), details_url=settings.url)
-    if view.review is None and not view.deploys and (known is None or known.terminal):
+        view = CheckView(pipeline=_pipeline_shown(shown), sha=Sha(sha), details_url=settings.url)
+    there_is = bool(view.review or view.deploys)
+    if former is not None and (there_is or not former.terminal):
+        _put_check(tx, view, key=former.key, kind=former.kind, repository=repository)
+    if not there_is and (known is None or known.terminal):
         return "nothing to show for this commit"
+    return _put_check(tx, view, key=f"{kind}:{key}", kind=kind, repository=repository)
+
+
+def _put_check(tx: Transaction, view: CheckView, *, key: str, kind: str, repository: Repository) -> str:
     content = describing.describe_check(view) if kind == "check" else describing.describe_status(view)
-    return _put(
-        tx, key=f"{kind}:{key}", kind=kind, repository=repository, wanted=asdict(content), terminal=content.terminal
-    )
+    return _put(tx, key=key, kind=kind, repository=repository, wanted=asdict(content), terminal=content.terminal)
 
 
 def _pipeline_shown(known: Report | None) -> str:

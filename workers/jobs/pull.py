@@ -69,6 +69,7 @@ class Puller:
     _polled_at: dict[RepositoryId, float] = field(default_factory=dict)
     _itself_at: dict[RepositoryId, float] = field(default_factory=dict)
     _renewed_at: float = 0.0
+    _app_id: int | None = None
 
     def __post_init__(self) -> None:
         self.poller = Poller(context=self.context, inbox=self.inbox)
@@ -81,7 +82,7 @@ class Puller:
         token = self.context.settings.github_token if self.polls else ""
         if not self.context.github.app_id and not token:
             return
-        followed = await self.context.db.read(self._followed)
+        followed = self._as_ours(await self.context.db.read(self._followed))
         self._renewed_at = self.clock()
         try:
             telling = await self._logs(followed)
@@ -104,6 +105,18 @@ class Puller:
             branches={number: sorted(set(names)) for number, names in branches.items()},
             known=frozenset(each.id for each in known),
             sources={each.name: each for each in pull_sources.listing(conn)},
+        )
+
+    def _as_ours(self, followed: _Followed) -> _Followed:
+        """Begin anew for another App than in the last round: what the former one was refused says nothing of it."""
+        former, self._app_id = self._app_id, self.context.github.app_id
+        if former in {None, self._app_id}:
+            return followed
+        for remembered in (self._etags, self._hooks, self._polled_at, self._itself_at, self.poller.etags):
+            remembered.clear()
+        self._silent.clear()
+        return replace(
+            followed, sources={name: replace(each, retry_at=None) for name, each in followed.sources.items()}
         )
 
     @property

@@ -4,6 +4,7 @@ The paths are those of Heroku's GitHub service, because its clients know them.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from aiohttp import web
 from sqlalchemy import Connection
@@ -16,6 +17,9 @@ from service.web.api import answers, bodies, shapes
 from service.web.api.finding import app_in_path, find_app, find_pipeline
 from service.web.errors import not_found
 from service.web.keys import CALLER, CONTEXT, WebContext
+
+_DIGITS: Final = 18
+"""No number with more of them is in the database, nor fits into it."""
 
 
 def _connected(conn: Connection, identity: str) -> tuple[Pipeline, Repository]:
@@ -51,9 +55,11 @@ async def look_up(context: WebContext, reference: str | int) -> Repository:
         if reference.count("/") != 1 or not all(reference.split("/")):
             raise Refused(f"repository: {reference!r} is not of the form ORG/REPO")
         return await context.lookup.repository(reference)
-    known = await context.db.read(lambda conn: repositories.get(conn, int(reference)))
+    known = None
+    if len(str(reference)) <= _DIGITS:
+        known = await context.db.read(lambda conn: repositories.get(conn, int(reference)))
     if known is None:
-        raise Refused(f"repository: {reference} is not known here; name it as ORG/REPO")
+        raise Refused(f"repository: {str(reference)[:40]} is not known here; name it as ORG/REPO")
     return known
 
 

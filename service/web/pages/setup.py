@@ -16,7 +16,7 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from sqlalchemy import Connection
 
 from service.domain.errors import Refused, Transient
@@ -45,6 +45,9 @@ def as_page(handler: Handler) -> Handler:
 
     @wraps(handler)
     async def shown(request: web.Request) -> web.StreamResponse:
+        looks = request.method in {hdrs.METH_GET, hdrs.METH_HEAD}
+        if not looks and not _from_our_page(request):
+            return problems.show(problems.FOREIGN)
         try:
             return await handler(request)
         except Refused as refused:
@@ -52,9 +55,21 @@ def as_page(handler: Handler) -> Handler:
             return problems.refused(refused.message)
         except Transient as trouble:
             log.warning("set-up waits", reason=trouble.message)
-            return problems.away(trouble.message, request.path_qs)
+            # What was sent with a form is gone; the page that has the form is where to try again.
+            has_page = looks or "link" in request.match_info
+            return problems.away(trouble.message, request.path_qs if has_page else f"{PATH}/next")
 
     return shown
+
+
+def _from_our_page(request: web.Request) -> bool:
+    """Whether a form was sent from a page of ours: `Lax` keeps other sites away, but not apps of the same site."""
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site in {"same-origin", "none"}
+    origin = request.headers.get(hdrs.ORIGIN)
+    ours = {request.host, urlsplit(request.app[CONTEXT].settings.url).netloc}
+    return origin is None or origin.partition("://")[2] in ours
 
 
 async def session_of(request: web.Request) -> Setup | None:
