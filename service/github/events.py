@@ -26,6 +26,7 @@ from service.github.hints import (
     InstallationChange,
     InstallationState,
     InstallationTouched,
+    MergeQueueWaits,
     PullRequestTouched,
     RepositoryTouched,
     RequirementsTouched,
@@ -51,6 +52,7 @@ __all__ = [
     "BranchTouched",
     "CheckRunRequested",
     "CommitTouched",
+    "MergeQueueWaits",
     "Hint",
     "Ignored",
     "InstallationChange",
@@ -295,7 +297,8 @@ def _why_unheard(event: _Comment) -> str:
 def _merge_group(event: _MergeGroupEvent) -> Hint | Ignored:
     if event.action != "checks_requested":
         return Ignored(reason=f"merge_group.{event.action} leaves nothing to do")
-    return _commit(event, event.merge_group.head_sha)
+    waits = MergeQueueWaits(repository_id=event.id, sha=Sha(event.merge_group.head_sha))
+    return Hint(repository=event.seen(), touched=(waits,))
 
 
 def _repository(event: _RepositoryEvent) -> Hint:

@@ -26,7 +26,15 @@ class BranchTouched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitTouched:
-    """A commit's CI signals changed, or a merge queue waits for our check on it."""
+    """A commit's CI signals changed."""
+
+    repository_id: RepositoryId
+    sha: Sha
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeQueueWaits:
+    """A merge queue tries a commit and waits for the required checks on it, ours perhaps among them."""
 
     repository_id: RepositoryId
     sha: Sha
@@ -79,6 +87,7 @@ Touched = (
     PullRequestTouched
     | BranchTouched
     | CommitTouched
+    | MergeQueueWaits
     | RepositoryTouched
     | RequirementsTouched
     | InstallationTouched

@@ -218,3 +218,19 @@ def _no_builds(stage: Stage) -> bool:
 
 async def _step_of(stage: Stage, app_id: str, step: str) -> bool:
     return bool(await stage.rows("SELECT id FROM requests WHERE app_id = ? AND step = ?", app_id, step))
+
+
+async def test_a_merge_queue_is_answered_at_once_and_what_it_tries_is_not_deployed(stage: Stage) -> None:
+    pipeline = await stage.pipeline(auto_deploy=True)
+    await stage.says(pipeline.staging, "first")
+    await stage.github.push(pipeline.repo, "topic", page("queued"))
+    pull = await stage.github.open_pull(pipeline.repo, "topic")
+    await stage.review_is(pipeline, pull.number, "live")
+
+    ref = await stage.github.enqueue(pipeline.repo, pull.number)
+
+    tried = (await stage.github.git.branches(pipeline.repo.id))[ref.removeprefix("refs/heads/")]
+    check = await stage.check_is(pipeline, tried, "neutral")
+    assert "Nothing to do" in check["output"]["title"]
+    assert "first" in await stage.page(pipeline.staging)
+    assert tried not in str(await stage.api("GET", f"/apps/{pipeline.staging}/requests"))

@@ -70,9 +70,10 @@ def app_url(settings: Settings, app: App) -> str:
     return f"{base.scheme}://{app.name}.{domain}{port}"
 
 
-def check(tx: Transaction, key: str, settings: Settings, *, by_app: bool) -> str:
+def check(tx: Transaction, key: str, settings: Settings, *, by_app: bool, awaited: bool = False) -> str:
     """Put the check of (pipeline, commit) into the outbox, as a commit status where we are no App.
 
+    Where nothing is done for the commit there is none, unless it is `awaited`.
     What was begun there ends, whatever becomes of the rest: a status of the time before there was an App, too.
     """
     pipeline_id, _, sha = key.partition("/")
@@ -94,7 +95,7 @@ def check(tx: Transaction, key: str, settings: Settings, *, by_app: bool) -> str
     there_is = bool(view.review or view.deploys)
     if former is not None and (there_is or not former.terminal):
         _put_check(tx, view, key=former.key, kind=former.kind, repository=repository)
-    if not there_is and (known is None or known.terminal):
+    if not there_is and not awaited and (known is None or known.terminal):
         return "nothing to show for this commit"
     return _put_check(tx, view, key=f"{kind}:{key}", kind=kind, repository=repository)
 

@@ -1,7 +1,7 @@
 """React to a stored delivery: take what has a real order, mark the rest stale, ring the subjects it touches."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
@@ -24,6 +24,7 @@ from service.github.events import (
     InstallationChange,
     InstallationState,
     InstallationTouched,
+    MergeQueueWaits,
     PullRequestTouched,
     RepositoryTouched,
     RequirementsTouched,
@@ -35,7 +36,7 @@ from service.github.payloads import clean
 from service.queue import REPORT
 from service.store import deliveries, facts, pipelines, reports, repositories, reviews
 from workers.context import Context
-from workers.jobs import approve, press
+from workers.jobs import approve, describe, press
 
 log = structlog.get_logger()
 
@@ -95,6 +96,7 @@ async def _process(context: Context, guid: str) -> None:
                 rung = _take_in(tx, hint)
                 done = [press.act(tx, each, our_app_id=our_app_id, payload=payload) for each in presses]
                 done += [approve.act(tx, each, our_app_id=our_app_id) for each in approvals]
+                done += _answer_merge_queue(context, tx, hint)
                 tx.ring(rung, cause=f"delivery {guid}")
                 done += [f"rang {', '.join(f'{s.kind.value} {s.key}' for s in sorted(rung))}"] if rung else []
                 verdict = "; ".join(done) or "no subject"
@@ -147,6 +149,19 @@ async def _installation_confirmed(context: Context, hint: Hint) -> Hint:
     if state is None or state is InstallationState.DELETED:
         return hint  # that it is not found proves nothing: a new one may not be everywhere yet
     return replace(hint, installation=replace(said, state=state))
+
+
+def _answer_merge_queue(context: Context, tx: Transaction, hint: Hint) -> Iterator[str]:
+    """Tell a merge queue at once that nothing is to be done for what it tries: it would wait for our check for ever.
+
+    What is merged is deployed as the branch's head, like any other.
+    """
+    for touched in hint.touched:
+        if isinstance(touched, MergeQueueWaits):
+            for pipeline in pipelines.of_repository(tx.conn, touched.repository_id):
+                key, by_app = f"{pipeline.id}/{touched.sha}", context.github.app_id != 0
+                said = describe.check(tx, key, context.settings, by_app=by_app, awaited=True)
+                yield f"merge queue: check of {pipeline.name} {said}"
 
 
 def _take_in(tx: Transaction, hint: Hint) -> set[Subject]:
@@ -224,8 +239,8 @@ def subjects_of(conn: Connection, touched: Touched) -> Iterable[Subject]:
             ]
         case CommitTouched(repository_id=number, sha=sha) | CheckRunRequested(repository_id=number, sha=sha):
             return _of_commit(conn, number, sha)
-        case ApprovalAsked():
-            return []  # what is approved rings; nothing else came of it
+        case ApprovalAsked() | MergeQueueWaits():
+            return []  # what is approved rings, a merge queue is answered at once; nothing else came of it
         case RepositoryTouched(repository_id=repository_id) | RequirementsTouched(repository_id=repository_id):
             return [Subject(SubjectKind.REPOSITORY, str(repository_id))]
         case InstallationTouched(installation_id=installation_id):
