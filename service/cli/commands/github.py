@@ -36,7 +36,7 @@ def webhook(
     repository: Annotated[str, typer.Argument(metavar="ORG/REPO", help="The repository, without a GitHub App.")],
     json: JsonOption = False,
 ) -> None:
-    """Say how to set up a repository's webhook and a token instead of a GitHub App, and check them."""
+    """Say how a repository's webhook and a token do without a GitHub App, and check them."""
     told = Client(profile=load()).call("POST", "/github/webhook", {"repository": repository}).data
     if json:
         output.show_json(told)
