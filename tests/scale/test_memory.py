@@ -19,7 +19,7 @@ from tests.walk.stage import Pipeline, Stage, staged
 __all__ = ["runtimes"]
 
 PARTS = ("web", "worker", "router")
-ROUNDS, WARM = 5, 3
+ROUNDS, WARM = 5, 6
 DELIVERIES = 200
 AT_ONCE = 16
 MOST = 2_000_000
