@@ -47,7 +47,8 @@ async def test_a_command_runs_once_though_driver_and_runner_die_in_between(engin
     second = asyncio.create_task(_build(engine, script, bind, second_log))
     (kept / "go").touch()
     assert await second == 4
-    assert second_log.text == "second\n"
+    # Told again where the first died before it could say that it has it; lost never.
+    assert second_log.text in {"second\n", "first\nsecond\n"}
     assert (kept / "ran").read_text() == "one\n"
 
 
