@@ -118,12 +118,14 @@ class Settings:
         return self.secret_key_file or self.data / "secret.keys"
 
 
-def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read `TOWPATH_*`; raises `BadSetting` naming the variable that cannot be used."""
-    env = os.environ if environ is None else environ
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reader:
+    """Reads single variables; each method raises `BadSetting` naming the one that cannot be used."""
 
-    def number(name: str, default: float) -> float:
-        text = env.get(name, "")
+    env: Mapping[str, str]
+
+    def seconds(self, name: str, default: float) -> float:
+        text = self.env.get(name, "")
         try:
             seconds = float(text) if text else default
         except ValueError:
@@ -132,15 +134,20 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
             raise BadSetting(f"{name}={text!r} is not a number of seconds from 0 to ten years")
         return seconds
 
-    def path(name: str) -> Path | None:
-        return Path(env[name]).expanduser().absolute() if env.get(name) else None
+    def path(self, name: str) -> Path | None:
+        return Path(self.env[name]).expanduser().absolute() if self.env.get(name) else None
 
-    def choice(name: str, pattern: str, example: str) -> str:
-        text = env.get(name, "")
+    def choice(self, name: str, pattern: str, example: str) -> str:
+        text = self.env.get(name, "")
         if text and not re.match(pattern, text):
             raise BadSetting(f"{name} is not {example}")  # what it is may hold a password
         return text
 
+
+def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read `TOWPATH_*`; raises `BadSetting` naming the variable that cannot be used."""
+    env = os.environ if environ is None else environ
+    read = _Reader(env=env)
     home = Path(env.get("HOME") or "/")
     port = env.get("TOWPATH_PORT", "") or "5080"
     if not port.isdigit() or not 0 < int(port) < 65536:
@@ -151,31 +158,31 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
     _check_apart(env)
     return Settings(
         # Without links: services see what is mounted for them at a path, and a link is no place to mount anything.
-        data=(path("TOWPATH_DATA") or home / ".local/share/towpath").resolve(),
+        data=(read.path("TOWPATH_DATA") or home / ".local/share/towpath").resolve(),
         port=int(port),
         public_url=env.get("TOWPATH_PUBLIC_URL", ""),
         apps_domain=env.get("TOWPATH_APPS_DOMAIN", "") or "localhost",
         review_domain=env.get("TOWPATH_REVIEW_DOMAIN", "") or "localhost",
         database_url=env.get("TOWPATH_DATABASE_URL", ""),
-        redis_url=choice("TOWPATH_REDIS_URL", "(rediss?|unix)://", "a Redis: redis://host:port/0 or unix:///path"),
+        redis_url=read.choice("TOWPATH_REDIS_URL", "(rediss?|unix)://", "a Redis: redis://host:port/0 or unix:///path"),
         platform=env.get("TOWPATH_PLATFORM", "") or "process",
         github_url=(env.get("TOWPATH_GITHUB_URL", "") or "https://github.com").rstrip("/"),
         github_api_url=(env.get("TOWPATH_GITHUB_API_URL", "") or "https://api.github.com").rstrip("/"),
         github_app_id=env.get("TOWPATH_GITHUB_APP_ID", ""),
-        github_private_key_file=path("TOWPATH_GITHUB_PRIVATE_KEY_FILE"),
+        github_private_key_file=read.path("TOWPATH_GITHUB_PRIVATE_KEY_FILE"),
         github_webhook_secret=env.get("TOWPATH_GITHUB_WEBHOOK_SECRET", ""),
         github_pull=pull,
-        secret_key_file=path("TOWPATH_SECRET_KEY_FILE"),
-        lease_seconds=number("TOWPATH_LEASE_SECONDS", 20.0),
-        due_seconds=number("TOWPATH_DUE_SECONDS", 2.0),
-        observe_seconds=number("TOWPATH_OBSERVE_SECONDS", 30.0),
-        audit_seconds=number("TOWPATH_AUDIT_SECONDS", 300.0),
-        pull_seconds=number("TOWPATH_PULL_SECONDS", pulling.OFTEN),
-        boot_seconds=number("TOWPATH_BOOT_SECONDS", 60.0),
-        unlocked_build_seconds=number("TOWPATH_UNLOCKED_BUILD_SECONDS", 86_400.0),
+        secret_key_file=read.path("TOWPATH_SECRET_KEY_FILE"),
+        lease_seconds=read.seconds("TOWPATH_LEASE_SECONDS", 20.0),
+        due_seconds=read.seconds("TOWPATH_DUE_SECONDS", 2.0),
+        observe_seconds=read.seconds("TOWPATH_OBSERVE_SECONDS", 30.0),
+        audit_seconds=read.seconds("TOWPATH_AUDIT_SECONDS", 300.0),
+        pull_seconds=read.seconds("TOWPATH_PULL_SECONDS", pulling.OFTEN),
+        boot_seconds=read.seconds("TOWPATH_BOOT_SECONDS", 60.0),
+        unlocked_build_seconds=read.seconds("TOWPATH_UNLOCKED_BUILD_SECONDS", 86_400.0),
         github_token=env.get("TOWPATH_GITHUB_TOKEN", ""),
         allow_weak_isolation=env.get("TOWPATH_ALLOW_WEAK_ISOLATION", "") == "1",
-        log_format=choice("TOWPATH_LOG_FORMAT", "(console|json)$", "console or json") or "console",
+        log_format=read.choice("TOWPATH_LOG_FORMAT", "(console|json)$", "console or json") or "console",
     )
 
 

@@ -10,7 +10,7 @@ import aiohttp
 
 from service.demo.github_sim import GitHubSim, running
 from tests.bench.processes import free_port
-from tests.github_contract.fixtures import GitHub
+from tests.github_contract.fixtures import GitHub, known_as
 from tests.walk.stage import Stage
 
 
@@ -21,17 +21,8 @@ async def installation(place: Path) -> AsyncIterator[Stage]:
     async with running(GitHubSim(place / "github")) as sim, aiohttp.ClientSession() as http:
         port = free_port()
         sim.webhook_url = f"http://127.0.0.1:{port}/github/webhooks"
-        key = place / "key.pem"
-        key.touch(mode=0o600)
-        key.write_text(sim.private_key_pem)
-        env = {
-            "TOWPATH_GITHUB_URL": sim.url,
-            "TOWPATH_GITHUB_API_URL": sim.api_url,
-            "TOWPATH_GITHUB_APP_ID": str(sim.app_id),
-            "TOWPATH_GITHUB_PRIVATE_KEY_FILE": str(key),
-            "TOWPATH_GITHUB_WEBHOOK_SECRET": sim.webhook_secret,
-        }
-        stage = Stage(data=place / "data", port=port, github=cast("GitHub", sim), http=http, env=env)
+        known = known_as(sim, place)
+        stage = Stage(data=place / "data", port=port, github=cast("GitHub", sim), http=http, env=known)
         try:
             await stage.start()
             yield stage

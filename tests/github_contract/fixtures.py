@@ -25,7 +25,7 @@ from tests.github_contract.validation import (
     webhook_validation,
 )
 
-__all__ = ["GitHub", "github", "held_to_contract", "octokit"]
+__all__ = ["GitHub", "github", "held_to_contract", "known_as", "octokit"]
 
 
 class GitHub(GitHubSim):
@@ -112,6 +112,20 @@ async def held_to_contract(data: Path) -> AsyncIterator[GitHub]:
         yield sim
     if sim.violations.found:
         pytest.fail("GitHub's contract was broken:\n" + "\n".join(dict.fromkeys(sim.violations.found)))
+
+
+def known_as(sim: GitHubSim, place: Path) -> dict[str, str]:
+    """The settings by which an installation is the simulated GitHub's App; the key is kept in `place`."""
+    key = place / "key.pem"
+    key.touch(mode=0o600)
+    key.write_text(sim.private_key_pem)
+    return {
+        "TOWPATH_GITHUB_URL": sim.url,
+        "TOWPATH_GITHUB_API_URL": sim.api_url,
+        "TOWPATH_GITHUB_APP_ID": str(sim.app_id),
+        "TOWPATH_GITHUB_PRIVATE_KEY_FILE": str(key),
+        "TOWPATH_GITHUB_WEBHOOK_SECRET": sim.webhook_secret,
+    }
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 
 from service.demo import remains
 from service.demo.github_sim import Repository
-from tests.github_contract.fixtures import GitHub, held_to_contract
+from tests.github_contract.fixtures import GitHub, held_to_contract, known_as
 from tests.waiting import until
 from tests.walk.samples import quick
 
@@ -380,18 +380,7 @@ async def staged(
     async with github(place / "github") as sim, aiohttp.ClientSession() as http:
         port = _free_port()
         sim.webhook_url = f"http://127.0.0.1:{port}/github/webhooks"
-        key = place / "key.pem"
-        key.touch(mode=0o600)
-        key.write_text(sim.private_key_pem)
-        full = {
-            **QUICK,
-            "TOWPATH_GITHUB_URL": sim.url,
-            "TOWPATH_GITHUB_API_URL": sim.api_url,
-            "TOWPATH_GITHUB_APP_ID": str(sim.app_id),
-            "TOWPATH_GITHUB_PRIVATE_KEY_FILE": str(key),
-            "TOWPATH_GITHUB_WEBHOOK_SECRET": sim.webhook_secret,
-            **(env(sim) if callable(env) else env or {}),
-        }
+        full = {**QUICK, **known_as(sim, place), **(env(sim) if callable(env) else env or {})}
         stage = Stage(data=data, port=port, github=sim, http=http, env=full)
         with disk(data):
             try:

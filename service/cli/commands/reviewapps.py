@@ -251,7 +251,10 @@ def enable(
         "approval_blocks": approval_blocks,
     }
     client = Client(profile=load())
-    found = target.pipeline(client, pipeline, app=app, remote=remote)
+    _configure(client, target.pipeline(client, pipeline, app=app, remote=remote), settings, json=json)
+
+
+def _configure(client: Client, found: Json, settings: Json, *, json: bool) -> None:
     where = path("pipelines", found["id"], "review-app-config")
     body = {key: value for key, value in settings.items() if value is not None}
     with output.action(f"Configuring {found['name']} pipeline", quiet=json):
