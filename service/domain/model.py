@@ -356,3 +356,11 @@ class Actor:
     name: str
     user_id: UserId | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """How far into the output of a command, in bytes; `run` tells one run from an earlier one of the same name."""
+
+    run: str
+    offset: int

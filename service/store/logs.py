@@ -6,7 +6,7 @@ A stream is written by whoever holds the app's lease; a successor goes on where 
 import asyncio
 import string
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,9 +17,10 @@ import structlog
 from sqlalchemy import Connection, func, select
 
 from service.domain.errors import Transient
+from service.domain.model import Position
 from service.store.database import Database, new_id
 from service.store.redaction import REDACTED, Redactor
-from service.store.tables import log_chunks, log_streams
+from service.store.tables import log_chunks, log_positions, log_streams
 
 MOST: Final = 8 * 1024 * 1024
 """How many characters of a stream are kept."""
@@ -100,8 +101,7 @@ class LogSink:
         # In characters as they were given: how many, and how many of these are in `_ready` or stored.
         self._given = 0
         self._cut = 0
-        self._kept = True
-        self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
+        self._waiting: deque[tuple[int, str, Position]] = deque()
         self._flusher: asyncio.Task[None] | None = None
         self._ending = asyncio.Event()
 
@@ -125,10 +125,14 @@ class LogSink:
         self._take(text)
         await self._go_on()
 
-    async def write_then(self, text: str, kept: Callable[[], None]) -> None:
-        """The same; `kept` is called once the text is stored, and never when somebody else has the stream."""
+    async def position(self, source: str) -> Position | None:
+        """How far the output of the command of that name is in the stream; None of one that has not said a word."""
+        return await self._db.read(lambda conn: _position(conn, self._log_id, source))
+
+    async def write_from(self, text: str, *, source: str, position: Position) -> None:
+        """Append output of the command of that name; how far it reaches is stored with it, in one transaction."""
         self._take(text)
-        self._waiting.append((self._given, kept))
+        self._waiting.append((self._given, source, position))
         await self._go_on()
 
     async def settle(self) -> None:
@@ -200,21 +204,38 @@ class LogSink:
         async with self._turn:
             text, self._ready = self._ready, ""
             now, size, cut = self._db.now(), self._size, self._cut
+            reached = {source: position for given, source, position in self._waiting if given <= cut}
 
-            def append(conn: Connection) -> tuple[bool, int | None]:
+            def append(conn: Connection) -> int | None:
                 if not self._ours(conn):
-                    return False, size
-                return True, _append(conn, self._log_id, text, size=size, most=self._most, now=now)
+                    return size
+                _keep(conn, self._log_id, reached)
+                return _append(conn, self._log_id, text, size=size, most=self._most, now=now)
 
-            if text:
-                try:
-                    # What was begun is written even if the writer of the text is cancelled.
-                    self._kept, self._size = await asyncio.shield(self._db.write(append))
-                except Transient:
-                    self._ready = text + self._ready
-                    raise
-            while self._kept and self._waiting and self._waiting[0][0] <= cut:
-                self._waiting.popleft()[1]()
+            if not text:
+                return
+            try:
+                # What was begun is written even if the writer of the text is cancelled.
+                self._size = await asyncio.shield(self._db.write(append))
+            except Transient:
+                self._ready = text + self._ready
+                raise
+            while self._waiting and self._waiting[0][0] <= cut:
+                self._waiting.popleft()
+
+
+def _position(conn: Connection, log_id: str, source: str) -> Position | None:
+    own = (log_positions.c.log_id == log_id, log_positions.c.source == source)
+    found = conn.execute(select(log_positions.c.run, log_positions.c.offset).where(*own)).mappings().first()
+    return None if found is None else Position(**found)
+
+
+def _keep(conn: Connection, log_id: str, reached: Mapping[str, Position]) -> None:
+    for source, position in reached.items():
+        values = {"run": position.run, "offset": position.offset}
+        own = (log_positions.c.log_id == log_id, log_positions.c.source == source)
+        if not conn.execute(log_positions.update().where(*own).values(values)).rowcount:
+            conn.execute(log_positions.insert().values(log_id=log_id, source=source, **values))
 
 
 def _append(conn: Connection, log_id: str, text: str, *, size: int | None, most: int, now: datetime) -> int:

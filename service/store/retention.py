@@ -12,6 +12,7 @@ from service.store.tables import (
     build_keys,
     builds,
     log_chunks,
+    log_positions,
     log_streams,
     promotions,
     releases,
@@ -78,8 +79,8 @@ def drop_logs(conn: Connection, *, before: datetime, most: int) -> int:
         log_streams.c.created_at < before, ~of_release.exists(), ~of_build.exists()
     )
     dropped = list(conn.execute(old.order_by(log_streams.c.created_at).limit(most)).scalars())
-    conn.execute(log_chunks.delete().where(log_chunks.c.log_id.in_(dropped)))
-    conn.execute(log_streams.delete().where(log_streams.c.log_id.in_(dropped)))
+    for table in (log_chunks, log_positions, log_streams):
+        conn.execute(table.delete().where(table.c.log_id.in_(dropped)))
     return len(dropped)
 
 

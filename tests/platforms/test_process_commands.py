@@ -4,14 +4,13 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from service.domain.errors import Refused, Transient
-from service.domain.model import Trust
+from service.domain.model import Position, Trust
 from tests.platforms.conftest import FENCE, Collected, Engine
 from tests.waiting import until
 from workers.platforms.base import Bind, Fence, Log, Lost, Network, SandboxRun
@@ -20,7 +19,7 @@ from workers.platforms.process.stopping import stop_all
 
 async def test_a_command_returns_its_exit_code_and_output_and_the_code_stays_recorded(engine):
     assert await engine.run("echo out; echo err >&2; exit 3") == (3, "out\nerr\n")
-    assert await engine.run("echo never run again", name="one") == (3, "")
+    assert await engine.run("echo never run again", name="one") == (3, "out\nerr\n")
 
 
 async def test_a_command_that_takes_too_long_ends_with_124(engine):
@@ -47,34 +46,42 @@ async def test_a_command_runs_once_though_driver_and_runner_die_in_between(engin
     second = asyncio.create_task(_build(engine, script, bind, second_log))
     (kept / "go").touch()
     assert await second == 4
-    # Told again where the first died before it could say that it has it; lost never.
-    assert second_log.text in {"second\n", "first\nsecond\n"}
+    assert second_log.text == "first\nsecond\n"
     assert (kept / "ran").read_text() == "one\n"
 
 
 @dataclass
-class Forgetful:
-    """A log that keeps what it is given when it is told to; before, everything dies with it."""
+class Stored:
+    """What outlives a worker."""
 
-    kept: list[str] = field(default_factory=list)
-    given: list[tuple[str, Callable[[], None]]] = field(default_factory=list)
-    settled: bool = False
+    text: str = ""
+    positions: dict[str, Position] = field(default_factory=dict)
+
+
+@dataclass
+class Forgetful:
+    """A log that stores what it is given when it is told to; before, everything dies with it."""
+
+    stored: Stored
+    given: list[tuple[str, str, Position]] = field(default_factory=list)
 
     async def write(self, text: str) -> None:
         raise AssertionError(f"{text!r} is to be kept")
 
-    async def write_then(self, text: str, kept: Callable[[], None]) -> None:
-        self.given.append((text, kept))
+    async def position(self, source: str) -> Position | None:
+        return self.stored.positions.get(source)
+
+    async def write_from(self, text: str, *, source: str, position: Position) -> None:
+        self.given.append((text, source, position))
 
     async def settle(self) -> None:
         self.keep()
-        self.settled = True
 
     def keep(self) -> None:
         while self.given:
-            text, kept = self.given.pop(0)
-            self.kept.append(text)
-            kept()
+            text, source, position = self.given.pop(0)
+            self.stored.text += text
+            self.stored.positions[source] = position
 
 
 async def test_output_that_a_worker_had_not_kept_when_it_died_is_told_to_its_successor(engine):
@@ -83,24 +90,52 @@ async def test_output_that_a_worker_had_not_kept_when_it_died_is_told_to_its_suc
     step = "echo {0}; until [ -e /kept/{0} ]; do sleep 0.01; done; "
     script = step.format("first") + step.format("second") + "printf third"
     bind = Bind(host=kept, inside="/kept", writable=True)
-    log = Forgetful()
+    stored = Stored()
+    log = Forgetful(stored)
     task = asyncio.create_task(_build(engine, script, bind, log))
     await until(lambda: log.given)
     log.keep()
-    await until(lambda: list((engine.data / "run/x").glob("*/read")), what="the output is acknowledged")
     (kept / "first").touch()
     await until(lambda: log.given)
     task.cancel()
     await asyncio.wait({task})
-    successor = Forgetful()
+    assert stored.text == "first\n"
+    successor = Forgetful(stored)
     task = asyncio.create_task(_build(engine, script, bind, successor))
     await until(lambda: successor.given)
     (kept / "second").touch()
     assert await task == 0
-    assert ("".join(log.kept), "".join(successor.kept), successor.settled) == ("first\n", "second\nthird", True)
-    last = Forgetful()
-    assert await _build(engine, script, bind, last) == 0
-    assert last.kept == []
+    assert stored.text == "first\nsecond\nthird"
+    assert await _build(engine, script, bind, Forgetful(stored)) == 0
+    assert stored.text == "first\nsecond\nthird"
+
+
+async def test_output_is_told_once_though_the_runner_dies_in_between(engine):
+    kept = engine.data / "work/builds/kept"
+    kept.mkdir(mode=0o777, parents=True)
+    script = "echo first; until [ -e /kept/go ]; do sleep 0.01; done; echo second"
+    bind = Bind(host=kept, inside="/kept", writable=True)
+    stored = Stored()
+    log = Forgetful(stored)
+    task = asyncio.create_task(_build(engine, script, bind, log))
+    await until(lambda: log.given)
+    log.keep()
+    await engine.restart()
+    with pytest.raises(Transient):
+        await task
+    task = asyncio.create_task(_build(engine, script, bind, Forgetful(stored)))
+    (kept / "go").touch()
+    assert (await task, stored.text) == (0, "first\nsecond\n")
+
+
+async def test_all_output_of_a_build_that_is_run_anew_under_its_name_is_told(engine):
+    stored = Stored()
+    bind = Bind(host=engine.data / "work/builds", inside="/kept", writable=False)
+    bind.host.mkdir(parents=True, exist_ok=True)
+    assert await _build(engine, "echo first, which is long", bind, Forgetful(stored)) == 0
+    await engine.platform.forget("step")
+    assert await _build(engine, "echo second", bind, Forgetful(stored)) == 0
+    assert stored.text == "first, which is long\nsecond\n"
 
 
 async def _build(engine: Engine, script: str, bind: Bind, log: Log) -> int:
@@ -115,7 +150,7 @@ async def test_a_command_ends_and_is_recorded_while_there_is_no_runner(engine):
     task = asyncio.create_task(
         engine.platform.run("x", spec, "echo begun; sleep 0.5; echo done; exit 6", fence=FENCE, log=log, seconds=20)
     )
-    await until(lambda: list((engine.data / "run/x").glob("*/read")), what="the output is acknowledged")
+    await until(lambda: log.text)
     await engine.end()
     with pytest.raises(Transient):
         await task
@@ -123,7 +158,7 @@ async def test_a_command_ends_and_is_recorded_while_there_is_no_runner(engine):
     await engine.start()
     again = Collected()
     assert await engine.platform.run("x", spec, "exit 0", fence=FENCE, log=again, seconds=20) == 6
-    assert again.text == "done\n"
+    assert again.text == "begun\ndone\n"
 
 
 async def test_a_command_lost_with_the_machine_is_told_as_lost_and_a_lost_build_is_tried_again(engine):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from service.domain.errors import Transient
+from service.domain.model import Position
 from service.store import logs
 from service.store.database import Database
 from service.store.redaction import Redactor
@@ -59,28 +60,56 @@ async def test_a_successor_goes_on_in_a_stream_that_stays_open_for_it(database: 
     assert await text_of(database, log_id) == ("one\ntwo\n", True)
 
 
-async def test_what_was_written_is_said_to_be_kept_when_a_reader_finds_it(database: Database) -> None:
-    log_id, kept = await stream(database), []
+def at(offset: int, *, run: str = "first") -> Position:
+    return Position(run=run, offset=offset)
+
+
+async def test_how_far_a_command_s_output_is_kept_is_known_as_soon_as_a_reader_finds_it(database: Database) -> None:
+    log_id = await stream(database)
     async with logs.LogSink(database, log_id) as sink:
-        await sink.write_then("one\ntw", lambda: kept.append("tw"))
-        await sink.write_then("o\n", lambda: kept.append("o"))
-        assert kept == []
-        await until(lambda: kept)
-        assert (kept, await text_of(database, log_id)) == (["tw", "o"], ("one\ntwo\n", False))
-        await sink.write_then("no end", lambda: kept.append("end"))
+        assert await sink.position("build") is None
+        await sink.write_from("one\ntw", source="build", position=at(6))
+        await sink.write_from("o\n", source="build", position=at(8))
+        await sink.write_from("three\n", source="release", position=at(6, run="second"))
+
+        async def kept() -> bool:
+            return (await text_of(database, log_id))[0] != ""
+
+        await until(kept)
+        assert await text_of(database, log_id) == ("one\ntwo\nthree\n", False)
+        assert (await sink.position("build"), await sink.position("release")) == (at(8), at(6, run="second"))
+        await sink.write_from("no end", source="build", position=at(14))
         await sink.settle()
-        assert (kept[2:], await text_of(database, log_id)) == (["end"], ("one\ntwo\nno end", False))
-        await sink.write_then(" yet\n", lambda: kept.append("yet"))
-    assert (kept[3:], await text_of(database, log_id)) == (["yet"], ("one\ntwo\nno end yet\n", True))
+        assert await sink.position("build") == at(14)
+    successor = logs.LogSink(database, log_id)
+    assert (await successor.position("build"), await text_of(database, log_id)) == (
+        at(14),
+        ("one\ntwo\nthree\nno end", True),
+    )
 
 
-async def test_what_goes_nowhere_is_never_said_to_be_kept(database: Database) -> None:
-    log_id, kept = await stream(database), []
+async def test_a_line_that_is_not_kept_yet_is_told_again_to_a_successor(database: Database) -> None:
+    log_id = await stream(database)
+    sink = logs.LogSink(database, log_id)
+    await sink.write_from("one\n", source="build", position=at(4))
+    await sink.write_from("tw", source="build", position=at(6))
+
+    async def kept() -> bool:
+        return (await text_of(database, log_id))[0] == "one\n"
+
+    await until(kept)
+    assert await logs.LogSink(database, log_id).position("build") == at(4)
+    await sink.close()
+
+
+async def test_what_goes_nowhere_is_not_kept(database: Database) -> None:
+    log_id = await stream(database)
     async with logs.LogSink(database, log_id, ours=lambda _: False) as sink:
-        await sink.write_then("one\n", lambda: kept.append("one"))
+        await sink.write_from("one\n", source="build", position=at(4))
         await sink.settle()
         await sink.settle()
-    assert (kept, await text_of(database, log_id)) == ([], ("", False))
+        assert await sink.position("build") is None
+    assert await text_of(database, log_id) == ("", False)
 
 
 async def test_a_secret_that_arrives_in_pieces_is_not_stored(database: Database) -> None:

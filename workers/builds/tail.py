@@ -2,9 +2,9 @@
 
 import re
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from service.domain.model import Position
 from service.store.redaction import Redactor
 from workers.platforms.base import KeepingLog, Log
 
@@ -27,13 +27,16 @@ class Tail:
         await self.log.write(text)
         self._remember(text)
 
-    async def write_then(self, text: str, kept: Callable[[], None]) -> None:
-        """Pass on, likewise to a log that says when it has kept something; others are trusted to have done so."""
+    async def position(self, source: str) -> Position | None:
+        """Ask the log, if it is one that knows."""
+        return await self.log.position(source) if isinstance(self.log, KeepingLog) else None
+
+    async def write_from(self, text: str, *, source: str, position: Position) -> None:
+        """Pass on, likewise."""
         if isinstance(self.log, KeepingLog):
-            await self.log.write_then(text, kept)
+            await self.log.write_from(text, source=source, position=position)
         else:
             await self.log.write(text)
-            kept()
         self._remember(text)
 
     async def settle(self) -> None:

@@ -13,7 +13,7 @@ from enum import StrEnum, unique
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from service.domain.model import Trust
+from service.domain.model import Position, Trust
 
 
 class Log(Protocol):
@@ -25,10 +25,13 @@ class Log(Protocol):
 
 @runtime_checkable
 class KeepingLog(Log, Protocol):
-    """A log that keeps what it is given a moment later, and says when: what is not kept is told to a successor."""
+    """A log that keeps, with the output of a command, how far that reaches: none of it is lost or told twice."""
 
-    async def write_then(self, text: str, kept: Callable[[], None]) -> None:
-        """Append text; `kept` is called once it is where no death of ours can lose it."""
+    async def position(self, source: str) -> Position | None:
+        """How far the output of the command of that name is kept: it is to be told from there on."""
+
+    async def write_from(self, text: str, *, source: str, position: Position) -> None:
+        """Append output of the command of that name, which ends at `position`; it is kept a moment later."""
 
     async def settle(self) -> None:
         """Keep all that was given, also a line that has no end."""

@@ -11,6 +11,7 @@ from service.store.tables.flow import (
     deliveries,
     facts,
     log_chunks,
+    log_positions,
     log_streams,
     pull_sources,
     reports,
@@ -75,5 +76,6 @@ __all__ = [
     "reports",
     "activity",
     "log_chunks",
+    "log_positions",
     "log_streams",
 ]

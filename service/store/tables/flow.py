@@ -146,3 +146,12 @@ log_streams = Table(
     Column("created_at", Moment, nullable=False),
     Index("ix_log_streams_created", "created_at"),
 )
+
+log_positions = Table(
+    "log_positions",
+    metadata,
+    Column("log_id", String(36), primary_key=True),
+    Column("source", String(128), primary_key=True),
+    Column("run", String(64), nullable=False),
+    Column("offset", BigInteger, nullable=False),
+)

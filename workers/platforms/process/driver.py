@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from service.domain.errors import Refused, Transient
+from service.domain.model import Position
 from workers.platforms.base import (
     AppSpec,
     Endpoint,
@@ -47,8 +48,9 @@ class ProcessPlatform:
 
     async def run(self, name: str, spec: AppSpec, command: str, *, fence: Fence, log: Log, seconds: float) -> int:
         """See `Platform`."""
-        request = wire.Run(name=name, spec=spec, command=command, seconds=seconds, fence=fence)
-        return _code(await self._ask(request, log=log))
+        known = await _known(log, name)
+        request = wire.Run(name=name, spec=spec, command=command, seconds=seconds, fence=fence, known=known)
+        return await self._follow(request, name, log)
 
     async def observe(self) -> Sequence[Instance]:
         """See `Platform`."""
@@ -65,20 +67,30 @@ class ProcessPlatform:
 
     async def sandboxed(self, name: str, run: SandboxRun, *, log: Log) -> int:
         """See `SandboxRunner`."""
-        return _code(await self._ask(wire.Build(name=name, run=run), log=log))
+        return await self._follow(wire.Build(name=name, run=run, known=await _known(log, name)), name, log)
 
     async def forget(self, name: str) -> None:
         """See `SandboxRunner`."""
         await self._ask(wire.Forget(name=name))
 
+    async def _follow(self, request: wire.Run | wire.Build, name: str, log: Log) -> int:
+        """Have a command run, its output passed on and kept, and return its exit code."""
+        async with self._connection() as (reader, writer):
+            writer.write(wire.encode(request))
+            while isinstance(reply := await _next(reader), wire.Said):
+                if isinstance(log, KeepingLog) and reply.to is not None:
+                    await log.write_from(reply.text, source=name, position=reply.to)
+                else:
+                    await log.write(reply.text)
+        if isinstance(log, KeepingLog):
+            await log.settle()
+        return _code(_done(reply))
+
     async def _ask(self, request: wire.Request, *, log: Log | None = None) -> wire.Done:
         async with self._connection() as (reader, writer):
             writer.write(wire.encode(request))
-            acks = _Acks(writer)
             while isinstance(reply := await _next(reader), wire.Said):
-                if log and reply.to is not None:
-                    await acks.pass_on(reply.text, reply.to, log)
-                elif log:
+                if log:
                     await log.write(reply.text)
             return _done(reply)
 
@@ -98,32 +110,9 @@ class ProcessPlatform:
                 await writer.wait_closed()
 
 
-class _Acks:
-    """Tells the runner what of a command's output need not be told to a successor."""
-
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
-        self._writer = writer
-        self._kept = 0
-
-    async def pass_on(self, text: str, to: int, log: Log) -> None:
-        """Write a piece that ends at the offset `to`, and acknowledge it once it is kept; no text means the end."""
-        if not isinstance(log, KeepingLog):
-            await log.write(text)
-            self._keep(to)
-        elif text:
-            await log.write_then(text, lambda: self._keep(to))
-        else:
-            await log.settle()
-        if not text:
-            self._tell(last=True)
-
-    def _keep(self, to: int) -> None:
-        self._kept = to
-        self._tell()
-
-    def _tell(self, *, last: bool = False) -> None:
-        if not self._writer.is_closing():
-            self._writer.write(wire.encode(wire.Ack(to=self._kept, last=last)))
+async def _known(log: Log, name: str) -> Position | None:
+    """How far the log has the command's output already: whoever asked for it before may have died since."""
+    return await log.position(name) if isinstance(log, KeepingLog) else None
 
 
 async def _next(reader: asyncio.StreamReader) -> wire.Reply:

@@ -12,16 +12,21 @@ _CHUNK = 64 * 1024
 _PAUSE = 0.03
 
 
-async def command_output(command: Command) -> AsyncIterator[tuple[str, int]]:
-    """What nobody has read yet, piece by piece, each with the offset behind it; ends when the command has."""
-    offset = command.read
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+async def command_output(command: Command, offset: int) -> AsyncIterator[tuple[str, int]]:
+    """The output behind `offset`, piece by piece, each with the offset behind it; ends when the command has.
+
+    In whole lines: a reader that keeps only these knows with each how far it has come.
+    """
+    held = b""
     while True:
         ended = command.ended.is_set()
-        data = await asyncio.to_thread(_read, command.output, offset)
-        offset += len(data)
-        if text := decoder.decode(data):
-            yield text, offset - len(decoder.getstate()[0])
+        data = await asyncio.to_thread(_read, command.output, offset + len(held))
+        held += data
+        size = len(held) if ended and not data else _whole(held)
+        if size:
+            offset += size
+            yield held[:size].decode("utf-8", "replace"), offset
+            held = held[size:]
         elif ended and not data:
             return
         if not data:
@@ -29,6 +34,16 @@ async def command_output(command: Command) -> AsyncIterator[tuple[str, int]]:
                 await asyncio.wait_for(command.ended.wait(), _PAUSE)
             except TimeoutError:
                 continue
+
+
+def _whole(output: bytes) -> int:
+    """How much of it are whole lines; of a very long one, whole characters."""
+    lines = max(output.rfind(b"\n"), output.rfind(b"\r")) + 1
+    if lines or len(output) < _CHUNK:
+        return lines
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder.decode(output)
+    return len(output) - len(decoder.getstate()[0])
 
 
 def _read(path: Path, offset: int) -> bytes:

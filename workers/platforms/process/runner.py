@@ -20,6 +20,7 @@ from typing import assert_never
 import structlog
 
 from service.domain.errors import Refused, Transient
+from service.domain.model import Position
 from service.log import configure
 from workers.platforms.base import Fenced, Lost, Unhealthy
 from workers.platforms.process import cgroups, indexes, levels, reading, wire
@@ -117,13 +118,13 @@ class Runner:
             case wire.Remove(app_id, fence):
                 await self._apps.remove(app_id, fence, lambda: self._runs.end_of_app(app_id))
             case wire.Run():
-                return await self._stream(await self._run(request), reader, send)
-            case wire.Build(name, run):
+                return await self._stream(await self._run(request), request.known, reader, send)
+            case wire.Build(name, run, known):
                 command = self._runs.attach(
                     "build", name, seconds=run.seconds, build=run,
                     start=lambda keeper, owner: self._host.start_build(keeper, run, owner=owner),
                 )  # fmt: skip
-                return await self._stream(command, reader, send)
+                return await self._stream(command, known, reader, send)
             case wire.Forget(name):
                 await self._runs.forget("build", name)
             case wire.Observe():
@@ -141,15 +142,7 @@ class Runner:
             async for line in wanted:
                 await send(wire.Said(text=line))
 
-        told, hung_up = asyncio.create_task(lines()), asyncio.create_task(reader.read(1))
-        try:
-            await asyncio.wait({told, hung_up}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            hung_up.cancel()
-            told.cancel()
-            await asyncio.wait({told, hung_up})
-        if not told.cancelled():
-            told.result()
+        await _unless_hung_up(reader, lines())
 
     async def _run(self, request: wire.Run) -> Command:
         """Start or find it. One of another name is left from a request that was cancelled: never two at once."""
@@ -162,33 +155,32 @@ class Runner:
             start=lambda keeper, _: self._host.start_command(keeper, spec, request.command, dyno=request.name),
         )  # fmt: skip
 
-    async def _stream(self, command: Command, reader: asyncio.StreamReader, send: Send) -> wire.Reply:
-        """Pass output on; it counts as read only as far as the driver says so, which may be a moment later."""
+    async def _stream(
+        self, command: Command, known: Position | None, reader: asyncio.StreamReader, send: Send
+    ) -> wire.Reply:
+        """Pass on what the driver has not got of the output, and at last the exit code."""
+        begin = known.offset if known is not None and known.run == command.run else 0
 
         async def tell() -> None:
-            offset = 0
-            async for text, offset in reading.command_output(command):
-                await send(wire.Said(text=text, to=offset))
-            await send(wire.Said(text="", to=offset))
+            async for text, offset in reading.command_output(command, begin):
+                await send(wire.Said(text=text, to=Position(run=command.run, offset=offset)))
 
-        async def hear() -> None:
-            while (ack := await wire.read_ack(reader)) is not None:
-                if ack.to > command.read:
-                    command.note_read(ack.to)
-                if ack.last:
-                    return
-            raise Transient("the driver has hung up")
-
-        both = {asyncio.create_task(tell()), asyncio.create_task(hear())}
-        try:
-            done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_EXCEPTION)
-        finally:
-            for task in both:
-                task.cancel()
-            await asyncio.wait(both)
-        for task in done:
-            task.result()
+        await _unless_hung_up(reader, tell())
         return wire.Done(code=self._runs.result(command))
+
+
+async def _unless_hung_up(reader: asyncio.StreamReader, telling: Coroutine[None, None, None]) -> None:
+    """Tell, for as long as there is a driver who listens; raises `ConnectionError` when there is none any more."""
+    told, hung_up = asyncio.create_task(telling), asyncio.create_task(reader.read(1))
+    try:
+        await asyncio.wait({told, hung_up}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        hung_up.cancel()
+        told.cancel()
+        await asyncio.wait({told, hung_up})
+    if told.cancelled():
+        raise ConnectionAbortedError("the driver has hung up")
+    told.result()
 
 
 def _sender(writer: asyncio.StreamWriter) -> Send:

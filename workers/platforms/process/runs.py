@@ -7,6 +7,7 @@ recorded exit code for as long as anyone may ask.
 import asyncio
 import hashlib
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,14 +50,9 @@ class Command:
         return self.keeper.directory / "out"
 
     @property
-    def read(self) -> int:
-        """How much of the output is where it belongs."""
-        return int(files.read_json(self.keeper.directory / "read") or 0)
-
-    def note_read(self, offset: int) -> None:
-        """Remember that, for a successor."""
-        if self.keeper.directory.is_dir():
-            files.write_plain(self.keeper.directory / "read", offset)
+    def run(self) -> str:
+        """Tells this run of the command from an earlier one of the same name."""
+        return str(self.about.get("run", ""))
 
 
 class Runs:
@@ -90,7 +86,7 @@ class Runs:
         writable = [str(bind.host) for bind in build.binds if bind.writable] if build else []
         about = {
             "kind": kind, "app_id": app_id, "name": name, "owner": f"app:{app_id}" if app_id else f"run:{identity}",
-            "until": boottime() + seconds, "at": time.time(), "writable": writable,
+            "run": uuid.uuid4().hex, "until": boottime() + seconds, "at": time.time(), "writable": writable,
             "disk_mb": build.limits.disk_mb if build else None,
         }  # fmt: skip
         command = self._commands[identity] = Command(keeper=keeper, about=about)

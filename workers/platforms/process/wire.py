@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from service.domain.model import Position
 from workers.platforms.base import AppSpec, Endpoint, Fence, Instance, SandboxRun
 
 LINE_MOST = 16 * 1024 * 1024
@@ -42,20 +43,22 @@ class Remove(Struct, tag=True, frozen=True):
 
 
 class Run(Struct, tag=True, frozen=True):
-    """Run a command of a release, or attach to it. Answer: `Said` with `to`, at last `Done.code`."""
+    """Run a command of a release, or attach to it. Answer: its output behind `known`, at last `Done.code`."""
 
     name: str
     spec: AppSpec
     command: str
     seconds: float
     fence: Fence
+    known: Position | None = None
 
 
 class Build(Struct, tag=True, frozen=True):
-    """Run a build step, or attach to it."""
+    """Run a build step, or attach to it, likewise."""
 
     name: str
     run: SandboxRun
+    known: Position | None = None
 
 
 class Forget(Struct, tag=True, frozen=True):
@@ -77,21 +80,11 @@ class Logs(Struct, tag=True, frozen=True):
     process: str = ""
 
 
-class Ack(Struct, tag=True, frozen=True):
-    """The output up to this offset is where it belongs; a successor need not be told it again.
-
-    The `last` one answers the end of the output.
-    """
-
-    to: int
-    last: bool = False
-
-
 class Said(Struct, tag=True, frozen=True):
-    """Output or progress. A command's output has the offset behind it, and ends with an empty text."""
+    """Output or progress. A command's output says how far it reaches."""
 
     text: str
-    to: int | None = None
+    to: Position | None = None
 
 
 class Done(Struct, tag=True, frozen=True):
@@ -119,11 +112,10 @@ def _from_text(kind: type[Any], value: Any) -> Any:
 
 _REQUEST = msgspec.json.Decoder(Request, dec_hook=_from_text)
 _REPLY = msgspec.json.Decoder(Reply, dec_hook=_from_text)
-_ACK = msgspec.json.Decoder(Ack)
 _SPEC = msgspec.json.Decoder(AppSpec, dec_hook=_from_text)
 
 
-def encode(message: Request | Reply | Ack) -> bytes:
+def encode(message: Request | Reply) -> bytes:
     """One line."""
     return msgspec.json.encode(message, enc_hook=_to_text) + b"\n"
 
@@ -154,9 +146,3 @@ async def read_reply(reader: asyncio.StreamReader) -> Reply | None:
     """The next reply, or None when the runner has hung up."""
     line = await reader.readline()
     return _REPLY.decode(line) if line.endswith(b"\n") else None
-
-
-async def read_ack(reader: asyncio.StreamReader) -> Ack | None:
-    """The next acknowledgement, or None when the driver has hung up."""
-    line = await reader.readline()
-    return _ACK.decode(line) if line.endswith(b"\n") else None
