@@ -5,7 +5,7 @@ shows.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final
@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, and_, func, or_, s
 
 from service.domain.model import RepositoryId, Sha
 from service.store import rows
+from service.store.database import new_id
 from service.store.tables import reports
 
 SPACING: Final = 10.0
@@ -24,7 +25,7 @@ _OF_COMMITS: Final = ("check", "status")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """An object on GitHub. `attempted` says that a write was begun whose outcome may be unknown."""
+    """An object on GitHub. `attempted` says that a write was begun whose outcome may be unknown, `attempt` which."""
 
     key: str
     kind: str
@@ -35,6 +36,7 @@ class Report:
     terminal: bool
     github_id: int | None
     attempted: bool
+    attempt: str
     pending: bool
     error: str
     attempts: int
@@ -167,13 +169,28 @@ def begin(conn: Connection, *, lane: int, now: datetime) -> Report | None:
     `attempted` is true in what is returned if an earlier attempt had no answer. None when there is nothing to tell now.
     """
     found = next(iter(pending(conn, lane=lane, now=now, limit=1)), None)
-    if found is not None:
-        conn.execute(reports.update().where(reports.c.key == found.key).values(attempted=True))
-    return found
+    if found is None:
+        return None
+    attempt = new_id()
+    conn.execute(reports.update().where(reports.c.key == found.key).values(attempted=True, attempt=attempt))
+    return replace(found, attempt=attempt)
 
 
-def shown(conn: Connection, *, key: str, digest: str, github_id: int | None, now: datetime) -> None:
+def _overtaken(conn: Connection, key: str, attempt: str) -> bool:
+    """Whether another attempt was begun since: nobody knows which one GitHub took last, so that it is told again.
+
+    Whoever stood still for longer than its lease may send what is no longer true when it goes on.
+    """
+    later = reports.update().where(reports.c.key == key, reports.c.attempt != attempt)
+    return bool(conn.execute(later.values(pending=True, attempted=True, retry_at=None)).rowcount)
+
+
+def shown(
+    conn: Connection, *, key: str, digest: str, github_id: int | None, now: datetime, attempt: str | None = None
+) -> None:
     """GitHub shows what had that digest; what was wanted meanwhile stays pending."""
+    if attempt is not None and _overtaken(conn, key, attempt):
+        return
     conn.execute(
         reports.update()
         .where(reports.c.key == key)
@@ -199,11 +216,14 @@ def failed(
     final: bool,
     now: datetime,
     digest: str | None = None,
+    attempt: str | None = None,
 ) -> None:
     """GitHub did not take it: try again at `retry_at`, or never if `final`.
 
     With the digest of what was tried, something newer that is wanted by now is not given up with it.
     """
+    if attempt is not None and _overtaken(conn, key, attempt):
+        return
     change = reports.update().where(reports.c.key == key)
     if digest is not None:
         change = change.where(reports.c.wanted_digest == digest)
@@ -225,6 +245,7 @@ def _report(row: RowMapping) -> Report:
         terminal=row["terminal"],
         github_id=row["github_id"],
         attempted=row["attempted"],
+        attempt=row["attempt"],
         pending=row["pending"],
         error=row["error"],
         attempts=row["attempts"],

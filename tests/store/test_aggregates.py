@@ -337,6 +337,31 @@ async def test_the_newest_report_wins_and_what_is_shown_is_not_written_again(dat
     assert await database.read(reports.unfinished) == 0
 
 
+async def test_what_was_sent_beside_a_later_attempt_is_told_again(database: Database) -> None:
+    await database.write(lambda conn: show(conn, "one", "live"))
+    first = await database.write(lambda conn: reports.begin(conn, lane=3, now=NOW))
+    await database.write(lambda conn: show(conn, "one", "replaced"))
+    second = await database.write(lambda conn: reports.begin(conn, lane=3, now=NOW))
+    assert first is not None
+    assert second is not None
+
+    async def ended(attempt: reports.Report) -> None:
+        await database.write(
+            lambda conn: reports.shown(
+                conn, key="one", digest=attempt.wanted_digest, github_id=42, now=NOW, attempt=attempt.attempt
+            )
+        )
+
+    await ended(second)
+    assert await database.read(reports.unfinished) == 0
+    await ended(first)
+    third = await database.write(lambda conn: reports.begin(conn, lane=3, now=NOW))
+    assert third is not None
+    assert (third.wanted, third.attempted, third.github_id) == ({"state": "replaced"}, True, 42)
+    await ended(third)
+    assert await database.read(reports.unfinished) == 0
+
+
 async def test_final_reports_go_first_and_failed_ones_wait_their_time(database: Database) -> None:
     await database.write(lambda conn: show(conn, "old", "queued"))
     await database.write(lambda conn: show(conn, "new", "done", terminal=True, minutes=1))

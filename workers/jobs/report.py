@@ -88,7 +88,12 @@ async def _write(context: Context, entry: Report) -> bool:
         return False
     await context.db.write(
         lambda conn: reports.shown(
-            conn, key=entry.key, digest=entry.wanted_digest, github_id=github_id, now=context.db.now()
+            conn,
+            key=entry.key,
+            digest=entry.wanted_digest,
+            github_id=github_id,
+            now=context.db.now(),
+            attempt=entry.attempt,
         )
     )
     return True
@@ -101,6 +106,7 @@ async def _give_up(context: Context, entry: Report, error: str) -> None:
             conn,
             key=entry.key,
             digest=entry.wanted_digest,
+            attempt=entry.attempt,
             error=error,
             retry_at=None,
             final=True,
@@ -119,6 +125,7 @@ async def _try_again(context: Context, entry: Report, error: Transient) -> None:
             conn,
             key=entry.key,
             digest=entry.wanted_digest,
+            attempt=entry.attempt,
             error=error.message,
             retry_at=retry_at,
             final=False,

@@ -102,6 +102,7 @@ reports = Table(
     Column("terminal", Boolean, nullable=False),
     Column("github_id", BigInteger),
     Column("attempted", Boolean, nullable=False, server_default=text("false")),
+    Column("attempt", String(36), nullable=False, server_default=""),
     Column("pending", Boolean, nullable=False),
     Column("error", Text, nullable=False, server_default=""),
     Column("attempts", Integer, nullable=False, server_default="0"),
