@@ -28,11 +28,24 @@ from service.domain.decisions import (
     Wait,
     Work,
 )
+from service.domain.deploy_lock import refusal
 from service.domain.errors import Refused, Transient
 from service.domain.model import App, QueuedRequest, Release, ReviewApp, ReviewState, Sha, Stage
 from service.domain.review_rules import OVER, OVER_CAP
 from service.queue import Queue, Ring, look, reconcile, work
-from service.store import activity, apps, facts, logs, pipelines, releases, requests, reviews, spaces, subjects
+from service.store import (
+    activity,
+    apps,
+    deploy_locks,
+    facts,
+    logs,
+    pipelines,
+    releases,
+    requests,
+    reviews,
+    spaces,
+    subjects,
+)
 from service.store.database import Conflict, Database
 from service.store.secrets import Vault
 
@@ -84,7 +97,9 @@ class Transaction:
     def request(
         self, app_id: str, wanted: Work, *, reason: str, by_person: bool, sealed: bytes | None = None
     ) -> QueuedRequest:
-        """Queue work for an app and tell everybody whom it concerns."""
+        """Queue work for an app and tell everybody whom it concerns; refused while a lock keeps it out."""
+        if locked := self.why_locked(app_id, wanted):
+            raise Refused(locked, code="conflict")
         queued = requests.add(
             self.conn,
             app_id=app_id,
@@ -105,6 +120,19 @@ class Transaction:
         if isinstance(wanted, Destroy):
             self._review_goes(app_id, reason)
         return queued
+
+    def why_locked(self, app_id: str, wanted: Work) -> str:
+        """Say why a lock keeps the work out and what to do about it; empty if none does."""
+        locks = deploy_locks.keeping_out(self.conn, app_id, wanted, self.now)
+        app = apps.get(self.conn, app_id) if locks else None
+        return refusal(app.name, locks) if app is not None else ""
+
+    def go_past_locks(self, app_id: str, *, asked: bool) -> tuple[str, ...]:
+        """Return the ids of the locks on an app that a person goes past, each put on record; none unless `asked`."""
+        locks = [each for each in deploy_locks.of_app(self.conn, app_id) if asked and each.is_in_force(self.now)]
+        for lock in locks:
+            self.note("deploy lock overridden", app_id=app_id, data={"name": lock.name, "lock": lock.text})
+        return tuple(lock.id for lock in locks)
 
     def _number(self, queued: QueuedRequest, wanted: Work) -> None:
         """Give what needs no build its release and number at once; what it runs is settled when its turn comes."""

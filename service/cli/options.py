@@ -19,3 +19,6 @@ WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the
 ConfirmOption = Annotated[
     str | None, typer.Option("--confirm", "-c", metavar="NAME", help="The name again, instead of being asked.")
 ]
+OverrideLockOption = Annotated[
+    bool, typer.Option("--override-lock", help="Go past a deploy lock; the activity log says who did.")
+]

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from service.domain.decisions import Decision, Deploy, Look, Nothing, Request, Wait
+from service.domain.deploy_lock import DeployLock, in_the_way, lifted_at, waits_for
 from service.domain.deploys import UNTOUCHED, is_leaving, settled
 from service.domain.facts import ChangedPaths, CiSignals, Fact, FactKey, FactKind, Head, RequiredChecks, changes_between
 from service.domain.freshness import ACTED_ON_FOR, ci_gate, lacking
@@ -36,7 +37,7 @@ class AutoDeployView:
     `toggles` are the pipeline's. `held` says why nothing is deployed by itself ("held at v12"), else it is empty.
     `required` is what `branch` requires, None where the toggles do not ask for that.
     `serving` is the commit of this repository that the app runs, `changes` what the head changed over it, loaded where
-    the settings name paths.
+    the settings name paths. `locks` are the app's own and its pipeline's.
     """
 
     now: datetime
@@ -55,6 +56,7 @@ class AutoDeployView:
     required: Fact[RequiredChecks] | None = None
     serving: Sha | None = None
     changes: Fact[ChangedPaths] | None = None
+    locks: tuple[DeployLock, ...] = ()
 
 
 def plan(view: AutoDeployView) -> tuple[Decision, ...]:
@@ -78,7 +80,8 @@ def plan(view: AutoDeployView) -> tuple[Decision, ...]:
     if done is not None:
         return (Nothing(reason=done),)
     since = head.since if head is not None else None
-    held_back = _elsewhere(view, repository, sha) or lacking(head, key, now=view.now, age=ACTED_ON_FOR)
+    held_back = _elsewhere(view, repository, sha) or _locked(view, repository, sha)
+    held_back = held_back or lacking(head, key, now=view.now, age=ACTED_ON_FOR)
     return (held_back or _deploy(view, repository, sha, since),)
 
 
@@ -126,6 +129,16 @@ def _elsewhere(view: AutoDeployView, repository: Repository, sha: Sha) -> Look |
     return Nothing(reason=f"{UNTOUCHED} {', '.join(paths)} since {view.serving[:7]}: not deployed")
 
 
+def _locked(view: AutoDeployView, repository: Repository, sha: Sha) -> Wait | None:
+    """A lock comes before CI: nobody need be asked about a commit that cannot go live."""
+    locks = in_the_way(_work(view, repository, sha), view.locks, now=view.now)
+    return Wait(reason=waits_for(locks), until=lifted_at(locks)) if locks else None
+
+
+def _work(view: AutoDeployView, repository: Repository, sha: Sha) -> Deploy:
+    return Deploy(repository_id=repository.id, sha=sha, trust=Trust.OWN, branch=view.branch)
+
+
 def _deploy(view: AutoDeployView, repository: Repository, sha: Sha, since: datetime | None) -> Look | Wait | Request:
     if view.app.wait_for_ci:
         key = FactKey(FactKind.CI, repository.id, sha)
@@ -143,6 +156,6 @@ def _deploy(view: AutoDeployView, repository: Repository, sha: Sha, since: datet
             return closed.then if isinstance(closed.then, Look) else Wait(reason=closed.reason, until=closed.then.until)
     return Request(
         app_id=view.app.id,
-        work=Deploy(repository_id=repository.id, sha=sha, trust=Trust.OWN, branch=view.branch),
+        work=_work(view, repository, sha),
         reason=f"{view.branch} is at {sha[:7]}",
     )

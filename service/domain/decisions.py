@@ -46,7 +46,8 @@ class Subject(NamedTuple):
 class Deploy:
     """Build a commit and release it; the state and head of `pull_request` are read again before it goes live.
 
-    `rebuild` builds from nothing, whatever was built of the same files before.
+    `rebuild` builds from nothing, whatever was built of the same files before. `past_locks` are the ids of the locks
+    that a person went past.
     """
 
     repository_id: RepositoryId
@@ -55,11 +56,15 @@ class Deploy:
     branch: str
     pull_request: int | None = None
     rebuild: bool = False
+    past_locks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseSlug:
-    """Release a slug that exists: a promotion's target, or a retry (then `branch` is what was deployed)."""
+    """Release a slug that exists: a promotion's target, or a retry (then `branch` is what was deployed).
+
+    `past_locks` are the ids of the locks that a person went past.
+    """
 
     slug_id: SlugId
     commit: Sha | None
@@ -67,6 +72,7 @@ class ReleaseSlug:
     description: str
     branch: str = ""
     promotion_target_id: str | None = None
+    past_locks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,6 +54,7 @@ class PipelineVerbs(Committer):
             coupling = _coupling(tx.conn, coupling_id)
             moved = pipelines.move(tx.conn, coupling=coupling, stage=stage, now=tx.now)
             tx.note("app moved", app_id=moved.app_id, pipeline_id=moved.pipeline_id, data={"stage": stage.value})
+            tx.ring([Subject(SubjectKind.AUTO_DEPLOY, moved.app_id)], cause="app moved to another stage")
             return moved
 
         return await self.commit(move, actor=actor)
@@ -68,6 +69,7 @@ class PipelineVerbs(Committer):
                     tx.show_commit(coupling.app_id, request.sha)
             pipelines.uncouple(tx.conn, coupling_id)
             tx.note("app removed", app_id=coupling.app_id, pipeline_id=coupling.pipeline_id)
+            tx.ring([Subject(SubjectKind.AUTO_DEPLOY, coupling.app_id)], cause="app removed from pipeline")
             return coupling
 
         return await self.commit(uncouple, actor=actor)

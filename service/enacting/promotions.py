@@ -7,7 +7,8 @@ from sqlalchemy import Connection
 
 from service.domain import promotion
 from service.domain.decisions import ReleaseSlug
-from service.domain.model import AppState, PipelineId, Promotion, Trust
+from service.domain.errors import Refused
+from service.domain.model import AppId, AppState, PipelineId, Promotion, ReleaseId, RequestId, Trust
 from service.enact import Committer, Transaction
 from service.enacting.finding import pipeline_or_refuse
 from service.store import builds, pipelines, promotions, releases
@@ -24,9 +25,13 @@ class PromotionVerbs(Committer):
         source_app_id: str,
         release_id: str | None,
         target_app_ids: Sequence[str] | None,
+        override_lock: bool = False,
         actor: str,
     ) -> Promotion:
-        """Release the source's slug, as it is now, in each target."""
+        """Release the source's slug, as it is now, in each target.
+
+        Refused as a whole while one of them is locked, unless a person goes past the locks.
+        """
 
         def promote(tx: Transaction) -> Promotion:
             resolved = promotion.resolve(
@@ -34,17 +39,7 @@ class PromotionVerbs(Committer):
             )
             release = resolved.release
             assert release.slug_id is not None
-            targets = []
-            for target in resolved.targets:
-                wanted = ReleaseSlug(
-                    slug_id=release.slug_id,
-                    commit=release.commit,
-                    repository_id=release.repository_id,
-                    description=promotion.describe(resolved),
-                )
-                queued = tx.request(target.id, wanted, reason=wanted.description, by_person=True)
-                made = releases.of_request(tx.conn, queued.id)
-                targets.append((target.id, queued.id, made.id if made else None))
+            targets = _ask_each(tx, resolved, override_lock=override_lock)
             promoted = promotions.create(
                 tx.conn,
                 pipeline_id=pipeline_id,
@@ -65,6 +60,32 @@ class PromotionVerbs(Committer):
             return promoted
 
         return await self.commit(promote, actor=actor)
+
+
+def _ask_each(
+    tx: Transaction, resolved: promotion.ResolvedPromotion, *, override_lock: bool
+) -> list[tuple[AppId, RequestId, ReleaseId | None]]:
+    """Queue the slug in each target: in all, or in none if one of them is locked."""
+    release = resolved.release
+    assert release.slug_id is not None
+    wanted = {
+        target.id: ReleaseSlug(
+            slug_id=release.slug_id,
+            commit=release.commit,
+            repository_id=release.repository_id,
+            description=promotion.describe(resolved),
+            past_locks=tx.go_past_locks(target.id, asked=override_lock),
+        )
+        for target in resolved.targets
+    }
+    if locked := [why for app_id, work in wanted.items() if (why := tx.why_locked(app_id, work))]:
+        raise Refused("\n".join(locked), code="conflict")
+    targets = []
+    for app_id, work in wanted.items():
+        queued = tx.request(app_id, work, reason=work.description, by_person=True)
+        made = releases.of_request(tx.conn, queued.id)
+        targets.append((app_id, queued.id, made.id if made else None))
+    return targets
 
 
 def _promotion_request(

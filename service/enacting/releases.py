@@ -54,9 +54,20 @@ class ReleaseVerbs(Committer):
         return await self.commit(change, actor=actor)
 
     async def deploy(
-        self, *, app_id: str, repository_id: int, sha: str, branch: str, rebuild: bool = False, actor: str
+        self,
+        *,
+        app_id: str,
+        repository_id: int,
+        sha: str,
+        branch: str,
+        rebuild: bool = False,
+        override_lock: bool = False,
+        actor: str,
     ) -> QueuedRequest:
-        """Deploy a commit by hand: CI is not asked, and the next push to an auto-deployed branch replaces it."""
+        """Deploy a commit by hand: CI is not asked, and the next push to an auto-deployed branch replaces it.
+
+        Refused while the app is locked, unless a person goes past the lock.
+        """
 
         def deploy(tx: Transaction) -> QueuedRequest:
             app_or_refuse(tx.conn, app_id)
@@ -66,6 +77,7 @@ class ReleaseVerbs(Committer):
                 trust=Trust.OWN,
                 branch=branch,
                 rebuild=rebuild,
+                past_locks=tx.go_past_locks(app_id, asked=override_lock),
             )
             tx.ring([Subject(SubjectKind.AUTO_DEPLOY, app_id)], cause=f"deploy asked for by {tx.actor}")
             verb = "rebuild" if rebuild else "deploy"
@@ -98,7 +110,7 @@ class ReleaseVerbs(Committer):
         return await self.commit(change, actor=actor)
 
     async def rollback(self, *, app_id: str, release_id: str, keep_config: bool, actor: str) -> QueuedRequest:
-        """Release a former release's slug and config again."""
+        """Release a former release's slug and config again, even while the app is locked."""
 
         def rollback(tx: Transaction) -> QueuedRequest:
             app_or_refuse(tx.conn, app_id)
@@ -116,8 +128,13 @@ class ReleaseVerbs(Committer):
 
         return await self.commit(rollback, actor=actor)
 
-    async def release_slug(self, *, app_id: str, slug_id: str, description: str, actor: str) -> QueuedRequest:
-        """Release a slug that the app has had, with its wanted config: that is what a retry is."""
+    async def release_slug(
+        self, *, app_id: str, slug_id: str, description: str, override_lock: bool = False, actor: str
+    ) -> QueuedRequest:
+        """Release a slug that the app has had, with its wanted config: that is what a retry is.
+
+        Refused while the app is locked, unless a person goes past the lock.
+        """
 
         def release(tx: Transaction) -> QueuedRequest:
             app_or_refuse(tx.conn, app_id)
@@ -134,6 +151,7 @@ class ReleaseVerbs(Committer):
                 description=description or f"Retry of v{former.version}: {former.description}",
                 # To try the newest code again is no step back: it does not hold automatic deploys up.
                 branch=releases.branch_if_newest(tx.conn, app_id, former.slug_id),
+                past_locks=tx.go_past_locks(app_id, asked=override_lock),
             )
             return tx.request(app_id, wanted, reason=wanted.description, by_person=True)
 

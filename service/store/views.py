@@ -25,7 +25,7 @@ from service.domain.model import (
 from service.domain.names import review_app_name
 from service.domain.review_rules import OVER, OVER_CAP, trust_of
 from service.domain.review_view import ReviewView
-from service.store import approvals, apps, facts, pipelines, releases, repositories, requests, reviews
+from service.store import approvals, apps, deploy_locks, facts, pipelines, releases, repositories, requests, reviews
 from service.store.tables import activity
 from service.store.tables import releases as release_rows
 from service.store.tables import requests as request_rows
@@ -126,6 +126,7 @@ def auto_deploy_view(
         required=_required(conn, pipeline.toggles, repository.id, branch) if pipeline and repository else None,
         serving=serving,
         changes=_changes(conn, toggles, repository.id, serving, sha) if repository and serving and sha else None,
+        locks=deploy_locks.of_app(conn, app.id),
     )
 
 

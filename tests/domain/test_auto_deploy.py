@@ -11,6 +11,7 @@ from service.domain.deploys import DESTROY
 from service.domain.facts import FactKey, FactKind, changes_between
 from service.domain.model import NO_SHA, AppState, RequestState, Sha, Stage, Toggles, Trust
 from tests.domain.things import (
+    OF_PIPELINE,
     REPO,
     A,
     B,
@@ -21,6 +22,7 @@ from tests.domain.things import (
     changed,
     ci_fact,
     head_fact,
+    lock,
     repository,
     request,
     run,
@@ -197,6 +199,28 @@ CASES: list[tuple[str, AutoDeployView, Decision]] = [
         "CI is not asked about a push that changes nothing in the paths",
         auto_view(app=GATED, toggles=PATHS, serving=C, changes=changed("web/x")),
         SKIPPED,
+    ),
+    (
+        "locked: waits until the lock lifts, and CI is not asked",
+        auto_view(app=GATED, locks=(lock(),)),
+        Wait(reason=lock().text, until=lock().expires_at),
+    ),
+    ("locked without a time: waits", auto_view(locks=(OF_PIPELINE,)), Wait(reason=OF_PIPELINE.text)),
+    ("a lock that has expired: deployed", auto_view(locks=(lock(expires_at=ago(1)),)), deploys(A)),
+    (
+        "locked, and the head is deployed already: nothing waits",
+        auto_view(locks=(lock(),), last_auto_deploy=request(A)),
+        Nothing(reason="aaaaaaa is deployed"),
+    ),
+    (
+        "locked, and the push changes nothing in the paths: nothing waits",
+        auto_view(locks=(lock(),), toggles=PATHS, serving=C, changes=changed("web/x")),
+        SKIPPED,
+    ),
+    (
+        "put off by a lock and unlocked: deployed",
+        auto_view(last_auto_deploy=request(A, RequestState.SUPERSEDED)),
+        deploys(A),
     ),
     (
         "CI is read first",

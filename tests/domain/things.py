@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from service.domain.auto_deploy import AutoDeployView
+from service.domain.deploy_lock import DeployLock, LockId
 from service.domain.deploys import DEPLOY
 from service.domain.facts import (
     ChangedPaths,
@@ -327,3 +328,21 @@ def auto_view(**changes: Any) -> AutoDeployView:
         toggles=Toggles(),
     )
     return replace(whole, **changes)
+
+
+def lock(**changes: Any) -> DeployLock:
+    whole = DeployLock(
+        id=LockId("of-app"),
+        app_id=AppId("1"),
+        pipeline_id=None,
+        name="shop-prod",
+        actor="user:ada@acme.example",
+        reason="sale",
+        expires_at=NOW + timedelta(hours=1),
+        created_at=ago(60),
+        updated_at=ago(60),
+    )
+    return replace(whole, **changes)
+
+
+OF_PIPELINE = lock(id=LockId("of-pipeline"), app_id=None, pipeline_id=PipelineId("2"), name="shop", expires_at=None)

@@ -84,6 +84,27 @@ async def test_labels_and_base_branch_decide_who_gets_a_review_app_by_itself(sta
     assert "asked for" in await stage.page(await live(stage, pipeline, other.number))
 
 
+async def test_a_locked_pipeline_waits_for_its_lock_and_then_deploys_the_newest(stage: Stage) -> None:
+    pipeline = await stage.pipeline("lock", automatic=False, auto_deploy=True)
+    github, repo, staging = stage.github, pipeline.repo, pipeline.staging
+    await stage.says(staging, "first")
+    await stage.cli("lock", "-p", pipeline.name, "--reason", "sale", "--for", "1h")
+    for text in ("second", "third"):
+        sha = await github.push(repo, "master", page(text))
+    await until(lambda: "locked by" in title(stage, pipeline, sha), seconds=STEP_SECONDS, what="the check says so")
+    refused = await stage.cli_fails("pipelines:promote", "-a", staging)
+    assert f"{pipeline.production} is locked by admin@localhost until " in refused
+    assert "[waiting]  locked by admin@localhost" in await stage.cli("why", staging)
+    await stage.cli("pipelines:promote", "-a", staging, "--override-lock")
+    assert "first" in await stage.page(pipeline.production)
+    assert "first" in await stage.page(staging)
+
+    await stage.cli("unlock", "-p", pipeline.name)
+
+    await stage.says(staging, f"third commit={sha} release=v2")
+    await until(lambda: (stage.check(pipeline, sha) or {}).get("conclusion") == "success", seconds=STEP_SECONDS)
+
+
 async def test_a_monorepo_has_one_pipeline_per_component_and_each_minds_its_own_paths(stage: Stage) -> None:
     files = {f"api/{name}": text for name, text in quick("api one").items()} | {"web/index.html": "web"}
     pipeline = await stage.pipeline("mono", files=files, auto_deploy=True)

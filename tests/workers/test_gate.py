@@ -169,7 +169,7 @@ async def test_the_commit_that_waits_is_asked_about_by_a_part_of_its_sha(gate: G
     await sim.create_check_run("acme/shop", sha, "build", status="in_progress")
     await sim.set_status("acme/shop", sha, "pending", context="lint")
     await gate.told("push", ref="refs/heads/master")
-    about, told = await gate.yard.see(lambda conn: trail.of(conn, sha[:8]))
+    about, told = await gate.yard.see(lambda conn: trail.of(conn, sha[:8], gate.yard.clock()))
     assert about == f"commit {sha[:7]}"
     assert "waiting for: lint, build (ci)" in [each.text.partition(" (because")[0] for each in told]
     shown = await gate.yard.check(sha)

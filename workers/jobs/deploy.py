@@ -21,6 +21,7 @@ from workers.builds.source import Remote
 from workers.context import Context
 from workers.jobs import fenced, forks, release, settle
 from workers.jobs.build_config import seen_by_build
+from workers.jobs.locked import Locked, check_unlocked
 from workers.jobs.look import fresh
 from workers.jobs.trust import prove_own
 
@@ -47,6 +48,7 @@ class Superseded(Exception):
 async def deploy(context: Context, taken: TakenWork, wanted: Deploy) -> None:
     """Bring the commit live unless a newer one is wanted by then; every step may be repeated."""
     try:
+        await context.db.read(lambda conn: check_unlocked(context, taken, conn))
         await still_wanted(context, taken, wanted)
         build = await _begin_build(context, taken, wanted)
         slug, commit = await _slug(context, taken, wanted, build)
@@ -54,6 +56,11 @@ async def deploy(context: Context, taken: TakenWork, wanted: Deploy) -> None:
         await release.release_slug(context, taken, slug=slug, wanted=wanted, manifest=commit.manifest)
     except Superseded as superseded:
         await settle.end(context, taken, state=RequestState.SUPERSEDED, outcome=str(superseded))
+    except Locked as locked:
+        if taken.request.by_person:
+            raise
+        # Nothing has failed: the plan waits for the lock, and asks again for what is the head then.
+        await settle.end(context, taken, state=RequestState.SUPERSEDED, outcome=locked.message)
 
 
 async def still_wanted(context: Context, taken: TakenWork, wanted: Deploy) -> None:

@@ -300,8 +300,10 @@ def _deploys(
     asked = [Subject(SubjectKind.AUTO_DEPLOY, app.id) for app, _ in members]
     reasons = {verdict.subject.key: verdict.reason for verdict in subjects.verdicts(conn, asked)}
     for app, stage in members:
-        deploy = deployed.get(app.id)
-        if deploy is None and _followed(app) not in waiting:
+        deploy, waits = deployed.get(app.id), _followed(app) in waiting
+        if waits and deploy is not None and deploy.state is RequestState.SUPERSEDED:
+            deploy = None  # the head was put off: what it waits for now is what the plan says
+        if deploy is None and not waits:
             continue
         yield CheckDeploy(
             app_name=app.name,

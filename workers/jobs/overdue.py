@@ -15,6 +15,7 @@ from service.store.endings import end_with_request
 from workers.context import Context
 from workers.jobs import settle
 from workers.jobs.describe import subject_of
+from workers.jobs.locked import end_expired
 
 log = structlog.get_logger()
 
@@ -36,6 +37,7 @@ def mind_clock(tx: Transaction) -> None:
 
 def _end_all(tx: Transaction) -> None:
     mind_clock(tx)
+    end_expired(tx)
     for request in late.of_requests(tx.conn, tx.now):
         _end_request(tx, request)
     for request in late.left_behind(tx.conn):

@@ -91,6 +91,9 @@ def _in_pipeline(tx: Transaction, pipeline: Pipeline, pressed: CheckRunRequested
                 branch=branch,
                 rebuild=pressed.identifier == "rebuild",
             )
+            if locked := tx.why_locked(app.id, work):
+                yield locked
+                continue
             tx.request(app.id, work, reason=f"{pressed.identifier} pressed", by_person=True)
             tx.ring([Subject(SubjectKind.AUTO_DEPLOY, app.id)], cause=f"{pressed.identifier} pressed by {tx.actor}")
             yield f"deploy to {app.name}"

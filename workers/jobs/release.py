@@ -32,6 +32,7 @@ from service.store.requests import TakenWork
 from service.store.secrets import request_context
 from workers.context import Context
 from workers.jobs import command, fenced, settle
+from workers.jobs.locked import check_unlocked
 from workers.jobs.rollout import LIVE, Rollout, go, spec_of
 
 log = structlog.get_logger()
@@ -120,7 +121,11 @@ async def release(context: Context, taken: TakenWork) -> None:
 
 
 async def _release(context: Context, taken: TakenWork, plan: Callable[[Transaction], Plan]) -> None:
-    made, fixed, rollout = await fenced.commit(context, taken, lambda tx: _make(tx, taken, plan(tx)))
+    def begin(tx: Transaction) -> tuple[Release, Plan, Rollout | None]:
+        check_unlocked(context, taken, tx.conn)
+        return _make(tx, taken, plan(tx))
+
+    made, fixed, rollout = await fenced.commit(context, taken, begin)
     if rollout is None:
         await settle.end(context, taken, state=RequestState.SUCCEEDED, outcome=made.description)
         return

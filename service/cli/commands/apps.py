@@ -84,6 +84,7 @@ def info(
         "State": found["state"],
         "Maintenance": "on" if found["maintenance"] else "",
         "Auto deploy": _auto_deploy(client, found["id"]),
+        "Locked": _locked(client, found["id"]),
     }
     output.table([[f"{key}:", value] for key, value in rows.items() if value])
 
@@ -96,6 +97,12 @@ def _auto_deploy(client: Client, app: str) -> str:
     after = " after CI" if found["wait_for_ci"] else ""
     reason = f" ({found['reason']})" if found["reason"] else ""
     return f"{found['branch']}{after}{reason}"
+
+
+def _locked(client: Client, app: str) -> str:
+    """By whom, until when and why new code is kept out."""
+    locks = client.everything(path("apps", app, "deploy-locks"))
+    return "; ".join(it["message"].removeprefix("locked ") for it in locks)
 
 
 def _coupling(client: Client, app: str) -> Json | None:

@@ -7,7 +7,7 @@ import typer
 from service.cli import following, output, target
 from service.cli.client import Client, Json, path
 from service.cli.errors import ExitCode, Stop
-from service.cli.options import AppOption, JsonOption, RemoteOption, WaitOption
+from service.cli.options import AppOption, JsonOption, OverrideLockOption, RemoteOption, WaitOption
 from service.cli.profile import load
 
 
@@ -19,6 +19,7 @@ def deploy(
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Build from nothing: without former slugs and caches of the same files.")
     ] = False,
+    override_lock: OverrideLockOption = False,
     wait: WaitOption = True,
     json: JsonOption = False,
 ) -> None:
@@ -28,6 +29,8 @@ def deploy(
     body: Json = {"source_blob": {"version": version} if version else {}}
     if rebuild:
         body["rebuild"] = True
+    if override_lock:
+        body["override_lock"] = True
     build = client.call("POST", path("apps", name, "builds"), body).data
     commit = build["source_blob"]["version"][:7]
     what = f"{version} ({commit})" if version and not version.startswith(commit) else commit

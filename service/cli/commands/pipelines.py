@@ -6,6 +6,7 @@ import typer
 
 from service.cli import asking, output, target
 from service.cli.client import Client, Json, path
+from service.cli.commands import locks
 from service.cli.errors import ApiError, ExitCode, Stop
 from service.cli.options import AppOption, ConfirmOption, JsonOption, RemoteOption, StageOption
 from service.cli.profile import load
@@ -172,9 +173,12 @@ def info(
     couplings.sort(key=lambda it: (_ORDER.index(it["stage"]) if it["stage"] in _ORDER else 9, it["app"]["name"]))
     releases = {it["app"]["id"]: it for it in client.everything(path("pipelines", found["id"], "latest-releases"))}
     source = _source(client, found)
+    held = client.everything(path("pipelines", found["id"], "deploy-locks"))
     if json:
         apps = [it["app"] | {"stage": it["stage"], "release": releases.get(it["app"]["id"])} for it in couplings]
-        output.show_json({"pipeline": found, "repository": source and source["repository"], "apps": apps})
+        output.show_json(
+            {"pipeline": found, "repository": source and source["repository"], "apps": apps, "locks": held}
+        )
         return
     output.heading(found["name"])
     output.say(f"repository: {source['full_name'] if source else 'not connected'}\n")
@@ -184,6 +188,7 @@ def info(
         runs = f"v{release['version']} {(release['commit'] or '')[:7]}" if release else ""
         rows.append([it["app"]["name"], it["stage"], runs, release["status"] if release else ""])
     output.table(rows, header=["app name", "stage", "release", "status"])
+    locks.show(held)
 
 
 def connect(

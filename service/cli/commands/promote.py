@@ -9,7 +9,7 @@ import typer
 from service.cli import following, output, target
 from service.cli.client import Client, Json, path
 from service.cli.errors import ExitCode, Stop
-from service.cli.options import AppOption, JsonOption, RemoteOption, WaitOption
+from service.cli.options import AppOption, JsonOption, OverrideLockOption, RemoteOption, WaitOption
 from service.cli.output import Action
 from service.cli.profile import load
 
@@ -25,6 +25,7 @@ def promote(
     release: Annotated[
         str | None, typer.Option("--release", metavar="VERSION", help="Promote this release, not the current one.")
     ] = None,
+    override_lock: OverrideLockOption = False,
     wait: WaitOption = True,
     json: JsonOption = False,
 ) -> None:
@@ -37,6 +38,8 @@ def promote(
     if release is not None:
         source["release"] = {"id": target.release_of(client, name, release)["id"]}
     body: Json = {"pipeline": {"id": coupling["pipeline"]["id"]}, "source": source}
+    if override_lock:
+        body["override_lock"] = True
     if names is not None:
         body["targets"] = [{"app": {"id": app_id}} for app_id in _ids_in(client, coupling["pipeline"], names)]
         with output.action(f"Starting promotion to apps: {','.join(names)}", quiet=json):

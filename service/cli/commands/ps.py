@@ -7,6 +7,7 @@ import typer
 
 from service.cli import following, output, target
 from service.cli.client import Client, path
+from service.cli.commands import locks
 from service.cli.errors import ExitCode, Stop
 from service.cli.options import AppOption, JsonOption, RemoteOption, WaitOption
 from service.cli.profile import load
@@ -25,10 +26,10 @@ def listing(app: AppOption = None, remote: RemoteOption = None, json: JsonOption
         return
     if not dynos:
         output.say(f"No processes on {name}: deploy it first, or scale it up (towpath ps:scale web=1 -a {name}).")
-        return
     output.table(
         [[f"{it['name']}:", output.state(it["state"]), output.ago(it["updated_at"]), it["command"]] for it in dynos]
     )
+    locks.show(client.everything(path("apps", name, "deploy-locks")))
 
 
 def scale(

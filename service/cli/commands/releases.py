@@ -7,7 +7,7 @@ import typer
 from service.cli import following, output, target
 from service.cli.client import Client, Json, path
 from service.cli.errors import Stop
-from service.cli.options import AppOption, JsonOption, RemoteOption, WaitOption
+from service.cli.options import AppOption, JsonOption, OverrideLockOption, RemoteOption, WaitOption
 from service.cli.profile import load
 
 _WORDS = {"pending": "release command executing"}
@@ -83,6 +83,7 @@ def retry(
     *,
     app: AppOption = None,
     remote: RemoteOption = None,
+    override_lock: OverrideLockOption = False,
     wait: WaitOption = True,
     json: JsonOption = False,
 ) -> None:
@@ -99,6 +100,7 @@ def retry(
         body = {
             "slug": chosen["slug"]["id"],
             "description": f"Retry of v{chosen['version']}: {chosen['description']}",
+            "override_lock": override_lock,
         }
         done = client.call("POST", path("apps", name, "releases"), body).data["request"]
         if wait:

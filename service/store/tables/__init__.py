@@ -31,6 +31,7 @@ from service.store.tables.installation import (
 )
 from service.store.tables.pipelines import (
     couplings,
+    deploy_locks,
     fork_approvals,
     pipeline_config,
     pipelines,
@@ -58,6 +59,7 @@ __all__ = [
     "couplings",
     "review_apps",
     "fork_approvals",
+    "deploy_locks",
     "promotions",
     "promotion_targets",
     "apps",

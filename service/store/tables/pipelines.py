@@ -99,6 +99,20 @@ fork_approvals = Table(
     Column("created_at", Moment, nullable=False),
 )
 
+# What keeps new code out of an app, or out of a pipeline's apps; without `expires_at` until it is taken off.
+deploy_locks = Table(
+    "deploy_locks",
+    metadata,
+    id_column(),
+    Column("app_id", ForeignKey("apps.id", ondelete="CASCADE"), unique=True),
+    Column("pipeline_id", ForeignKey("pipelines.id", ondelete="CASCADE"), unique=True),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("expires_at", Moment),
+    *time_columns(),
+    CheckConstraint("(app_id is null) <> (pipeline_id is null)", name="one_target"),
+)
+
 promotions = Table(
     "promotions",
     metadata,

@@ -8,7 +8,17 @@ import json
 from typing import Annotated, Any, Literal, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, RootModel, StrictBool, StrictInt, StringConstraints, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    RootModel,
+    StrictBool,
+    StrictInt,
+    StringConstraints,
+    ValidationError,
+)
 from pydantic_core import ErrorDetails
 
 from service.domain.errors import Refused
@@ -123,20 +133,22 @@ class PromotionTarget(Body):
 
 
 class Promote(Body):
-    """POST /pipeline-promotions. Without targets: every app of the next stage."""
+    """POST /pipeline-promotions. Without targets: every app of the next stage. `override_lock` is Towpath's own."""
 
     pipeline: Identity
     source: PromotionSource
     targets: list[PromotionTarget] | None = Field(default=None, min_length=1, max_length=100)
+    override_lock: StrictBool = False
 
 
 class Rollback(Body):
-    """POST /apps/APP/releases: a rollback to `release`, or `slug` once more. `keep_config` is Towpath's own."""
+    """POST /apps/APP/releases: a rollback to `release`, or `slug` once more. The last two are Towpath's own."""
 
     release: str | StrictInt | None = None
     slug: Words | None = None
-    keep_config: StrictBool = False
     description: str | None = None
+    keep_config: StrictBool = False
+    override_lock: StrictBool = False
 
 
 class SourceBlob(Body):
@@ -149,11 +161,20 @@ class SourceBlob(Body):
 
 
 class CreateBuild(Body):
-    """POST /apps/APP/builds. `rebuild` is Towpath's own."""
+    """POST /apps/APP/builds. The last two are Towpath's own."""
 
     source_blob: SourceBlob = SourceBlob()
     buildpacks: list[Any] | None = None
     rebuild: StrictBool = False
+    override_lock: StrictBool = False
+
+
+class LockDeploys(Body):
+    """POST of deploy-locks: until a time, for so many seconds, or without either until it is taken off."""
+
+    reason: str
+    expires_at: AwareDatetime | None = None
+    expires_in: Annotated[StrictInt, Field(ge=1, le=366 * 24 * 3600)] | None = None
 
 
 class FormationUpdate(Body):

@@ -124,6 +124,7 @@ async def create(request: web.Request) -> web.Response:
         sha=sha,
         branch="" if _SHA.fullmatch(ref) and sha.startswith(ref) else ref,
         rebuild=body.rebuild,
+        override_lock=body.override_lock,
         actor=request[CALLER].actor,
     )
     row = await context.db.read(lambda conn: conn.execute(_deploys().where(requests.c.id == queued.id)).one())

@@ -100,7 +100,8 @@ async def why(request: web.Request) -> web.Response:
     question = request.query.get("q", "").strip()
     if not question:
         raise Refused("q: is required; ask for a commit, a pull request or an app")
-    asked, entries = await request.app[CONTEXT].db.read(lambda conn: trail.of(conn, question))
+    db = request.app[CONTEXT].db
+    asked, entries = await db.read(lambda conn: trail.of(conn, question, db.now()))
     shown = [
         {"at": shapes.moment(it.at), "what": it.what, "about": it.about, "state": it.state, "text": it.text}
         for it in entries

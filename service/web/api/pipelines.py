@@ -3,9 +3,10 @@
 from aiohttp import web
 from sqlalchemy import Connection
 
+from service.domain.decisions import Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.model import FORKS, Pipeline, Stage
-from service.store import activity, pipelines
+from service.store import activity, pipelines, subjects
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import find_pipeline
 from service.web.errors import not_found
@@ -85,7 +86,10 @@ async def delete(request: web.Request) -> web.Response:
             pipeline_id=pipeline.id,
             data={"name": pipeline.name},
         )
+        # What waits for a lock of the pipeline waits for nothing any more.
+        members = [Subject(SubjectKind.AUTO_DEPLOY, app.id) for app, _ in pipelines.members(conn, pipeline.id)]
         pipelines.delete(conn, pipeline.id)
+        subjects.ring(conn, members, cause="pipeline deleted", now=now)
         return pipeline
 
     return answers.answer(request, shapes.pipeline(await db.write(write)))

@@ -61,6 +61,7 @@ async def create(request: web.Request) -> web.Response:
         source_app_id=source.id,
         release_id=None if release is None else release.id,
         target_app_ids=targets,
+        override_lock=body.override_lock,
         actor=request[CALLER].actor,
     )
     created = await context.db.read(lambda conn: promotions.targets(conn, made.id))

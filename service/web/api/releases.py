@@ -137,7 +137,11 @@ async def roll_back(request: web.Request) -> web.Response:
         )
     else:
         queued = await context.enactor.release_slug(
-            app_id=app.id, slug_id=str(body.slug), description=body.description or "", actor=actor
+            app_id=app.id,
+            slug_id=str(body.slug),
+            description=body.description or "",
+            override_lock=body.override_lock,
+            actor=actor,
         )
 
     def made(conn: Connection) -> ReleaseShown:

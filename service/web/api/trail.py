@@ -12,11 +12,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, select
 
 from service.domain.decisions import Subject, SubjectKind
+from service.domain.deploy_lock import DeployLock
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import App, AppId, QueuedRequest, ReviewApp
 from service.domain.names import in_words
-from service.store import activity, apps, facts, pipelines, requests, reviews, subjects
+from service.store import activity, apps, deploy_locks, facts, pipelines, requests, reviews, subjects
 from service.store.reviews import as_review
 from service.store.tables import activity as activity_rows
 from service.store.tables import facts as fact_rows
@@ -95,6 +96,14 @@ class _Story:
                 text=it.reason or f"review app of {in_words(it.ref)} is {it.state.value}",
             )
 
+    def locks(self, found: Iterable[DeployLock], now: datetime) -> None:
+        for it in found:
+            if it.is_in_force(now):
+                about = f"pipeline {it.name}" if it.pipeline_id is not None else it.name
+                self._entries["lock", it.id] = Entry(
+                    at=it.updated_at, what="lock", about=about, state="locked", text=it.text
+                )
+
     def verdicts(self, wanted: Iterable[Subject]) -> None:
         for it in subjects.verdicts(self._conn, wanted):
             if it.reconciled_at is None:
@@ -117,12 +126,13 @@ class _Story:
         return sorted(self._entries.values(), key=lambda it: it.at)
 
 
-def of(conn: Connection, question: str) -> tuple[str, list[Entry]]:
+def of(conn: Connection, question: str, now: datetime) -> tuple[str, list[Entry]]:
     """Find what the question is about and tell its story; returns (what it is about, the entries, oldest first)."""
     story = _Story(conn)
     app = apps.find(conn, question)
     if app is not None:
         _of_app(conn, story, app)
+        story.locks(deploy_locks.of_app(conn, app.id), now)
         return f"app {app.name}", story.told()
     if match := _PULL_REQUEST.fullmatch(question):
         _of_pull_request(conn, story, int(match[1]))

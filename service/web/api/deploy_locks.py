@@ -1,0 +1,115 @@
+"""Deploy locks: what keeps new code out of an app or of a pipeline's apps, since when, and by whose word."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from service.domain.deploy_lock import DeployLock
+from service.domain.errors import Refused
+from service.settings import Settings
+from service.store import deploy_locks
+from service.web.api import answers, bodies, shapes
+from service.web.api.finding import app_in_path, find_app, find_pipeline
+from service.web.keys import CALLER, CONTEXT
+
+
+def lock_shape(it: DeployLock, settings: Settings) -> shapes.Json:
+    """A lock; of its app and its pipeline one is null."""
+    return {
+        "id": it.id,
+        "app": None if it.app_id is None else {"id": it.app_id, "name": it.name},
+        "pipeline": None if it.pipeline_id is None else {"id": it.pipeline_id, "name": it.name},
+        "owner": shapes.user_of(it.actor, settings),
+        "reason": it.reason,
+        "expires_at": shapes.moment(it.expires_at),
+        "created_at": shapes.moment(it.created_at),
+        "updated_at": shapes.moment(it.updated_at),
+        "message": it.text,
+    }
+
+
+def in_force(locks: Iterable[DeployLock], now: datetime) -> list[DeployLock]:
+    """Those that still lock something."""
+    return [lock for lock in locks if lock.is_in_force(now)]
+
+
+async def _list(request: web.Request, read: Callable[[Connection], Iterable[DeployLock]]) -> web.Response:
+    context = request.app[CONTEXT]
+    found = in_force(await context.db.read(read), context.db.now())
+    return answers.answer_list(
+        request,
+        found,
+        lambda it: lock_shape(it, context.settings),
+        created_at=lambda it: it.created_at,
+        id=lambda it: it.id,
+    )
+
+
+async def listing(request: web.Request) -> web.Response:
+    """GET /deploy-locks: all that are in force."""
+    return await _list(request, deploy_locks.listing)
+
+
+async def of_app(request: web.Request) -> web.Response:
+    """GET /apps/APP/deploy-locks: all that keep new code out of it, its own and its pipeline's."""
+    identity = app_in_path(request)
+    return await _list(request, lambda conn: deploy_locks.of_app(conn, find_app(conn, identity).id))
+
+
+async def of_pipeline(request: web.Request) -> web.Response:
+    """GET /pipelines/PIPELINE/deploy-locks: its own and those of its apps."""
+    identity = request.match_info["pipeline"]
+    return await _list(request, lambda conn: deploy_locks.of_pipeline(conn, find_pipeline(conn, identity).id))
+
+
+async def lock_app(request: web.Request) -> web.Response:
+    """POST /apps/APP/deploy-locks; who has locked it may so change the reason and the time."""
+    identity = app_in_path(request)
+    app = await request.app[CONTEXT].db.read(lambda conn: find_app(conn, identity))
+    return await _lock(request, app_id=app.id, pipeline_id=None)
+
+
+async def lock_pipeline(request: web.Request) -> web.Response:
+    """POST /pipelines/PIPELINE/deploy-locks: its development, staging and production apps."""
+    identity = request.match_info["pipeline"]
+    pipeline = await request.app[CONTEXT].db.read(lambda conn: find_pipeline(conn, identity))
+    return await _lock(request, app_id=None, pipeline_id=pipeline.id)
+
+
+async def _lock(request: web.Request, *, app_id: str | None, pipeline_id: str | None) -> web.Response:
+    context = request.app[CONTEXT]
+    body = await bodies.parse(request, bodies.LockDeploys)
+    if body.expires_at is not None and body.expires_in is not None:
+        raise Refused("expires_at: give either a time or expires_in, in seconds, not both")
+    made = await context.enactor.lock_deploys(
+        app_id=app_id,
+        pipeline_id=pipeline_id,
+        reason=body.reason,
+        expires_at=body.expires_at,
+        seconds=body.expires_in,
+        actor=request[CALLER].actor,
+    )
+    return answers.answer(request, lock_shape(made, context.settings), status=201)
+
+
+async def unlock(request: web.Request) -> web.Response:
+    """DELETE /deploy-locks/LOCK; somebody else's takes `?force=true`."""
+    context, force = request.app[CONTEXT], request.query.get("force", "false")
+    if force not in {"true", "false"}:
+        raise Refused("force: is true or false")
+    taken = await context.enactor.unlock_deploys(
+        lock_id=request.match_info["lock"], force=force == "true", actor=request[CALLER].actor
+    )
+    return answers.answer(request, lock_shape(taken, context.settings))
+
+
+ROUTES = [
+    web.get("/deploy-locks", listing),
+    web.delete("/deploy-locks/{lock}", unlock),
+    web.get("/apps/{app}/deploy-locks", of_app),
+    web.post("/apps/{app}/deploy-locks", lock_app),
+    web.get("/pipelines/{pipeline}/deploy-locks", of_pipeline),
+    web.post("/pipelines/{pipeline}/deploy-locks", lock_pipeline),
+]
