@@ -85,10 +85,10 @@ class Transaction:
             self.ring([comment], cause="review app changed")
 
     def ring_waiting(self, pipeline_id: str) -> None:
-        """A place may be free: let the review app that has waited for one the longest look again."""
-        review = reviews.oldest_waiting(self.conn, pipeline_id=pipeline_id, reason=OVER_CAP)
-        if review is not None:
-            self.ring([Subject(SubjectKind.REVIEW_APP, f"{pipeline_id}/{review.ref}")], cause="a place may be free")
+        """The queue for a place has moved: the first may have it, the others show where they are now."""
+        waiting = reviews.waiting(self.conn, pipeline_id=pipeline_id, reason=OVER_CAP)
+        rung = [Subject(SubjectKind.REVIEW_APP, f"{pipeline_id}/{review.ref}") for review in waiting]
+        self.ring(rung, cause="the queue for a place has moved")
 
     def note(self, action: str, **of: Any) -> None:
         """Append to the activity log."""
@@ -301,7 +301,9 @@ def _set_review(tx: Transaction, wanted: SetReview) -> None:
     else:
         return
     tx.ring([Subject(SubjectKind.CHECK, f"{wanted.pipeline_id}/{wanted.sha}")], cause="review app changed")
-    if wanted.state in OVER:
+    # Who comes anew stands behind all others; who was here before may come back in front of some.
+    queued = latest is not None and latest.reason.startswith(OVER_CAP)
+    if wanted.state in OVER or (latest is not None and queued != wanted.reason.startswith(OVER_CAP)):
         tx.ring_waiting(wanted.pipeline_id)
 
 

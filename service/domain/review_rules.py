@@ -74,10 +74,11 @@ def untouched(changed: ChangedPaths, toggles: Toggles) -> str:
 
 
 def over_cap(toggles: Toggles, *, live: int, ahead: int) -> str:
-    """Why it has to wait for a place; empty if there is one. The oldest gets the next."""
-    if not toggles.max_review_apps or live + ahead < toggles.max_review_apps:
+    """Why it has to wait, and where in the queue it is; empty if there is a place. The oldest gets the next."""
+    cap = toggles.max_review_apps
+    if not cap or live + ahead < cap:
         return ""
-    return f"{OVER_CAP} of {toggles.max_review_apps} review apps, {ahead} waiting before it"
+    return f"{OVER_CAP} of {cap} review app{'' if cap == 1 else 's'}: number {ahead + 1} in the queue"
 
 
 def brakes(*, live: int, inferred_this_hour: int) -> bool:

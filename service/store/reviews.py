@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import TypedDict, Unpack
 
-from sqlalchemy import Connection, RowMapping, Select, func, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, or_, select
 
 from service.domain.decisions import Destroy
 from service.domain.model import ReviewApp, ReviewAppId, ReviewState
@@ -154,26 +154,30 @@ def inferred_since(conn: Connection, *, pipeline_id: str, since: datetime) -> in
     return conn.execute(query).scalar_one()
 
 
-def waiting_ahead(conn: Connection, *, pipeline_id: str, reason: str, before: datetime | None) -> int:
-    """How many of the pipeline's review apps wait for a reason that starts so, and have waited since before then."""
-    query = select(func.count()).where(
-        review_apps.c.pipeline_id == pipeline_id,
-        review_apps.c.state == ReviewState.WAITING,
-        review_apps.c.reason.startswith(reason, autoescape=True),
-    )
-    if before is not None:
-        query = query.where(review_apps.c.created_at < before)
+def waiting(conn: Connection, *, pipeline_id: str, reason: str) -> list[ReviewApp]:
+    """The pipeline's review apps that wait for a reason that starts so, in their order: the longest first."""
+    found = conn.execute(select(review_apps).where(_waits(pipeline_id, reason)).order_by(*_SINCE))
+    return [as_review(row) for row in found.mappings()]
+
+
+def waiting_ahead(conn: Connection, *, pipeline_id: str, reason: str, of: ReviewApp | None) -> int:
+    """How many of `waiting` come before a review app; all of them before one that is not there yet."""
+    query = select(func.count()).where(_waits(pipeline_id, reason))
+    if of is not None:
+        at_once = and_(review_apps.c.created_at == of.created_at, review_apps.c.id < of.id)
+        query = query.where(or_(review_apps.c.created_at < of.created_at, at_once))
     return conn.execute(query).scalar_one()
 
 
-def oldest_waiting(conn: Connection, *, pipeline_id: str, reason: str) -> ReviewApp | None:
-    """Which of those that `waiting_ahead` counts has waited longest."""
-    query = _newest().where(
+_SINCE = (review_apps.c.created_at, review_apps.c.id)
+
+
+def _waits(pipeline_id: str, reason: str) -> ColumnElement[bool]:
+    return and_(
         review_apps.c.pipeline_id == pipeline_id,
         review_apps.c.state == ReviewState.WAITING,
         review_apps.c.reason.startswith(reason, autoescape=True),
     )
-    return _first(conn, query.order_by(review_apps.c.created_at, review_apps.c.id).limit(1))
 
 
 def postdeploy_done(conn: Connection, review_id: str) -> bool:

@@ -58,7 +58,7 @@ def review_view(
     head = _fact(conn, FactKind.HEAD, repository.id, name) if number is None else None
     app = apps.get(conn, review.app_id) if review is not None and review.app_id else None
     pull = pull_request.value if pull_request is not None else None
-    waiting_since = review.created_at if review is not None and review.state not in OVER else None
+    queued = review if review is not None and review.state not in OVER else None
     return ReviewView(
         now=now,
         pipeline=pipeline,
@@ -72,7 +72,7 @@ def review_view(
         queue=() if app is None else tuple(requests.open_of(conn, app.id)),
         last_deploy=None if app is None else _newest_deploy(conn, app.id, _ENDED_BY_ITSELF),
         live_review_apps=reviews.live_count(conn, pipeline.id),
-        waiting_ahead=reviews.waiting_ahead(conn, pipeline_id=pipeline.id, reason=OVER_CAP, before=waiting_since),
+        waiting_ahead=reviews.waiting_ahead(conn, pipeline_id=pipeline.id, reason=OVER_CAP, of=queued),
         asked=asked,
         name=review_app_name(
             pipeline_id=pipeline.id, pipeline_name=pipeline.name, base_name=pipeline.toggles.base_name, ref=ref

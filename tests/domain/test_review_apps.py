@@ -133,7 +133,7 @@ GONE = review(state=ReviewState.DESTROYED, reason=CLOSED)
 QUEUED_A = (request(A, RequestState.QUEUED),)
 RUNNING_A = (request(A, RequestState.RUNNING),)
 CAPPED = toggles(max_review_apps=2)
-CAP_TEXT = f"{OVER_CAP} of 2 review apps, 0 waiting before it"
+CAP_TEXT = f"{OVER_CAP} of 2 review apps: number 1 in the queue"
 SOON = NOW + timedelta(minutes=1)
 LABELED = toggles(labels=("Preview", "demo"))
 NO_LABEL = "it has none of the labels: Preview, demo"
@@ -342,8 +342,8 @@ CREATION: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
         "the oldest gets the next place",
         review_view(pipeline=CAPPED, live_review_apps=1, waiting_ahead=1),
         (
-            waits(f"{OVER_CAP} of 2 review apps, 1 waiting before it"),
-            Wait(reason=f"{OVER_CAP} of 2 review apps, 1 waiting before it", until=SOON),
+            waits(f"{OVER_CAP} of 2 review apps: number 2 in the queue"),
+            Wait(reason=f"{OVER_CAP} of 2 review apps: number 2 in the queue", until=SOON),
         ),
     ),
     (

@@ -23,7 +23,7 @@ from service.domain.model import (
     Stage,
 )
 from service.domain.review_rules import OVER_CAP
-from service.store import activity, apps, facts, pipelines, releases, repositories, requests, views
+from service.store import activity, apps, facts, pipelines, releases, repositories, requests, reviews, views
 from service.store.database import Database
 from tests.store.making import NOW, REPOSITORY, make_app, make_pipeline, make_request, make_review
 
@@ -125,6 +125,24 @@ async def test_those_that_wait_longer_for_a_place_are_counted(database: Database
         assert view is not None
         ahead.append(view.waiting_ahead)
     assert ahead == [0, 2, 3]
+
+
+async def test_those_that_wait_since_the_same_moment_have_places_one_after_the_other(
+    database: Database, pipeline: PipelineId
+) -> None:
+    def wait(conn: Connection) -> None:
+        for number in (1, 2, 3):
+            make_review(conn, pipeline, ref=f"pr:{number}", reason=f"{OVER_CAP} of 1")
+
+    await database.write(wait)
+    listed = await database.read(lambda conn: reviews.waiting(conn, pipeline_id=pipeline, reason=OVER_CAP))
+    ahead = []
+    for each in listed:
+        key = f"{pipeline}/{each.ref}"
+        view = await database.read(lambda conn, key=key: views.review_view(conn, subject_key=key, now=NOW))
+        assert view is not None
+        ahead.append(view.waiting_ahead)
+    assert ahead == [0, 1, 2]
 
 
 async def test_an_auto_deployed_app_follows_the_default_branch_unless_told_otherwise(

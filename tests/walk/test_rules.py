@@ -84,6 +84,28 @@ async def test_labels_and_base_branch_decide_who_gets_a_review_app_by_itself(sta
     assert "asked for" in await stage.page(await live(stage, pipeline, other.number))
 
 
+async def test_review_apps_over_the_cap_queue_visibly_and_the_oldest_gets_the_place_of_one_that_leaves(
+    stage: Stage,
+) -> None:
+    pipeline = await stage.pipeline("cap", review={"max_review_apps": 1})
+    github, repo = stage.github, pipeline.repo
+    pulls = []
+    for number, branch in enumerate(("first", "second", "third")):
+        await github.push(repo, branch, page(branch))
+        pulls.append((await github.open_pull(repo, branch)).number)
+        if number:
+            reason = f"over the cap of 1 review app: number {number} in the queue"
+            await waits(stage, pipeline, pulls[-1], reason)
+            assert reason in await stage.cli("why", str(pulls[-1]))
+        else:
+            await live(stage, pipeline, pulls[0])
+
+    github.close_pull(repo, pulls[0])
+
+    assert "second" in await stage.page(await live(stage, pipeline, pulls[1]))
+    await waits(stage, pipeline, pulls[2], "over the cap of 1 review app: number 1 in the queue")
+
+
 async def test_a_locked_pipeline_waits_for_its_lock_and_then_deploys_the_newest(stage: Stage) -> None:
     pipeline = await stage.pipeline("lock", automatic=False, auto_deploy=True)
     github, repo, staging = stage.github, pipeline.repo, pipeline.staging
