@@ -1,7 +1,7 @@
 # Every target sets up what it needs: nothing but python3, git, make, curl and libseccomp has to be there.
 PYTHON ?= python3
 BIN := .venv/bin
-OCTOKIT := @octokit/openapi-webhooks@12.1.0 @octokit/webhooks-examples@7.6.1
+OCTOKIT := @octokit/openapi-webhooks@12.1.0 @octokit/webhooks-examples@7.6.1 @octokit/webhooks-types@7.6.1
 
 .PHONY: setup demo test check bench day lock npm
 .DEFAULT_GOAL := setup
@@ -21,7 +21,7 @@ npm: build/npm/.ready
 
 # GitHub's own examples and descriptions of webhooks; tests that need them say so when npm is missing. Node does not
 # look at the system's certificates by itself.
-build/npm/.ready: deploy/setup.sh
+build/npm/.ready: deploy/setup.sh Makefile
 	@mkdir -p build/npm
 	@if command -v npm >/dev/null; then \
 	  NODE_EXTRA_CA_CERTS="$${NODE_EXTRA_CA_CERTS:-$(wildcard /etc/ssl/certs/ca-certificates.crt)}" \

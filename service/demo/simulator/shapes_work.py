@@ -4,6 +4,7 @@ from typing import Any
 
 from service.demo.simulator.shapes import Json, Site, app, node_id, repository, user
 from service.demo.simulator.state import (
+    Account,
     App,
     Comment,
     Deployment,
@@ -28,13 +29,12 @@ def label(site: Site, repo: Repository, name: str) -> Json:
     }
 
 
-def pull_simple(site: Site, repo: Repository, pull: Pull) -> Json:
-    """A pull request as lists show it."""
+def _links(site: Site, repo: Repository, pull: Pull) -> dict[str, str]:
     api = f"{site.api}/repos/{repo.full_name}"
-    url, issue, html = f"{api}/pulls/{pull.number}", f"{api}/issues/{pull.number}", f"{site.url}/{repo.full_name}"
-    links = {
+    url, issue = f"{api}/pulls/{pull.number}", f"{api}/issues/{pull.number}"
+    return {
         "self": url,
-        "html": f"{html}/pull/{pull.number}",
+        "html": f"{site.url}/{repo.full_name}/pull/{pull.number}",
         "issue": issue,
         "comments": f"{issue}/comments",
         "review_comments": f"{url}/comments",
@@ -42,15 +42,29 @@ def pull_simple(site: Site, repo: Repository, pull: Pull) -> Json:
         "commits": f"{url}/commits",
         "statuses": f"{api}/statuses/{pull.head_sha}",
     }
-    names = {"self": "url", "issue": "issue_url", "html": "html_url"}
-    head = pull.head_repository
+
+
+def _side(site: Site, owner: Account, ref: str, sha: str, repo: Repository | None) -> Json:
+    """Head or base. `repo` is null once the fork is deleted, against the description: taskcluster-github#105."""
+    return {
+        "label": f"{owner.login}:{ref}",
+        "ref": ref,
+        "sha": sha,
+        "user": user(site, owner),
+        "repo": None if repo is None else repository(site, repo),
+    }
+
+
+def pull_simple(site: Site, repo: Repository, pull: Pull) -> Json:
+    """A pull request as lists show it."""
+    names, links = {"self": "url", "issue": "issue_url", "html": "html_url"}, _links(site, repo, pull)
     return {
         **{names.get(key, f"{key}_url"): value for key, value in links.items()},
         "_links": {key: {"href": value} for key, value in links.items()},
         "id": pull.id,
         "node_id": node_id("PullRequest", pull.id),
-        "diff_url": f"{html}/pull/{pull.number}.diff",
-        "patch_url": f"{html}/pull/{pull.number}.patch",
+        "diff_url": f"{links['html']}.diff",
+        "patch_url": f"{links['html']}.patch",
         "number": pull.number,
         "state": pull.state,
         "locked": False,
@@ -70,21 +84,8 @@ def pull_simple(site: Site, repo: Repository, pull: Pull) -> Json:
         "requested_reviewers": [],
         "requested_teams": [],
         "draft": pull.draft,
-        "head": {
-            "label": f"{pull.head_owner.login}:{pull.head_ref}",
-            "ref": pull.head_ref,
-            "sha": pull.head_sha,
-            "user": user(site, pull.head_owner),
-            # Null once the fork is deleted, against the description: taskcluster-github#105.
-            "repo": None if head is None else repository(site, head),
-        },
-        "base": {
-            "label": f"{repo.owner.login}:{pull.base_ref}",
-            "ref": pull.base_ref,
-            "sha": pull.base_sha,
-            "user": user(site, repo.owner),
-            "repo": repository(site, repo),
-        },
+        "head": _side(site, pull.head_owner, pull.head_ref, pull.head_sha, pull.head_repository),
+        "base": _side(site, repo.owner, pull.base_ref, pull.base_sha, repo),
         "author_association": "OWNER" if pull.user.id == repo.owner.id else "CONTRIBUTOR",
         "auto_merge": None,
     }
