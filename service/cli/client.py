@@ -16,6 +16,7 @@ from service.cli.profile import Profile
 Json = dict[str, Any]
 _ACCEPT = "application/vnd.heroku+json; version=3"
 _SECONDS = 60.0
+_NOT_US = "what answers there is not Towpath"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,8 @@ class Answer:
 
 def path(*parts: str) -> str:
     """Build a path of the API from words of the user."""
-    return "".join(f"/{quote(part, safe='')}" for part in parts)
+    # What a terminal sent that is no UTF-8 goes as it is; nothing has such a name.
+    return "".join(f"/{quote(part, safe='', errors='surrogateescape')}" for part in parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +79,14 @@ class Client:
             return Answer(
                 status=response.status,
                 headers={name.lower(): value for name, value in response.getheaders()},
-                data=json.loads(raw) if raw else None,
+                data=self._read(raw) if raw else None,
             )
+
+    def _read(self, raw: bytes) -> Any:
+        try:
+            return json.loads(raw)
+        except ValueError:
+            raise Unreachable(self.profile.url, _NOT_US) from None
 
     def stream(self, target: str) -> Iterator[str]:
         """Read plain text while it is being written; `target` is a path or an address of this server."""
@@ -163,7 +171,7 @@ def _reason(error: OSError | http.client.HTTPException) -> str:
         case ssl.SSLError():
             return f"TLS: {error.reason}"
         case http.client.HTTPException():
-            return "what answers there is not Towpath"
+            return _NOT_US
         case _:
             return error.strerror or type(error).__name__
 

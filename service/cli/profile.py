@@ -33,7 +33,7 @@ def data_dir(environ: Mapping[str, str]) -> Path:
 def load(environ: Mapping[str, str] | None = None) -> Profile:
     """Find the server; stops with what to do when there is none."""
     env = os.environ if environ is None else environ
-    url, token = env.get("TOWPATH_URL", "").rstrip("/"), env.get("TOWPATH_TOKEN", "")
+    url, token = env.get("TOWPATH_URL", "").rstrip("/"), env.get("TOWPATH_TOKEN", "").strip()
     if url and token:
         return _checked(Profile(url=url, token=token))
     ready = _ready(data_dir(env) / "ready.json")
@@ -60,7 +60,13 @@ def _ready(path: Path) -> Profile | None:
 
 
 def _checked(profile: Profile) -> Profile:
-    parts = urlsplit(profile.url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(profile.url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # half an IPv6 address, a port that is none
+        usable = False
+    if not usable:
         raise Stop(f"TOWPATH_URL={profile.url!r} is not a URL such as https://towpath.example.com")
+    if not (profile.token.isascii() and profile.token.isprintable()):
+        raise Stop("TOWPATH_TOKEN holds characters that no token has: set it again.")
     return profile

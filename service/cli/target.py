@@ -75,6 +75,13 @@ def app_name(profile: Profile, app: str | None, remote: str | None) -> str:
             )
 
 
+def given(word: str | None) -> bool:
+    """Whether a word that may be left out is there; an empty one is none left out but a variable that was not set."""
+    if word is not None and not word.strip():
+        raise Stop("An argument is empty. Leave it out if that is meant.", code=ExitCode.USAGE)
+    return word is not None
+
+
 def release_of(client: Client, app: str, wanted: str) -> Json:
     """The release of an app that is meant: by number (`3`, `v3`), id or `current`; stops when there is none."""
     try:

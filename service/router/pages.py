@@ -116,7 +116,7 @@ def not_serving(route: Route) -> Page:
                 code="maintenance",
                 status=503,
                 title=f"{name} is down for maintenance",
-                text=f"Try again later. Its owner ends this by `towpath maintenance:off -a {name}`.",
+                text="Try again later. Its owner ends this through the API, by `maintenance` of the app.",
             )
         case "starting":
             return starting(name)
@@ -126,7 +126,7 @@ def not_serving(route: Route) -> Page:
                 status=503,
                 title=f"{name} has crashed",
                 text=f"Its web process ended and did not come back up. See `towpath logs -a {name}`, "
-                f"then deploy a fix or `towpath restart -a {name}`.",
+                f"then deploy a fix or `towpath ps:restart -a {name}`.",
             )
         case "stopped":
             return Page(

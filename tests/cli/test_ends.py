@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -70,6 +71,11 @@ BAD = [
     ("an app of another pipeline", ["pipelines:promote", "-a", "example-staging", "--to", "foreign"], 1, "Cannot find app foreign in pipeline shop; it has: example, example-staging."),
     ("no question", ["why"], 2, "SHA|PR|APP"),
     ("help about nothing", ["help", "pipline"], 2, "pipelines"),
+    ("a pull request of more digits than any has", ["reviewapps:create", "1" * 5000, "-p", "shop"], 1, "is not the number of a pull request"),
+    ("an empty commit, as of a variable that is not set", ["deploy", "", "-a", "example"], 2, "An argument is empty"),
+    ("an empty release, as of a variable that is not set", ["releases:rollback", " ", "-a", "example"], 2, "An argument is empty"),
+    ("a name that is no UTF-8", ["apps:info", os.fsdecode(b"sho\xff")], 1, "Couldn't find the app"),
+    ("a question that is no UTF-8", ["why", os.fsdecode(b"sho\xff")], 1, "sho"),
     ("a remote outside a repository", ["git:remote", "-a", "example"], 1, "git repository"),
 ]  # fmt: skip
 
@@ -125,7 +131,31 @@ async def test_an_unreachable_server_is_one_sentence_with_what_to_do(offline: Cl
 async def test_without_any_server_it_says_how_to_start_one(offline: Cli) -> None:
     assert "towpath up" in (await offline("apps", code=1)).err
     await offline("apps", code=1, TOWPATH_URL="http://127.0.0.1:1")
-    assert "not a URL" in (await offline("apps", code=1, TOWPATH_URL="nonsense", TOWPATH_TOKEN="x")).err
+    for nonsense in ("nonsense", "http://[::1", "http://host:99999", "http://host:x", "ftp://host", "http://"):
+        assert "not a URL" in (await offline("apps", code=1, TOWPATH_URL=nonsense, TOWPATH_TOKEN="x")).err, nonsense
+
+
+@pytest.mark.parametrize("token", ["two\nlines", "caf\u20ac"])
+async def test_a_token_that_cannot_be_one_is_named_and_not_shown(offline: Cli, token: str) -> None:
+    done = await offline("apps", code=1, TOWPATH_URL="http://127.0.0.1:1", TOWPATH_TOKEN=token)
+    assert "TOWPATH_TOKEN holds characters that no token has" in done.err
+    assert token not in done.err
+
+
+async def test_the_end_of_the_line_that_a_token_was_read_with_is_no_part_of_it(towpath: Cli) -> None:
+    await towpath("apps", TOWPATH_TOKEN=f"{towpath.env['TOWPATH_TOKEN']}\n")
+
+
+async def test_a_server_that_is_another_is_said_to_be(offline: Cli) -> None:
+    async def page(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n<h1>hello</h1>\n")
+        writer.close()
+
+    async with await asyncio.start_server(page, "127.0.0.1", 0) as other:
+        url = f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}"
+        done = await offline("apps", code=6, TOWPATH_URL=url, TOWPATH_TOKEN="x")
+    assert "what answers there is not Towpath" in done.err
 
 
 async def test_a_wrong_token_says_where_the_right_one_comes_from(towpath: Cli) -> None:

@@ -26,7 +26,7 @@ async def never(request: web.Request) -> web.Response:
     ("state", "code", "words"),
     [
         ("starting", "starting", "shop is starting"),
-        ("crashed", "crashed", "towpath logs -a shop"),
+        ("crashed", "crashed", "towpath logs -a shop`, then deploy a fix or `towpath ps:restart -a shop`"),
         ("stopped", "stopped", "towpath ps:scale web=1 -a shop"),
         ("suspended", "suspended", "towpath ps:restart -a shop"),
         ("maintenance", "maintenance", "maintenance"),

@@ -6,7 +6,7 @@ import typer
 
 from service.cli import asking, following, output, target
 from service.cli.client import Client, Json, path
-from service.cli.commands.reviewapps import follow, one_of
+from service.cli.commands.reviewapps import follow, one_of, pull_number
 from service.cli.errors import Stop
 from service.cli.options import JsonOption, PipelineOption, WaitOption
 from service.cli.profile import load
@@ -25,11 +25,9 @@ def approve(
     """Let one commit of a fork's pull request run."""
     client = Client(profile=load())
     found = target.pipeline(client, pipeline)
-    wanted = number.removeprefix("#")
-    if not wanted.isdecimal():
-        raise Stop(f"{number!r} is not the number of a pull request.")
+    wanted = pull_number(number)
     reviews = client.everything(path("pipelines", found["id"], "review-apps"))
-    review = one_of(reviews, {"pr_number": int(wanted)}, found)
+    review = one_of(reviews, {"pr_number": wanted}, found)
     commit = sha or _asked(review)
     with output.action(f"Approving {commit[:7]} of #{wanted} in {found['name']}", quiet=json):
         review = client.call("POST", path("review-apps", review["id"], "approvals"), {"sha": commit}).data

@@ -26,7 +26,7 @@ def deploy(
     """Deploy a branch or commit of the connected repository now, whatever CI says."""
     client = Client(profile=load())
     name = target.app_name(client.profile, app, remote)
-    body: Json = {"source_blob": {"version": version} if version else {}}
+    body: Json = {"source_blob": {"version": version} if target.given(version) else {}}
     if rebuild:
         body["rebuild"] = True
     if override_lock:

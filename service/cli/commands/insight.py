@@ -63,7 +63,7 @@ def why(
     json: JsonOption = False,
 ) -> None:
     """Tell what was decided about a commit, a pull request or an app, and for what reason."""
-    answer = Client(profile=load()).call("GET", f"/why?{urlencode({'q': question})}").data
+    answer = Client(profile=load()).call("GET", f"/why?{urlencode({'q': question}, errors='surrogateescape')}").data
     if json:
         output.show_json(answer)
         return

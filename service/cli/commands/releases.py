@@ -54,9 +54,10 @@ def rollback(
     json: JsonOption = False,
 ) -> None:
     """Release a former release's code and config again."""
+    target.given(release)
     client = Client(profile=load())
     name = target.app_name(client.profile, app, remote)
-    chosen = target.release_of(client, name, release) if release else _former(client, name)
+    chosen = target.release_of(client, name, release) if release is not None else _former(client, name)
     with output.action(f"Rolling back {name} to v{chosen['version']}", quiet=json) as doing:
         body = {"release": chosen["id"], "keep_config": keep_config}
         answer = client.call("POST", path("apps", name, "releases"), body).data
@@ -91,9 +92,10 @@ def retry(
 
     This is for a release command or a start that failed.
     """
+    target.given(release)
     client = Client(profile=load())
     name = target.app_name(client.profile, app, remote)
-    chosen = target.release_of(client, name, release) if release else _newest_over(client, name)
+    chosen = target.release_of(client, name, release) if release is not None else _newest_over(client, name)
     if chosen["slug"] is None:
         raise Stop(f"v{chosen['version']} of {name} has no code to release.")
     with output.action(f"Retrying v{chosen['version']} on {name}", quiet=json) as doing:
@@ -132,9 +134,10 @@ def output_of(
     remote: RemoteOption = None,
 ) -> None:
     """Show the output of a release, while it runs and afterwards."""
+    target.given(release)
     client = Client(profile=load())
     name = target.app_name(client.profile, app, remote)
-    shown = target.release_of(client, name, release) if release else _newest(client, name)
+    shown = target.release_of(client, name, release) if release is not None else _newest(client, name)
     following.write(client.stream(path("releases", shown["id"], "output")), quiet=False)
 
 

@@ -12,6 +12,7 @@ from service.cli.options import AppOption, ConfirmOption, JsonOption, PipelineOp
 from service.cli.profile import load
 
 _COMING = ("waiting", "creating")
+_DIGITS = 9
 ForArgument = Annotated[str | None, typer.Argument(metavar="PR|BRANCH", help="Such as 12 or my-branch.")]
 
 
@@ -75,8 +76,16 @@ def _reference(wanted: str | None, number: int | None, branch: str | None) -> Js
         raise Stop("Name one pull request (12) or one branch.", code=ExitCode.USAGE)
     plain = (wanted or "").removeprefix("#")
     if number is not None or plain.isdecimal():
-        return {"pr_number": number if number is not None else int(plain)}
+        return {"pr_number": number if number is not None else pull_number(plain)}
     return {"branch": branch or wanted}
+
+
+def pull_number(word: str) -> int:
+    """The number of a pull request that is meant by `12` or `#12`."""
+    plain = word.removeprefix("#")
+    if not plain.isdecimal() or len(plain) > _DIGITS:
+        raise Stop(f"{word[:40]!r} is not the number of a pull request.")
+    return int(plain)
 
 
 def follow(client: Client, review: Json, *, quiet: bool) -> Json:
