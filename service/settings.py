@@ -137,6 +137,17 @@ class _Reader:
     def path(self, name: str) -> Path | None:
         return Path(self.env[name]).expanduser().absolute() if self.env.get(name) else None
 
+    def url(self, name: str, default: str) -> str:
+        text = self.env.get(name, "") or default
+        try:
+            parts = urlsplit(text)
+            usable = not text or (parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0)
+        except ValueError:  # half an IPv6 address, a port that is none
+            usable = False
+        if not usable:
+            raise BadSetting(f"{name} is not an address such as https://towpath.example.com")
+        return text.rstrip("/")
+
     def choice(self, name: str, pattern: str, example: str) -> str:
         text = self.env.get(name, "")
         if text and not re.match(pattern, text):
@@ -150,24 +161,25 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
     read = _Reader(env=env)
     home = Path(env.get("HOME") or "/")
     port = env.get("TOWPATH_PORT", "") or "5080"
-    if not port.isdigit() or not 0 < int(port) < 65536:
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
         raise BadSetting(f"TOWPATH_PORT={port!r} is not a port between 1 and 65535")
     pull = env.get("TOWPATH_GITHUB_PULL", "").lower()
     if pull not in pulling.PULL_WORDS:
         raise BadSetting(f"TOWPATH_GITHUB_PULL={pull!r} is not on, off or auto")
+    public_url = read.url("TOWPATH_PUBLIC_URL", "")
     _check_apart(env)
     return Settings(
         # Without links: services see what is mounted for them at a path, and a link is no place to mount anything.
         data=(read.path("TOWPATH_DATA") or home / ".local/share/towpath").resolve(),
         port=int(port),
-        public_url=env.get("TOWPATH_PUBLIC_URL", ""),
+        public_url=public_url,
         apps_domain=env.get("TOWPATH_APPS_DOMAIN", "") or "localhost",
         review_domain=env.get("TOWPATH_REVIEW_DOMAIN", "") or "localhost",
         database_url=env.get("TOWPATH_DATABASE_URL", ""),
         redis_url=read.choice("TOWPATH_REDIS_URL", "(rediss?|unix)://", "a Redis: redis://host:port/0 or unix:///path"),
-        platform=env.get("TOWPATH_PLATFORM", "") or "process",
-        github_url=(env.get("TOWPATH_GITHUB_URL", "") or "https://github.com").rstrip("/"),
-        github_api_url=(env.get("TOWPATH_GITHUB_API_URL", "") or "https://api.github.com").rstrip("/"),
+        platform=read.choice("TOWPATH_PLATFORM", "process$", "process, the one platform there is") or "process",
+        github_url=read.url("TOWPATH_GITHUB_URL", "https://github.com"),
+        github_api_url=read.url("TOWPATH_GITHUB_API_URL", "https://api.github.com"),
         github_app_id=env.get("TOWPATH_GITHUB_APP_ID", ""),
         github_private_key_file=read.path("TOWPATH_GITHUB_PRIVATE_KEY_FILE"),
         github_webhook_secret=env.get("TOWPATH_GITHUB_WEBHOOK_SECRET", ""),
@@ -188,17 +200,21 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
 
 def _check_apart(env: Mapping[str, str]) -> None:
     """A review app runs what a pull request says: it must not share cookies with the dashboard or with production."""
-    review = _host(env.get("TOWPATH_REVIEW_DOMAIN", ""))
+    review = _host("TOWPATH_REVIEW_DOMAIN", env)
     for name in ("TOWPATH_APPS_DOMAIN", "TOWPATH_PUBLIC_URL"):
-        if same_site(review, _host(env.get(name, ""))):
+        if same_site(review, _host(name, env)):
             raise BadSetting(
                 f"TOWPATH_REVIEW_DOMAIN={review} shares cookies with {name}: use a domain that is registered by "
                 "itself, like example-review.com beside example.com"
             )
 
 
-def _host(text: str) -> str:
-    return (urlsplit(text if "//" in text else f"//{text}").hostname or "localhost").rstrip(".")
+def _host(name: str, env: Mapping[str, str]) -> str:
+    text = env.get(name, "")
+    try:
+        return (urlsplit(text if "//" in text else f"//{text}").hostname or "localhost").rstrip(".")
+    except ValueError:
+        raise BadSetting(f"{name}={text!r} is no name of a host") from None
 
 
 def same_site(one: str, other: str) -> bool:

@@ -67,6 +67,8 @@ def _of_http(request: web.Request, error: web.HTTPException) -> web.StreamRespon
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn the errors that mean something into answers."""
+    if "\0" in request.path or "\0" in request.query_string:  # nothing has it in its name, and PostgreSQL takes none
+        return error_response("bad_request", "The address holds a NUL character (%00).")
     try:
         return await handler(request)
     except Refused as refused:

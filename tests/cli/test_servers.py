@@ -64,8 +64,9 @@ async def test_a_data_directory_that_cannot_be_is_named_with_the_way_out(
 
 
 async def test_a_port_that_is_no_number_is_wrong_usage(offline: Cli, short_tmp: Path) -> None:
-    done = await offline("up", "--data", str(short_tmp), code=2, TOWPATH_PORT="abc")
-    assert "TOWPATH_PORT='abc' is not a port" in said(done)
+    for port in ("abc", "\u00b2", "0"):
+        done = await offline("up", "--data", str(short_tmp), code=2, TOWPATH_PORT=port)
+        assert f"TOWPATH_PORT={port!r} is not a port" in said(done)
     assert "65536" in (await offline("up", "--data", str(short_tmp), "--port", "65536", code=2)).err
 
 
@@ -113,6 +114,23 @@ SETTINGS_THAT_CANNOT_BE = [
     ("an unknown form of logs", {"TOWPATH_LOG_FORMAT": "xml"}, "TOWPATH_LOG_FORMAT is not console or json"),
     ("a time that is over", {"TOWPATH_LEASE_SECONDS": "-1"}, "TOWPATH_LEASE_SECONDS='-1' is not a number of seconds"),
     ("a time without end", {"TOWPATH_DUE_SECONDS": "inf"}, "TOWPATH_DUE_SECONDS='inf' is not a number of seconds"),
+    (
+        "a platform that there is not",
+        {"TOWPATH_PLATFORM": "docker"},
+        "TOWPATH_PLATFORM is not process, the one platform",
+    ),
+    (
+        "a public address without a scheme",
+        {"TOWPATH_PUBLIC_URL": "towpath.example.com"},
+        "TOWPATH_PUBLIC_URL is not an address",
+    ),
+    ("half an address", {"TOWPATH_PUBLIC_URL": "https://[::1"}, "TOWPATH_PUBLIC_URL is not an address"),
+    (
+        "a GitHub of no address",
+        {"TOWPATH_GITHUB_API_URL": "github.example.com"},
+        "TOWPATH_GITHUB_API_URL is not an address",
+    ),
+    ("half a domain", {"TOWPATH_APPS_DOMAIN": "[::"}, "TOWPATH_APPS_DOMAIN='[::' is no name of a host"),
     (
         "review apps beside production",
         {"TOWPATH_APPS_DOMAIN": "example.com", "TOWPATH_REVIEW_DOMAIN": "review.example.com"},

@@ -5,6 +5,7 @@ because a misspelt switch that silently does nothing is worse than an error.
 """
 
 import json
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, TypeVar
 
 from aiohttp import web
@@ -316,7 +317,7 @@ class CreateSpace(Body):
     """POST /spaces."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,28}[a-z0-9]$")]
-    driver: Literal["process", "docker", "kubernetes"]
+    driver: Literal["process"]  # what workers have no driver for would be an app that cannot even be destroyed
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -357,10 +358,28 @@ async def parse(request: web.Request, model: type[Model]) -> Model:
     if b"\\u" in raw:
         _check_characters(data)
     try:
-        return model.model_validate(data)
+        body = model.model_validate(data)
     except ValidationError as error:
         problems = dict.fromkeys(_words(problem) for problem in error.errors(include_url=False))
         raise Refused("; ".join(problems)) from None
+    if b"\\u0000" in raw and any("\0" in text for text in _texts(data)):
+        raise Refused("The body holds a NUL character (\\u0000), which cannot be stored.")
+    return body
+
+
+def _texts(data: Any) -> Iterator[str]:
+    """Every text in a body, the names of fields included."""
+    todo = [data]
+    while todo:
+        match todo.pop():
+            case str() as text:
+                yield text
+            case list() as items:
+                todo += items
+            case dict() as fields:
+                todo += [*fields, *fields.values()]
+            case _:
+                continue
 
 
 def _check_characters(data: Any) -> None:

@@ -1,9 +1,9 @@
 """What happened and why: deliveries, the activity log, the decision trail; and the spaces there are."""
 
-import json
 import re
 from collections.abc import Mapping
 
+import msgspec
 from aiohttp import web
 from sqlalchemy import Connection
 
@@ -62,7 +62,8 @@ async def delivery(request: web.Request) -> web.Response:
     found, names = await request.app[CONTEXT].db.read(lambda conn: (deliveries.get(conn, guid), names_by_id(conn)))
     if found is None:
         raise not_found("delivery")
-    return answers.answer(request, delivery_shape(found, names) | {"payload": json.loads(found.body)})
+    # As it was sent: not all that JSON can hold could be written anew.
+    return answers.answer(request, delivery_shape(found, names) | {"payload": msgspec.Raw(found.body)})
 
 
 def _activity_shape(it: activity.Entry) -> shapes.Json:

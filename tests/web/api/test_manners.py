@@ -40,6 +40,7 @@ BAD = [
     ("a rollback to nothing", "POST", "/apps/example/releases", {}, "release"),
     ("too many log lines", "POST", "/apps/example/log-sessions", {"lines": 9999}, "lines"),
     ("a space of an unknown driver", "POST", "/spaces", {"name": "here", "driver": "vm"}, "driver"),
+    ("a space of a driver that no worker has", "POST", "/spaces", {"name": "here", "driver": "docker"}, "driver"),
 ]  # fmt: skip
 
 

@@ -1,6 +1,8 @@
 """Repositories, review apps and their settings, deliveries and activity on the wire."""
 
 import hashlib
+import hmac
+import json
 from typing import Any
 
 import pytest
@@ -240,6 +242,22 @@ async def test_deliveries_are_listed_newest_first_and_shown_with_their_payload(s
     await server.call("GET", "/deliveries/unknown", expect=404)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b'{"title": "half an emoji \\ud83d"}', b'{"repository": {"id": 1%s}}' % (b"0" * 400)],
+    ids=["half a character", "a huge number"],
+)
+async def test_whatever_was_signed_is_taken_and_shown_as_it_was_sent(server: Server, body: bytes) -> None:
+    signature = "sha256=" + hmac.digest(b"secret", body, "sha256").hex()
+    guid = "11111111-0000-4000-8000-000000000000"
+    await server.call(
+        "POST", "/github/webhooks", body, expect=202, Authorization="", X_GitHub_Event="pull_request",
+        X_GitHub_Delivery=guid, X_Hub_Signature_256=signature,
+    )  # fmt: skip
+    shown, _ = await server.call("GET", f"/deliveries/{guid}", expect=200)
+    assert shown["payload"] == json.loads(body)
+
+
 async def test_a_verdict_names_pipelines_and_apps_as_people_know_them(server: Server) -> None:
     pipeline = await server.pipeline()
     body, guid = b"{}", "0-0000-4000-8000"
@@ -253,8 +271,6 @@ async def test_a_verdict_names_pipelines_and_apps_as_people_know_them(server: Se
 
 
 async def test_a_signed_webhook_reaches_the_deliveries(server: Server) -> None:
-    import hmac
-
     body = b'{"action": "opened"}'
     signature = "sha256=" + hmac.digest(b"secret", body, "sha256").hex()
     await server.call(
