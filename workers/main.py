@@ -32,6 +32,7 @@ from service.settings import Settings
 from service.store.deliveries import Inbox
 from service.store.leases import LeaseTerms
 from service.store.opening import open_store
+from workers import home
 from workers.builds import runtimes
 from workers.builds.builder import Workshop
 from workers.builds.cache import CacheStore
@@ -133,6 +134,7 @@ async def open_context(settings: Settings, stack_of: AsyncExitStack) -> Context:
     """Open everything a worker needs, closed again with `stack_of`."""
     db, vault = await open_store(settings)
     stack_of.push_async_callback(db.close)
+    await home.stay(db, settings)
     queue = Queue(settings.redis)
     stack_of.push_async_callback(queue.close)
     session = await stack_of.enter_async_context(new_session())

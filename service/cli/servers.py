@@ -114,9 +114,12 @@ def runner(data: Data = None) -> None:
     _run(*runner_argv(_settings(env)), env=env)
 
 
-def migrate(data: Data = None) -> None:
+def migrate(
+    data: Data = None,
+    moved: Annotated[bool, typer.Option("--moved", help="The installation is on another machine from now on.")] = False,
+) -> None:
     """Bring the database's tables up to date."""
-    _run("service.store", "migrate", env=_environment(data=data))
+    _run("service.store", "migrate", *(["--moved"] if moved else []), env=_environment(data=data))
 
 
 def rotate(data: Data = None) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from service.domain.errors import Refused, Transient
 from service.settings import BadSetting, Settings, from_environment
-from service.store import github_app, spaces, users
+from service.store import github_app, home, spaces, users
 from service.store.opening import open_database, open_store
 from service.store.rotation import rotate
 from service.store.secrets import Vault
@@ -43,11 +43,13 @@ async def prepare(settings: Settings, *, token: str) -> dict[str, str]:
         await db.close()
 
 
-async def migrate(settings: Settings) -> None:
-    """Only bring the tables up to date."""
+async def migrate(settings: Settings, *, moved: bool = False) -> None:
+    """Only bring the tables up to date; with `moved` the installation is where its worker starts next."""
     db = await open_database(settings)
     try:
         await db.migrate()
+        if moved:
+            await db.write(home.forget)
     finally:
         await db.close()
 
@@ -65,8 +67,8 @@ def main() -> int:
     """Run the step named by the first argument."""
     try:
         settings = from_environment()
-        if sys.argv[1:] == ["migrate"]:
-            asyncio.run(migrate(settings))
+        if sys.argv[1:2] == ["migrate"]:
+            asyncio.run(migrate(settings, moved="--moved" in sys.argv))
         elif sys.argv[1:] == ["rotate"]:
             count = asyncio.run(reseal(settings))
             print(f"Sealed {count} secrets with the newest key; older keys can be taken out of {settings.keys_file}")  # noqa: T201
