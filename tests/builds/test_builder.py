@@ -5,6 +5,8 @@ import errno
 import json
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +71,36 @@ async def test_caches_of_forks_are_never_found_by_own_builds(site: Site) -> None
     assert "Reusing" not in site.log.text
     await site.build(sha, trust=Trust.FORK)
     assert "Reusing" in site.log.text
+
+
+LOCKED = '[project]\nname = "sample"\nversion = "1.0"\nrequires-python = ">=3.11"\ndependencies = ["tiny{which}"]\n'
+
+
+def locked(index: str, place: Path, which: str) -> dict[str, str | bytes]:
+    """A project as uv locks it."""
+    place.mkdir()
+    project = LOCKED.format(which=which)
+    (place / "pyproject.toml").write_text(project)
+    subprocess.run(
+        [Path(sys.executable).with_name("uv"), "lock", "--quiet", "--default-index", index, "--python", sys.executable],
+        cwd=place, env={"PATH": os.environ["PATH"], "HOME": str(place), "UV_CACHE_DIR": str(place / "cache")}, check=True,
+    )  # fmt: skip
+    return {"pyproject.toml": project, "uv.lock": (place / "uv.lock").read_text(), "Procfile": "web: python app.py\n"}
+
+
+async def test_a_project_with_a_uv_lock_runs_with_what_is_locked(site: Site, index: str, tmp_path: Path) -> None:
+    built = await site.build(site.repository.commit(locked(index, tmp_path / "one", "<2")))
+    assert "Installing dependencies from uv.lock" in site.log.text
+    assert built.locked
+    assert await site.run(built, 'python -c "import tiny, sys; print(tiny.VERSION, sys.prefix)"') == "1.0 /app/.venv"
+    await site.build(site.repository.commit({"app.py": "print(1)"}))
+    assert "Reusing dependencies, uv.lock has not changed" in site.log.text
+    files = locked(index, tmp_path / "two", "")
+    changed = await site.build(site.repository.commit(files))
+    assert "Reusing" not in site.log.text
+    assert await site.run(changed, 'python -c "import tiny; print(tiny.VERSION)"') == "2.0"
+    with pytest.raises(Refused, match=r"(?s)uv lock"):
+        await site.build(site.repository.commit({"pyproject.toml": LOCKED.format(which="<2")}))
 
 
 async def test_static_files_of_a_django_project_are_collected(site: Site) -> None:
@@ -203,7 +235,11 @@ FAILURES: dict[str, tuple[dict[str, str | bytes], str]] = {
     "a pyproject.toml without lock": ({"pyproject.toml": "[project]\nname='x'"}, "run `uv lock`"),
     "a setup.py": ({"setup.py": ""}, "uv pip compile setup.py"),
     "a yarn.lock": ({"package.json": "{}", "yarn.lock": ""}, "npm install --package-lock-only"),
-    "a pnpm lock": ({"package.json": "{}", "pnpm-lock.yaml": ""}, "pnpm-lock.yaml cannot be installed from"),
+    "a pnpm lock": (
+        {"package.json": "{}", "pnpm-lock.yaml": ""},
+        "npm install --package-lock-only`, commit package-lock.json and remove pnpm-lock.yaml",
+    ),
+    "a bun lock": ({"package.json": "{}", "bun.lock": ""}, "npm install --package-lock-only"),
     "a package-lock.json that is out of date": (
         {
             "package.json": '{"name": "x", "dependencies": {"left-pad": "1.3.0"}}',

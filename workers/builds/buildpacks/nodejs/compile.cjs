@@ -100,12 +100,18 @@ function nodeFor(manifest) {
 
 function newest(name, range, own) {
   const answer = spawnSync("npm", ["view", name, "versions", "--json"], { env: withRuntime(), encoding: "utf8" });
-  let versions = [];
+  let told;
   try {
-    versions = [JSON.parse(answer.stdout)].flat().filter((version) => semver.valid(version));
+    told = JSON.parse(answer.stdout);
   } catch {
-    refuse(`The versions of Node.js could not be listed: ${answer.stderr.trim().split("\n").pop()}`);
+    told = {};
   }
+  // What npm could not ask for it tells as an object in the place of the list.
+  if (answer.status !== 0 || told?.error) {
+    const why = told?.error?.summary || told?.error?.code || (answer.stderr ?? "").trim().split("\n").pop();
+    refuse(`The versions of Node.js could not be listed: ${why}.`);
+  }
+  const versions = [told].flat().filter((version) => semver.valid(version));
   const found = semver.maxSatisfying(versions, range);
   if (found) return found;
   const majors = new Map(versions.sort(semver.compare).map((version) => [semver.major(version), version]));
