@@ -22,6 +22,7 @@ from service.domain.decisions import (
     ReleaseSlug,
     Request,
     Rollback,
+    Scale,
     SetReview,
     Subject,
     SubjectKind,
@@ -111,7 +112,8 @@ class Transaction:
             sealed=sealed,
         )
         self.rings.append(work(app_id))
-        self.note("requested", app_id=app_id, sha=queued.sha, data={"kind": queued.kind, "reason": reason})
+        names = {"names": touched} if (touched := _touched(wanted)) else {}
+        self.note("requested", app_id=app_id, sha=queued.sha, data={"kind": queued.kind, "reason": reason, **names})
         if queued.sha is not None:
             self.show_commit(app_id, queued.sha)
         self._number(queued, wanted)
@@ -186,6 +188,17 @@ class Transaction:
         coupling = pipelines.coupling_of(self.conn, app_id)
         if coupling is not None:
             self.ring([Subject(SubjectKind.CHECK, f"{coupling.pipeline_id}/{sha}")], cause="app changed")
+
+
+def _touched(wanted: Work) -> list[str]:
+    """The config vars or process types that work changes by name: app.json has no say in them from then on."""
+    match wanted:
+        case ChangeConfig(set_keys=given, unset_keys=unset):
+            return sorted({*given, *unset})
+        case Scale(formation=formation):
+            return sorted(formation)
+        case _:
+            return []
 
 
 def enact(tx: Transaction, subject: Subject, decisions: Iterable[Decision]) -> tuple[str, str, datetime | None]:

@@ -52,6 +52,13 @@ def record(
     conn.execute(activity.insert().values(values))
 
 
+def by_hand(conn: Connection, app_id: str, kind: str) -> frozenset[str]:
+    """What a person has ever changed on an app by that kind of work: names of config vars, or process types."""
+    query = select(activity.c.data).where(activity.c.app_id == app_id, activity.c.action == "requested")
+    found = [rows.from_json(data, dict[str, Any]) for data in conn.execute(query).scalars()]
+    return frozenset(name for data in found if data.get("kind") == kind for name in data.get("names", ()))
+
+
 def listing(
     conn: Connection,
     *,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.waiting import until
-from tests.walk.acting import output
+from tests.walk.acting import configured, output
 from tests.walk.samples import page, quick
 from tests.walk.stage import STEP_SECONDS, Pipeline, Stage
 
@@ -84,6 +84,45 @@ async def test_delete_of_the_app_itself_is_shown_as_the_end_of_its_review_app(st
         return found is None or found["state"] == "destroyed"
 
     await until(over, seconds=STEP_SECONDS, what="the review app is over")
+
+
+async def test_app_json_is_read_again_at_each_push_but_for_what_a_person_has_set(stage: Stage) -> None:
+    env = {"SHOW_FILE": "first", "SHOW_HAND": "first", "SHOW_MADE": {"generator": "secret"}}
+    several = {"Procfile": quick("")["Procfile"] + "worker: sleep 600\nclock: sleep 600\n"}
+    manifest = {"env": env, "formation": {"web": {"quantity": 2}, "worker": {"quantity": 1}}}
+    pipeline = await stage.pipeline("again")
+    await stage.github.push(pipeline.repo, "topic", {**several, "app.json": json.dumps(manifest)})
+    pull = await stage.github.open_pull(pipeline.repo, "topic")
+    name = (await stage.review_is(pipeline, pull.number, "live"))["app"]["name"]
+    told = await stage.says(name, "SHOW_FILE=first SHOW_HAND=first SHOW_MADE=")
+    made = told.partition("SHOW_MADE=")[2].split()[0]
+    assert len(made) == 64
+    assert await processes(stage, name) == ["web.1", "web.2", "worker.1"]
+    await configured(stage, name, SHOW_HAND="by hand")
+    await stage.cli("ps:scale", "web=1", "-a", name)
+
+    env |= {"SHOW_FILE": "second", "SHOW_HAND": "second", "SHOW_NEW": "new"}
+    manifest["formation"] = {"web": {"quantity": 3}, "clock": {"quantity": 1}}
+    sha = await stage.github.push(pipeline.repo, "topic", {"app.json": json.dumps(manifest)})
+
+    await stage.says(name, f"commit={sha}")
+    await stage.check_is(pipeline, sha, "success")
+    told = await stage.page(name)
+    assert f"SHOW_FILE=second SHOW_HAND=by hand SHOW_MADE={made} SHOW_NEW=new" in told
+    assert await processes(stage, name) == ["clock.1", "web.1"]
+
+
+async def processes(stage: Stage, app: str) -> list[str]:
+    return sorted(each["name"] for each in await stage.api("GET", f"/apps/{app}/dynos"))
+
+
+async def test_a_config_var_that_nobody_gave_is_named(stage: Stage) -> None:
+    pipeline = await stage.pipeline("lacking", files=quick("first", app_json={"env": {"SHOW_KEY": {"required": True}}}))
+    await stage.github.push(pipeline.repo, "topic", page("lacking"))
+    pull = await stage.github.open_pull(pipeline.repo, "topic")
+    check = await stage.check_is(pipeline, pull.head_sha, "failure")
+    assert 'config var "SHOW_KEY" is required' in check["output"]["title"] + check["output"]["summary"]
+    assert 'config var "SHOW_KEY" is required' in await stage.cli("reviewapps", "-p", pipeline.name)
 
 
 async def test_switching_review_apps_off_takes_them_all_away(stage: Stage) -> None:

@@ -1,7 +1,7 @@
 """Release a slug with a config: number, release phase, healthy processes, traffic. The former serves until then."""
 
 import secrets as stdlib_secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -27,7 +27,19 @@ from service.domain.model import (
 )
 from service.domain.review_rules import LOST
 from service.enact import Transaction, app_or_refuse
-from service.store import approvals, apps, builds, logs, pipelines, releases, requests, reviews, routes, spaces
+from service.store import (
+    activity,
+    approvals,
+    apps,
+    builds,
+    logs,
+    pipelines,
+    releases,
+    requests,
+    reviews,
+    routes,
+    spaces,
+)
 from service.store.requests import TakenWork
 from service.store.secrets import request_context
 from workers.context import Context
@@ -65,13 +77,13 @@ async def release_slug(context: Context, taken: TakenWork, *, slug: Slug, wanted
         app = _app(tx, taken)
         review = reviews.of_app(tx.conn, app.id) if app.is_review else None
         config = first_config(tx, app, review, manifest, slug.trust)
-        first = app.current_release_id is None
+        asked = manifest.formation if app.current_release_id is None or app.is_review else {}
         return Plan(
             slug_id=slug.id,
             commit=wanted.sha,
             repository_id=wanted.repository_id,
             config=config,
-            formation=formation_of(app, slug, manifest.formation if first or app.is_review else {}),
+            formation=formation_of(app, slug, asked, scaled=_scaled(tx, app)),
             postdeploy=manifest.scripts.get("postdeploy", "")
             if review is not None and not reviews.postdeploy_done(tx.conn, review.id)
             else "",
@@ -114,7 +126,7 @@ async def release(context: Context, taken: TakenWork) -> None:
             commit=commit,
             repository_id=repository_id,
             config=config,
-            formation=formation_of(app, slug, {}) if slug else dict(app.formation),
+            formation=formation_of(app, slug, {}, scaled=app.formation) if slug else dict(app.formation),
         )
 
     await _release(context, taken, plan)
@@ -283,11 +295,16 @@ async def _overtaken(context: Context, taken: TakenWork, wanted: Suspend) -> boo
     return True
 
 
-def formation_of(app: App, slug: Slug, asked: Mapping[str, int]) -> dict[str, int]:
-    """Say how many of each type run: as before, else as app.json asks, else one `web` and nothing else."""
+def formation_of(app: App, slug: Slug, asked: Mapping[str, int], *, scaled: Collection[str]) -> dict[str, int]:
+    """Say how many of each type run: of those that were `scaled` as before, else as app.json asks, else one `web`."""
     types = [kind for kind in slug.process_types if kind != "release"]
-    default = {"web": 1}
-    return {kind: app.formation.get(kind, asked.get(kind, default.get(kind, 0))) for kind in types}
+    kept = {kind: app.formation[kind] for kind in scaled if kind in app.formation}
+    return {kind: kept.get(kind, asked.get(kind, int(kind == "web"))) for kind in types}
+
+
+def _scaled(tx: Transaction, app: App) -> Collection[str]:
+    """Name the process types of which app.json does not say how many: of a review app those that a person scaled."""
+    return activity.by_hand(tx.conn, app.id, Scale.__name__) if app.is_review else app.formation
 
 
 def first_config(
@@ -295,6 +312,7 @@ def first_config(
 ) -> Mapping[str, str]:
     """Return the wanted config; a review app's comes from its pipeline and from app.json, read at each push.
 
+    A value that app.json gives counts as it says now, unless the pipeline or a person has set it.
     Code of a fork gets what was set for forks, and nothing that the review apps of our own branches get. So does our
     own in the app of a fork's pull request: what that app was given stays in its config.
     """
@@ -303,7 +321,10 @@ def first_config(
         return config
     trust = Trust.FORK if _is_of_fork(tx, review) else trust
     stage = FORKS if trust is Trust.FORK else Stage.REVIEW
-    given = pipelines.stage_config(tx.conn, tx.vault, review.pipeline_id, stage) | config
+    of_stage = pipelines.stage_config(tx.conn, tx.vault, review.pipeline_id, stage)
+    kept = {*of_stage, *activity.by_hand(tx.conn, app.id, ChangeConfig.__name__)}
+    from_file = {name for name, var in manifest.env.items() if var.value is not None} - kept
+    given = of_stage | {name: value for name, value in config.items() if name not in from_file}
     injected = {"HEROKU_APP_NAME": app.name, "HEROKU_BRANCH": review.branch}
     if review.ref.startswith("pr:"):
         injected["HEROKU_PR_NUMBER"] = review.ref.removeprefix("pr:")
