@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from service.domain.errors import Refused
 from service.domain.model import App, AppState, PipelineId, Stage
 from service.store import apps, pipelines, routes
-from service.store.database import Conflict, Database
+from service.store.database import Conflict, Database, new_id
 from service.store.secrets import Vault
+from service.store.tables import couplings
 from tests.store.making import NOW, make_app, make_pipeline
 
 
@@ -153,3 +155,25 @@ async def test_an_announced_app_is_starting_until_it_is_live_or_withdrawn_also_t
     await database.write(live)
     assert await database.read(state()) == "live"
     assert [await maintained(on=True), await maintained(on=False)] == ["maintenance", "live"]
+
+
+@pytest.mark.parametrize("what", ["a second coupling", "a stage that there is not", "a pipeline that there is not"])
+async def test_the_database_itself_refuses(what: str, database: Database) -> None:
+    """Whatever code asks for it."""
+    app, pipeline = await database.write(make_app), await database.write(make_pipeline)
+    row = {
+        "id": new_id(),
+        "app_id": app.id,
+        "pipeline_id": pipeline,
+        "stage": "staging",
+        "created_at": NOW,
+        "updated_at": NOW,
+    }
+    if what == "a second coupling":
+        await database.write(lambda conn: conn.execute(couplings.insert().values(row)))
+    elif what == "a stage that there is not":
+        row["stage"] = "prod"
+    else:
+        row["pipeline_id"] = new_id()
+    with pytest.raises(IntegrityError):
+        await database.write(lambda conn: conn.execute(couplings.insert().values(row | {"id": new_id()})))

@@ -126,6 +126,7 @@ async def test_ends_with_its_cause_while_the_old_release_serves_on(stage: Stage,
     else:
         assert len(stage.deployments(serving, app)) == shown
         assert (await stage.api("GET", f"/apps/{app}/builds/{done['id']}"))["status"] == "failed"
+    assert bad.cause in await stage.cli("why", app)
     assert "success" in stage.deployments(serving, app)
     assert "good" in await stage.page(app)
     assert await current(stage, app) == before
