@@ -77,3 +77,12 @@ def test_every_operation_of_the_slice_is_answered_by_the_simulated_github(tmp_pa
 
 def shape(path: str) -> str:
     return "/".join("{}" if part.startswith("{") else part for part in path.split("/"))
+
+
+async def test_a_labeled_pull_request_is_listed_as_githubs_description_has_it(github: GitHub) -> None:
+    repo = await github.create_repo("acme/shop", files={"a": "1"})
+    await github.push(repo, "topic", {"a": "2"})
+    pull = await github.open_pull(repo, "topic")
+    github.label_pull(repo, pull.number, "review-app")
+    listed = await github.ask("GET", "/repos/acme/shop/pulls", token=github.installation_token(repo))
+    assert [each["name"] for each in listed.body[0]["labels"]] == ["review-app"]

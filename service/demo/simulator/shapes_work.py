@@ -23,7 +23,7 @@ def label(site: Site, repo: Repository, name: str) -> Json:
         "node_id": node_id("Label", number),
         "url": f"{site.api}/repos/{repo.full_name}/labels/{name}",
         "name": name,
-        "description": None,
+        "description": "",
         "color": "ededed",
         "default": False,
     }
