@@ -41,12 +41,20 @@ async def _sent_elsewhere(settings: Settings, app: AppTokens | None) -> Check | 
     except (Transient, Refused):
         return None  # the finding about the App itself says so
     url = reply.data.get("url") if reply.ok and isinstance(reply.data, dict) else None
-    if not isinstance(url, str) or url.rstrip("/") == wanted:
+    if not isinstance(url, str) or _place(url) == _place(wanted):
         return None
     goes = f"GitHub sends them to {clean(url)}" if url else "the App's webhook is not active"
     every = f"what it cannot deliver is fetched every {settings.audit_seconds:g} s only"
     advice = f"set the webhook URL in the App's settings on GitHub to {wanted}"
     return Check(name=_NAME, ok=False, why=f"{goes} and not to {wanted}: {every}", advice=advice)
+
+
+def _place(url: str) -> tuple[str, str, str]:
+    """What an address leads to: this machine has several names."""
+    scheme, _, rest = url.rstrip("/").partition("://")
+    host, slash, path = rest.partition("/")
+    name, colon, port = host.rpartition(":")
+    return scheme, f"localhost{colon}{port}" if name in {"127.0.0.1", "[::1]"} else host, slash + path
 
 
 def _awaited(settings: Settings) -> Check:

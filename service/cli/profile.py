@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -43,6 +44,14 @@ def load(environ: Mapping[str, str] | None = None) -> Profile:
     if url and url != ready.url:
         raise Stop(f"TOWPATH_URL is {url}, but the token at hand is for {ready.url}: set TOWPATH_TOKEN too.")
     return _checked(Profile(url=ready.url, token=token or ready.token, apps_url=ready.apps_url))
+
+
+def running_port(data: Path) -> int | None:
+    """The port of the `towpath up` that runs with that data, if one does."""
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        url = json.loads((data / "ready.json").read_text(encoding="utf-8"))["url"]
+        return urlsplit(url).port if urlsplit(url).hostname == "localhost" else None
+    return None
 
 
 def _ready(path: Path) -> Profile | None:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from service.cli.profile import running_port
 from service.settings import BadSetting, Settings, from_environment
 
 Data = Annotated[Path | None, typer.Option("--data", help="Where everything is kept.", show_default=False)]
@@ -143,7 +144,10 @@ def _checks(env: Mapping[str, str]) -> list[dict[str, object]]:
 def doctor(data: Data = None) -> None:
     """Say what this machine can do, which isolation apps get, and what would improve it."""
     env = _environment(data=data)
-    _writable(_settings(env).data)
+    settings = _settings(env)
+    _writable(settings.data)
+    # It is the `up` that runs here that people ask about, whatever port that was given.
+    env.setdefault("TOWPATH_PORT", str(running_port(settings.data) or settings.port))
     failed = False
     for check in _checks(env):
         failed = failed or not check["ok"]

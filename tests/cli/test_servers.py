@@ -22,8 +22,11 @@ from service.store.__main__ import prepare
 from service.store.opening import open_store
 from service.store.secrets import Vault, new_key_line
 from tests.cli.conftest import ROOT, Cli, Run
+from tests.github_contract.fixtures import GitHub, github, known_as, octokit
 from tests.store.making import NOW, make_app
 from tests.waiting import until
+
+__all__ = ["github", "octokit"]
 
 
 @contextmanager
@@ -314,6 +317,16 @@ async def test_doctor_asks_github_whether_it_knows_the_app(offline: Cli, short_t
     (line,) = [line for line in done.out.splitlines() if "GitHub" in line]
     assert line.startswith("!!")
     assert "TOWPATH_GITHUB_PRIVATE_KEY_FILE" in line
+
+
+async def test_doctor_takes_the_port_of_the_server_that_runs(offline: Cli, short_tmp: Path, github: GitHub) -> None:
+    github.webhook_url = "http://127.0.0.1:5123/github/webhooks"
+    place = short_tmp / "key"
+    place.mkdir()
+    (short_tmp / "ready.json").write_text(json.dumps({"url": "http://localhost:5123", "api_token": "x", "pids": {}}))
+    done = await offline("doctor", "--data", str(short_tmp), code=None, **known_as(github, place))
+    (line,) = [line for line in done.out.splitlines() if "deliveries: " in line]
+    assert line == "ok  deliveries: GitHub sends them to http://localhost:5123/github/webhooks"
 
 
 async def test_help_on_a_topic_says_what_each_of_its_commands_does(offline: Cli) -> None:

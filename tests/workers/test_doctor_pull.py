@@ -25,8 +25,9 @@ async def said(github: GitHub, tmp_path: Path, *, app: bool = True, **options: A
     return check["ok"], f"{check['why']} {check['advice']}"
 
 
-async def test_deliveries_that_arrive_are_awaited(github: GitHub, tmp_path: Path) -> None:
-    github.webhook_url = "http://localhost:5080/github/webhooks"
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+async def test_deliveries_that_arrive_are_awaited(github: GitHub, tmp_path: Path, host: str) -> None:
+    github.webhook_url = f"http://{host}:5080/github/webhooks"
     assert await said(github, tmp_path) == (True, "GitHub sends them to http://localhost:5080/github/webhooks ")
 
 
