@@ -180,6 +180,7 @@ class Toggles:
     settle_seconds: float = 30.0
     gate_seconds: float = 3600.0
     comment: bool = True
+    health_path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,8 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "settle_seconds": "How long statuses and checks have to appear after a push before green counts.",
     "gate_seconds": "How long CI is waited for before it counts as timed out.",
     "comment": "A pull request with a review app gets one comment with its address and state, edited in place.",
+    "health_path": "What `web` must answer with 2xx or 3xx before a release gets traffic, as in `/healthz`; empty"
+    " means that it need only accept connections. Counts from the next release or restart on.",
 }
 _FORKS: Final = ("never", "approve")
 ROOT: Final = "root_directory"
@@ -44,6 +46,7 @@ ROOT_DESCRIPTION: Final = (
     " it. Counts from the next deploy on, and a push that changes nothing in it needs no build."
 )
 _LONGEST_ROOT: Final = 255
+_LONGEST_PATH: Final = 200
 _ONE_HOUR: Final = 3600.0
 _ONE_DAY: Final = 24 * _ONE_HOUR
 _MOST_NAMES: Final = 100
@@ -167,6 +170,14 @@ def _base_name(value: Any) -> str:
         raise ValueError(error.message.removeprefix("base_name ")) from None
 
 
+def _url_path(value: Any) -> str:
+    text = "" if value is None else value
+    usable = isinstance(text, str) and len(text) <= _LONGEST_PATH and text.isascii() and text.isprintable()
+    if not usable or (text and not text.startswith("/")) or " " in text:
+        raise ValueError(f"expected a path such as /healthz, of at most {_LONGEST_PATH} characters")
+    return str(text)
+
+
 def _names(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(each, str) and each.strip() for each in value):
         raise ValueError("expected a list of names")
@@ -208,4 +219,5 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "settle_seconds": _seconds(_ONE_HOUR),
     "gate_seconds": _seconds(_ONE_DAY),
     "comment": _boolean,
+    "health_path": _url_path,
 }

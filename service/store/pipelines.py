@@ -145,6 +145,13 @@ def coupling_of(conn: Connection, app_id: str) -> Coupling | None:
     return as_coupling(row) if row else None
 
 
+def toggles_of(conn: Connection, app_id: str) -> Toggles:
+    """The switches that hold for an app: its pipeline's, or the defaults when it is in none."""
+    found = coupling_of(conn, app_id)
+    pipeline = get(conn, found.pipeline_id) if found else None
+    return pipeline.toggles if pipeline else Toggles()
+
+
 def all_couplings(conn: Connection) -> list[Coupling]:
     """Every coupling, oldest first."""
     found = conn.execute(select(tables.couplings).order_by(tables.couplings.c.created_at, tables.couplings.c.id))

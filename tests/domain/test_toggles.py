@@ -49,6 +49,7 @@ def test_contexts_that_were_named_before_there_was_a_choice_count_as_before() ->
 
 def test_whole_seconds_and_no_base_name_are_fine() -> None:
     assert change(Toggles(), {"settle_seconds": 5, "base_name": None}) == Toggles(settle_seconds=5.0)
+    assert change(Toggles(health_path="/up"), {"health_path": None}) == Toggles()
 
 
 @pytest.mark.parametrize(
@@ -77,6 +78,10 @@ def test_whole_seconds_and_no_base_name_are_fine() -> None:
         ({"paths": ["/"]}, "paths: expected patterns of 1 to 255 characters"),
         ({"ci_counts": "some"}, "ci_counts: expected one of all, required, protected"),
         ({"ci_counts": "required"}, "ci_counts: required needs required_contexts, which names them"),
+        ({"health_path": "healthz"}, "health_path: expected a path such as /healthz, of at most 200 characters"),
+        ({"health_path": "/a b"}, "health_path: expected a path"),
+        ({"health_path": "/a\r\nHost: x"}, "health_path: expected a path"),
+        ({"health_path": 5}, "health_path: expected a path"),
         ({"stale_day": 5}, "stale_day: there is no such setting; there are review_apps, "),
     ],
     ids=str,

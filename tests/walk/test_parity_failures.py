@@ -148,6 +148,26 @@ async def test_a_web_process_that_binds_late_is_waited_for(stage: Stage, serving
     await stage.says(pipeline.staging, "late")
 
 
+async def test_a_release_that_is_not_healthy_where_that_is_asked_gets_no_traffic(stage: Stage) -> None:
+    sick = page("well")["server.py"].replace(
+        "send_response(200)", 'send_response(500 if self.path == "/sick" else 200)'
+    )
+    pipeline = await stage.pipeline("health", automatic=False, files={**quick(""), "server.py": sick})
+    app = pipeline.staging
+    await stage.cli("pipelines:settings", "health_path=/fine", "-p", pipeline.name)
+    await deployed(stage, app)
+    await stage.says(app, "well commit=")
+    await stage.cli("pipelines:settings", "health_path=/sick", "-p", pipeline.name)
+    sha = await stage.github.push(pipeline.repo, "master", {"server.py": sick.replace("well", "ill")})
+
+    done = await deployed(stage, app, state="failed")
+
+    assert "web.1 did not answer GET /sick with 2xx or 3xx within 6 s" in done["reason"]
+    await stage.check_is(pipeline, sha, "failure")
+    assert (await stage.page(app)).startswith("well commit=")
+    assert (await current(stage, app))["version"] == 1
+
+
 async def test_an_app_json_is_not_needed(stage: Stage, serving: Pipeline) -> None:
     assert (
         "app.json"

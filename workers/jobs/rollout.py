@@ -6,7 +6,7 @@ from typing import Final
 
 from service.domain.model import App, AppState, Release, ReleaseState, ReviewApp, ReviewState, Slug
 from service.enact import Transaction
-from service.store import apps, logs, releases, requests, reviews, routes
+from service.store import apps, logs, pipelines, releases, requests, reviews, routes
 from service.store.requests import TakenWork
 from workers.context import Context
 from workers.jobs import fenced
@@ -47,6 +47,7 @@ def fence_of(taken: TakenWork) -> Fence:
 async def spec_of(context: Context, rollout: Rollout) -> AppSpec:
     """Make the engine's order; the slug is unpacked once per content."""
     slug_dir = await context.slugs.unpacked(rollout.slug.trust, rollout.slug.sha256)
+    toggles = await context.db.read(lambda conn: pipelines.toggles_of(conn, rollout.app.id))
     given = {
         "SOURCE_VERSION": rollout.release.commit or "",
         "HEROKU_SLUG_COMMIT": rollout.release.commit or "",
@@ -65,6 +66,7 @@ async def spec_of(context: Context, rollout: Rollout) -> AppSpec:
             for kind, command in rollout.slug.process_types.items()
             if kind != "release"
         ),
+        health_path=toggles.health_path or None,
         boot_seconds=context.settings.boot_seconds,
     )
 
