@@ -11,6 +11,7 @@ from sqlalchemy import Connection, inspect, text
 from service.domain.errors import Refused
 from service.store import schema
 from service.store.database import Database
+from service.store.sqlite import connect_file
 from service.store.tables import metadata
 
 
@@ -94,3 +95,17 @@ async def test_the_file_is_for_its_owner_only(sqlite_database: Database, tmp_pat
     await database.migrate()
     assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("fresh.db*")} == {0o600}
     await database.close()
+
+
+async def test_what_is_committed_is_on_the_disk_and_readers_wait_for_nobody(sqlite_database: Database) -> None:
+    def settings(conn: Connection) -> list[Any]:
+        return [
+            conn.execute(text(f"PRAGMA {name}")).scalar() for name in ("synchronous", "journal_mode", "foreign_keys")
+        ]
+
+    full = 2
+    assert await sqlite_database.write(settings) == [full, "wal", 1]
+    assert await sqlite_database.read(settings) == [full, "wal", 1]
+    inbox = connect_file(Path(sqlite_database.url.removeprefix("sqlite:///")))
+    assert inbox.execute("PRAGMA synchronous").fetchone() == (full,)
+    inbox.close()
