@@ -37,6 +37,6 @@ export VIRTUAL_ENV="$PWD/.venv" UV_PYTHON_DOWNLOADS=never
 # As pip does, trust what the machine trusts: a company's proxy has a certificate of its own.
 export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}"
 .venv/bin/uv pip sync --quiet --compile-bytecode --require-hashes requirements.lock
-.venv/bin/uv pip install --quiet --no-deps --editable .
+.venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
 mkdir -p build
 touch .venv/.ready
