@@ -5,7 +5,6 @@ because a misspelt switch that silently does nothing is worse than an error.
 """
 
 import json
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal, TypeVar
 
 from aiohttp import web
@@ -24,6 +23,7 @@ from pydantic_core import ErrorDetails
 
 from service.domain.errors import Refused
 from service.domain.model import CiCounts, IdleAction, Stage
+from service.web.api import characters
 
 AppName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,28}[a-z0-9]$")]
 PipelineName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{2,29}$")]
@@ -356,38 +356,15 @@ async def parse(request: web.Request, model: type[Model]) -> Model:
     except (ValueError, RecursionError):
         raise Refused("The body is not JSON.", code="bad_request") from None
     if b"\\u" in raw:
-        _check_characters(data)
+        characters.refuse_halves(data)
     try:
         body = model.model_validate(data)
     except ValidationError as error:
         problems = dict.fromkeys(_words(problem) for problem in error.errors(include_url=False))
         raise Refused("; ".join(problems)) from None
-    if b"\\u0000" in raw and any("\0" in text for text in _texts(data)):
-        raise Refused("The body holds a NUL character (\\u0000), which cannot be stored.")
+    if b"\\u0000" in raw:
+        characters.refuse_nul(data)
     return body
-
-
-def _texts(data: Any) -> Iterator[str]:
-    """Every text in a body, the names of fields included."""
-    todo = [data]
-    while todo:
-        match todo.pop():
-            case str() as text:
-                yield text
-            case list() as items:
-                todo += items
-            case dict() as fields:
-                todo += [*fields, *fields.values()]
-            case _:
-                continue
-
-
-def _check_characters(data: Any) -> None:
-    """Refuse half a character, which JSON can hold as an escape: it can be neither stored nor sent."""
-    try:
-        json.dumps(data, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise Refused("The body holds half a character (\\ud800 to \\udfff).", code="bad_request") from None
 
 
 def identity(reference: Identity) -> str:
