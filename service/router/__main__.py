@@ -4,22 +4,32 @@ import os
 import resource
 import socket
 import sys
+from contextlib import suppress
 
 import uvloop
 
 from service import log as logging
-from service.domain.errors import Refused
+from service.domain.errors import Refused, Transient
 from service.router.server import serve
 from service.router.table import Route, RouteTable
 from service.settings import BadSetting, Settings, from_environment
-from service.store import routes
+from service.store import routes, schema
+from service.store.database import Database
 from service.store.opening import open_database
 
 
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM; the listener is inherited, so that a restart refuses no connection."""
     db = await open_database(settings)
+    try:
+        with suppress(Transient):  # a database that is away for a moment is waited for below
+            await db.read(schema.require_current)
+        await _serve(settings, db)
+    finally:
+        await db.close()
 
+
+async def _serve(settings: Settings, db: Database) -> None:
     async def load() -> RouteTable:
         version, rows = await db.read(lambda conn: (routes.version(conn), routes.load(conn)))
         table = {
@@ -41,8 +51,10 @@ async def run(settings: Settings) -> None:
     listener = socket.socket(fileno=int(inherited)) if inherited else None
     try:
         await serve(settings=settings, load=load, version=version, host=None, port=settings.port, listener=listener)
-    finally:
-        await db.close()
+    except OSError as error:
+        raise Refused(
+            f"Port {settings.port} cannot be listened on ({error.strerror}): choose another with --port."
+        ) from None
 
 
 def allow_connections() -> None:

@@ -112,6 +112,14 @@ async def test_a_full_disk_is_one_sentence_and_no_traceback(short_tmp: Path) -> 
     assert "database or disk is full" in refusal
 
 
+async def test_a_router_on_a_taken_port_says_so(offline: Cli, short_tmp: Path) -> None:
+    await offline("migrate", "--data", str(short_tmp))
+    with taken_port() as port:
+        done = await offline("router", "--data", str(short_tmp), "--port", str(port), code=1)
+    assert f"Port {port} cannot be listened on" in done.err
+    assert "--port" in done.err
+
+
 SETTINGS_THAT_CANNOT_BE = [
     ("a Redis that is none", {"TOWPATH_REDIS_URL": "me:password@host"}, "TOWPATH_REDIS_URL is not a Redis"),
     ("an unknown form of logs", {"TOWPATH_LOG_FORMAT": "xml"}, "TOWPATH_LOG_FORMAT is not console or json"),
@@ -248,7 +256,7 @@ async def test_a_server_does_not_start_on_keys_that_are_not_the_databases(
     assert "secret.keys holds" in done.err
 
 
-@pytest.mark.parametrize("command", ["web", "worker"])
+@pytest.mark.parametrize("command", ["web", "worker", "router"])
 async def test_a_server_does_not_start_before_the_tables_are_there(offline: Cli, short_tmp: Path, command: str) -> None:
     Vault.open(short_tmp / "secret.keys", create=True)
     done = await offline(command, "--data", str(short_tmp), code=1, TOWPATH_GITHUB_WEBHOOK_SECRET="s")
