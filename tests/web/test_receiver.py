@@ -161,6 +161,23 @@ async def test_a_redelivery_of_what_was_not_processed_rings_again_and_of_what_wa
     assert len(each_door.rung) == 2
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{ "action" : "opened" ,\r\n\t"n": 1.50 }\n',
+        b'{"title": "caf\\u00e9 \\/ \\ud83d\\ude80", "action": "opened"}',
+        '{"title": "café 🚀", "action": "opened"}'.encode(),
+        b'{"n": 1E400, "n": 12345678901234567890123, "action": "opened"}',
+    ],
+    ids=["spaces and a number as it is written", "escapes", "no escapes", "numbers that no reader keeps"],
+)
+async def test_what_counts_are_the_bytes_that_were_signed_however_json_is_written(door, body):
+    status, answer, _ = await door.post(body)
+    assert status == 202
+    kept = await door.database.read(lambda conn: deliveries.get(conn, answer["delivery"]))
+    assert (kept.body, kept.action) == (body, "opened")
+
+
 async def test_both_secrets_count_while_one_replaces_the_other(door):
     door.secrets[:] = ["new", SECRET]
     for secret in door.secrets:
@@ -200,6 +217,11 @@ BAD_HEADERS = {
     "a signature that is too short": ({"X-Hub-Signature-256": signature(BODY)[:-1]}, 401),
     "a signature that is too long": ({"X-Hub-Signature-256": signature(BODY) + "0"}, 401),
     "a signature that is not ASCII": ({"X-Hub-Signature-256": "sha256=" + "ü" * 64}, 401),
+    "a ping without a signature": ({"X-GitHub-Event": "ping", "X-Hub-Signature-256": None}, 401),
+    "a ping with the signature of another body": (
+        {"X-GitHub-Event": "ping", "X-Hub-Signature-256": signature(OTHER)},
+        401,
+    ),
     "an empty signature": ({"X-Hub-Signature-256": ""}, 401),
     "no event": ({"X-GitHub-Event": None}, 400),
     "an event that is no word": ({"X-GitHub-Event": "push; rm -rf /"}, 400),

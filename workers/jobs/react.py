@@ -99,7 +99,7 @@ async def _process(context: Context, guid: str) -> None:
                 done += _answer_merge_queue(context, tx, hint)
                 tx.ring(rung, cause=f"delivery {guid}")
                 done += [f"rang {', '.join(f'{s.kind.value} {s.key}' for s in sorted(rung))}"] if rung else []
-                verdict = "; ".join(done) or "no subject"
+                verdict = "; ".join(done) or _why_nothing(tx.conn, hint)
                 deliveries.finish(tx.conn, guid=guid, state="processed", verdict=verdict[:500], now=tx.now)
                 return verdict
 
@@ -249,6 +249,30 @@ def subjects_of(conn: Connection, touched: Touched) -> Iterable[Subject]:
                 for repository in repositories.listing(conn)
                 if repository.installation_id == installation_id
             ]
+
+
+def _why_nothing(conn: Connection, hint: Hint) -> str:
+    """Why a delivery concerns nothing here: people look there first when they expected an app."""
+    reasons = dict.fromkeys(_missing(conn, touched) for touched in hint.touched)
+    return f"matched no app: {'; '.join(reasons) or 'it names nothing that an app could follow'}"
+
+
+def _missing(conn: Connection, touched: Touched) -> str:
+    if isinstance(touched, InstallationTouched):
+        return "no repository of the installation is connected to a pipeline"
+    repository_id = touched.repository_id
+    followers = pipelines.auto_deploys(conn, repository_id=repository_id, branch=None)
+    if not followers and not pipelines.of_repository(conn, repository_id):
+        return "no pipeline is connected to the repository"
+    match touched:
+        case BranchTouched(branch=branch):
+            return f"no app deploys {branch} by itself"
+        case CommitTouched(sha=sha) | CheckRunRequested(sha=sha):
+            return f"no review app and no branch that an app deploys is at {sha[:7]}"
+        case ApprovalAsked(number=number):
+            return f"#{number} needs no approval here"
+        case PullRequestTouched() | MergeQueueWaits() | RepositoryTouched() | RequirementsTouched():
+            return "only branches of the repository are deployed: no pipeline has it for its review apps"
 
 
 def _of_commit(conn: Connection, repository_id: RepositoryId, sha: str) -> Iterable[Subject]:
