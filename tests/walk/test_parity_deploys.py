@@ -122,6 +122,7 @@ async def test_newer_push_supersedes_the_one_that_waits(stage: Stage) -> None:
 
     await stage.says(app, f"newer commit={newer}")
     assert await builds(stage, app) == [(newer, "succeeded")]
+    await told(stage, pipeline, older, f"superseded by {newer[:7]}")
 
 
 async def test_manual_branch_deploy_ignores_ci_and_is_overwritten_by_the_next_push(stage: Stage) -> None:

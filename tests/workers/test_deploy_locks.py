@@ -191,6 +191,26 @@ async def test_a_lock_between_asking_and_doing_keeps_an_automatic_deploy_out_unt
     assert await locking.runs() == sha
 
 
+@pytest.mark.parametrize("asked_for", [False, True], ids=["never asked for", "asked for before the lock"])
+async def test_a_commit_that_waited_for_a_lock_when_its_branch_went_on_is_shown_as_superseded(
+    locking: Locking, asked_for: bool
+) -> None:
+    if asked_for:
+        first = await locking.pushed("first")
+        await locking.lock()
+        await work(locking.yard.context, locking.app.id)
+        await locking.yard.calm()
+    else:
+        await locking.lock()
+        first = await locking.pushed("first")
+    locked = "shop-prod: waiting (locked by ada@acme.example: sale)"
+    assert (await locking.yard.check(first)).wanted["title"] == locked
+    second = await locking.pushed("second")
+    assert (await locking.yard.check(second)).wanted["title"] == locked
+    left = (await locking.yard.check(first)).wanted["title"]
+    assert left == f"shop-prod: superseded (superseded by {second[:7]})"
+
+
 async def test_a_lock_during_the_build_keeps_out_what_is_built(locking: Locking) -> None:
     sha = await locking.pushed()
     (asked,) = await locking.queue()

@@ -107,6 +107,29 @@ async def test_green_of_a_pull_request_is_not_that_of_the_branch_it_is_merged_in
     assert [each.sha for each in await gate.queue()] == [sha]
 
 
+async def test_ci_that_ends_late_deploys_no_commit_that_the_branch_has_left_and_all_are_told_by_what(
+    gate: Gate,
+) -> None:
+    sim, older = gate.yard.edge.sim, await gate.pushed()
+    run = await sim.create_check_run("acme/shop", older, "build", status="in_progress")
+    await gate.told("push", ref="refs/heads/master")
+    assert "shop-prod: waiting" in (await gate.yard.check(older)).wanted["title"]
+    newer = await sim.push("acme/shop", "master", {"page": "newer"})
+    await sim.create_check_run("acme/shop", newer, "build", conclusion="success")
+    await gate.told("push", ref="refs/heads/master")
+    await gate.after(seconds=31)
+    assert [each.sha for each in await gate.queue()] == [newer]
+    await sim.update_check_run("acme/shop", run.id, status="completed", conclusion="success")
+    await gate.told("status", sha=older, context="build")
+    await gate.after(minutes=2)
+    assert [each.sha for each in await gate.queue()] == [newer]
+    reason = f"superseded by {newer[:7]}"
+    check = (await gate.yard.check(older)).wanted
+    assert (check["title"], check["conclusion"]) == (f"shop-prod: superseded ({reason})", "neutral")
+    _, told = await gate.yard.see(lambda conn: trail.of(conn, older[:8], gate.yard.clock()))
+    assert any(reason in each.text for each in told)
+
+
 async def test_a_failed_head_costs_nothing_once_its_time_is_over(gate: Gate) -> None:
     sim, sha = gate.yard.edge.sim, await gate.pushed()
     await sim.create_check_run("acme/shop", sha, "build", conclusion="failure")

@@ -48,6 +48,7 @@ from service.store import (
     subjects,
 )
 from service.store.reports import Report
+from workers.jobs.passed_over import reasons as passed_over_reasons
 
 DEPLOYS: Final = 200
 """So many of a commit's deploys are looked at, the newest of each app."""
@@ -299,11 +300,14 @@ def _deploys(
     waiting = {key for key, head in heads.items() if head.value is not None and head.value.sha == sha}
     asked = [Subject(SubjectKind.AUTO_DEPLOY, app.id) for app, _ in members]
     reasons = {verdict.subject.key: verdict.reason for verdict in subjects.verdicts(conn, asked)}
+    passed_over = passed_over_reasons(conn, sha)
     for app, stage in members:
         deploy, waits = deployed.get(app.id), _followed(app) in waiting
-        if waits and deploy is not None and deploy.state is RequestState.SUPERSEDED:
-            deploy = None  # the head was put off: what it waits for now is what the plan says
+        if deploy is not None and deploy.state is RequestState.SUPERSEDED and (waits or app.id in passed_over):
+            deploy = None  # the head was put off: what it waits for now, or waited for, is what the plan says
         if deploy is None and not waits:
+            if reason := passed_over.get(app.id):
+                yield CheckDeploy(app_name=app.name, stage=stage, state=RequestState.SUPERSEDED, reason=reason, url="")
             continue
         yield CheckDeploy(
             app_name=app.name,

@@ -14,6 +14,7 @@ from service.queue import REPORT
 from service.store import facts, reports, repositories
 from service.store.facts import TakenLook
 from workers.context import Context
+from workers.jobs.passed_over import head_of, pass_over
 
 log = structlog.get_logger()
 
@@ -60,6 +61,7 @@ async def _answer(context: Context, taken: TakenLook) -> None:
     lost = audits and answer.error != "" and await context.looks.suspended(repository)
 
     def write(tx: Transaction) -> None:
+        former = head_of(tx.conn, taken.key)
         if answer.not_modified:
             waiting = facts.learn_unchanged(tx.conn, taken.key, asked=taken.asked, etag=taken.etag, now=tx.now)
         else:
@@ -72,6 +74,7 @@ async def _answer(context: Context, taken: TakenLook) -> None:
                 etag=answer.etag,
                 now=tx.now,
             )
+        pass_over(tx, taken.key, former)
         tx.ring(waiting, cause=f"looked up {taken.key.kind.value} {taken.key.key}".rstrip())
         if not answer.error and not repository.accessible:
             repositories.set_accessible(tx.conn, repository.id, True, tx.now)
