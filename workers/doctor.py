@@ -12,6 +12,7 @@ from service.queue import Queue
 from service.settings import Settings
 from service.store import github_app
 from service.store.opening import open_store
+from workers.doctor_limits import limits
 from workers.doctor_pull import deliveries
 from workers.platforms.process.doctor import Check, checks
 
@@ -23,7 +24,7 @@ async def findings(settings: Settings, *, ask: bool) -> list[dict[str, Any]]:
     """All checks as JSON; `fatal` ones keep `towpath up` from starting. Without `ask` GitHub itself is not asked."""
     found = [asdict(check) | {"fatal": False} for check in checks(settings.data)]
     if settings.redis_url and not await _rings(settings.redis_url):
-        why = "the one that TOWPATH_REDIS_URL names does not answer: work is found by looking, seconds later"
+        why = "the one that TOWPATH_REDIS_URL names does not answer: nothing new is begun until it does"
         found.append(asdict(Check(name="redis", ok=False, why=why, advice=_START_REDIS)) | {"fatal": False})
     async with new_session() as session:
         transport = Transport(session=session, api_url=settings.github_api_url)
@@ -38,7 +39,8 @@ async def findings(settings: Settings, *, ask: bool) -> list[dict[str, Any]]:
                     app, whence = await _stored(settings, transport), "set up by towpath github:setup"
             except Refused as refused:
                 return [*found, asdict(Check(name=_NAME, ok=False, why=refused.message)) | {"fatal": False}]
-            asked = (await _judged(settings, transport, app, whence), await deliveries(settings, app))
+            asked = [await _judged(settings, transport, app, whence), await deliveries(settings, app)]
+            asked += await limits(settings)
             found += [asdict(check) | {"fatal": False} for check in asked]
     return found
 

@@ -23,6 +23,7 @@ from service import log as logging
 from service.domain.errors import Refused, Transient
 from service.github.client import GitHub
 from service.github.looks import Looks
+from service.github.pace import Pace
 from service.github.transport import Transport, new_session
 from service.github.writes import Writes
 from service.identity import Identity
@@ -143,7 +144,9 @@ async def open_context(settings: Settings, stack_of: AsyncExitStack) -> Context:
     await identity.refresh()
     following = asyncio.create_task(identity.follow())
     stack_of.callback(following.cancel)
-    github = GitHub(transport=transport, credentials=identity)
+    # An Enterprise Server has no such limits unless its owner sets them, and then says so when they are met.
+    pace = Pace() if transport.is_public else None
+    github = GitHub(transport=transport, credentials=identity, pace=pace)
     platform = ProcessPlatform(settings.runner_socket)
     source = Source(data=settings.work_dir)
     slugs = SlugStore(data=settings.work_dir)

@@ -19,6 +19,7 @@ from service.cli.commands import (
     github,
     insight,
     locks,
+    orphans,
     pipelines,
     promote,
     ps,
@@ -101,6 +102,7 @@ def build_cli() -> typer.Typer:
         ps,
         insight,
         github,
+        orphans,
         servers,
     ):
         part.register(cli)

@@ -18,6 +18,7 @@ TOPICS = {
     "config": "Config vars",
     "ps": "Processes and logs",
     "logs": "Processes and logs",
+    "orphans": "Processes and logs",
     "github": "GitHub",
     "deliveries": "What happened and why",
     "why": "What happened and why",

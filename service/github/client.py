@@ -6,7 +6,7 @@ go on asking.
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -16,6 +16,7 @@ from service.domain.errors import Refused, Transient
 from service.domain.model import Repository
 from service.github.app_auth import Credentials, Purpose, Stranger
 from service.github.hints import InstallationState
+from service.github.pace import Pace
 from service.github.transport import LONGEST_WAIT, Limited, Quota, Reply, Transport
 
 PER_PAGE: Final = 100
@@ -47,13 +48,20 @@ class GitHub:
     """The API as this installation of Towpath may use it."""
 
     def __init__(
-        self, *, transport: Transport, credentials: Credentials, clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        transport: Transport,
+        credentials: Credentials,
+        clock: Callable[[], float] = time.monotonic,
+        pace: Pace | None = None,
     ) -> None:
         self._transport = transport
         self._credentials = credentials
         self._clock = clock
+        self._pace = pace
         self._paused_until: dict[int, float] = {}
         self._quotas: dict[int, Quota] = {}
+        self._heard_at: dict[int, float] = {}
         self._low_until: dict[int, float] = {}
         self._limits_in_a_row: dict[int, int] = {}
 
@@ -65,6 +73,15 @@ class GitHub:
     def quota(self, installation_id: int) -> Quota | None:
         """What the last answer said is left of the hourly limit."""
         return self._quotas.get(installation_id)
+
+    def quotas(self) -> dict[int, Quota]:
+        """The same of every installation, seen from now; what is whole again by now is left out."""
+        ages = {each: self._clock() - heard_at for each, heard_at in self._heard_at.items()}
+        return {
+            each: replace(self._quotas[each], resets_in=self._quotas[each].resets_in - age)
+            for each, age in ages.items()
+            if self._quotas[each].resets_in > age
+        }
 
     def is_low(self, installation_id: int) -> bool:
         """Whether so little is left of this hour's limit that it is kept for what somebody waits for."""
@@ -105,6 +122,8 @@ class GitHub:
         """Ask about a repository; `path` is below the repository's own address, or a page's full address."""
         address = path if path.startswith("http") else _address(repository) + path
         for last in (False, True):
+            if self._pace is not None and method != "GET":
+                await self._pace.turn(repository.installation_id)
             self._check_pause(repository.installation_id)
             try:
                 token = await self._credentials.token(repository, purpose)
@@ -188,6 +207,7 @@ class GitHub:
 
     def _note(self, installation_id: int, quota: Quota) -> None:
         self._quotas[installation_id] = quota
+        self._heard_at[installation_id] = self._clock()
         low = quota.remaining < quota.limit * LOW
         self._low_until[installation_id] = self._clock() + quota.resets_in if low else 0.0
 

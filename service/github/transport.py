@@ -25,6 +25,7 @@ from yarl import URL
 from service.domain.errors import Refused, Transient
 from service.github.payloads import clean
 
+PUBLIC_HOST: Final = "api.github.com"
 MAX_REPLY: Final = 16 * 1024 * 1024
 MAX_LARGE_REPLY: Final = 64 * 1024 * 1024
 """A delivery of 25 MB, with its headers and escaped as GitHub's API likes it."""
@@ -119,6 +120,11 @@ class Transport:
         self._timeout = timeout
         self._base = URL(api_url.rstrip("/") + "/")
         self._wall_clock = wall_clock
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it is GitHub's own, and not a server of somebody else's."""
+        return self._base.host == PUBLIC_HOST
 
     async def send(
         self,

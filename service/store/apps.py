@@ -170,6 +170,11 @@ def gone_among(conn: Connection, app_ids: Iterable[str]) -> list[App]:
     return [as_app(row) for row in conn.execute(query).mappings()]
 
 
+def known_among(conn: Connection, app_ids: Iterable[str]) -> set[str]:
+    """Which of the apps there are or have been."""
+    return set(conn.execute(select(apps.c.id).where(apps.c.id.in_(list(app_ids)))).scalars())
+
+
 def engine_states(conn: Connection) -> dict[AppId, str]:
     """What the engine was last seen to do, for every app that is not gone."""
     found = conn.execute(select(apps.c.id, apps.c.engine_state).where(apps.c.state != AppState.GONE))

@@ -59,6 +59,12 @@ def take(conn: Connection, name: str, *, terms: LeaseTerms) -> bool:
     return taken.rowcount == 1
 
 
+def is_taken(conn: Connection, name: str, *, seconds: float) -> bool:
+    """Whether anybody has the lease of that name, which lasts for so many seconds at most."""
+    in_force = held(leases.c.expires, lease_now(conn), LeaseTerms(holder="", seconds=seconds))
+    return conn.execute(select(leases.c.name).where(leases.c.name == name, in_force)).first() is not None
+
+
 def give_back(conn: Connection, name: str, *, holder: str) -> None:
     """End the lease now, so that a successor need not wait for it to expire."""
     conn.execute(leases.delete().where(leases.c.name == name, leases.c.holder == holder))

@@ -1,14 +1,13 @@
-"""The web process's application: the API, the webhook receiver, and the two questions that load balancers ask."""
+"""The web process's application: the API, the webhook receiver, and what load balancers and monitoring ask."""
 
 import asyncio
 import uuid
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from sqlalchemy import text
 
 from service import queue
-from service.web import api
+from service.web import api, ops
 from service.web.api.answers import check_accept
 from service.web.auth import authenticated, is_open
 from service.web.errors import errors_as_json
@@ -29,7 +28,7 @@ def build_app(context: WebContext) -> web.Application:
     app[CLOSING] = asyncio.Event()
     app.on_response_prepare.append(_name_request)
     app.on_shutdown.append(_close_streams)
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    app.add_routes(ops.ROUTES)
     app.add_routes([web.get("/", welcome), web.get("/dashboard", welcome)])
     api.add_routes(app)
     add_static(app)
@@ -66,14 +65,3 @@ async def _name_request(_request: web.Request, response: web.StreamResponse) -> 
 
 async def _close_streams(app: web.Application) -> None:
     app[CLOSING].set()
-
-
-async def healthz(_request: web.Request) -> web.Response:
-    """GET /healthz: this process answers."""
-    return web.Response(text="ok\n")
-
-
-async def readyz(request: web.Request) -> web.Response:
-    """GET /readyz: it can do its work, that is read the database. Without Redis it only becomes slower."""
-    await request.app[CONTEXT].db.read(lambda conn: conn.execute(text("SELECT 1")))
-    return web.Response(text="ready\n")

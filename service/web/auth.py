@@ -19,7 +19,6 @@ _OPEN_PATHS = frozenset(
         "/",
         "/healthz",
         "/readyz",
-        "/metrics",
         "/openapi.json",
         "/github/webhooks",
         "/log-sessions/{key}",

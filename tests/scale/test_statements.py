@@ -61,6 +61,7 @@ PAGES = {
     "/deliveries": "/deliveries",
     "/deploy-locks": "/deploy-locks",
     "/delivery-sources": "/delivery-sources",
+    "/orphans": "/orphans",
     "/deliveries/{guid}": f"/deliveries/{id_of('delivery', 1)}",
     "/pipeline-couplings": "/pipeline-couplings",
     "/pipeline-couplings/{coupling}": f"/pipeline-couplings/{id_of('coupling', 5)}",
@@ -121,6 +122,15 @@ def test_every_page_of_the_api_is_looked_at():
     add_routes(app)
     shown = {route.resource.canonical for route in app.router.routes() if route.method == "GET"}
     assert shown == {path.partition(" ")[0] for path in PAGES} | OTHERS
+
+
+async def test_what_monitoring_asks_needs_no_more_statements_with_a_thousand_apps(places: Places) -> None:
+    async def ask(place: Place) -> None:
+        for path in ("/readyz", "/metrics"):
+            _, response = await place.server.call("GET", path)
+            assert response.status == 200
+
+    await same(places, ask)
 
 
 @pytest.mark.parametrize("path", PAGES.values(), ids=PAGES)

@@ -64,12 +64,28 @@ async def test_a_redis_that_forgets_everything_in_a_build_delays_nothing_for_lon
     await _went_live_once(stage, pipeline)
 
 
-async def test_a_push_while_redis_is_dead_is_deployed_all_the_same(stage: Stage) -> None:
+async def test_a_push_while_redis_is_away_is_stored_said_to_be_late_and_deployed_once_it_is_back(stage: Stage) -> None:
     pipeline = await stage.pipeline(auto_deploy=True)
     await stage.says(pipeline.staging, "first")
-    await stage.kill("redis")
-    sha = await stage.github.push(pipeline.repo, "master", page("without redis"))
+    assert await _readiness(stage) == "ready\n"
+    async with stage.frozen("redis"):
+        sha = await stage.github.push(pipeline.repo, "master", page("without redis"))
+        await until(lambda: _is_stored(stage, sha), what="the push is stored")
+        assert await _readiness(stage) == "degraded: Redis does not answer: nothing new is begun until it does\n"
     await stage.says(pipeline.staging, f"without redis commit={sha}")
+    assert await _readiness(stage) == "ready\n"
+
+
+async def _is_stored(stage: Stage, sha: str) -> bool:
+    listed = await stage.api("GET", "/deliveries")
+    pushes = [await stage.api("GET", f"/deliveries/{each['id']}") for each in listed if each["event"] == "push"]
+    return sha in {each["payload"]["after"] for each in pushes}
+
+
+async def _readiness(stage: Stage) -> str:
+    async with stage.http.get(f"http://127.0.0.1:{stage.port}/readyz") as answer:
+        assert answer.status == 200
+        return await answer.text()
 
 
 @pytest.mark.parametrize("part", ["web", "router", "worker", "runner", "redis"])

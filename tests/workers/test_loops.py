@@ -14,7 +14,7 @@ from service.domain.decisions import Restart, SubjectKind
 from service.domain.model import App, AppState, ReleaseId, ReleaseState, RequestState, ReviewState
 from service.domain.review_rules import OVER_CAP
 from service.queue import SHORT_QUEUE
-from service.store import apps, leases, logs, releases, requests, reviews, routes
+from service.store import apps, leases, logs, orphans, releases, requests, reviews, routes
 from service.store.database import Database
 from service.store.sqlite import SQLite
 from service.store.tables import apps as app_rows
@@ -25,7 +25,7 @@ from workers.jobs import loops
 from workers.jobs.overdue import overdue
 from workers.jobs.react import react
 from workers.jobs.work import work
-from workers.platforms.base import AppSpec, ProcessSpec
+from workers.platforms.base import AppSpec, Fence, ProcessSpec
 
 
 async def test_no_more_work_is_rung_for_than_may_be_begun(yard: Yard) -> None:
@@ -238,6 +238,27 @@ async def test_what_runs_of_an_app_that_is_gone_is_taken_away_and_strangers_are_
     await yard.db.write(lambda conn: conn.execute(app_rows.update().values(state="gone")))
     await loops.observe(yard.context)
     assert list(yard.platform.running) == ["stranger"]
+
+
+async def test_what_runs_without_being_known_is_listed_and_goes_only_when_a_person_says_so(yard: Yard) -> None:
+    app = await running(yard)
+    for name in ("stranger", "other"):
+        yard.platform.running[name] = replace(yard.platform.running[app.id], app_id=name)
+        yard.platform.fences[name] = Fence(generation=7, token=70)
+    for _ in range(2):
+        await loops.observe(yard.context)
+    found = await yard.see(orphans.listing)
+    assert [(each.app_id, each.processes, each.leaving) for each in found] == [
+        ("other", "web.1", False),
+        ("stranger", "web.1", False),
+    ]
+    await yard.db.write(lambda conn: orphans.let_go(conn, "stranger"))
+    await loops.observe(yard.context)
+    assert sorted(yard.platform.running) == sorted([app.id, "other"])
+    assert [each.app_id for each in await yard.see(orphans.listing)] == ["other"]
+    del yard.platform.running["other"]
+    await loops.observe(yard.context)
+    assert await yard.see(orphans.listing) == []
 
 
 async def test_a_web_process_that_is_gone_is_started_again_although_a_worker_process_is_up(yard: Yard) -> None:

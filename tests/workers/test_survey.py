@@ -12,7 +12,7 @@ from service.domain.model import ReviewState, Sha
 from service.enact import Transaction
 from service.github.events import parse
 from service.github.hints import Hint
-from service.store import apps, deliveries, facts, repositories, subjects
+from service.store import apps, deliveries, facts, quotas, repositories, requests, reviews, subjects
 from service.store.deliveries import Inbox
 from tests.workers.conftest import Yard
 from workers.jobs import loops
@@ -108,6 +108,60 @@ async def test_a_list_that_github_refused_proves_nothing(yard: Yard) -> None:
     assert listed is not None
     assert "suspended" in listed.error
     assert await known(yard, pull_key(yard, 1)) == fact
+
+
+INSTEAD = {
+    "500": {"kind": "error", "status": 500},
+    "502": {"kind": "error", "status": 502},
+    "401": {"kind": "error", "status": 401},
+    "403": {"kind": "error", "status": 403},
+    "404": {"kind": "error", "status": 404},
+    "410": {"kind": "error", "status": 410},
+    "a redirect to nowhere": {"kind": "error", "status": 301},
+    "a page of HTML with 200": {"kind": "html", "status": 200},
+    "a page of HTML with 503": {"kind": "html", "status": 503},
+    "an empty object": {"kind": "error", "status": 200},
+    "a limit": {"kind": "rate_limit"},
+    "a broken connection": {"kind": "reset"},
+}
+
+
+@pytest.mark.parametrize("instead", INSTEAD)
+async def test_no_review_app_goes_when_github_answers_instead_of_its_pull_requests(yard: Yard, instead: str) -> None:
+    await yard.edge.sim.push("acme/shop", "topic", {"a": "b"})
+    await yard.edge.sim.open_pull("acme/shop", "topic")
+    review = await yard.review("pr:1")
+    await audited(yard)
+    await yard.calm()
+    yard.edge.sim.chaos.answer(pattern=r"^GET .*/pulls", times=None, **INSTEAD[instead])
+    for _ in range(3):
+        yard.edge.clock.seconds += 3600
+        yard.clock.ahead += timedelta(hours=1)
+        await audited(yard)
+        await loops.due(yard.context)
+        await yard.calm()
+    listed = await known(yard, open_key(yard))
+    assert listed is not None
+    assert listed.error, "it is told that the audit failed"
+    queued = await yard.see(lambda conn: requests.open_of(conn, review.app_id or ""))
+    assert {each.kind for each in queued} <= {"Deploy"}
+    after = await yard.see(lambda conn: reviews.get(conn, review.id))
+    assert after is not None
+    assert after.state is ReviewState.LIVE
+
+
+async def test_what_is_left_of_the_hourly_limit_is_kept_for_people_and_alarms(yard: Yard) -> None:
+    yard.edge.sim.rate_limit = 100
+    await yard.edge.github.get(yard.repository, "")
+    await loops.note_quotas(yard.context)
+    (left,) = await yard.see(quotas.listing)
+    assert (left.installation_id, left.granted, left.remaining) == (yard.repository.installation_id, 100, 99)
+    assert timedelta() < left.resets_at - yard.clock() <= timedelta(hours=1)
+    await yard.edge.github.get(yard.repository, "")
+    await loops.audit(yard.context)
+    assert [each.remaining for each in await yard.see(quotas.listing)] == [98]
+    yard.edge.clock.seconds += 3700
+    assert yard.edge.github.quotas() == {}
 
 
 async def test_a_repository_whose_return_no_event_told_is_found_by_the_audit(yard: Yard) -> None:

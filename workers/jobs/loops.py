@@ -26,6 +26,7 @@ from service.store import (
     deliveries,
     facts,
     leases,
+    quotas,
     reports,
     repositories,
     requests,
@@ -35,8 +36,10 @@ from service.store import (
 )
 from service.store.apps import Served
 from service.store.leases import LeaseTerms
+from service.store.quotas import Left
 from service.store.routes import Route
 from workers.context import Context
+from workers.jobs.orphans import mind_orphans
 from workers.jobs.overdue import mind_clock
 from workers.jobs.retention import KEEP_DAYS, in_parts, retain
 from workers.jobs.survey import begin_audit
@@ -105,11 +108,12 @@ async def observe(context: Context) -> None:
     """Compare what the engines run with what the database wants; after a crash the database wins."""
     since = context.db.now()
     seen: dict[str, list[Instance]] = {}
-    for platform in context.platforms.values():
+    for driver, platform in context.platforms.items():
         found = await platform.observe()
         for instance in found:
             seen.setdefault(instance.app_id, []).append(instance)
         await _clear_gone(context, platform, {each.app_id for each in found})
+        await mind_orphans(context, driver, platform, found)
 
     def differing(conn: Connection) -> list[str]:
         routed = {route.app_id: route for route in routes.load(conn)}
@@ -122,7 +126,7 @@ async def observe(context: Context) -> None:
 
 
 async def _clear_gone(context: Context, platform: Platform, running: set[str]) -> None:
-    """Take away what runs of an app that is gone. An app that we never knew may be somebody else's: it is left."""
+    """Take away what runs of an app that is gone. One that nobody knows is an orphan, which people decide on."""
     for app in await context.db.read(lambda conn: apps.gone_among(conn, running)):
         log.warning("app runs although it is gone", app=app.id)
         await platform.remove(app.id, fence=Fence(generation=app.generation + 1, token=0))
@@ -207,6 +211,26 @@ async def audit(context: Context) -> None:
             tx.rings.append(queue.REPORT)
 
     await context.commit(begin)
+    await note_quotas(context)
+
+
+async def note_quotas(context: Context) -> None:
+    """Keep what GitHub says is left of its hourly limits where people and alarms can read it."""
+    heard = context.github.quotas()
+    now = context.db.now()
+    found = {
+        each: Left(
+            installation_id=each,
+            granted=quota.limit,
+            remaining=quota.remaining,
+            resets_at=now + timedelta(seconds=quota.resets_in),
+        )
+        for each, quota in heard.items()
+    }
+    known = {each.installation_id: each.remaining for each in await context.db.read(quotas.listing)}
+    changed = [left for each, left in found.items() if known.get(each) != left.remaining]
+    if changed:
+        await context.db.write(lambda conn: quotas.keep(conn, changed))
 
 
 async def keep_house(context: Context) -> None:

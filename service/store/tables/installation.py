@@ -1,6 +1,6 @@
 """The installation itself: its people, tokens, spaces, the repositories it knows, its loops' leases."""
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, LargeBinary, String, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Integer, LargeBinary, String, Table, Text, text
 
 from service.store.tables.base import Moment, id_column, metadata, time_columns
 
@@ -67,6 +67,16 @@ repositories = Table(
     *time_columns(),
 )
 
+# What is left of GitHub's hourly limits as it last said, by installation (0: a token's, -1: the App's own).
+github_quotas = Table(
+    "github_quotas",
+    metadata,
+    Column("installation_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("granted", Integer, nullable=False),
+    Column("remaining", Integer, nullable=False),
+    Column("resets_at", Moment, nullable=False),
+)
+
 # Our own GitHub App, as the set-up's pages made it: at most one row, its secrets sealed.
 github_app = Table(
     "github_app",
@@ -92,6 +102,17 @@ github_setups = Table(
     Column("state_sha256", String(64)),
     Column("expires_at", Moment, nullable=False),
     *time_columns(),
+)
+
+# What an engine runs of an app that is in no row of `apps`.
+orphans = Table(
+    "orphans",
+    metadata,
+    Column("app_id", String(64), primary_key=True),
+    Column("driver", String(30), nullable=False),
+    Column("processes", Text, nullable=False),
+    Column("leaving", Boolean, nullable=False, server_default=text("false")),
+    Column("first_seen_at", Moment, nullable=False),
 )
 
 leases = Table(
