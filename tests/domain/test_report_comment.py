@@ -24,6 +24,7 @@ SAID = [
     ("an app that serves the commit", of_review(R.LIVE, request=RequestState.SUCCEEDED), "live", True),
     ("an app that could not be made", of_review(R.FAILED, "the build failed"), "the build failed", True),
     ("an app that was taken away", of_review(R.DESTROYED, CLOSED), "destroyed", True),
+    ("an app that was idle for too long and is gone", of_review(R.DESTROYED, "no deploy for 5 days"), "5 days", True),
     ("an app that is suspended", of_review(R.SUSPENDED, "no deploy for 5 days"), "no deploy for 5 days", True),
 ]
 

@@ -1,5 +1,7 @@
 """What comes from GitHub and goes to it: presses, proofs of origin, reports and their lanes."""
 
+import asyncio
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,6 +12,7 @@ from service.domain.decisions import Deploy, Subject, SubjectKind
 from service.domain.errors import Refused, Transient
 from service.domain.facts import FactKey, FactKind, Head
 from service.domain.model import RequestState, Sha, Trust
+from service.domain.report_views import CommentContent
 from service.github.hints import (
     CheckRunRequested,
     Hint,
@@ -404,6 +407,48 @@ async def test_people_are_told_that_github_could_not_be_asked_and_why(yard: Yard
     assert told.reason.startswith(
         "not known yet; GitHub could not be asked: GitHub does not accept the App's id and key"
     )
+
+
+async def test_after_an_hour_without_github_each_object_is_told_its_newest_state_once_and_ends_come_first(
+    yard: Yard,
+) -> None:
+    sha, lane = await yard.edge.sim.head("acme/shop"), yard.repository.installation_id
+    yard.edge.sim.chaos.outage = True
+    for minute in range(60):
+        await put(yard, "a", lane=lane, state=("pending", "failure")[minute % 2], sha=sha, terminal=False)
+        await put(yard, "bb", lane=lane, state=("failure", "success")[minute % 2], sha=sha)
+        await report(yard.context)
+        yard.clock.ahead += timedelta(minutes=1)
+    assert yard.edge.sim.reported("acme/shop")["statuses"] == []
+    yard.edge.sim.chaos.calm()
+    yard.clock.ahead += timedelta(minutes=5)
+    await report(yard.context)
+    await report(yard.context)
+    told = [(each["context"], each["state"]) for each in yard.edge.sim.reported("acme/shop")["statuses"]]
+    assert told == [("towpath/2", "success"), ("towpath/1", "failure")]
+
+
+async def test_two_workers_that_report_at_once_write_one_comment(yard: Yard) -> None:
+    await yard.edge.sim.push("acme/shop", "topic", {"a": "b"})
+    pull = await yard.edge.sim.open_pull("acme/shop", "topic")
+    content = CommentContent(number=pull.number, marker="<!-- ours -->", body="<!-- ours --> live", terminal=True)
+    await yard.do(
+        lambda tx: reports.put(
+            tx.conn,
+            key="comment",
+            kind="comment",
+            repository_id=yard.repository.id,
+            installation_id=yard.repository.installation_id,
+            wanted=asdict(content),
+            terminal=True,
+            now=tx.now,
+        )
+    )
+    # So that whoever looks whether there is one finds none.
+    yard.edge.sim.chaos.answer("delay", pattern=r"^POST .*/comments$", times=None, seconds=0.5)
+    await asyncio.gather(*(report(each) for each in (yard.context, yard.another(), yard.context, yard.another())))
+    assert [each.body for each in yard.edge.sim.repository("acme/shop").comments.values()] == [content.body]
+    assert not (await yard.report("comment")).pending
 
 
 @pytest.mark.parametrize("kind", ["rate_limit", "secondary_limit"])

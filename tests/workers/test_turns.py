@@ -44,6 +44,26 @@ async def test_production_does_not_wait_for_the_whole_queue_of_a_review_app(yard
     assert await begun(yard) == [review.id, production.id, review.id]
 
 
+async def test_of_a_burst_no_more_is_at_work_than_may_be_and_production_goes_first(yard: Yard) -> None:
+    """Six workers hear of it at once: none takes what another has."""
+    slug = await yard.slug()
+    made = [await yard.app(f"shop-pr-{number}", Stage.REVIEW) for number in range(6)]
+    made += [await yard.app(f"shop-{number}") for number in range(4)]
+    for app in made:
+        await yard.released(app, slug)
+        await restart(yard, app.id)
+    yard.platform.hold["apply"] = asyncio.Event()
+    terms = [replace(yard.context.terms, holder=f"worker {number}", seconds=60.0) for number in range(6)]
+    working = [asyncio.ensure_future(work(replace(yard.context, terms=each), "")) for each in terms]
+    await until(lambda: len([each for each in working if each.done()]) == 2, what="two find every place taken")
+    await until(lambda: yard.platform.calls.count("apply") == yard.context.work_cap == 4, what="four are at work")
+    assert sorted(await begun(yard)) == sorted(app.id for app in made[6:])
+    yard.platform.hold["apply"].set()
+    await asyncio.gather(*working)
+    assert sorted(await begun(yard)) == sorted(app.id for app in made)
+    assert yard.platform.calls.count("apply") == len(made)
+
+
 async def test_the_attempts_of_one_request_are_not_counted_against_the_next(yard: Yard) -> None:
     app = await yard.app()
     await yard.released(app, await yard.slug())

@@ -21,10 +21,12 @@ from service.domain.model import (
 from service.enact import Transaction
 from service.store import apps, builds, logs, releases, requests, reviews
 from service.store.tables import apps as app_rows
+from service.web.api import trail
 from tests.waiting import until
 from tests.workers.conftest import Yard
 from workers.jobs import settle
 from workers.jobs.deploy import still_wanted
+from workers.jobs.destroy import PREDESTROY_ATTEMPTS
 from workers.jobs.work import _heartbeat, work
 from workers.platforms.base import Fenced, Unhealthy
 
@@ -96,6 +98,38 @@ async def test_a_destroy_is_tried_until_it_is_done_whatever_goes_wrong(yard: Yar
     gone = await yard.see(lambda conn: apps.get(conn, review.app_id or ""))
     assert gone is not None
     assert gone.state is AppState.GONE
+
+
+async def test_a_destroy_that_cannot_be_done_yet_says_why_and_is_never_said_to_be_done(yard: Yard) -> None:
+    review = await yard.review()
+    app = await yard.see(lambda conn: apps.get(conn, review.app_id or ""))
+    assert app is not None
+    release = await yard.released(app, await yard.slug())
+    await yard.do(lambda tx: tx.show_release(release.id))
+    await yard.destroy(app.id)
+    yard.platform.script["remove"] = [Unhealthy("the engine is down")] * 3
+
+    async def shown() -> tuple[str, str, str]:
+        await yard.calm()
+        comment = await yard.report(f"comment:{yard.repository.id}/1")
+        deployment = await yard.report(f"github_deployment:{release.id}")
+        return deployment.wanted["state"], (await yard.check(review.sha)).wanted["title"], comment.wanted["body"]
+
+    for _ in range(PREDESTROY_ATTEMPTS):  # what it would like to say farewell with cannot be read
+        await work(yard.context, app.id)
+        yard.clock.ahead += timedelta(minutes=10)
+    for _ in range(3):
+        await work(yard.context, app.id)
+        yard.clock.ahead += timedelta(minutes=10)
+        deployment, check, comment = await shown()
+        assert (deployment, check) == ("success", "shop-pr-1: destroying (closed)")
+        assert "destroyed" not in comment
+        _, told = await yard.see(lambda conn: trail.of(conn, "shop-pr-1", yard.clock()))
+        assert "destroy: is tried again: the engine is down" in [each.text for each in told]
+    await work(yard.context, app.id)
+    deployment, check, comment = await shown()
+    assert (deployment, check) == ("inactive", "shop-pr-1: destroyed (closed)")
+    assert "destroyed" in comment
 
 
 async def test_what_a_destroy_cancels_ends_with_its_build_and_release(yard: Yard) -> None:

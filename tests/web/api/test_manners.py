@@ -59,6 +59,36 @@ async def test_bad_input_is_422_naming_the_field(
     assert named in error["message"]
 
 
+UNKNOWN = "0" * 8 + "-0000-0000-0000-" + "0" * 12
+VAIN = [
+    ("a deploy of a branch that is not there", "POST", "/apps/example/builds", {"source_blob": {"version": "nowhere"}}),
+    ("a deploy to an app that no repository is connected to", "POST", "/apps/lonely/builds", {}),
+    ("a rebuild of nothing", "POST", "/apps/lonely/builds", {"rebuild": True}),
+    ("a rollback to a release that never was", "POST", "/apps/example/releases", {"release": UNKNOWN}),
+    ("a promotion of an app that has no release", "POST", "/pipeline-promotions", {"pipeline": "shop", "source": {"app": "example"}}),
+    ("a review app where review apps are off", "POST", "/review-apps", {"pipeline": "shop", "pr_number": 9}),
+    ("a review app of a pull request that is not there", "POST", "/review-apps", {"pipeline": "shop", "pr_number": 99}),
+    ("a restart of a process that is not there", "DELETE", "/apps/example/dynos/cron.1", None),
+    ("a scale of a process type that is not there", "PATCH", "/apps/example/formation", {"updates": [{"type": "cron", "quantity": 1}]}),
+    ("the end of a review app that is not there", "DELETE", f"/review-apps/{UNKNOWN}", None),
+    ("the end of an app that is not there", "DELETE", "/apps/nobody", None),
+    ("the end of an orphan that is not there", "DELETE", f"/orphans/{UNKNOWN}", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path", "body"), [row[1:] for row in VAIN], ids=[row[0] for row in VAIN])
+async def test_what_asks_for_no_work_is_no_success_and_says_why(
+    furnished: Server, method: str, path: str, body: Any
+) -> None:
+    await furnished.app("lonely")
+    error, response = await furnished.call(method, path, body)
+    assert response.status in {404, 409, 422}
+    assert error["message"]
+    listed = [await furnished.get(f"/apps/{app}/requests") for app in ("example", "lonely")]
+    assert listed == [[], []]
+    assert await furnished.get("/pipelines/shop/review-apps") == []
+
+
 @pytest.mark.parametrize(
     "body",
     [b"{", b"\xff\xfe", b"{'a': 1}", b"[" * 100_000],
