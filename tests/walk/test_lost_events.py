@@ -1,5 +1,6 @@
 """Webhooks that are lost, doubled or out of order, and a GitHub that is away: the end is the same."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -36,8 +37,16 @@ async def test_an_audit_finds_what_no_webhook_told(stage: Stage) -> None:
         await stage.says(pipeline.staging, f"still untold commit={merged}")
         await stage.says(app, "HTTP 404")
         await stage.deployments_are(pipeline, app, "inactive", "inactive")
+        await until(lambda: _limit_is_told(stage), what="what is left of GitHub's limit")
     finally:
         github.chaos.calm()
+
+
+async def _limit_is_told(stage: Stage) -> bool:
+    headers = {"Authorization": f"Bearer {stage.token}"}
+    async with stage.http.get(f"http://127.0.0.1:{stage.port}/metrics", headers=headers) as answer:
+        assert answer.status == 200
+        return re.search(r'\ntowpath_github_requests_left\{installation="\d+"\} \d+\n', await answer.text()) is not None
 
 
 async def test_doubled_and_shuffled_webhooks_change_nothing(stage: Stage) -> None:

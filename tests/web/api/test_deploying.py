@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from service.store import builds, logs
 from service.store.tables import log_streams
 from tests.waiting import until
-from tests.web.serving import HEADS, Server
+from tests.web.serving import HEADS, SHOP, Server
 
 
 async def deployed(server: Server, app: str, ref: str = "main", **work: Any) -> Any:
@@ -57,6 +58,27 @@ async def test_build_output_is_streamed_by_its_own_key_while_it_is_written(serve
     for query in ("", f"?key={build['id']}", f"?key={'0' * 64}", "?key=%C3%BC"):
         await server.call("GET", path + query, expect=404, Authorization="")
     assert await server.get(path) == "-----> Python app detected\n"
+
+
+async def test_a_reader_who_comes_late_is_told_all_of_it_and_then_what_follows(server: Server) -> None:
+    await server.pipeline(staging="example")
+    build, _ = await server.call("POST", "/apps/example/builds", {"source_blob": {"version": "main"}}, expect=201)
+
+    def begin(conn: Any) -> str:
+        now, log_id = server.db.now(), logs.open_log(conn, server.db.now())
+        of = {"app_id": build["app"]["id"], "request_id": build["id"], "repository_id": SHOP.id, "sha": HEADS["main"]}
+        builds.create(conn, **of, log_id=log_id, now=now)
+        return log_id
+
+    log_id = await server.db.write(begin)
+    async with logs.LogSink(server.db, log_id) as sink:
+        await sink.write("written long ago\n")
+    await server.db.write(lambda conn: conn.execute(log_streams.update().values(closed=False)))
+    async with server.session.get(build["output_stream_url"]) as late:
+        assert await late.content.readline() == b"written long ago\n"
+        async with logs.LogSink(server.db, log_id) as sink:
+            await sink.write("written now\n")
+        assert await late.text() == "written now\n"
 
 
 async def test_a_stream_ends_when_the_server_stops(server: Server) -> None:
