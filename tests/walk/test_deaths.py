@@ -1,12 +1,17 @@
 """Whatever dies, whenever: the effect comes once, apps go on serving, and GitHub learns the end."""
 
+import asyncio
 import signal
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from service.demo import remains
 from tests.waiting import until
 from tests.walk.samples import page, slow
-from tests.walk.stage import Pipeline, Stage
+from tests.walk.stage import STEP_SECONDS, Pipeline, Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -121,3 +126,38 @@ async def test_after_a_sudden_end_of_up_the_next_one_takes_over_what_runs(stage:
     assert await stage.rows("SELECT endpoints FROM routes WHERE name = ?", app) == [before]
     sha = await stage.github.push(pipeline.repo, "master", page("under the next"))
     await stage.says(app, f"under the next commit={sha} release=v2")
+
+
+async def test_apps_that_an_old_backup_does_not_know_are_listed_and_ended_one_by_one(stage: Stage) -> None:
+    known = await stage.pipeline(auto_deploy=True)
+    await stage.says(known.staging, "first")
+    backup = stage.data.parent / "backup.db"
+    await asyncio.to_thread(_copy, stage.data / "database/towpath.db", backup)
+    lost = await stage.pipeline(auto_deploy=True)
+    await stage.says(lost.staging, "first")
+    app_id = (await stage.api("GET", f"/apps/{lost.staging}"))["id"]
+    await stage.lose_power()
+    for file in (stage.data / "database").glob("towpath.db*"):
+        file.unlink()
+    await asyncio.to_thread(_copy, backup, stage.data / "database/towpath.db")
+
+    await stage.start()
+
+    await stage.says(known.staging, "first")
+    await until(lambda: _is_listed(stage, app_id), seconds=STEP_SECONDS, what="it is listed")
+    assert "web.1" in await stage.cli("orphans")
+    assert [each["id"] for each in await stage.api("GET", "/orphans")] == [app_id]
+    assert [text for text in remains.of_apps(stage.data) if app_id in text], remains.of_apps(stage.data)
+    await stage.cli("orphans:destroy", app_id, "--confirm", app_id)
+    await until(lambda: _is_listed(stage, app_id, there=False), seconds=STEP_SECONDS, what="it is gone")
+    assert "first" in await stage.page(known.staging)
+    assert [text for text in remains.of_apps(stage.data) if app_id in text] == []
+
+
+def _copy(source: Path, target: Path) -> None:
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
+        old.backup(new)
+
+
+async def _is_listed(stage: Stage, app_id: str, *, there: bool = True) -> bool:
+    return (app_id in {each["id"] for each in await stage.api("GET", "/orphans")}) is there
