@@ -69,6 +69,18 @@ async def test_a_redis_that_forgets_everything_in_a_build_delays_nothing_for_lon
     await _went_live_once(stage, pipeline)
 
 
+async def test_a_push_that_redis_forgot_before_a_worker_heard_of_it_is_deployed(stage: Stage) -> None:
+    pipeline = await stage.pipeline(auto_deploy=True)
+    await stage.says(pipeline.staging, "first")
+    async with stage.frozen("worker"):
+        sha = await stage.github.push(pipeline.repo, "master", page("forgotten"))
+        await until(lambda: _is_stored(stage, sha), what="the push is stored")
+        redis = stage.redis()
+        await redis.flushall()
+        await redis.aclose()
+    await stage.says(pipeline.staging, f"forgotten commit={sha}")
+
+
 async def test_a_push_while_redis_is_away_is_stored_said_to_be_late_and_deployed_once_it_is_back(stage: Stage) -> None:
     pipeline = await stage.pipeline(auto_deploy=True)
     await stage.says(pipeline.staging, "first")

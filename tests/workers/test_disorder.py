@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from service.domain.model import ReviewState, Stage
-from service.store import pipelines
+from service.domain.model import RequestState, ReviewState, Stage
+from service.store import pipelines, requests
 from tests.waiting import until
 from tests.workers.conftest import Yard
 from tests.workers.day import ADA, Day, new_day
@@ -155,6 +155,28 @@ async def test_what_is_reported_is_what_runs_although_the_branch_goes_on_while_i
     assert deployed[-2:] == [(first, "inactive"), (second, "success")]
     checks = {each["head_sha"]: each["conclusion"] for each in shown["check_runs"]}
     assert (checks[first], checks[second]) == ("success", "success")
+
+
+async def test_a_commit_that_is_left_while_it_is_built_never_goes_live_and_what_served_serves_on(day: Day) -> None:
+    engine, review = day.engine, await day.review()
+    assert review is not None
+    app_id = review.app_id or ""
+    former = engine.running[app_id].config["SOURCE_VERSION"]
+    await day.push_topic(1)
+    left = day.pull.head_sha
+    await heard(day)
+    engine.hold["sandboxed"] = asyncio.Event()
+    building = asyncio.ensure_future(day.calm())
+    await until(lambda: engine.building, what="a build")
+    await day.push_topic(2)
+    assert engine.running[app_id].config["SOURCE_VERSION"] == former
+    engine.hold["sandboxed"].set()
+    await building
+    assert live(day, app_id) == [former, day.pull.head_sha]
+    ends = await day.yard.see(lambda conn: requests.of_commit(conn, left, limit=9))
+    assert [each.state for each in ends] == [RequestState.SUPERSEDED]
+    (check,) = [each for each in day.yard.edge.sim.reported(day.sim_repo)["check_runs"] if each["head_sha"] == left]
+    assert (check["status"], check["conclusion"]) == ("completed", "neutral")
 
 
 async def test_github_hears_of_success_only_after_the_health_check(day: Day) -> None:
