@@ -107,7 +107,8 @@ async def test_a_request_waits_a_moment_for_the_endpoint_that_replaces_a_dead_on
     await town.start(live(old))
     await old.stop()
     waiting = asyncio.create_task(town.get())
-    await asyncio.sleep(0.2)
+    answered, _ = await asyncio.wait({waiting}, timeout=0.2)
+    assert not answered
     town.routes.set(live(new))
     assert (await waiting).text == "new:0"
 
