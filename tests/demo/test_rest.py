@@ -49,6 +49,74 @@ async def test_a_renamed_repository_redirects_to_its_id(github: GitHub, shop) ->
     assert (await github.ask("GET", f"/repositories/{shop.id}", token=token)).body["name"] == "store"
 
 
+async def test_a_page_holds_a_hundred_at_most_and_names_the_last_one(github: GitHub, shop) -> None:
+    token, sha = github.installation_token(shop), await github.head(shop)
+    for _ in range(101):
+        await github.set_status(shop, sha, "success")
+    first = await github.ask("GET", f"/repos/acme/shop/commits/{sha}/statuses?per_page=500", token=token)
+    assert len(first.body) == 100
+    assert f'page=2>; rel="next", <{github.url}' in first.headers["link"]
+    assert 'rel="last"' in first.headers["link"]
+
+
+async def test_a_repository_of_another_owner_redirects_and_opens_to_the_new_owners_installation(
+    github: GitHub, shop
+) -> None:
+    former, sha = github.installation_token(shop), await github.head(shop)
+    theirs, seen = github.install("globex"), []
+    github.sender.watchers.append(lambda event, payload: seen.append((event, payload)))
+    github.transfer_repo(shop, "globex")
+    ((event, payload),) = seen
+    assert (event, payload["action"], payload["installation"]["id"]) == ("repository", "transferred", theirs.id)
+    assert payload["changes"]["owner"]["from"]["organization"]["login"] == "acme"
+    token = github.installation_token(shop)
+    moved = await github.ask("GET", "/repos/acme/shop", token=token)
+    assert (moved.status, moved.headers["location"]) == (301, f"{github.api_url}/repositories/{shop.id}")
+    body = {"state": "success"}
+    for key, status in ((former, 403), (token, 201)):
+        made = await github.ask("POST", f"/repositories/{shop.id}/statuses/{sha}", token=key, json=body)
+        assert made.status == status
+    found = await github.ask("GET", f"/repositories/{shop.id}/installation", token=github.app_jwt())
+    assert found.body["id"] == theirs.id
+
+
+async def test_nobody_hears_of_a_repository_that_goes_where_the_app_is_not_on_all(github: GitHub, shop) -> None:
+    other = await github.create_repo("globex/other")
+    seen: list[str] = []
+    github.sender.watchers.append(lambda event, _: seen.append(event))
+    github.transfer_repo(shop, "globex")
+    assert seen == []
+    assert github.installation_of(shop) is None
+    path = f"/app/installations/{github.installation_of(other).id}/access_tokens"
+    refused = await github.ask("POST", path, token=github.app_jwt(), json={"repository_ids": [shop.id]})
+    assert refused.status == 422
+
+
+async def test_a_renamed_branch_takes_those_into_it_along_and_closes_those_from_it(github: GitHub, shop) -> None:
+    await github.push(shop, "topic", {"b": "1"})
+    into = await github.open_pull(shop, "topic")
+    await github.push(shop, "other", {"c": "1"})
+    above = await github.open_pull(shop, "topic", base="other")
+    github.protect(shop, "master", ["test"])
+    before = await github.head(shop)
+    await github.rename_branch(shop, "master", "main")
+    await github.rename_branch(shop, "topic", "subject")
+    assert (shop.default_branch, await github.head(shop)) == ("main", before)
+    assert (into.base_ref, above.base_ref) == ("main", "other")
+    assert {into.state, above.state} == {"closed"}
+    assert "main" in shop.protection
+    token = github.installation_token(shop)
+    assert (await github.ask("GET", "/repos/acme/shop/git/ref/heads/master", token=token)).status == 404
+
+
+async def test_a_comment_is_refused_for_more_than_65536_characters(github: GitHub, shop) -> None:
+    await github.push(shop, "topic", {"b": "1"})
+    path = f"/repos/acme/shop/issues/{(await github.open_pull(shop, 'topic')).number}/comments"
+    token = github.installation_token(shop)
+    made = [await github.ask("POST", path, token=token, json={"body": "x" * size}) for size in (65536, 65537)]
+    assert [reply.status for reply in made] == [201, 422]
+
+
 async def test_an_archived_repository_takes_no_writes(github: GitHub, shop) -> None:
     token, sha = github.installation_token(shop), await github.head(shop)
     github.set_archived(shop)

@@ -82,19 +82,41 @@ async def test_a_check_run_goes_from_queued_to_completed(github: GitHub, place) 
     assert (run["external_id"], run["actions"][0]["identifier"]) == ("k1", "rebuild")
 
 
-async def test_a_check_run_is_refused_without_conclusion_and_with_four_buttons(github: GitHub, place) -> None:
+BUTTON = {"label": "x" * 20, "description": "x" * 40, "identifier": "x" * 20}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({"status": "completed"}, id="completed without a conclusion"),
+        pytest.param({"conclusion": "stale", "status": "completed"}, id="a conclusion that is GitHub's own"),
+        pytest.param({"actions": [BUTTON] * 4}, id="a fourth button"),
+        pytest.param({"actions": [BUTTON | {"label": "x" * 21}]}, id="a label of 21 characters"),
+        pytest.param({"actions": [BUTTON | {"description": "x" * 41}]}, id="a description of 41 characters"),
+        pytest.param({"actions": [BUTTON | {"identifier": "x" * 21}]}, id="an identifier of 21 characters"),
+        pytest.param({"output": {"title": "x", "summary": "x" * 65536}}, id="a summary of 65,536 characters"),
+        pytest.param({"output": {"title": "x", "summary": "", "text": "x" * 65536}}, id="a text of 65,536 characters"),
+        pytest.param({"output": {"title": "x"}}, id="an output without a summary"),
+        pytest.param(
+            {"output": {"title": "x", "summary": "", "annotations": [{"path": "a"}] * 51}}, id="51 annotations"
+        ),
+    ],
+)
+async def test_a_check_run_is_refused_for(github: GitHub, place, body) -> None:
     _, sha, token = place
     start = {"name": "towpath/shop", "head_sha": sha}
-    button = {"label": "Go", "description": "Go", "identifier": "go"}
     with github.expected_violations():
-        for body in (
-            {"status": "completed"},
-            {"actions": [button] * 4},
-            {"actions": [button | {"label": "x" * 21}]},
-            {"output": {"title": "x", "summary": "x" * 65536}},
-        ):
-            reply = await github.ask("POST", "/repos/acme/shop/check-runs", token=token, json=start | body)
-            assert reply.status == 422, body
+        reply = await github.ask("POST", "/repos/acme/shop/check-runs", token=token, json=start | body)
+        made = await github.ask("POST", "/repos/acme/shop/check-runs", token=token, json=start)
+        change = await github.ask("PATCH", f"/repos/acme/shop/check-runs/{made.body['id']}", token=token, json=body)
+    assert (reply.status, change.status) == (422, 422)
+
+
+async def test_a_check_run_takes_texts_as_long_as_they_may_be(github: GitHub, place) -> None:
+    _, sha, token = place
+    body = {"name": "towpath/shop", "head_sha": sha, "actions": [BUTTON] * 3}
+    body |= {"output": {"title": "x", "summary": "x" * 65535, "text": "x" * 65535}}
+    assert (await github.ask("POST", "/repos/acme/shop/check-runs", token=token, json=body)).status == 201
 
 
 async def test_a_reset_check_run_has_no_conclusion(github: GitHub, place) -> None:

@@ -1,6 +1,8 @@
 """Who may do what on the simulated GitHub."""
 
-from tests.github_contract.fixtures import GitHub
+import pytest
+
+from tests.github_contract.fixtures import GitHub, Reply
 
 
 async def new_token(github: GitHub, installation_id: int, **body: object) -> str:
@@ -130,13 +132,29 @@ async def test_over_the_hourly_limit_everything_is_refused_until_the_next_hour(g
     assert (await github.ask("GET", "/repos/acme/shop", token=github.installation_token(repo))).status == 200
 
 
-async def test_creating_content_too_fast_meets_the_secondary_limit(github: GitHub) -> None:
+@pytest.mark.parametrize(
+    ("switch", "most", "over", "reads"),
+    [
+        pytest.param("content_limit", 2, 61, 200, id="two writes a minute"),
+        pytest.param("hourly_content_limit", 2, 3601, 200, id="two writes an hour"),
+        pytest.param("points_limit", 10, 61, 403, id="ten points a minute, five for a write"),
+    ],
+)
+async def test_the_secondary_limit_is_met_at(github: GitHub, switch: str, most: int, over: int, reads: int) -> None:
     repo = await github.create_repo("acme/shop", files={"a": "1"})
-    github.content_limit = 2
-    sha, token = await github.head(repo), github.installation_token(repo)
-    replies = [
-        await github.ask("POST", f"/repos/acme/shop/statuses/{sha}", token=token, json={"state": "pending"})
-        for _ in range(3)
-    ]
+    setattr(github, switch, most)
+    sha = await github.head(repo)
+
+    async def write() -> Reply:
+        body, token = {"state": "pending"}, github.installation_token(repo)
+        return await github.ask("POST", f"/repos/acme/shop/statuses/{sha}", token=token, json=body)
+
+    replies = [await write() for _ in range(3)]
     assert [reply.status for reply in replies] == [201, 201, 403]
+    assert "secondary rate limit" in replies[-1].body["message"]
     assert replies[-1].headers["retry-after"] == "60"
+    assert replies[-1].headers["x-ratelimit-remaining"] != "0"
+    read = await github.ask("GET", "/repos/acme/shop", token=github.installation_token(repo))
+    assert read.status == reads
+    github.advance(over)
+    assert (await write()).status == 201

@@ -24,9 +24,15 @@ async def test_repository_events_fit_the_description(github: GitHub) -> None:
     github.set_private(repo, False)
     await github.set_branch(repo, "next", await github.head(repo, "master"))
     await github.delete_branch(repo, "master")
+    await github.rename_branch(repo, "next", "last")
     github.ping()
+    for owner, kind in (("globex", "Organization"), ("ann", "User"), ("acme", "Organization")):
+        github.install(github.account(owner, kind).login)
+        github.transfer_repo(repo, owner, kind=kind)
     actions = {action for event, action in seen if event == "repository"}
-    assert actions == {"created", "renamed", "edited", "archived", "unarchived", "privatized", "publicized"}
+    assert actions == {
+        "created", "renamed", "edited", "archived", "unarchived", "privatized", "publicized", "transferred",
+    }  # fmt: skip
     assert {"push", "check_suite", "ping"} <= {event for event, _ in seen}
 
 

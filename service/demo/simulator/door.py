@@ -15,8 +15,8 @@ from service.demo.simulator.state import CheckRun, CheckSuite, Comment, Installa
 from service.demo.simulator.world import Unknown
 
 OPERATIONS = (
-    "create_repo", "fork", "push", "set_branch", "delete_branch", "head", "rename_repo", "set_default_branch",
-    "set_archived", "set_private", "delete_repo", "add_collaborator", "protect",
+    "create_repo", "fork", "push", "set_branch", "delete_branch", "head", "rename_repo", "transfer_repo",
+    "rename_branch", "set_default_branch", "set_archived", "set_private", "delete_repo", "add_collaborator", "protect",
     "open_pull", "merge_pull", "close_pull", "reopen_pull", "edit_pull", "label_pull", "unlabel_pull", "set_draft",
     "pull", "repository", "comment", "edit_comment", "delete_comment", "enqueue", "destroy_merge_group",
     "set_status", "create_check_run", "update_check_run", "suite", "rerequest", "press",

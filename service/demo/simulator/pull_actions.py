@@ -46,6 +46,11 @@ class PullActions(RepositoryActions):
         self._tell(one, pull, "opened", pull.user)
         return pull
 
+    async def retarget(self, repo: Repository, branch: str, name: str) -> None:
+        """Open pull requests into a renamed branch go into it under its new name (`edited`)."""
+        for pull in [one for one in repo.pulls.values() if one.state == "open" and one.base_ref == branch]:
+            await self.edit_pull(repo, pull.number, base=name)
+
     async def head_moved(self, repo: Repository, branch: str, before: str, after: str, by: Account) -> None:
         """A branch moved: pull requests from it follow, those into it may be merged by that."""
         for base in tuple(self.repositories.values()):

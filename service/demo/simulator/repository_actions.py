@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from service.demo.simulator import git_diff, payloads
+from service.demo.simulator import git_diff, payloads, shapes
 from service.demo.simulator.app_actions import AppActions
 from service.demo.simulator.git_store import ZERO, Commit
 from service.demo.simulator.state import Account, CheckSuite, Repository, RequiredCheck
@@ -176,6 +176,46 @@ class RepositoryActions(AppActions):
         old, one.name = one.name, name
         self._changed(one, "renamed", {"repository": {"name": {"from": old}}})
         return one
+
+    def transfer_repo(
+        self, repo: RepositoryName, owner: str, *, kind: Literal["User", "Organization"] = "Organization"
+    ) -> Repository:
+        """Give it to another owner; the old name redirects.
+
+        "This event is only sent to the account where the ownership is transferred. To receive the
+        `repository.transferred` event, the new owner account must have the GitHub App installed" (GitHub's webhook
+        description), on all its repositories: nobody can have chosen this one yet.
+        """
+        one = self.repository(repo)
+        self.former_names[one.full_name.lower()] = one.id
+        for installation in self.installations.values():
+            if installation.repository_ids is not None:
+                installation.repository_ids.discard(one.id)
+        old, one.owner = one.owner, self.account(owner, kind)
+        shown = shapes.user(self.site, old) if old.type == "User" else self.organization(old)
+        whose = "user" if old.type == "User" else "organization"
+        self._changed(one, "transferred", {"owner": {"from": {whose: shown}}})
+        return one
+
+    async def rename_branch(self, repo: RepositoryName, branch: str, name: str, *, by: str = "") -> None:
+        """Rename a branch, the default one too.
+
+        "Branch protection policies are also updated, as well as the base branch for open pull requests ... If the
+        renamed branch is the head branch of an open pull request, this pull request is closed." (GitHub docs,
+        Renaming a branch)
+        """
+        one = self.repository(repo)
+        await self.set_branch(one, name, await self.head(one, branch), by=by)
+        for where in (one.protection, one.rules):
+            if branch in where:
+                where[name] = where.pop(branch)
+        await self.retarget(one, branch, name)
+        if one.default_branch == branch:
+            self.set_default_branch(one, name)
+        await self.delete_branch(one, branch, by=by)
+
+    async def retarget(self, repo: Repository, branch: str, name: str) -> None:
+        """Open pull requests into a renamed branch go into it under its new name."""
 
     def set_default_branch(self, repo: RepositoryName, branch: str) -> None:
         """Change the default branch (`repository.edited`)."""

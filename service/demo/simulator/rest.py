@@ -23,6 +23,7 @@ class Rest:
         self._used: dict[str, int] = {}
         self._window = 0
         self._written: list[float] = []
+        self._points: list[tuple[float, int]] = []
 
     def add(self, app: web.Application, routes: Sequence[Route]) -> None:
         """Register routes below `/api/v3` and `/`, by name and by repository id."""
@@ -135,10 +136,22 @@ class Rest:
         self._used[key] = self._used.get(key, 0) + 1
         if self._used[key] > self.sim.rate_limit and route.path != "/rate_limit":
             raise Problem(403, "API rate limit exceeded for installation.")
-        if route.method in {"POST", "PATCH", "PUT"} and self.sim.content_limit is not None and "{owner}" in route.path:
-            self._written = [when for when in self._written if when > moment - 60] + [moment]
-            if len(self._written) > self.sim.content_limit:
-                raise Problem(403, "You have exceeded a secondary rate limit. Please wait a few minutes.")
+        self._limit_speed(route, moment)
+
+    def _limit_speed(self, route: Route, moment: float) -> None:
+        """The secondary limits: on all requests by their points, on those that create content by their number."""
+        sim, counts = self.sim, list[tuple[int, int | None]]()
+        if sim.points_limit is not None:
+            points = 1 if route.method == "GET" else 5
+            self._points = [each for each in self._points if each[0] > moment - 60] + [(moment, points)]
+            counts.append((sum(each[1] for each in self._points), sim.points_limit))
+        creates = route.method in {"POST", "PATCH", "PUT"} and "{owner}" in route.path
+        if creates and {sim.content_limit, sim.hourly_content_limit} != {None}:
+            self._written = [when for when in self._written if when > moment - 3600] + [moment]
+            counts.append((sum(when > moment - 60 for when in self._written), sim.content_limit))
+            counts.append((len(self._written), sim.hourly_content_limit))
+        if any(limit is not None and count > limit for count, limit in counts):
+            raise Problem(403, "You have exceeded a secondary rate limit. Please wait a few minutes.")
 
     def limits(self, key: str) -> dict[str, int]:
         """The numbers of `/rate_limit` and of the headers."""

@@ -59,7 +59,11 @@ class World:
         self.memberships: dict[str, dict[str, str]] = defaultdict(dict)
         self.installations: dict[int, Installation] = {}
         self.rate_limit = 5000
+        # GitHub's secondary limits, off unless a test sets them: content made a minute and an hour (80 and 500 there),
+        # points a minute (900), of which a read takes one and a write five (GitHub docs, rate limits for the REST API).
         self.content_limit: int | None = None
+        self.hourly_content_limit: int | None = None
+        self.points_limit: int | None = None
         self.visitor = "octocat"
         self.manifest_codes: dict[str, Issued] = {}
         self.taken_names: set[str] = set()
