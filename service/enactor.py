@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from service.enacting.apps import AppVerbs
 from service.enacting.builds import BuildVerbs
+from service.enacting.deliveries import DeliveryVerbs
 from service.enacting.locks import LockVerbs
 from service.enacting.pipelines import PipelineVerbs
 from service.enacting.promotions import PromotionVerbs
@@ -12,5 +13,5 @@ from service.enacting.reviews import ReviewVerbs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Enactor(AppVerbs, BuildVerbs, LockVerbs, PipelineVerbs, ReleaseVerbs, PromotionVerbs, ReviewVerbs):
+class Enactor(AppVerbs, BuildVerbs, DeliveryVerbs, LockVerbs, PipelineVerbs, ReleaseVerbs, PromotionVerbs, ReviewVerbs):
     """All verbs. `actor` is who asks, as `user:EMAIL`."""

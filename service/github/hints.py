@@ -3,9 +3,18 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum, unique
+from typing import Final
 
 from service.domain.facts import FactKey, PullRequest
 from service.domain.model import Repository, RepositoryId, Sha
+
+ACTS_OF_PEOPLE: Final = (
+    ("check_run", "requested_action"),
+    ("check_run", "rerequested"),
+    ("check_suite", "rerequested"),
+    ("issue_comment", "created"),
+)
+"""Events, each with its action, by which somebody asks for something there and then; all others tell how things are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import zstandard
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, literal, or_, select, tuple_
 
 from service.store import rows
 from service.store.inbox import Inbox
@@ -19,15 +19,18 @@ __all__ = [
     "broken",
     "delete_older",
     "finish",
+    "fitting",
     "get",
     "is_open",
     "known",
     "listing",
     "open_guids",
     "put_off",
+    "reopen",
 ]
 
-
+KEPT_FOR: Final = timedelta(days=8)
+"""GitHub sends again what it keeps itself: three days, an Enterprise Server seven."""
 SHORTEST_WAIT: Final = 2.0
 LONGEST_WAIT: Final = 300.0
 
@@ -122,6 +125,28 @@ def broken(conn: Connection, *, guid: str, error: str, most: int, now: datetime)
     ).scalar_one_or_none()
     if attempts is not None and attempts >= most:
         conn.execute(deliveries.update().where(own).values(state="failed", processed_at=now))
+
+
+def fitting(*, failed: bool, since: datetime | None, but: Collection[tuple[str, str]]) -> ColumnElement[bool]:
+    """Deliveries that came to an end: those that failed only, those received since then only.
+
+    Of events and actions among `but` those only that failed.
+    """
+    others = tuple_(deliveries.c.event, deliveries.c.action).not_in(but)
+    over = or_(deliveries.c.state == "failed", and_(deliveries.c.state != "received", others, literal(not failed)))
+    return over if since is None else and_(over, deliveries.c.received_at >= since)
+
+
+def reopen(conn: Connection, which: Collection[str] | ColumnElement[bool], *, verdict: str) -> list[str]:
+    """Have deliveries processed once more, with as many attempts as new ones; returns which, the oldest first.
+
+    One that waits to be processed, or is being processed, is left as it is: it will be.
+    """
+    wanted = which if isinstance(which, ColumnElement) else deliveries.c.guid.in_(which)
+    fresh = {"state": "received", "verdict": verdict, "attempts": 0, "processed_at": None, "retry_at": None}
+    reopened = deliveries.update().where(wanted, deliveries.c.state != "received").values(fresh)
+    found = conn.execute(reopened.returning(deliveries.c.received_at, deliveries.c.guid))
+    return [row.guid for row in sorted(found, key=lambda row: (row.received_at, row.guid))]
 
 
 def delete_older(conn: Connection, before: datetime, *, most: int) -> int:

@@ -58,6 +58,10 @@ _COLUMNS: Final = (
 )
 
 
+_AGAIN: Final = "UPDATE deliveries SET state = 'received', attempts = 0, processed_at = NULL, retry_at = NULL"
+"""What comes again after it failed is tried as often as what is new."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
     """A delivery on its way into the table."""
@@ -250,7 +254,7 @@ class SQLiteShelf:
         if self._connection.execute(_SQLITE_INSERT, values).rowcount:
             return "new"
         guid = values[:1]
-        self._connection.execute("UPDATE deliveries SET state = 'received' WHERE guid = ? AND state = 'failed'", guid)
+        self._connection.execute(f"{_AGAIN} WHERE guid = ? AND state = 'failed'", guid)
         (state,) = self._connection.execute("SELECT state FROM deliveries WHERE guid = ?", guid).fetchone()
         return _known(state)
 
@@ -303,7 +307,7 @@ _POSTGRESQL_INSERT: Final = (
     "SELECT *, 'received' FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[], "
     "$7::text[], $8::bigint[]) ON CONFLICT (guid) DO NOTHING RETURNING guid"
 )
-_POSTGRESQL_RETRY: Final = "UPDATE deliveries SET state = 'received' WHERE guid = ANY($1::text[]) AND state = 'failed'"
+_POSTGRESQL_RETRY: Final = f"{_AGAIN} WHERE guid = ANY($1::text[]) AND state = 'failed'"
 _POSTGRESQL_STATES: Final = "SELECT guid, state FROM deliveries WHERE guid = ANY($1::text[])"
 
 

@@ -82,6 +82,22 @@ async def test_where_github_can_send_only_what_did_not_arrive_is_fetched_and_not
     assert "polled" not in (await pulled.source("app")).reason
 
 
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [("Invalid HTTP Response: 500", 500), ("timed out", 0), ("failed to connect to host", 0), ("OK", 202)],
+    ids=["refused", "timed out", "not reached", "answered by what forgot it"],
+)
+async def test_whatever_kept_a_delivery_from_us_it_is_taken_at_the_start(
+    pulled: Pulled, status: str, code: int
+) -> None:
+    """GitHub's filter for failures knows only those with an answer: the whole list is read."""
+    (entry,) = pulled.logged(1, repository_id=pulled.yard.repository.id, status=status, status_code=code)
+    away = replace(pulled, puller=Puller(context=pulled.yard.context, inbox=pulled.inbox, polls=False))
+    await away.round()
+    assert [each.guid for each in await pulled.taken()] == [entry.guid]
+    assert await pulled.yard.see(lambda conn: watermark_of(conn, "app")) == entry.delivered_at.replace(microsecond=0)
+
+
 async def test_a_log_without_news_costs_nothing_of_the_hourly_limit(pulled: Pulled) -> None:
     pulled.logged(3, repository_id=pulled.yard.repository.id)
     await pulled.round()

@@ -52,7 +52,6 @@ UP: Final = "up"
 CRASHED: Final = "crashed"
 MISSING: Final = "starting"  # what people are shown until they are back
 Seen = Mapping[str, Sequence[Instance]]
-KEEP_DELIVERIES = timedelta(days=8)
 PART: Final = 1000
 AUDIT_ROUNDS: Final = 10
 """How often in an audit's period it is looked whose turn it is."""
@@ -207,7 +206,8 @@ async def audit(context: Context) -> None:
         begin_audit(tx, begun)
         began = {repository.id: tx.now - period * random.uniform(0, _JITTER) for repository in begun}  # noqa: S311
         repositories.audited(tx.conn, began)
-        if reports.retry_refused(tx.conn, [each.id for each in begun if each.accessible], now=tx.now):
+        writable = [each.id for each in begun if each.accessible and not each.archived]
+        if reports.retry_refused(tx.conn, writable, now=tx.now):
             tx.rings.append(queue.REPORT)
 
     await context.commit(begin)
@@ -235,13 +235,15 @@ async def note_quotas(context: Context) -> None:
 
 async def keep_house(context: Context) -> None:
     """Delete what is older than it is kept."""
-    await in_parts(context, lambda tx: deliveries.delete_older(tx.conn, tx.now - KEEP_DELIVERIES, most=PART), most=PART)
+    await in_parts(
+        context, lambda tx: deliveries.delete_older(tx.conn, tx.now - deliveries.KEPT_FOR, most=PART), most=PART
+    )
 
     def forget(tx: Transaction) -> None:
-        subjects.forget_settled(tx.conn, before=tx.now - KEEP_DELIVERIES)
+        subjects.forget_settled(tx.conn, before=tx.now - deliveries.KEPT_FOR)
         facts.forget(tx.conn, before=tx.now - KEEP_DAYS)
         commands.forget(tx.conn, before=tx.now - KEEP_DAYS)
-        setups.forget(tx.conn, before=tx.now - KEEP_DELIVERIES)
+        setups.forget(tx.conn, before=tx.now - deliveries.KEPT_FOR)
 
     await context.commit(forget)
     await retain(context)

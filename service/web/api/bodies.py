@@ -287,6 +287,7 @@ class ChangeGitHub(Body):
     auto_deploy: StrictBool | None = None
     wait_for_ci: StrictBool | None = None
     branch: Words | None = None
+    follow_default_branch: Literal[True] | None = None
     pull_requests: Any = None
     repo: Any = None
 
@@ -301,6 +302,14 @@ class Webhook(Body):
     """POST /github/webhook."""
 
     repository: Words
+
+
+class ReplayDeliveries(Body):
+    """POST /delivery-replays: those named, or those that failed, since a time, or both."""
+
+    deliveries: Annotated[list[Words], Field(max_length=200)] | None = None
+    failed: StrictBool | None = None
+    since: AwareDatetime | None = None
 
 
 class LogSession(Body):

@@ -7,17 +7,19 @@ import msgspec
 from aiohttp import web
 from sqlalchemy import Connection
 
+from service.domain.decisions import Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.model import Space
-from service.store import activity, apps, deliveries
+from service.store import activity, apps, deliveries, subjects
 from service.web.api import answers, bodies, shapes, trail
 from service.web.api.finding import find_app, find_pipeline
 from service.web.api.loading import app_names, pipeline_names
-from service.web.errors import not_found
 from service.web.keys import CALLER, CONTEXT
 
 _LISTED = 200
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_RUNG = re.compile(rf"\b({'|'.join(SubjectKind)}) ([^\s,;]+)")
+"""A subject as a delivery's verdict names those that it rang."""
 
 
 def delivery_shape(it: deliveries.Receipt, names: Mapping[str, str]) -> shapes.Json:
@@ -57,13 +59,36 @@ async def delivery_list(request: web.Request) -> web.Response:
 
 
 async def delivery(request: web.Request) -> web.Response:
-    """GET /deliveries/GUID: one, with its payload."""
+    """GET /deliveries/GUID: one, with its payload and with what was decided last about each subject that it rang."""
     guid = request.match_info["guid"]
-    found, names = await request.app[CONTEXT].db.read(lambda conn: (deliveries.get(conn, guid), names_by_id(conn)))
-    if found is None:
-        raise not_found("delivery")
-    # As it was sent: not all that JSON can hold could be written anew.
-    return answers.answer(request, delivery_shape(found, names) | {"payload": msgspec.Raw(found.body)})
+
+    def read(conn: Connection) -> tuple[deliveries.Delivery, list[subjects.Verdict], Mapping[str, str]]:
+        found = deliveries.get(conn, guid)
+        if found is None:
+            raise Refused(
+                f"Couldn't find that delivery: it never came, or more than {deliveries.KEPT_FOR.days} days ago.",
+                code="not_found",
+            )
+        rung = [Subject(SubjectKind(kind), key) for kind, key in _RUNG.findall(found.verdict)]
+        return found, subjects.verdicts(conn, rung), names_by_id(conn)
+
+    found, decided, names = await request.app[CONTEXT].db.read(read)
+    about = {
+        "size": len(found.body),
+        "decisions": [_decision_shape(each, names) for each in sorted(decided, key=lambda it: it.subject)],
+        "payload": msgspec.Raw(found.body),  # as it was sent: not all that JSON can hold could be written anew
+    }
+    return answers.answer(request, delivery_shape(found, names) | about)
+
+
+def _decision_shape(it: subjects.Verdict, names: Mapping[str, str]) -> shapes.Json:
+    kind, key = it.subject
+    return {
+        "subject": f"{kind.value} {_ID.sub(lambda id_: names.get(id_[0], id_[0]), key)}",
+        "outcome": it.outcome or None,
+        "reason": it.reason or None,
+        "decided_at": shapes.moment(it.reconciled_at),
+    }
 
 
 def _activity_shape(it: activity.Entry) -> shapes.Json:
