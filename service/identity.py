@@ -15,9 +15,10 @@ import structlog
 from service.domain.model import Repository
 from service.github import hooks
 from service.github.app import AppApi, convert
-from service.github.app_auth import AppTokens, Credentials, Purpose, credentials
+from service.github.app_auth import AppTokens, Credentials, credentials
 from service.github.hints import InstallationState
 from service.github.payloads import clean
+from service.github.purposes import Purpose
 from service.github.transport import Reply, Transport
 from service.settings import Settings
 from service.store import github_app
@@ -137,6 +138,10 @@ class Identity:
     async def installation_id(self, repository: Repository) -> int:
         """The installation that covers the repository."""
         return await (await self._newest()).installation_id(repository)
+
+    async def installed_on(self, repository: Repository) -> int | None:
+        """The installation that covers the repository now."""
+        return await (await self._newest()).installed_on(repository)
 
     async def is_suspended(self, repository: Repository) -> bool:
         """Whether GitHub says so of the installation that covers the repository."""

@@ -75,7 +75,7 @@ def plan(view: AutoDeployView) -> tuple[Decision, ...]:
         return (lack,)
     sha = head.value.sha if head is not None and head.value is not None else None
     if sha is None or sha == NO_SHA:
-        return (Nothing(reason=f"there is no branch {view.branch} now; deploys go on when it is back"),)
+        return (Nothing(reason=_no_branch(view, repository)),)
     done = _settled(view, sha)
     if done is not None:
         return (Nothing(reason=done),)
@@ -100,6 +100,13 @@ def _why_stopped(view: AutoDeployView, repository: Repository) -> Nothing | Wait
     if not repository.accessible:
         return Wait(reason=f"waiting for: access to {repository.full_name}")
     return None
+
+
+def _no_branch(view: AutoDeployView, repository: Repository) -> str:
+    gone = f"there is no branch {view.branch} now; deploys go on when it is back"
+    if repository.default_branch in {"", view.branch}:
+        return gone
+    return f"{gone}, or follow {repository.default_branch}: towpath deploy:auto on --default-branch -a {view.app.name}"
 
 
 def _settled(view: AutoDeployView, sha: Sha) -> str | None:

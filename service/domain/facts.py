@@ -25,6 +25,7 @@ class FactKind(StrEnum):
     MANIFEST = "manifest"  # the commit: app.json and Procfile
     REQUIRED = "required"  # the branch: what its protection and rulesets require
     CHANGED_PATHS = "changed_paths"  # "BASE...HEAD", two commits
+    REPOSITORY = "repository"  # "": what it is called, and where it is now
 
 
 class FactKey(NamedTuple):

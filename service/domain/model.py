@@ -213,7 +213,10 @@ class Coupling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """The unit of exclusion: one queue, one lease, one generation."""
+    """The unit of exclusion: one queue, one lease, one generation.
+
+    With `follows_default` nobody named `auto_deploy_branch`: it is the repository's default branch, whichever that is.
+    """
 
     id: AppId
     name: str
@@ -226,6 +229,7 @@ class App:
     repository_id: RepositoryId | None
     auto_deploy: bool
     auto_deploy_branch: str
+    follows_default: bool
     wait_for_ci: bool
     maintenance: bool
     formation: Mapping[str, int]

@@ -25,6 +25,7 @@ from service.domain.freshness import ACTED_ON_FOR, ci_gate, lacking
 from service.domain.model import NO_SHA, AppState, ReviewState
 from service.domain.review_rest import access_is_back, idle, without_access
 from service.domain.review_rules import (
+    ARCHIVED,
     ASKED,
     BY_PERSON,
     CLOSED,
@@ -168,6 +169,8 @@ def _plan_creation(view: ReviewView, pull_request: PullRequest, key: FactKey) ->
     if review is not None and stays_away(review, target.sha) and not view.asked:
         return (Nothing(reason=f"taken away ({review.reason}); the next push or a person brings it back"),)
     reason = obstacle(pull_request, view.pipeline.toggles, by_person=view.by_person, approved=view.approved)
+    if not reason and view.repository.archived and not view.by_person:
+        reason = ARCHIVED  # nobody can push, close, or be told on GitHub
     if reason and view.asked:
         raise Refused(f"No review app for {view.source}: {reason}.")
     if reason:

@@ -23,6 +23,7 @@ AWAITS_APPROVAL: Final = frozenset({FORK, BOT})
 NO_FORKS: Final = "this pipeline runs no code of forks or bots"
 DRAFT: Final = "drafts get no review app in this pipeline"
 MANUAL: Final = "automatic review apps are off"
+ARCHIVED: Final = "the repository is archived on GitHub: nothing new is made of it until it is not"
 OVER: Final = frozenset({ReviewState.DESTROYED, ReviewState.SKIPPED})
 LOST_FOR: Final = timedelta(hours=24)
 """How long a suspended review app waits for access to its repository to come back."""

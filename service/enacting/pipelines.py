@@ -13,6 +13,7 @@ from service.domain.facts import FactKey, FactKind
 from service.domain.model import Coupling, Pipeline, Repository, ReviewState, Stage, UserId
 from service.domain.review_rules import AWAITS_APPROVAL, MOVED, OVER
 from service.enact import Committer, Transaction, app_or_refuse
+from service.enacting import moved
 from service.enacting.finding import pipeline_or_refuse
 from service.queue import look
 from service.store import facts, pipelines, repositories, requests, reviews
@@ -79,6 +80,7 @@ class PipelineVerbs(Committer):
 
         def connect(tx: Transaction) -> Pipeline:
             pipeline = pipeline_or_refuse(tx.conn, pipeline_id)
+            moved.take(tx, repository)  # what else comes from it may follow its default branch
             repositories.remember(tx.conn, repository, tx.now)
             if pipeline.repository_id not in (None, repository.id):
                 _drain(tx, pipeline, MOVED)

@@ -27,19 +27,31 @@ class ReleaseVerbs(Committer):
     """Each verb is one transaction, then rings. `actor` is who asks, as `user:EMAIL`."""
 
     async def set_auto_deploy(
-        self, *, app_id: str, enabled: bool, branch: str | None, wait_for_ci: bool | None, actor: str
+        self,
+        *,
+        app_id: str,
+        enabled: bool,
+        branch: str | None,
+        wait_for_ci: bool | None,
+        actor: str,
+        follow_default: bool = False,
     ) -> App:
-        """Deploy a branch of the pipeline's repository automatically, or stop doing so."""
+        """Deploy a branch of the pipeline's repository automatically, or stop doing so.
+
+        Where no branch is named, now or before, and with `follow_default`, it is the default branch whichever that is.
+        """
 
         def change(tx: Transaction) -> App:
             app = app_or_refuse(tx.conn, app_id)
             repository = _repository_of(tx.conn, app_id)
+            follows = follow_default or (not branch and (app.follows_default or not app.auto_deploy_branch))
             app = apps.update(
                 tx.conn,
                 app=app,
                 now=tx.now,
                 auto_deploy=enabled,
-                auto_deploy_branch=(branch or app.auto_deploy_branch or repository.default_branch),
+                auto_deploy_branch=repository.default_branch if follows else branch or app.auto_deploy_branch,
+                follows_default=follows,
                 wait_for_ci=app.wait_for_ci if wait_for_ci is None else wait_for_ci,
                 repository_id=repository.id,
             )

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from service.domain.facts import ChangedPaths, CiSignals, Head, PullRequest, RequiredChecks
+from service.domain.model import Repository
 
-LookValue = PullRequest | tuple[PullRequest, ...] | Head | CiSignals | RequiredChecks | ChangedPaths
+LookValue = PullRequest | tuple[PullRequest, ...] | Head | CiSignals | RequiredChecks | ChangedPaths | Repository
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

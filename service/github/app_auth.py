@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import Enum, unique
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -21,6 +20,7 @@ import structlog
 from service.domain.errors import Refused, Transient
 from service.domain.model import Repository
 from service.github.hints import InstallationState
+from service.github.purposes import Purpose
 from service.github.transport import Reply, Transport
 from service.settings import Settings
 
@@ -48,41 +48,6 @@ class Stranger(Transient):
         super().__init__(message, retry_after=60.0)
 
 
-@unique
-class Purpose(Enum):
-    """What a token is for, with the permissions that takes."""
-
-    READ = "read"
-    GIT = "git"
-    CHECKS = "checks"
-    STATUSES = "statuses"
-    DEPLOYMENTS = "deployments"
-    COMMENTS = "comments"
-    PROTECTION = "the protection of branches"
-
-    @property
-    def permissions(self) -> Mapping[str, str]:
-        """The permissions to ask for."""
-        return _PERMISSIONS[self]
-
-
-_PERMISSIONS: Final[Mapping[Purpose, Mapping[str, str]]] = {
-    Purpose.READ: {
-        "metadata": "read",
-        "contents": "read",
-        "pull_requests": "read",
-        "statuses": "read",
-        "checks": "read",
-    },
-    Purpose.GIT: {"contents": "read"},
-    Purpose.CHECKS: {"checks": "write"},
-    Purpose.STATUSES: {"statuses": "write"},
-    Purpose.DEPLOYMENTS: {"deployments": "write"},
-    Purpose.COMMENTS: {"pull_requests": "write"},
-    Purpose.PROTECTION: {"administration": "read"},
-}
-
-
 class Credentials(Protocol):
     """Whence tokens come. `app_id` is 0 without a GitHub App."""
 
@@ -92,6 +57,9 @@ class Credentials(Protocol):
 
     async def installation_id(self, repository: Repository) -> int:
         """The installation that covers the repository, 0 without a GitHub App."""
+
+    async def installed_on(self, repository: Repository) -> int | None:
+        """The installation that covers the repository now, 0 for none, whatever was told; None without an App."""
 
     async def is_suspended(self, repository: Repository) -> bool:
         """Whether GitHub says so of the installation that covers the repository."""
@@ -136,6 +104,10 @@ class FixedToken:
         """There is no App."""
         return 0
 
+    async def installed_on(self, repository: Repository) -> int | None:  # noqa: ARG002
+        """There is no App."""
+        return None
+
     async def is_suspended(self, repository: Repository) -> bool:  # noqa: ARG002
         """There is no App."""
         return False
@@ -152,16 +124,7 @@ class FixedToken:
         """There is no other."""
         return False
 
-    async def ask(
-        self,
-        method: str,  # noqa: ARG002
-        path: str,  # noqa: ARG002
-        *,
-        body: Any = None,  # noqa: ARG002
-        params: Mapping[str, str] | None = None,  # noqa: ARG002
-        etag: str = "",  # noqa: ARG002
-        raw: bool = False,  # noqa: ARG002
-    ) -> Reply:
+    async def ask(self, *_: Any, **__: Any) -> Reply:
         """There is no App."""
         raise Refused("there is no GitHub App", code=NO_ACCESS)
 
@@ -287,18 +250,26 @@ class AppTokens:
         return changed
 
     async def installation_id(self, repository: Repository) -> int:
-        """As events named it, or looked up for a repository that none has named yet."""
-        return repository.installation_id or await self._look_up(repository)
+        """As events named it, or looked up where none has, or where the one that was named covers it no more."""
+        return (
+            self._installations.get(_name(repository)) or repository.installation_id or await self._look_up(repository)
+        )
+
+    async def installed_on(self, repository: Repository) -> int | None:
+        """By the repository's number, if that is known: its name may be another one's by now."""
+        place = f"/repositories/{repository.id}" if repository.id else f"/repos/{repository.full_name}"
+        reply = await self.ask("GET", f"{place}/installation")
+        return reply.read(_Installation).id if reply.ok else 0
 
     async def _look_up(self, repository: Repository) -> int:
         name = _name(repository)
         if name not in self._installations:
-            reply = await self.ask("GET", f"/repos/{repository.full_name}/installation")
-            if not reply.ok:
+            found = await self.installed_on(repository)
+            if not found:
                 raise Refused(
                     f"the GitHub App is not installed on {repository.full_name}: install it there", code=NO_ACCESS
                 )
-            self._installations[name] = reply.read(_Installation).id
+            self._installations[name] = found
         return self._installations[name]
 
     async def is_suspended(self, repository: Repository) -> bool:
@@ -345,8 +316,9 @@ class AppTokens:
 
     async def _issue(self, installation: int, repository: Repository, purpose: Purpose) -> str:
         reply = await self._ask(installation, repository, purpose)
-        if reply.status == 404 and repository.installation_id:
-            # Perhaps it was installed anew, under another number, and the event that told was lost.
+        if _is_elsewhere(reply) and repository.installation_id:
+            # Perhaps the App was installed anew, or the repository has another owner; the event that told was lost.
+            self._installations.pop(_name(repository), None)
             reply = await self._ask(await self._look_up(repository), repository, purpose)
         if not reply.ok:
             self._installations.pop(_name(repository), None)
@@ -385,6 +357,11 @@ def _read(key_file: Path) -> str:
 
 def _name(repository: Repository) -> str:
     return str(repository.id or repository.full_name)
+
+
+def _is_elsewhere(reply: Reply) -> bool:
+    """Whether the installation is gone, or has that repository no more; that it lacks a permission is 422 as well."""
+    return reply.status == 404 or (reply.status == 422 and "repositor" in reply.message)
 
 
 def _only(repository: Repository) -> Mapping[str, Sequence[int | str]]:

@@ -14,9 +14,10 @@ import structlog
 
 from service.domain.errors import Refused, Transient
 from service.domain.model import Repository
-from service.github.app_auth import Credentials, Purpose, Stranger
+from service.github.app_auth import Credentials, Stranger
 from service.github.hints import InstallationState
 from service.github.pace import Pace
+from service.github.purposes import Purpose
 from service.github.transport import LONGEST_WAIT, Limited, Quota, Reply, Transport
 
 PER_PAGE: Final = 100
@@ -98,6 +99,10 @@ class GitHub:
     async def installation_id(self, repository: Repository) -> int:
         """Whose token is used, 0 without a GitHub App."""
         return await self._credentials.installation_id(repository)
+
+    async def installed_on(self, repository: Repository) -> int | None:
+        """The installation that covers the repository now, 0 for none, whatever was told; None without an App."""
+        return await self._credentials.installed_on(repository)
 
     async def is_suspended(self, repository: Repository) -> bool:
         """Whether GitHub says so of the installation that covers the repository."""

@@ -74,8 +74,9 @@ class Looks:
         match fact.kind:
             case FactKind.PULL_REQUEST:
                 return self._pull_request(repository, fact.key, etag)
-            case FactKind.OPEN_PULL_REQUESTS:
-                return self._open_pull_requests(repository, etag)
+            case FactKind.OPEN_PULL_REQUESTS | FactKind.REPOSITORY:
+                whole = self._repository if fact.kind is FactKind.REPOSITORY else self._open_pull_requests
+                return whole(repository, etag)
             case FactKind.HEAD:
                 return self._head(repository, fact.key, etag)
             case FactKind.CI:
@@ -112,6 +113,20 @@ class Looks:
         """What a person may do there now: admin, write, read or none; none as well when GitHub does not tell."""
         reply = await self._github.get(repository, f"/collaborators/{quote(login, safe='')}/permission")
         return reply.read(_Permission).permission if reply.ok else "none"
+
+    async def _repository(self, repository: Repository, etag: str) -> Answer:
+        reply = await self._github.get(repository, "", etag=etag)
+        if reply.status == 304:
+            return Answer(etag=etag, not_modified=True)
+        if not reply.ok:
+            return _error(reply, repository.full_name)
+        value = reply.read(RepositoryPayload).seen(await self._github.installation_id(repository))
+        if value.full_name.partition("/")[0] != repository.full_name.partition("/")[0]:
+            # Under another owner it is another installation's, although the former one's token may read it for a while.
+            value = replace(value, installation_id=await self._github.installed_on(value) or value.installation_id)
+        if value.id != repository.id:
+            return Answer(error=f"GitHub answered for {value.full_name} instead of {repository.full_name}")
+        return Answer(value=value, etag=reply.etag)
 
     async def _pull_request(self, repository: Repository, number: str, etag: str) -> Answer:
         reply = await self._github.get(repository, f"/pulls/{number}", etag=etag)

@@ -13,9 +13,10 @@ from service.domain.errors import Refused
 from service.domain.facts import Required, RequiredChecks
 from service.domain.model import Repository
 from service.github.answers import Answer
-from service.github.app_auth import NO_ACCESS, Purpose
+from service.github.app_auth import NO_ACCESS
 from service.github.client import GitHub, Listing
 from service.github.payloads import Id, clean
+from service.github.purposes import Purpose
 from service.github.transport import Reply
 
 _CHECKS: Final = "required_status_checks"

@@ -14,9 +14,9 @@ from service.domain.errors import Refused, Transient
 from service.domain.model import Repository
 from service.domain.report_views import CommentContent
 from service.domain.reports import CheckContent, GithubDeploymentContent, StatusContent
-from service.github.app_auth import Purpose
 from service.github.client import GitHub
 from service.github.payloads import CheckRunPayload, Id, OnlyId
+from service.github.purposes import Purpose
 from service.github.transport import Reply
 
 MAX_DESCRIPTION: Final = 140

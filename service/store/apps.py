@@ -49,6 +49,7 @@ class AppChange(TypedDict, total=False):
     owner_id: UserId | None
     auto_deploy: bool
     auto_deploy_branch: str
+    follows_default: bool
     wait_for_ci: bool
     maintenance: bool
     formation: Mapping[str, int]
@@ -224,6 +225,7 @@ def as_app(row: RowMapping) -> App:
         repository_id=row["repository_id"],
         auto_deploy=row["auto_deploy"],
         auto_deploy_branch=row["auto_deploy_branch"],
+        follows_default=row["follows_default"],
         wait_for_ci=row["wait_for_ci"],
         maintenance=row["maintenance"],
         formation=rows.from_json(row["formation"], dict[str, int]),

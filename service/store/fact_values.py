@@ -5,8 +5,18 @@ from typing import Any
 import msgspec
 
 from service.domain.facts import ChangedPaths, CiSignals, FactKind, Head, ManifestFiles, PullRequest, RequiredChecks
+from service.domain.model import Repository
 
-FactValue = PullRequest | tuple[PullRequest, ...] | Head | CiSignals | ManifestFiles | RequiredChecks | ChangedPaths
+FactValue = (
+    PullRequest
+    | tuple[PullRequest, ...]
+    | Head
+    | CiSignals
+    | ManifestFiles
+    | RequiredChecks
+    | ChangedPaths
+    | Repository
+)
 
 _TYPES: dict[FactKind, Any] = {
     FactKind.PULL_REQUEST: PullRequest,
@@ -16,6 +26,7 @@ _TYPES: dict[FactKind, Any] = {
     FactKind.MANIFEST: ManifestFiles,
     FactKind.REQUIRED: RequiredChecks,
     FactKind.CHANGED_PATHS: ChangedPaths,
+    FactKind.REPOSITORY: Repository,
 }
 _DECODERS = {kind: msgspec.json.Decoder(of) for kind, of in _TYPES.items()}
 _ENCODER = msgspec.json.Encoder()

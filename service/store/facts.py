@@ -162,8 +162,8 @@ def want(conn: Connection, key: FactKey, *, waiter: Subject, now: datetime) -> N
     want_all(conn, {key: waiter}, now=now)
 
 
-def want_all(conn: Connection, wanted: Mapping[FactKey, Subject], *, now: datetime) -> None:
-    """Ask for looks at all of them; each waiter is rung when its look is done."""
+def want_all(conn: Connection, wanted: Mapping[FactKey, Subject | None], *, now: datetime) -> None:
+    """Ask for looks at all of them; each waiter, if there is one, is rung when its look is done."""
     if not wanted:
         return
     _ensure_all(conn, wanted, now)
@@ -171,8 +171,8 @@ def want_all(conn: Connection, wanted: Mapping[FactKey, Subject], *, now: dateti
     for row in conn.execute(select(facts).where(_among(wanted)).with_for_update()):
         waiter = wanted[FactKey(FactKind(row.kind), RepositoryId(row.repository_id), row.key)]
         waiters = json.loads(row.waiters)
-        entry = [waiter.kind.value, waiter.key]
-        if entry not in waiters:
+        entry = [waiter.kind.value, waiter.key] if waiter is not None else None
+        if entry is not None and entry not in waiters:
             waiters.append(entry)
         of = {"of_kind": row.kind, "of_repository": row.repository_id, "of_key": row.key}
         changed.append({**of, "waiters": json.dumps(waiters), "wanted_at": row.wanted_at or now})

@@ -205,6 +205,12 @@ def all_auto_deploys(conn: Connection) -> list[App]:
     return [as_app(row) for row in conn.execute(_following()).mappings()]
 
 
+def following_default(conn: Connection, repository_id: int) -> list[App]:
+    """The apps that follow the repository's default branch whichever that is, also while automatic deploys are off."""
+    own = (apps.c.repository_id == repository_id, apps.c.follows_default, apps.c.state != AppState.GONE)
+    return [as_app(row) for row in conn.execute(select(apps).where(*own).order_by(apps.c.name)).mappings()]
+
+
 def _following() -> Select[Any]:
     return select(apps).where(apps.c.auto_deploy, apps.c.state == AppState.ACTIVE).order_by(apps.c.name)
 

@@ -28,11 +28,11 @@ def remember(conn: Connection, repository: Repository, now: datetime) -> None:
         conn.execute(repositories.insert().values(id=repository.id, created_at=now, **values))
 
 
-def see(conn: Connection, repository: Repository, now: datetime) -> None:
-    """Bring a repository that is known up to what an event said of it: its name, default branch and installation.
+def see(conn: Connection, repository: Repository, now: datetime) -> Repository | None:
+    """Bring a repository that is known up to what was said of it: its name, default branch and installation.
 
-    Events of repositories that no pipeline knows leave nothing behind, and an event without an installation (a webhook
-    of the repository itself) takes none away.
+    Returns what was known before, None if nothing is new. Events of repositories that no pipeline knows leave nothing
+    behind, and an event without an installation (a webhook of the repository itself) takes none away.
     """
     values: dict[str, object] = {
         "full_name": repository.full_name,
@@ -42,8 +42,16 @@ def see(conn: Connection, repository: Repository, now: datetime) -> None:
     if repository.installation_id:
         values["installation_id"] = repository.installation_id
     row = rows.one(conn, select(repositories).where(repositories.c.id == repository.id))
-    if row is not None and any(row[name] != value for name, value in values.items()):
-        conn.execute(repositories.update().where(repositories.c.id == repository.id).values(**values, updated_at=now))
+    if row is None or all(row[name] == value for name, value in values.items()):
+        return None
+    conn.execute(repositories.update().where(repositories.c.id == repository.id).values(**values, updated_at=now))
+    return as_repository(row)
+
+
+def changed_since(conn: Connection, repository_id: int, moment: datetime) -> bool:
+    """Whether what is known of it was learned or changed after that moment."""
+    updated_at = conn.execute(select(repositories.c.updated_at).where(repositories.c.id == repository_id)).scalar()
+    return updated_at is not None and updated_at > moment
 
 
 def get(conn: Connection, repository_id: int) -> Repository | None:

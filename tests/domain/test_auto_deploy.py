@@ -115,6 +115,14 @@ CASES: list[tuple[str, AutoDeployView, Decision]] = [
         Nothing(reason="there is no branch main now; deploys go on when it is back"),
     ),
     (
+        "a branch that is gone while another is the default one: it is named",
+        auto_view(head=head_fact(None), repository=repository(default_branch="trunk")),
+        Nothing(
+            reason="there is no branch main now; deploys go on when it is back, or follow trunk: "
+            "towpath deploy:auto on --default-branch -a shop-staging"
+        ),
+    ),
+    (
         "an all-zero head: nothing",
         auto_view(head=head_fact(NO_SHA)),
         Nothing(reason="there is no branch main now; deploys go on when it is back"),

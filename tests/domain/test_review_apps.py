@@ -23,6 +23,8 @@ from service.domain.facts import FactKey, FactKind, changes_between
 from service.domain.model import NO_SHA, AppState, RepositoryId, RequestState, ReviewState, Sha, Toggles, Trust
 from service.domain.review_apps import ReviewView, plan
 from service.domain.review_rules import (
+    ARCHIVED,
+    ASKED,
     BOT,
     BY_PERSON,
     CLOSED,
@@ -361,6 +363,16 @@ CREATION: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
         "without access GitHub is not asked again and again",
         review_view(repository=repository(accessible=False), pull_request=None),
         (Wait(reason="waiting for: access to acme/shop"),),
+    ),
+    (
+        "of an archived repository nothing new is made",
+        review_view(repository=repository(archived=True)),
+        (waits(ARCHIVED), Wait(reason=ARCHIVED)),
+    ),
+    (
+        "of an archived repository what a person asked for is made",
+        review_view(repository=repository(archived=True), review=replace(waiting(ARCHIVED), by_person=True)),
+        (created(reason=ASKED, by_person=True),),
     ),
     (
         "open before GitHub refused to tell: it waits",

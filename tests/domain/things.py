@@ -89,6 +89,7 @@ def app(name: str = "shop-pr-5", **changes: Any) -> App:
         repository_id=REPO,
         auto_deploy=True,
         auto_deploy_branch="",
+        follows_default=False,
         wait_for_ci=False,
         maintenance=False,
         formation={},

@@ -9,8 +9,9 @@ import pytest
 from service.demo.simulator.tokens import Keys as GitHubKeys
 from service.domain.errors import Refused, Transient
 from service.domain.model import Repository, RepositoryId
-from service.github.app_auth import AppTokens, FixedToken, Purpose, Stranger, credentials
+from service.github.app_auth import AppTokens, FixedToken, Stranger, credentials
 from service.github.hints import InstallationState
+from service.github.purposes import Purpose
 from service.settings import Settings
 from tests.github.conftest import repository_of
 

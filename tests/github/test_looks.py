@@ -194,7 +194,7 @@ async def test_the_manifest_is_not_read_here(edge, shop):
 
 
 def _read():
-    from service.github.app_auth import Purpose
+    from service.github.purposes import Purpose
 
     return Purpose.READ
 

@@ -3,7 +3,6 @@
 import pytest
 
 from service.domain.pulling import why_pull
-from service.github.app_auth import Purpose
 from service.github.manifest import (
     EVENTS,
     LONGEST_NAME,
@@ -14,6 +13,7 @@ from service.github.manifest import (
     hook_url,
     manifest,
 )
+from service.github.purposes import Purpose
 
 GITHUB, ENTERPRISE, SIMULATED = "https://github.com", "https://github.example.com", "http://127.0.0.1:5090"
 RANK = {"read": 1, "write": 2}

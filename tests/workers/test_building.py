@@ -293,3 +293,13 @@ async def test_a_token_of_git_that_github_has_revoked_is_replaced(yard: Yard) ->
     sim.keys.revoke_installation(installation)
     build = await deployed(yard, app, await head(yard, {"page": "after"}))
     assert build.state is BuildState.SUCCEEDED
+
+
+async def test_a_commit_is_fetched_under_the_repositorys_new_name_although_another_has_the_old_one(yard: Yard) -> None:
+    """Git goes by names. Nobody told of the new one yet."""
+    app, sha = await yard.app(), await head(yard, {"index.html": "ours", "static.json": "{}"})
+    yard.edge.sim.rename_repo("acme/shop", "store")
+    await yard.edge.sim.create_repo("acme/shop", files={"index.html": "theirs"})
+    build = await deployed(yard, app, sha)
+    assert (build.state, build.error) == (BuildState.SUCCEEDED, "")
+    assert yard.edge.sim.repository("acme/store").fetched_at is not None

@@ -380,6 +380,7 @@ async def test_since_when_access_is_lost_does_not_begin_anew(yard: Yard) -> None
     first = await yard.see(lambda conn: repositories.get(conn, yard.repository.id))
     yard.clock.ahead += timedelta(hours=5)
     named = [{"id": yard.repository.id, "full_name": "acme/shop"}]
+    yard.edge.sim.remove_from(yard.repository.installation_id, "acme/shop")
     account = {
         "id": yard.repository.installation_id,
         "account": {"login": "acme"},

@@ -1,6 +1,7 @@
 """Deploy a commit: fetch, build (or find the slug of the same tree), release."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -13,6 +14,7 @@ from service.domain.facts import FactKey, FactKind
 from service.domain.manifest import Manifest, parse_app_json, review_manifest
 from service.domain.model import App, Build, BuildState, Pipeline, Repository, RequestState, Slug, Trust
 from service.enact import Transaction, app_or_refuse
+from service.enacting import moved
 from service.store import apps, builds, logs, pipelines, releases, repositories, requests, routes, views
 from service.store.requests import TakenWork
 from workers.builds import builder
@@ -287,8 +289,26 @@ async def _have(context: Context, taken: TakenWork, repository: Repository, want
                 await prove_own(context, remote, repository, wanted)
             await context.source.fetch(remote, wanted.sha, trust=wanted.trust, pull=wanted.pull_request)
         except Refused as refused:
-            # GitHub may have revoked the token before its time: a new one tells whether it is the access that is gone.
-            if last or refused.code != "forbidden" or not context.github.drop(remote.token):
+            anew = None if last else await _at_second_try(context, repository, remote, refused)
+            if anew is None:
                 raise
+            repository = anew
         else:
             return
+
+
+async def _at_second_try(
+    context: Context, repository: Repository, remote: Remote, refused: Refused
+) -> Repository | None:
+    """What it may be fetched as that git refused: git goes by names, which change, and tokens may be revoked early.
+
+    None when nothing of that is so.
+    """
+    if refused.code not in {"forbidden", "not_found"}:
+        return None
+    with suppress(Refused):
+        there = await context.looks.again(repository)
+        if there is not None and there.id == repository.id and there.full_name != repository.full_name:
+            await context.commit(lambda tx: moved.take(tx, there))
+            return there
+    return repository if refused.code == "forbidden" and context.github.drop(remote.token) else None

@@ -8,8 +8,9 @@ import structlog
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.errors import Transient
 from service.domain.facts import Fact, FactKey, FactKind
-from service.domain.model import RepositoryId
+from service.domain.model import Repository, RepositoryId
 from service.enact import Transaction
+from service.enacting import moved
 from service.queue import REPORT
 from service.store import facts, reports, repositories
 from service.store.facts import TakenLook
@@ -55,6 +56,7 @@ async def _answer(context: Context, taken: TakenLook) -> None:
     repository = await context.db.read(lambda conn: repositories.get(conn, taken.key.repository_id))
     if repository is None:
         raise Transient(f"repository {taken.key.repository_id} is not known")
+    began = context.db.now()
     answer = await context.looks.look(taken.key, repository, etag=taken.etag)
     # An event may be lost. Only the audit asks, and only GitHub's own word counts: an error alone proves nothing.
     audits = taken.key.kind is FactKind.OPEN_PULL_REQUESTS and repository.accessible
@@ -62,6 +64,9 @@ async def _answer(context: Context, taken: TakenLook) -> None:
 
     def write(tx: Transaction) -> None:
         former = head_of(tx.conn, taken.key)
+        taken_over = True
+        if isinstance(answer.value, Repository):
+            taken_over = moved.take_looked_up(tx, answer.value, began=began)
         if answer.not_modified:
             waiting = facts.learn_unchanged(tx.conn, taken.key, asked=taken.asked, etag=taken.etag, now=tx.now)
         else:
@@ -71,7 +76,7 @@ async def _answer(context: Context, taken: TakenLook) -> None:
                 asked=taken.asked,
                 value=answer.value,
                 error=answer.error,
-                etag=answer.etag,
+                etag=answer.etag if taken_over else "",  # else nobody would be told again what was not taken
                 now=tx.now,
             )
         pass_over(tx, taken.key, former)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 
@@ -10,10 +9,11 @@ import structlog
 from sqlalchemy import Connection
 
 from service.domain.decisions import Subject, SubjectKind
-from service.domain.errors import Refused, Transient
+from service.domain.errors import Transient
 from service.domain.facts import FactKind
 from service.domain.model import RepositoryId
 from service.enact import Transaction
+from service.enacting import moved
 from service.github.events import (
     ApprovalAsked,
     BranchTouched,
@@ -36,7 +36,7 @@ from service.github.payloads import clean
 from service.queue import REPORT
 from service.store import deliveries, facts, pipelines, reports, repositories, reviews
 from workers.context import Context
-from workers.jobs import approve, describe, press
+from workers.jobs import approve, confirm, describe, press
 
 log = structlog.get_logger()
 
@@ -81,7 +81,7 @@ async def _process(context: Context, guid: str) -> None:
     presses: list[press.Press] = []
     approvals: list[approve.Asked] = []
     if isinstance(hint, Hint):
-        hint = await _installation_confirmed(context, await _confirmed(context, hint))
+        hint = await confirm.confirmed(context, hint, received_at=delivery.received_at)
         presses = await press.permitted(context, hint)
         approvals = await approve.permitted(context, hint)
 
@@ -107,50 +107,6 @@ async def _process(context: Context, guid: str) -> None:
     log.info("delivery processed", delivery=guid, kind=delivery.event, verdict=verdict)
 
 
-async def _confirmed(context: Context, hint: Hint) -> Hint:
-    """Ask GitHub about a repository of which an event says something new: the event may be older than what is known.
-
-    Raises `Transient` when GitHub does not answer; the delivery waits.
-    """
-    said = hint.repository
-    if said is None:
-        return hint
-    number = said.id
-    known = await context.db.read(lambda conn: repositories.get(conn, number))
-    if known is None:
-        return hint
-    said = replace(
-        said,
-        installation_id=said.installation_id or known.installation_id,
-        accessible=known.accessible,
-        lost_at=known.lost_at,
-    )
-    if said == known:
-        return hint
-    try:
-        return replace(hint, repository=await context.looks.again(said))
-    except Refused:
-        return replace(hint, repository=None)
-
-
-async def _installation_confirmed(context: Context, hint: Hint) -> Hint:
-    """Ask GitHub what an installation is now: of `suspend` and `unsuspend` either may come last.
-
-    Raises `Transient` when GitHub does not answer; the delivery waits. If it refuses, the event is all that is known.
-    """
-    said = hint.installation
-    if said is None:
-        return hint
-    try:
-        state = await context.github.installation_state(said.id)
-    except Refused as refused:
-        log.warning("installation not confirmed", installation=said.id, error=refused.message)
-        return hint
-    if state is None or state is InstallationState.DELETED:
-        return hint  # that it is not found proves nothing: a new one may not be everywhere yet
-    return replace(hint, installation=replace(said, state=state))
-
-
 def _answer_merge_queue(context: Context, tx: Transaction, hint: Hint) -> Iterator[str]:
     """Tell a merge queue at once that nothing is to be done for what it tries: it would wait for our check for ever.
 
@@ -166,7 +122,7 @@ def _answer_merge_queue(context: Context, tx: Transaction, hint: Hint) -> Iterat
 
 def _take_in(tx: Transaction, hint: Hint) -> set[Subject]:
     if hint.repository is not None:
-        repositories.see(tx.conn, hint.repository, tx.now)
+        moved.take(tx, hint.repository)
     if hint.installation is not None:
         _take_installation(tx.conn, hint.installation, tx.now)
     for touched in hint.touched:

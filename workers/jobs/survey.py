@@ -51,7 +51,10 @@ def _news(tx: Transaction, repository_id: RepositoryId, pulls: Iterable[PullRequ
 
 
 def begin_audit(tx: Transaction, audited: Iterable[Repository]) -> None:
-    """Ask GitHub anew for the open pull requests and the followed heads; whether one out of reach is back."""
+    """Ask GitHub anew for the open pull requests, the followed heads and what the repository is called by now.
+
+    Of one that is out of reach only whether it is back.
+    """
     accessible = {repository.id: repository.accessible for repository in audited}
     keys = {FactKey(FactKind.OPEN_PULL_REQUESTS, repository_id, "") for repository_id in accessible}
     keys |= {
@@ -59,7 +62,9 @@ def begin_audit(tx: Transaction, audited: Iterable[Repository]) -> None:
         for app in pipelines.all_auto_deploys(tx.conn)
         if app.repository_id is not None and accessible.get(app.repository_id)
     }
-    facts.mark_stale(tx.conn, keys, now=tx.now)
-    wanted = {key: Subject(SubjectKind.REPOSITORY, str(key.repository_id)) for key in sorted(keys)}
+    themselves = {FactKey(FactKind.REPOSITORY, number, "") for number, reached in accessible.items() if reached}
+    facts.mark_stale(tx.conn, keys | themselves, now=tx.now)
+    wanted: dict[FactKey, Subject | None] = dict.fromkeys(sorted(themselves))  # first: it has the name for the others
+    wanted |= {key: Subject(SubjectKind.REPOSITORY, str(key.repository_id)) for key in sorted(keys)}
     facts.want_all(tx.conn, wanted, now=tx.now)
     tx.rings += map(look, wanted)

@@ -55,6 +55,9 @@ def auto(
     branch: Annotated[
         str | None, typer.Option("--branch", "-b", metavar="BRANCH", help="The branch to follow.")
     ] = None,
+    default_branch: Annotated[
+        bool, typer.Option("--default-branch", help="Follow the repository's default branch, whichever that is.")
+    ] = False,
     wait_for_ci: Annotated[
         bool | None, typer.Option("--wait-for-ci/--no-wait-for-ci", help="Deploy after CI has passed.")
     ] = None,
@@ -67,6 +70,8 @@ def auto(
     name = target.app_name(client.profile, app, remote)
     wanted = {"auto_deploy": switch == "on", "branch": branch, "wait_for_ci": wait_for_ci}
     body = {key: value for key, value in wanted.items() if value is not None}
+    if default_branch:
+        body["follow_default_branch"] = True
     with output.action(f"Switching automatic deploys of {name} {switch}", quiet=json):
         changed = client.call("PATCH", path("apps", name, "github"), body).data
     if json:

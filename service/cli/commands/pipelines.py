@@ -181,7 +181,7 @@ def info(
         )
         return
     output.heading(found["name"])
-    output.say(f"repository: {source['full_name'] if source else 'not connected'}\n")
+    output.say(f"repository: {_repository(source)}\n")
     rows = []
     for it in couplings:
         release = releases.get(it["app"]["id"])
@@ -189,6 +189,15 @@ def info(
         rows.append([it["app"]["name"], it["stage"], runs, release["status"] if release else ""])
     output.table(rows, header=["app name", "stage", "release", "status"])
     locks.show(held)
+
+
+def _repository(source: Json | None) -> str:
+    """What the pipeline is connected to, with what is the matter with it."""
+    if source is None:
+        return "not connected"
+    archived = "archived: GitHub takes no reports" if source["repository"]["archived"] else ""
+    problem = "; ".join(filter(None, (archived, source["repository"]["problem"])))
+    return f"{source['full_name']} ({problem})" if problem else str(source["full_name"])
 
 
 def connect(

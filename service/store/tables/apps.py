@@ -36,6 +36,7 @@ apps = Table(
     Column("repository_id", ForeignKey("repositories.id")),
     Column("auto_deploy", Boolean, nullable=False, server_default=text("false")),
     Column("auto_deploy_branch", Text, nullable=False, server_default=""),
+    Column("follows_default", Boolean, nullable=False, server_default=text("false")),
     Column("wait_for_ci", Boolean, nullable=False, server_default=text("false")),
     Column("maintenance", Boolean, nullable=False, server_default=text("false")),
     Column("formation", Text, nullable=False, server_default="{}"),

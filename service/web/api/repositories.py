@@ -11,8 +11,9 @@ from sqlalchemy import Connection
 
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.errors import Refused
+from service.domain.facts import FactKey, FactKind
 from service.domain.model import App, AppId, Pipeline, Repository
-from service.store import activity, apps, pipelines, repositories, reviews, subjects
+from service.store import activity, apps, facts, pipelines, repositories, reviews, subjects
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import app_in_path, find_app, find_pipeline
 from service.web.errors import not_found
@@ -30,7 +31,13 @@ def _connected(conn: Connection, identity: str) -> tuple[Pipeline, Repository]:
     return pipeline, repository
 
 
-def _shape(pipeline: Pipeline, repository: Repository) -> shapes.Json:
+def _problem(conn: Connection, repository: Repository) -> str:
+    """What GitHub answered at the last audit instead of showing the repository; empty when it showed it."""
+    known = facts.load(conn, FactKey(FactKind.REPOSITORY, repository.id, ""))
+    return known.error if known is not None else ""
+
+
+def _shape(pipeline: Pipeline, repository: Repository, problem: str = "") -> shapes.Json:
     return {
         "id": shapes.constant_id(f"repository:{pipeline.id}"),
         "pipeline": {"id": pipeline.id, "name": pipeline.name},
@@ -40,6 +47,8 @@ def _shape(pipeline: Pipeline, repository: Repository) -> shapes.Json:
             "type": "github",
             "default_branch": repository.default_branch,
             "accessible": repository.accessible,
+            "archived": repository.archived,
+            "problem": problem or None,
         },
         "full_name": repository.full_name,
         "organization": None,
@@ -78,7 +87,12 @@ async def connect(request: web.Request) -> web.Response:
 async def info(request: web.Request) -> web.Response:
     """GET /pipelines/PIPELINE/repository and .../repo."""
     identity = request.match_info["pipeline"]
-    return answers.answer(request, _shape(*await request.app[CONTEXT].db.read(lambda conn: _connected(conn, identity))))
+
+    def read(conn: Connection) -> shapes.Json:
+        pipeline, repository = _connected(conn, identity)
+        return _shape(pipeline, repository, _problem(conn, repository))
+
+    return answers.answer(request, await request.app[CONTEXT].db.read(read))
 
 
 async def change(request: web.Request) -> web.Response:
@@ -164,6 +178,7 @@ def _app_shape(it: _Deploying) -> shapes.Json:
         "auto_deploy": it.app.auto_deploy,
         "wait_for_ci": it.app.wait_for_ci,
         "branch": it.app.auto_deploy_branch or it.repository.default_branch,
+        "follows_default_branch": it.app.follows_default or not it.app.auto_deploy_branch,
         "reason": (it.app.auto_deploy and it.reason) or None,
         "pull_requests": {
             "enabled": bool(toggles and toggles.review_apps),
@@ -181,17 +196,20 @@ async def of_app(request: web.Request) -> web.Response:
 
 
 async def change_of_app(request: web.Request) -> web.Response:
-    """PATCH /apps/APP/github: which branch it deploys by itself, and whether after CI."""
+    """PATCH /apps/APP/github: which branch it deploys by itself, named or the default one, and whether after CI."""
     context, identity = request.app[CONTEXT], app_in_path(request)
     body = await bodies.parse(request, bodies.ChangeGitHub)
     found = await context.db.read(lambda conn: _deploying(conn, identity))
     app_id: AppId = found.app.id
+    if body.branch is not None and body.follow_default_branch:
+        raise Refused("branch: name a branch, or follow the default branch, not both")
     if body.branch is not None:
         await context.lookup.branch(found.repository, body.branch)
     await context.enactor.set_auto_deploy(
         app_id=app_id,
         enabled=found.app.auto_deploy if body.auto_deploy is None else body.auto_deploy,
         branch=body.branch,
+        follow_default=bool(body.follow_default_branch),
         wait_for_ci=body.wait_for_ci,
         actor=request[CALLER].actor,
     )

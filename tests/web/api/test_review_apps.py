@@ -3,13 +3,15 @@
 import hashlib
 import hmac
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from service.domain.facts import FactKey, FactKind
 from service.domain.model import ReviewState
 from service.domain.toggles import DESCRIPTIONS
-from service.store import apps, reviews
+from service.store import apps, facts, repositories, reviews
 from service.store.tables import deliveries
 from tests.web.serving import SHOP, Server
 
@@ -311,3 +313,36 @@ async def test_every_setting_of_review_apps_is_kept_as_sent(server: Server) -> N
     await server.call("POST", "/pipelines/shop/review-app-config", settings, expect=201)
     shown = await server.get("/pipelines/shop/review-app-config")
     assert {name: shown[name] for name in settings} == settings
+
+
+async def test_a_repository_says_that_it_is_archived_and_what_keeps_github_from_showing_it(server: Server) -> None:
+    await server.pipeline()
+
+    def change(conn: Any) -> None:
+        now, key = server.db.now(), FactKey(FactKind.REPOSITORY, SHOP.id, "")
+        repositories.see(conn, replace(SHOP, archived=True), now)
+        asked, error = facts.next_asked(conn), "GitHub does not show acme/shop: Not Found"
+        facts.learn(conn, key, asked=asked, value=None, error=error, etag="", now=now)
+
+    shown = (await server.get("/pipelines/shop/repository"))["repository"]
+    assert (shown["archived"], shown["problem"]) == (False, None)
+    await server.db.write(change)
+    shown = (await server.get("/pipelines/shop/repository"))["repository"]
+    assert (shown["archived"], shown["problem"]) == (True, "GitHub does not show acme/shop: Not Found")
+
+
+async def test_an_app_follows_the_default_branch_until_another_is_named_and_again_when_asked(server: Server) -> None:
+    await server.pipeline(staging="example")
+
+    async def follow(**body: Any) -> tuple[str, bool]:
+        changed, _ = await server.call("PATCH", "/apps/example/github", {"auto_deploy": True, **body}, expect=200)
+        return changed["branch"], changed["follows_default_branch"]
+
+    assert await follow() == ("main", True)
+    assert await follow(branch="fix/cart") == ("fix/cart", False)
+    assert await follow(wait_for_ci=True) == ("fix/cart", False)
+    assert await follow(follow_default_branch=True) == ("main", True)
+    assert await follow(branch="main") == ("main", False)
+    both = {"branch": "main", "follow_default_branch": True}
+    refused, _ = await server.call("PATCH", "/apps/example/github", both, expect=422)
+    assert "not both" in refused["message"]
