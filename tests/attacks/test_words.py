@@ -104,6 +104,8 @@ DOORS: dict[str, tuple[str, str, str]] = {
     "the release of a rollback": ("POST", "/apps/STAGING/releases", '{"release": WORD}'),
     "the slug of a release": ("POST", "/apps/STAGING/releases", '{"slug": WORD}'),
     "the source of a promotion": ("POST", "/pipeline-promotions", '{"pipeline": {"id": "PIPELINE"}, "source": {"app": WORD}}'),
+    "the delivery of a replay": ("POST", "/delivery-replays", '{"deliveries": [WORD]}'),
+    "the time of a replay": ("POST", "/delivery-replays", '{"since": WORD}'),
     "the process of a log": ("POST", "/apps/STAGING/log-sessions", '{"dyno": WORD}'),
     "a range": ("GET", "/apps", "Range"),
     "a credential": ("GET", "/apps", "Authorization"),

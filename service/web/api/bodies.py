@@ -29,6 +29,7 @@ AppName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,28}[a-z0-
 PipelineName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{2,29}$")]
 ConfigName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=256)]
 ConfigValue = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=65536)]
+DeliveryId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{8,64}$")]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Quantity = Annotated[StrictInt, Field(ge=0, le=100)]
 ProcessType = Annotated[str, StringConstraints(pattern=r"^[-\w]{1,128}$")]
@@ -307,7 +308,7 @@ class Webhook(Body):
 class ReplayDeliveries(Body):
     """POST /delivery-replays: those named, or those that failed, since a time, or both."""
 
-    deliveries: Annotated[list[Words], Field(max_length=200)] | None = None
+    deliveries: Annotated[list[DeliveryId], Field(max_length=200)] | None = None
     failed: StrictBool | None = None
     since: AwareDatetime | None = None
 
@@ -339,6 +340,13 @@ MAX_BODY = 1024 * 1024
 _KINDS = frozenset({"[key]", "str", "int", "constrained-str", "constrained-int", "Reference"})
 
 
+_PATTERNS = {
+    "deliveries": "the id of a delivery has 8 to 64 letters, digits and dashes",
+    "sha": "name the commit by 7 to 40 digits of its id, in lower case",
+    "name": "starts with a letter and has 3 to 30 lowercase letters, digits and dashes",
+}
+
+
 def _words(error: ErrorDetails) -> str:
     """Say which field is wrong and how, in the user's words where pydantic's are patterns."""
     field = ".".join(str(part) for part in error["loc"] if part not in _KINDS)
@@ -349,10 +357,8 @@ def _words(error: ErrorDetails) -> str:
             return f"{field}: is required"
         case "string_pattern_mismatch" if error["loc"][-1:] == ("[key]",):
             return f"{field}: the name of a config var has letters, digits and _, and does not start with a digit"
-        case "string_pattern_mismatch" if field == "sha":
-            return f"{field}: name the commit by 7 to 40 digits of its id, in lower case"
-        case "string_pattern_mismatch" if field == "name":
-            return f"{field}: starts with a letter and has 3 to 30 lowercase letters, digits and dashes"
+        case "string_pattern_mismatch" if told := _PATTERNS.get(field.partition(".")[0]):
+            return f"{field}: {told}"
         case _:
             return f"{field}: {error['msg']}" if field else error["msg"]
 

@@ -97,6 +97,8 @@ REFUSED = [
     ({"deliveries": ["nobody-knows"]}, 404, "8 days ago"),
     ({"deliveries": ["x" * 8] * 201}, 422, "deliveries"),
     ({"deliveries": "processed-1"}, 422, "deliveries"),
+    ({"deliveries": ["short"]}, 422, "8 to 64 letters, digits and dashes"),
+    ({"deliveries": ["nul\0nul\0nul"]}, 422, "8 to 64 letters, digits and dashes"),
     ({"since": "yesterday"}, 422, "since"),
     ({"since": "2026-05-01T12:00:00"}, 422, "timezone"),
     ({"until": "2026-05-01T12:00:00Z"}, 422, "until: unknown field"),
