@@ -80,6 +80,36 @@ async def test_what_failed_is_taken_up_again_when_it_is_sent_again(database: Dat
     assert await database.read(lambda conn: deliveries.open_guids(conn, limit=10)) == []
     assert await put(inbox, "one") == "known"
     assert await database.read(lambda conn: deliveries.open_guids(conn, limit=10)) == ["one"]
+    found = await database.read(lambda conn: deliveries.get(conn, "one"))
+    assert found is not None
+    assert (found.attempts, found.processed_at) == (0, None)
+
+
+async def test_those_that_fit_are_opened_again_once_and_as_if_they_were_new(database: Database, inbox: Inbox) -> None:
+    ends = {"failed-1": "failed", "processed": "processed", "pressed-1": "processed", "pressed-2": "failed"}
+    for hour, guid in enumerate([*ends, "received"]):
+        await put(inbox, guid, at=NOW - timedelta(hours=hour))
+
+    def end(conn: Connection) -> None:
+        for guid, state in ends.items():
+            deliveries.finish(conn, guid=guid, state=state, verdict="over", now=NOW)
+        pressed = tables.deliveries.c.guid.startswith("pressed")
+        conn.execute(tables.deliveries.update().where(pressed).values(event="check_run", action="pressed"))
+
+    await database.write(end)
+    but = (("check_run", "pressed"), ("issue_comment", "created"))
+
+    async def reopened(*, failed: bool, since: datetime | None) -> list[str]:
+        which = deliveries.fitting(failed=failed, since=since, but=but)
+        return await database.write(lambda conn: deliveries.reopen(conn, which, verdict="again"))
+
+    assert await reopened(failed=True, since=NOW - timedelta(minutes=1)) == ["failed-1"]
+    assert await reopened(failed=False, since=None) == ["pressed-2", "processed"]
+    assert await reopened(failed=False, since=None) == []
+    found = await database.read(lambda conn: deliveries.known(conn, list(ends)))
+    assert {guid for guid, each in found.items() if each.state == "received"} == {"failed-1", "processed", "pressed-2"}
+    fresh = found["failed-1"]
+    assert (fresh.attempts, fresh.processed_at, fresh.verdict) == (0, None, "again")
 
 
 async def test_open_deliveries_come_oldest_first_and_old_ones_are_forgotten(database: Database, inbox: Inbox) -> None:
