@@ -295,11 +295,31 @@ async def test_a_token_of_git_that_github_has_revoked_is_replaced(yard: Yard) ->
     assert build.state is BuildState.SUCCEEDED
 
 
-async def test_a_commit_is_fetched_under_the_repositorys_new_name_although_another_has_the_old_one(yard: Yard) -> None:
+@pytest.mark.parametrize("by_person", [True, False], ids=["by hand", "by itself"])
+async def test_a_commit_is_fetched_under_the_repositorys_new_name_although_another_has_the_old_one(
+    yard: Yard, by_person: bool
+) -> None:
     """Git goes by names. Nobody told of the new one yet."""
     app, sha = await yard.app(), await head(yard, {"index.html": "ours", "static.json": "{}"})
     yard.edge.sim.rename_repo("acme/shop", "store")
     await yard.edge.sim.create_repo("acme/shop", files={"index.html": "theirs"})
-    build = await deployed(yard, app, sha)
+    wanted = Deploy(repository_id=yard.repository.id, sha=sha, trust=Trust.OWN, branch=yard.repository.default_branch)
+    asked = await yard.do(lambda tx: tx.request(app.id, wanted, reason="new", by_person=by_person))
+    await work(yard.context, app.id)
+    build = await yard.see(lambda conn: builds.of_request(conn, asked.id))
+    assert build is not None
     assert (build.state, build.error) == (BuildState.SUCCEEDED, "")
     assert yard.edge.sim.repository("acme/store").fetched_at is not None
+
+
+async def test_the_branches_of_another_repository_under_the_old_name_prove_nothing(yard: Yard) -> None:
+    sim = yard.edge.sim
+    app = await yard.app()
+    fork = await sim.fork("acme/shop", "mallory")
+    foreign = Sha(await sim.push(fork, "evil", {"index.html": "theirs", "static.json": "{}"}))
+    sim.rename_repo("acme/shop", "store")
+    other = await sim.create_repo("acme/shop", files={"a": "1"})
+    await sim.git.take(other.id, source=fork.id, refspec="+refs/heads/*:refs/heads/*")
+    asked = await ask(yard, app, foreign)
+    await work(yard.context, app.id)
+    assert "is not on any branch of acme/store" in (await yard.request(asked.id)).reason

@@ -278,6 +278,9 @@ async def _fetch(context: Context, taken: TakenWork, wanted: Deploy) -> Commit:
 
 async def _have(context: Context, taken: TakenWork, repository: Repository, wanted: Deploy) -> None:
     """Have the commit here, and proof that it is the repository's own where a person named it."""
+    by_name = taken.request.by_person and wanted.pull_request is None
+    if by_name:  # branches prove it, and git finds those by a name that may be another repository's by now
+        repository = await _renamed(context, repository) or repository
     for last in (False, True):
         remote = Remote(
             repository_id=repository.id,
@@ -285,7 +288,7 @@ async def _have(context: Context, taken: TakenWork, repository: Repository, want
             token=await context.github.git_token(repository),
         )
         try:
-            if taken.request.by_person and wanted.pull_request is None:
+            if by_name:
                 await prove_own(context, remote, repository, wanted)
             await context.source.fetch(remote, wanted.sha, trust=wanted.trust, pull=wanted.pull_request)
         except Refused as refused:
@@ -307,8 +310,15 @@ async def _at_second_try(
     if refused.code not in {"forbidden", "not_found"}:
         return None
     with suppress(Refused):
-        there = await context.looks.again(repository)
-        if there is not None and there.id == repository.id and there.full_name != repository.full_name:
-            await context.commit(lambda tx: moved.take(tx, there))
-            return there
+        if renamed := await _renamed(context, repository):
+            return renamed
     return repository if refused.code == "forbidden" and context.github.drop(remote.token) else None
+
+
+async def _renamed(context: Context, repository: Repository) -> Repository | None:
+    """The repository under another name than we know, if it has one; raises `Transient` when GitHub does not say."""
+    there = await context.looks.again(repository)
+    if there is None or there.id != repository.id or there.full_name == repository.full_name:
+        return None
+    await context.commit(lambda tx: moved.take(tx, there))
+    return there
