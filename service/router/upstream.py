@@ -146,15 +146,16 @@ class Upstream(Spliceable):
             head, data = data[:end], data[end:]
             self._last = (self._last + head)[1 - len(_END_OF_HEAD) :] if found < 0 else b""
             self._feed(head)
-        if not data or self._answer is None:
+        if self._answer is None:
             return
         message, payload = self._answer
         if message.code == 101:
             self.tail += data
-        elif payload.is_eof():
-            self._clean = False
-        else:
+        elif not payload.is_eof():
+            # Without data, too: the parser has kept what came after it was told to pause, and is now to go on.
             self._feed(data)
+        elif data:
+            self._clean = False
 
     def _feed(self, data: bytes) -> None:
         assert self._parser is not None

@@ -322,6 +322,22 @@ async def test_big_bodies_pass_both_ways_in_bounded_memory(town, size):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KiB
 
 
+async def test_what_follows_a_large_piece_of_an_answer_arrives_at_once(town):
+    """Reading pauses behind the large piece, and the app says nothing more that would make it go on."""
+    sizes = (900, 140_000, 12)
+
+    async def app(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        pieces = b"".join(b"%x\r\n%s\r\n" % (size, b"x" * size) for size in sizes)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + pieces + b"0\r\n\r\n")
+        await reader.read()
+
+    await town.start(live(await town.raw(app)))
+    async with asyncio.timeout(5):
+        answer = await town.get("/")
+    assert (answer.body.count(b"x"), answer.body[-5:]) == (sum(sizes), b"0\r\n\r\n")
+
+
 async def test_a_client_that_does_not_read_holds_the_app_back(town):
     written = 0
 
