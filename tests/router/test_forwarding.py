@@ -1,6 +1,7 @@
 """What passes through the router, and what it adds, removes and limits on the way."""
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import resource
@@ -324,18 +325,20 @@ async def test_big_bodies_pass_both_ways_in_bounded_memory(town, size):
 
 async def test_what_follows_a_large_piece_of_an_answer_arrives_at_once(town):
     """Reading pauses behind the large piece, and the app says nothing more that would make it go on."""
-    sizes = (900, 140_000, 12)
 
     async def app(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        pieces = b"".join(b"%x\r\n%s\r\n" % (size, b"x" * size) for size in sizes)
-        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + pieces + b"0\r\n\r\n")
-        await reader.read()
+        while not reader.at_eof():
+            with contextlib.suppress(asyncio.IncompleteReadError):
+                size = int((await reader.readuntil(b"\r\n\r\n")).split()[1][1:])
+            pieces = b"".join(b"%x\r\n%s\r\n" % (each, b"x" * each) for each in (size, 12))
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + pieces + b"0\r\n\r\n")
 
     await town.start(live(await town.raw(app)))
-    async with asyncio.timeout(5):
-        answer = await town.get("/")
-    assert (answer.body.count(b"x"), answer.body[-5:]) == (sum(sizes), b"0\r\n\r\n")
+    # Where one reading ends and the next begins is not for us to say: one of these has its end in the same as all else.
+    for size in range(120_000, 280_000, 8_000):
+        async with asyncio.timeout(5):
+            answer = await town.get(f"/{size}")
+        assert (answer.body.count(b"x"), answer.body[-5:]) == (size + 12, b"0\r\n\r\n")
 
 
 async def test_a_client_that_does_not_read_holds_the_app_back(town):
