@@ -17,7 +17,7 @@ from service.domain.model import Sha, Trust
 from tests.builds.conftest import REPOSITORY
 from tests.builds.repositories import Repository, git
 from workers.builds.git import Git
-from workers.builds.source import Remote, Source
+from workers.builds.source import Moved, Remote, Source
 
 OWN = Trust.OWN
 TOKEN = "ghs_canarysecret"
@@ -252,6 +252,47 @@ async def test_a_server_sees_the_token_in_a_header_and_its_answer_is_understood(
             await Source(data=tmp_path).fetch(remote, Sha("1" * 40), trust=OWN)
     assert seen[0] == "basic eC1hY2Nlc3MtdG9rZW46Z2hzX2NhbmFyeXNlY3JldA=="
     assert TOKEN not in str(raised.value)
+
+
+def advertisement(line: str) -> web.Response:
+    """The first answer of a git server, with one line of it."""
+    text = f"001e# service=git-upload-pack\n0000{len(line) + 4:04x}{line}0000"
+    return web.Response(text=text, content_type="application/x-git-upload-pack-advertisement")
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_a_server_that_leads_to_another_is_not_followed_there(tmp_path: Path, status: int) -> None:
+    """Else git would give the other one our token, with its second request."""
+    seen: list[str] = []
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        seen.append(f"{request.method} {request.headers.get('Authorization', '')}")
+        return advertisement(f"{'1' * 40} HEAD\0 multi_ack\n")
+
+    async def lead(request: web.Request) -> web.Response:
+        return web.Response(status=status, headers={"Location": str(other.make_url(request.path_qs))})
+
+    apps = web.Application(), web.Application()
+    for app, handler in zip(apps, (elsewhere, lead), strict=True):
+        app.router.add_route("*", "/{path:.*}", handler)
+    async with TestServer(apps[0]) as other, TestServer(apps[1]) as server:
+        remote = Remote(repository_id=1, url=str(server.make_url("/o/r.git")), token=TOKEN)
+        with pytest.raises(Moved, match=f"another address than {remote.url}"):
+            await Source(data=tmp_path).fetch(remote, Sha("1" * 40), trust=OWN)
+    assert seen == []
+
+
+async def test_a_server_that_says_what_it_was_sent_is_quoted_without_it(tmp_path: Path) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return advertisement(f"ERR you sent {request.headers['Authorization']}\n")
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as server:
+        remote = Remote(repository_id=1, url=str(server.make_url("/o/r.git")), token=TOKEN)
+        with pytest.raises(Transient, match=r"you sent basic \S*\[redacted\]") as raised:
+            await Source(data=tmp_path).fetch(remote, Sha("1" * 40), trust=OWN)
+    assert "Z2hzX2NhbmFyeXNlY3JldA" not in raised.value.message
 
 
 async def test_a_fetch_that_was_cut_short_is_repeated_whole(

@@ -23,7 +23,7 @@ from service.domain.model import (
     Trust,
 )
 from service.settings import Settings
-from service.store import apps, build_configs, builds, logs, releases, reviews
+from service.store import apps, build_configs, builds, logs, releases, repositories, reviews
 from service.store.tables import apps as app_rows
 from service.store.tables import build_keys, slugs
 from tests.waiting import until
@@ -282,6 +282,16 @@ async def test_an_app_that_is_destroyed_while_it_builds_leaves_no_build_behind(y
     await building
     assert yard.platform.building == set()
     assert list((yard.context.workshop.data / "builds").iterdir()) == []
+
+
+async def test_a_repository_that_was_renamed_unheard_is_fetched_under_its_new_name(yard: Yard) -> None:
+    app, sha = await yard.app(), await head(yard)
+    yard.edge.sim.rename_repo(yard.repository.full_name, "store")
+    build = await deployed(yard, app, sha)
+    assert build.state is BuildState.SUCCEEDED
+    known = await yard.see(lambda conn: repositories.get(conn, yard.repository.id))
+    assert known is not None
+    assert known.full_name == "acme/store"
 
 
 async def test_a_token_of_git_that_github_has_revoked_is_replaced(yard: Yard) -> None:

@@ -50,11 +50,13 @@ class Git:
             "core.hooksPath": "/dev/null",
             "gc.autoDetach": "false",
             "credential.helper": "",
+            # git asks where a redirect led with the header that was for the host before.
+            "http.followRedirects": "false",
         }
         if token:
             config[f"http.{_origin(url)}/.extraHeader"] = f"Authorization: basic {_basic(token)}"
         if pinned:
-            config |= {"http.curloptResolve": pinned, "http.followRedirects": "false"}
+            config["http.curloptResolve"] = pinned
         numbered = {"GIT_CONFIG_COUNT": str(len(config))}
         for number, (key, value) in enumerate(config.items()):
             numbered |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}

@@ -10,13 +10,14 @@ import re
 import tempfile
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
 
 from service.domain.errors import Refused, Transient
 from service.domain.model import Sha, Trust
+from service.store.redaction import Redactor
 from workers.builds import addresses, archive
 from workers.builds.git import Git
 from workers.builds.locks import exclusive
@@ -30,9 +31,14 @@ SOURCE_LIMIT = 2 * 1024**3
 _BRANCHES = "refs/towpath-branches/"
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _MISSING = ("not our ref", "couldn't find remote ref", "no such remote ref", "unadvertised object")
+_MOVED = ("returned error: 301", "returned error: 302", "returned error: 307", "returned error: 308")
 _DENIED = ("authentication failed", "could not read username", "' not found", "returned error: 403")
 _DAMAGED = ("is corrupt", "is empty", "inflate:", "unable to read", "packfile", "does not match index")
 _CORRUPT = (*_DAMAGED, "not a git repository", "bad object", "bad tree", "bad config", "unable to parse")
+
+
+class Moved(Transient):
+    """The remote leads to another address. It is not followed there: GitHub's API says where the repository is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +75,8 @@ class Source:
     async def fetch(self, remote: Remote, sha: Sha, *, trust: Trust, pull: int | None = None) -> None:
         """Have the commit `sha`; `pull` names a pull request whose head it may be, where a server hides shas.
 
-        Raises `Refused` when the remote does not have it or denies access, `Transient` when it cannot be reached.
+        Raises `Refused` when the remote does not have it or denies access, `Moved` when it is somewhere else by now,
+        `Transient` when it cannot be reached.
         """
         mirror = self.mirror(remote.repository_id, _checked(sha, trust))
         async with self._alone(mirror):
@@ -218,7 +225,7 @@ class Source:
         return done
 
     async def _fetch_once(self, mirror: Path, remote: Remote, refspec: str, options: Sequence[str]) -> Finished:
-        return await self.git(
+        done = await self.git(
             *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"),
             *(*options, "--end-of-options", remote.url, refspec),
             at=mirror,
@@ -226,6 +233,8 @@ class Source:
             token=remote.token,
             seconds=self.fetch_seconds,
         )
+        # A server may say what it was sent.
+        return replace(done, stderr=Redactor((remote.token,)).redact(done.stderr))
 
     async def _ready(self, mirror: Path) -> None:
         if (mirror / "info/attributes").exists():
@@ -310,4 +319,6 @@ def _raise_for(done: Finished, remote: Remote, wanted: str) -> None:
         raise Refused(f"{wanted} is not in the repository (any more)", code="not_found")
     if _says(done, _DENIED):
         raise Refused("the repository cannot be read; check that Towpath still has access to it", code="forbidden")
-    raise Transient(f"the repository could not be fetched: {done.cause.replace(remote.token or chr(0), '***')}")
+    if _says(done, _MOVED):
+        raise Moved(f"the repository has another address than {remote.url} by now")
+    raise Transient(f"the repository could not be fetched: {done.cause}")

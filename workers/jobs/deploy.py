@@ -19,7 +19,7 @@ from service.store import apps, builds, logs, pipelines, releases, repositories,
 from service.store.requests import TakenWork
 from workers.builds import builder
 from workers.builds.buildpack import Buildpack, resolve
-from workers.builds.source import Remote
+from workers.builds.source import Moved, Remote
 from workers.context import Context
 from workers.jobs import fenced, forks, release, settle
 from workers.jobs.build_config import seen_by_build
@@ -291,6 +291,10 @@ async def _have(context: Context, taken: TakenWork, repository: Repository, want
             if by_name:
                 await prove_own(context, remote, repository, wanted)
             await context.source.fetch(remote, wanted.sha, trust=wanted.trust, pull=wanted.pull_request)
+        except Moved:
+            if last:
+                raise
+            repository = await _renamed(context, repository) or repository
         except Refused as refused:
             anew = None if last else await _at_second_try(context, repository, remote, refused)
             if anew is None:

@@ -34,6 +34,11 @@ class GitFront:
             return web.Response(status=401, text=str(error), headers={"WWW-Authenticate": 'Basic realm="GitHub"'})
         if repo is None or (pushing and repo.archived):
             return web.Response(status=404 if repo is None else 403, text="Repository not found.")
+        if _named(request) != repo.full_name.lower():
+            # "all `git clone`, `git fetch`, or `git push` operations targeting the previous location will continue to
+            # function as if made on the new location": by a redirect.
+            where = f"{self.sim.url}/{repo.full_name}.git/{path}?{request.query_string}"
+            return web.Response(status=301, headers={"Location": where})
         info = f"/{repo.id}.git/{path}"
         if not (pushing and request.method == "POST"):
             response = await self._backend.serve(request, info, who.login)
@@ -55,10 +60,9 @@ class GitFront:
         sim, header = self.sim, request.headers.get("Authorization", "")
         repo: Repository | None
         try:
-            repo = sim.repository(f"{request.match_info['owner']}/{request.match_info['repo']}")
+            repo = sim.repository(_named(request))
         except Unknown:
-            former = f"{request.match_info['owner']}/{request.match_info['repo']}".lower()
-            repo = sim.repositories.get(sim.former_names.get(former, 0))
+            repo = sim.repositories.get(sim.former_names.get(_named(request), 0))
         if not header:
             if repo is None or repo.private or rank > RANK["read"]:
                 raise BadCredentials("Authentication required")
@@ -89,3 +93,8 @@ class GitFront:
         prefix = f"{repo.owner.login}-{repo.name}-{sha[:7]}/"
         data = await self.sim.git.run(repo.id, "archive", "--format=tar.gz", f"--prefix={prefix}", sha)
         return web.Response(body=data, content_type="application/x-gzip")
+
+
+def _named(request: web.Request) -> str:
+    """The repository's name as it was asked for, in small letters."""
+    return f"{request.match_info['owner']}/{request.match_info['repo']}".lower()
