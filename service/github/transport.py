@@ -153,6 +153,8 @@ class Transport:
             status, answered, read = await self._exchange(method, url, headers, content, raw=raw)
             location = answered.get("location", "")
             if status not in {301, 302, 307, 308} or not location:
+                # An error may quote what was sent; its words are stored and shown.
+                read = _without(read, token or jwt) if status >= 400 else read
                 return self._reply(url, status, answered, read, raw=raw)
             url = self._ours(_joined(url, location), location)
         raise Transient(f"GitHub redirected {method} {path} more than {MAX_REDIRECTS} times")
@@ -261,6 +263,10 @@ async def _bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
             raise Transient(f"GitHub's answer is larger than {most} bytes")
         parts.append(part)
     return b"".join(parts)
+
+
+def _without(body: bytes, secret: str) -> bytes:
+    return body.replace(secret.encode(), b"[redacted]") if secret else body
 
 
 def _json(body: bytes) -> Any:

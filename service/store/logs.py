@@ -27,7 +27,7 @@ MOST: Final = 8 * 1024 * 1024
 _FLUSH_SECONDS: Final = 0.2
 _FLUSH_SIZE: Final = 64 * 1024
 _LONGEST_LINE: Final = 64 * 1024
-_LONGEST_SECRET: Final = 4096
+_LONGEST_TOKEN: Final = 4096
 _OF_TOKENS: Final = string.ascii_letters + string.digits + "_.-"
 
 log = structlog.get_logger()
@@ -74,8 +74,9 @@ def tail(conn: Connection, log_id: str, size: int = 4000) -> str:
 class LogSink:
     """Writes a stream in whole lines, a few times a second, without the secrets it knows or recognizes.
 
-    Leaving the context closes the stream, unless the work is to be taken up again (cancelled, or `Transient`). Once
-    `ours` is false, another has the stream: what is written then goes nowhere.
+    Leaving the context closes the stream, unless the work is to be taken up again (cancelled, or `Transient`): then a
+    line without an end is left to whoever goes on, for it may break off within a secret. Once `ours` is false, another
+    has the stream: what is written then goes nowhere.
     """
 
     def __init__(
@@ -152,11 +153,12 @@ class LogSink:
         if cut:
             self._ready += self._redactor.redact(self._line[:cut])
             self._line = self._line[cut:]
-        if len(self._line) > _LONGEST_LINE:
+        held_back = max(_LONGEST_TOKEN, self._redactor.longest)
+        if len(self._line) > max(_LONGEST_LINE, 2 * held_back):
             # The end is held back: it may be the beginning of a secret.
             redacted = self._redactor.redact(self._line)
-            self._ready += redacted[:-_LONGEST_SECRET]
-            self._line = redacted[-_LONGEST_SECRET:]
+            self._ready += redacted[:-held_back]
+            self._line = redacted[-held_back:]
             # What was recognized by its beginning may not have arrived whole.
             self._token_goes_on = redacted.endswith(REDACTED)
             self._cut = self._given - len(self._line)
@@ -180,7 +182,8 @@ class LogSink:
         if self._flusher is not None:
             self._ending.set()
             await self._flusher
-        self._take_rest()
+        if closed:
+            self._take_rest()
         await self._flush()
         if closed:
             await self._db.write(self._close)

@@ -14,6 +14,7 @@ import pytest
 
 from service.domain.errors import Refused, Transient
 from service.domain.model import Trust
+from service.store.redaction import Redactor
 from tests.builds.conftest import Lines, Site
 from tests.builds.repositories import Repository, node_app
 from tests.waiting import until
@@ -22,6 +23,7 @@ from workers.builds.builder import build, build_key, sweep
 from workers.builds.buildpack import Buildpack, resolve
 from workers.builds.slug import Blob, SlugStore
 from workers.builds.stack import stack
+from workers.builds.tail import Tail
 
 PYTHON = {"requirements.txt": "tiny==1.0\n", "Procfile": "web: python app.py\nworker: python work.py\n", "app.py": ""}
 
@@ -298,6 +300,11 @@ REFUSED_AT_ONCE = {
         {},
         "app.json is 64 MB; the limit is 64 kB",
     ),
+    "an app.json of a million keys": (
+        {"Procfile": "web: x", "app.json": json.dumps({f"key{number}": 0 for number in range(1_000_000)})},
+        {},
+        "app.json is 15 MB; the limit is 64 kB",
+    ),
     "a binary Procfile": ({"Procfile": b"web: \0x"}, {}, "Procfile is a binary file"),
     "a Procfile in Latin 1": ({"Procfile": b"web: \xe9"}, {}, "Procfile is not UTF-8 text"),
     "a link out of the tree": ({"Procfile": "web: x"}, {"a/up": "../../etc"}, "outside of the source"),
@@ -487,6 +494,16 @@ async def test_what_github_is_told_of_a_failed_build_holds_no_secret(site: Site)
     assert "[redacted]" in refused.value.message
     assert token not in refused.value.message
     assert "named-value-7" not in refused.value.message
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r"], ids=["without an end", "with an end", "with a return"])
+async def test_no_part_of_a_secret_is_told_of_a_line_that_is_cut(end: str) -> None:
+    secret = "swordfish" * 30
+    tail = Tail(log=Lines(), redactor=Redactor([secret]))
+    await tail.write("the cause\n" + "x" * 9000)
+    await tail.write("x" * 8000 + secret[:200])
+    await tail.write(secret[200:] + "x" * 1100 + end)
+    assert tail.cause() == "the cause\n[a line that is too long to be shown]"
 
 
 class FullStore(SlugStore):

@@ -1,5 +1,6 @@
 """Reading facts: whole answers become values, everything else is an error or no answer, and absence is proof of nothing."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from service.domain.errors import Transient
 from service.domain.facts import ChangedPaths, CheckRun, CommitStatus, FactKey, FactKind, Head, changes_between
 from service.domain.model import Sha
 from service.store import fact_values
+from tests.github.conftest import repository_of
 
 
 def key(kind, repository, text=""):
@@ -79,6 +81,20 @@ async def test_a_list_of_one_page_is_not_sent_again_unless_it_changed(edge, shop
     assert (await edge.looks.look(fact, shop, etag=answer.etag)).not_modified
     await edge.sim.open_pull("acme/shop", "topic")
     assert len((await edge.looks.look(fact, shop, etag=answer.etag)).value) == 3
+
+
+async def test_two_installations_are_asked_each_with_its_own_token_and_share_no_answer(edge, shop):
+    rival = repository_of(edge.sim, await edge.sim.create_repo("rival/shop", files={"a": "1"}, private=True))
+    edge.sim.set_private("acme/shop")
+    await open_pulls(edge, 2)
+    ours, theirs = key(FactKind.OPEN_PULL_REQUESTS, shop), key(FactKind.OPEN_PULL_REQUESTS, rival)
+    for _ in range(2):  # each is private: with the other's token there is no answer
+        mine, others = await asyncio.gather(edge.looks.look(ours, shop), edge.looks.look(theirs, rival))
+        assert (len(mine.value), others.value) == (2, ())
+    assert not (await edge.looks.look(theirs, rival, etag=mine.etag)).not_modified
+    kept = [edge.sim.keys.token(await edge.tokens.token(each, _read()), edge.sim.now()) for each in (shop, rival)]
+    assert [each.repository_ids for each in kept] == [{shop.id}, {rival.id}]
+    assert [each.installation.id for each in kept] == [shop.installation_id, rival.installation_id]
 
 
 async def test_a_suspended_installation_is_an_error_and_closes_nothing(edge, shop):

@@ -148,6 +148,14 @@ async def test_a_refusal_is_an_answer_in_whatever_form(hostile, status, body, me
     assert (reply.status, reply.message) == (status, message)
 
 
+@pytest.mark.parametrize("who", ["token", "jwt"])
+async def test_an_error_that_quotes_what_was_sent_is_told_without_it(hostile, who):
+    server, transport = hostile
+    server.answer = says({"message": f"Bad credentials: Authorization: {who} a.secret.of-ours"}, status=422)
+    reply = await transport.send("POST", "/x", body={}, **{who: "a.secret.of-ours"})
+    assert reply.message == f"Bad credentials: Authorization: {who} [redacted]"
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 async def test_a_redirect_to_another_host_is_not_followed(hostile, status):
     server, transport = hostile

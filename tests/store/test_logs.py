@@ -1,7 +1,11 @@
 """Streams hold what was written, in order, without secrets and within bounds."""
 
+import base64
+import json
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -133,6 +137,32 @@ async def test_a_token_at_the_end_of_a_piece_of_an_endless_line_is_taken_out_who
     assert text == f"{'x' * 70_000} [redacted] end\n"
 
 
+async def test_a_long_secret_in_an_endless_line_is_taken_out_whole(database: Database) -> None:
+    log_id, secret = await stream(database), "k" * 40_000 + "!"
+    async with logs.LogSink(database, log_id, secrets=[secret]) as sink:
+        for part in ("x" * 70_000 + secret[:20_000], secret[20_000:30_000], secret[30_000:] + " end" + "x" * 70_000):
+            await sink.write(part)
+    text, _ = await text_of(database, log_id)
+    assert text == f"{'x' * 70_000}[redacted] end{'x' * 70_000}"
+
+
+async def test_a_secret_that_a_writer_had_the_first_half_of_is_not_stored_when_another_goes_on(
+    database: Database,
+) -> None:
+    """Whoever goes on is told again what is not kept."""
+    log_id = await stream(database)
+    with suppress(Transient):
+        async with logs.LogSink(database, log_id, secrets=["hunter2-hunter2"]) as sink:
+            await sink.write_from("whole\n", source="build", position=at(6))
+            await sink.write_from("password is hunter2-", source="build", position=at(26))
+            raise Transient("again later")
+    assert await text_of(database, log_id) == ("whole\n", False)
+    async with logs.LogSink(database, log_id, secrets=["hunter2-hunter2"]) as sink:
+        assert await sink.position("build") == at(6)
+        await sink.write("password is hunter2-hunter2\n")
+    assert await text_of(database, log_id) == ("whole\npassword is [redacted]\n", True)
+
+
 async def test_a_stream_ends_visibly_when_it_is_too_long(database: Database) -> None:
     log_id = await stream(database)
     async with logs.LogSink(database, log_id, most=200_000) as sink:
@@ -184,3 +214,36 @@ def test_the_beginning_of_a_key_does_not_hide_all_that_follows() -> None:
 def test_short_values_are_left_alone_and_long_ones_of_several_lines_are_not() -> None:
     redactor = Redactor(["true", "first-line\nsecond-line"])
     assert redactor.redact("true first-line") == "true [redacted]"
+
+
+ODD = 'p&ss/w+rd "ü"\\ of 2026'
+PRINTED: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "in JSON": lambda it: json.dumps({"key": it}),
+    "in JSON with all its letters": lambda it: json.dumps({"key": it}, ensure_ascii=False),
+    "by its representation": lambda it: repr({"key": it}),
+    "in an address": quote,
+    "as a part of an address": lambda it: quote(it, safe=""),
+    "as a form": quote_plus,
+    "in base64": lambda it: base64.b64encode(it.encode()).decode(),
+    "in base64 behind one letter": lambda it: base64.b64encode(f"a{it}:b".encode()).decode(),
+    "in base64 behind two letters": lambda it: base64.b64encode(f"ab{it}:b".encode()).decode(),
+    "in base64 behind a name": lambda it: base64.b64encode(f"user:{it}".encode()).decode(),
+    "in the base64 of addresses": lambda it: base64.urlsafe_b64encode(it.encode()).decode(),
+    "in base64 of several lines": lambda it: base64.encodebytes(it.encode()).decode(),
+    "in hexadecimal": lambda it: it.encode().hex(),
+    "in capital hexadecimal": lambda it: it.encode().hex().upper(),
+}
+
+
+@pytest.mark.parametrize("secret", [ODD, ODD * 9, f"{ODD}\n{ODD[::-1]}"], ids=["a value", "a long one", "two lines"])
+@pytest.mark.parametrize("way", list(PRINTED), ids=list(PRINTED))
+def test_a_known_value_is_taken_out_printed(way: str, secret: str) -> None:
+    printed = PRINTED[way](secret)
+    shown = Redactor([secret]).redact(f"before {printed} behind")
+    assert "[redacted]" in shown
+    assert shown.startswith("before ")
+    assert shown.endswith(" behind")
+    left = shown.replace("[redacted]", "\n")
+    # What is left of it are the digits that it shares with what stands beside it.
+    assert [line for line in left.splitlines() if len(line.strip()) > 9 and line.strip() in printed] == []

@@ -9,8 +9,10 @@ from service.store.redaction import Redactor
 from workers.platforms.base import KeepingLog, Log
 
 _COLOR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
+_ENDS = re.compile(r"[\r\n]")
 _SHOWN_LINES = 6
-_LONGEST_LINE = 300
+_SHOWN_OF_A_LINE = 300
+_LONGEST_LINE = 16 * 1024
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,18 +47,23 @@ class Tail:
             await self.log.settle()
 
     def _remember(self, text: str) -> None:
-        *lines, rest = (self._rest + text).split("\n")
-        self._rest = rest[-4 * _LONGEST_LINE :]
-        clean = self.redactor.redact("".join(f"{line}\n" for line in lines))
+        *lines, rest = _ENDS.split(self._rest + text)
+        self._rest = rest[: _LONGEST_LINE + 1]
+        clean = self.redactor.redact("".join(f"{_whole(line)}\n" for line in lines))
         self._lines.extend(line for line in clean.splitlines() if line.strip())
 
     def cause(self) -> str:
         """Return the last lines of the step that failed, without colors and markers; empty if nothing was said."""
         said: list[str] = []
-        for line in reversed([*self._lines, self.redactor.redact(self._rest)]):
-            clean = _COLOR.sub("", line).removeprefix(" !").strip()[:_LONGEST_LINE]
+        for line in reversed([*self._lines, self.redactor.redact(_whole(self._rest))]):
+            clean = _COLOR.sub("", line).removeprefix(" !").strip()[:_SHOWN_OF_A_LINE]
             if clean.startswith("----->") or len(said) == _SHOWN_LINES:
                 break
             if clean:
                 said.append(clean)
         return "\n".join(reversed(said))
+
+
+def _whole(line: str) -> str:
+    """The line, unless it is too long to be kept: no secret can be recognized where a line is cut."""
+    return line if len(line) <= _LONGEST_LINE else "[a line that is too long to be shown]"
