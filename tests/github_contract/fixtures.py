@@ -5,7 +5,7 @@ Use it from any test package: `from tests.github_contract.fixtures import github
 
 import functools
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import jwt
 import pytest
+from aiohttp.typedefs import Middleware
 
 from service.demo.github_sim import GitHubSim, Repository, running
 from service.demo.simulator.tokens import Keys
@@ -96,8 +97,11 @@ def app_key() -> str:
 
 
 @asynccontextmanager
-async def held_to_contract(data: Path) -> AsyncIterator[GitHub]:
-    """A running simulated GitHub; fails the test at its end if anybody broke GitHub's contract while it ran."""
+async def held_to_contract(data: Path, *, before: Sequence[Middleware] = ()) -> AsyncIterator[GitHub]:
+    """A running simulated GitHub; fails the test at its end if anybody broke GitHub's contract while it ran.
+
+    What the middlewares `before` do to an answer is not held against it.
+    """
     data.mkdir()
     (data / "app.pem").write_text(app_key())
     sim = GitHub(data, keep_key=True)
@@ -108,7 +112,7 @@ async def held_to_contract(data: Path) -> AsyncIterator[GitHub]:
         repo = sim.repositories.get(int(number)) if number.isdigit() else None
         return repo.full_name if repo else "nobody/nothing"
 
-    async with running(sim, middlewares=[rest_validation(sim.violations, name_of=name_of)]):
+    async with running(sim, middlewares=[*before, rest_validation(sim.violations, name_of=name_of)]):
         yield sim
     if sim.violations.found:
         pytest.fail("GitHub's contract was broken:\n" + "\n".join(dict.fromkeys(sim.violations.found)))
