@@ -24,6 +24,21 @@ from workers.platforms.base import Bind, Limits, Network, SandboxRun
 
 REPOSITORY = 7
 NOBODY = 65534
+KIT: dict[str, str | bytes] = {
+    "INFO/entry_points.txt": "[console_scripts]\nkit = kit.command:main\n",
+    "kit/command.py": "import kit\n\n\ndef main():\n    print('kit', kit.VERSION, kit.FROM_PTH)\n",
+    "kit/data.txt": "first",
+    "kit/western.py": "# coding: cp1252\nclass Codec:\n    encode = decode = '\u20ac'\n".encode("cp1252"),
+    "kit/template.py": "this is {{ no }} Python\n",
+    "kit.pth": "import kit; kit.FROM_PTH = 'found'\n",
+    "space/kit.py": "HERE = 'kit'\n",
+    "DATA/data/share/kit/page.html": "<p>",
+}
+ONLY_IN_THE_FIRST: dict[str, str | bytes] = {
+    "kit/gone.py": "GONE = True\n",
+    "kit/gone/inner.py": "GONE = True\n",
+    "old_kit.py": "GONE = True\n",
+}
 
 
 @dataclass(slots=True)
@@ -43,12 +58,14 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[str]:
-    """A package index on loopback: two versions of `tiny`, `needy`, which needs any of them, and what is no Django."""
+    """A package index on loopback: two versions of `tiny` and `kit`, `needy`, which needs any `tiny`, and no Django."""
     root = tmp_path / "index"
     packages = {
         ("tiny", "1.0"): wheel("tiny", "1.0"),
         ("tiny", "2.0"): wheel("tiny", "2.0"),
-        ("needy", "1.0"): wheel("needy", "1.0", needs="tiny"),
+        ("kit", "1.0"): wheel("kit", "1.0", module="kit/__init__.py", more=KIT | ONLY_IN_THE_FIRST),
+        ("kit", "2.0"): wheel("kit", "2.0", module="kit/__init__.py", more=KIT | {"kit/data.txt": "second"}),
+        ("needy", "1.0"): wheel("needy", "1.0", needs="tiny", more={"space/needy.py": "HERE = 'needy'\n"}),
         ("django", "5.0"): wheel("django", "5.0", module="django/core/__init__.py"),
     }
     for (name, version), content in packages.items():

@@ -67,11 +67,17 @@ class Repository:
         return git(self.path, "hash-object", "-w", "--stdin", stdin=content.encode())
 
 
-def wheel(name: str, version: str, *, needs: str = "", module: str = "") -> bytes:
-    """A Python package with one module that knows its version."""
+def wheel(
+    name: str, version: str, *, needs: str = "", module: str = "", more: Mapping[str, str | bytes] | None = None
+) -> bytes:
+    """A Python package with one module that knows its version, and more files; INFO and DATA stand for its own folders."""
     info = f"{name}-{version}.dist-info"
-    files = {
+    files: dict[str, str | bytes] = {
         module or f"{name}.py": f'VERSION = "{version}"\n',
+        **{
+            path.replace("INFO", info).replace("DATA", f"{name}-{version}.data"): content
+            for path, content in (more or {}).items()
+        },
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
         + (f"Requires-Dist: {needs}\n" if needs else ""),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
@@ -79,8 +85,8 @@ def wheel(name: str, version: str, *, needs: str = "", module: str = "") -> byte
     files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in (*files, f"{info}/RECORD"))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for path, text in files.items():
-            archive.writestr(zipfile.ZipInfo(path), text)
+        for path, content in files.items():
+            archive.writestr(zipfile.ZipInfo(path), content)
     return buffer.getvalue()
 
 

@@ -1,5 +1,6 @@
 """Install a Python app's dependencies with uv into /app/.venv; an unchanged lock file reuses the tree of last time.
 
+A changed one is installed from nothing, and takes over the bytecode of files that came out as they were last time.
 Runs inside the sandbox with nothing but the standard library. Everything a person can put right ends in one ` !` line.
 """
 # ruff: noqa: INP001, T201  (a program of its own, not a module; what it prints is the build's output)
@@ -44,18 +45,20 @@ def main(here: Path, build: Path, cache: Path, config: Path) -> None:
     version = python_version(build)
     step(f"Using Python {version}")
     named = read_lock(build, lock)
-    kept = cache / "python" / f"{tree_name(version, named.files)}.tar"
+    maker = maker_name(here, version)
+    tree = f"{maker}-{tree_name(named.files)}"
+    kept = whole(cache, tree) if named.is_all else None
     venv = build / ".venv"
     shutil.rmtree(venv, ignore_errors=True)
-    if named.is_all and kept.is_file():
+    if kept:
         step(f"Reusing dependencies, {lock} has not changed")
         subprocess.run(["tar", "--extract", "--preserve-permissions", "--file", kept, "--directory", build], check=True)
     else:
-        install(build, cache, venv, version, lock, environment)
-        if lock == "requirements.txt" and not installed(venv) <= named.packages:
-            named.is_all = False
+        python = RUNTIMES / f"python-{version}/bin/python3"
+        install(build, cache, lock, named, python, environment)
+        add_bytecode(here, python, venv, cache, maker)
         if named.is_all:
-            keep(venv, kept)
+            keep(venv, cache, tree)
     if lock == "requirements.txt" and not named.is_all:
         (OUT / "unlocked").touch()
     (build / ".profile.d").mkdir(exist_ok=True)
@@ -170,12 +173,6 @@ def read_requirements(path: Path, named: Named) -> None:
             named.is_all = False
 
 
-def installed(venv: Path) -> set[str]:
-    """Return the names of the packages that are there, whoever asked for them."""
-    found = venv.glob("lib/python*/site-packages/*.dist-info")
-    return {normal(path.name.removesuffix(".dist-info").rpartition("-")[0]) for path in found}
-
-
 def normal(name: str) -> str:
     """Return the one spelling of a package's name."""
     return re.sub(r"[-_.]+", "-", name).lower()
@@ -189,54 +186,95 @@ def text_of(path: Path) -> str:
         refuse(f"{path.name} is not UTF-8 text; PowerShell, for one, writes UTF-16. Save it as UTF-8.")
 
 
-def tree_name(version: str, files: Sequence[Path]) -> str:
-    """Name an installed tree by everything it follows from."""
+def maker_name(here: Path, version: str) -> str:
+    """Name what made a tree: files of another buildpack, interpreter or system are not mixed with those of this one."""
     digest = hashlib.sha256(f"{version} {os.environ.get('STACK', '')}".encode())
+    for name in ("compile.py", "bytecode.py"):
+        digest.update((here / name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def tree_name(files: Sequence[Path]) -> str:
+    """Name an installed tree by all that is to be installed."""
+    digest = hashlib.sha256()
     for path in files:
         digest.update(f"\0{path}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
 
-def install(build: Path, cache: Path, venv: Path, version: str, lock: str, environment: dict[str, str]) -> None:
-    """Make the virtual environment and put everything into it."""
-    python = RUNTIMES / f"python-{version}/bin/python3"
-    settings = {
+def whole(cache: Path, name: str) -> Path | None:
+    """Return the tree that was kept under a name that begins so; one that a crash of the machine cut short is none."""
+    kept = next((cache / "python").glob(f"{name}-*.tar"), None)
+    return kept if kept and kept.stem.endswith(f"-{kept.stat().st_size}") else None
+
+
+def install(build: Path, cache: Path, lock: str, named: Named, python: Path, environment: dict[str, str]) -> None:
+    """Make the virtual environment and put everything into it; notes in `named` if that was more than is named."""
+    venv = build / ".venv"
+    environment = environment | {
         "UV_CACHE_DIR": str(cache / "uv"),
         "UV_LINK_MODE": "copy",
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_PROJECT_ENVIRONMENT": str(venv),
         "UV_NO_PROGRESS": "1",
-        "UV_COMPILE_BYTECODE": "1",
-        # The source never changes in a slug, so Python need not look whether it did.
-        "PYC_INVALIDATION_MODE": "UNCHECKED_HASH",
+        "UV_COMPILE_BYTECODE": "0",  # it compiles everything every time
         "VIRTUAL_ENV": str(venv),
     }
+    make: list[str | Path] = [UV, "venv", "--quiet", "--clear", "--python", python, venv]
     step(f"Installing dependencies from {lock} with uv")
-    run([UV, "venv", "--quiet", "--python", python, venv], build, environment | settings, "No environment was made.")
+    run(make, build, environment, "No environment was made.")
+    command: list[str | Path] = [UV, "pip", "install", "--requirement", lock]
     if lock == "uv.lock":
-        command: list[str | Path] = [UV, "sync", "--locked", "--no-default-groups", "--python", python]
-    else:
-        command = [UV, "pip", "install", "--requirement", lock]
-    run(command, build, environment | settings, f"The dependencies in {lock} could not be installed.")
+        command = [UV, "sync", "--locked", "--no-default-groups", "--python", python]
+        run(command, build, environment, f"The dependencies in {lock} could not be installed.")
+    # Versions that are named and were fetched before need no question to the index.
+    elif not (named.is_all and did([*command, "--offline"], build, environment) and names_all(named, venv)):
+        run(make, build, environment, "No environment was made.")
+        run(command, build, environment, f"The dependencies in {lock} could not be installed.")
+        named.is_all = named.is_all and names_all(named, venv)
+    drop_stamps(venv)
+
+
+def names_all(named: Named, venv: Path) -> bool:
+    """Whether everything that is installed is named, whoever asked for it."""
+    found = venv.glob("lib/python*/site-packages/*.dist-info")
+    return {normal(path.name.removesuffix(".dist-info").rpartition("-")[0]) for path in found} <= named.packages
+
+
+def drop_stamps(venv: Path) -> None:
+    """Drop the times at which local files were last changed: with them equal sources would give unequal slugs."""
     for stamp in venv.glob("lib/python*/site-packages/*.dist-info/uv_cache.json"):
-        # Holds the time a local file was last changed, so that equal sources would give unequal slugs.
         stamp.unlink()
         record = stamp.with_name("RECORD")
         lines = record.read_text().splitlines(keepends=True)
         record.write_text("".join(line for line in lines if "/uv_cache.json," not in line))
 
 
-def keep(venv: Path, kept: Path) -> None:
+def add_bytecode(here: Path, python: Path, venv: Path, cache: Path, maker: str) -> None:
+    """Compile what is new; what was compiled before lies in one file, in the place of that of another maker."""
+    place = cache / "bytecode"
+    place.mkdir(exist_ok=True)
+    for old in place.iterdir():
+        if old.name != maker:
+            old.unlink()
+    for site in venv.glob("lib/python*/site-packages"):
+        command: list[str | Path] = [python, "-I", "-W", "ignore", here / "bytecode.py", site, place / maker]
+        run(command, venv, dict(os.environ), "The dependencies could not be compiled.")
+
+
+def keep(venv: Path, cache: Path, tree: str) -> None:
     """Store a copy for the next build, whole or not at all, in the place of older ones.
 
     One file: to write, and to delete later, the thousands that it stands for takes a disk many times longer.
     """
-    new = kept.parent.with_name("python.new")
+    new, place = cache / "python.new", cache / "python"
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
-    subprocess.run(["tar", "--create", "--file", new / kept.name, "--directory", venv.parent, venv.name], check=True)
-    shutil.rmtree(kept.parent, ignore_errors=True)
-    new.rename(kept.parent)
+    tar = new / "tree"
+    subprocess.run(["tar", "--create", "--file", tar, "--directory", venv.parent, venv.name], check=True)
+    tar.rename(new / f"{tree}-{tar.stat().st_size}.tar")
+    shutil.rmtree(place, ignore_errors=True)
+    new.rename(place)
 
 
 def collect_static(build: Path, venv: Path, environment: dict[str, str]) -> None:
@@ -257,6 +295,14 @@ def collect_static(build: Path, venv: Path, environment: dict[str, str]) -> None
 def build_config(config: Path) -> dict[str, str]:
     """Return the variables that the build may see, one file each."""
     return {path.name: path.read_text() for path in config.iterdir()} if config.is_dir() else {}
+
+
+def did(command: Sequence[str | Path], cwd: Path, environment: dict[str, str]) -> bool:
+    """Run a command that may fail; only what it says when it succeeds is part of the build's output."""
+    done = subprocess.run(command, cwd=cwd, env=environment, check=False, capture_output=True, text=True)
+    if not done.returncode:
+        print(done.stderr, end="", flush=True)
+    return not done.returncode
 
 
 def run(command: Sequence[str | Path], cwd: Path, environment: dict[str, str], failure: str) -> None:
