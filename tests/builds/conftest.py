@@ -58,7 +58,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[str]:
-    """A package index on loopback: two versions of `tiny` and `kit`, `needy`, which needs any `tiny`, and no Django."""
+    """A package index on loopback: two versions of `tiny` and `kit`, `needy`, which needs `tiny`, a `twin` of `kit`, no Django."""
     root = tmp_path / "index"
     packages = {
         ("tiny", "1.0"): wheel("tiny", "1.0"),
@@ -66,6 +66,7 @@ def index(tmp_path: Path) -> Iterator[str]:
         ("kit", "1.0"): wheel("kit", "1.0", module="kit/__init__.py", more=KIT | ONLY_IN_THE_FIRST),
         ("kit", "2.0"): wheel("kit", "2.0", module="kit/__init__.py", more=KIT | {"kit/data.txt": "second"}),
         ("needy", "1.0"): wheel("needy", "1.0", needs="tiny", more={"space/needy.py": "HERE = 'needy'\n"}),
+        ("twin", "1.0"): wheel("twin", "1.0", more={"space/kit.py": KIT["space/kit.py"]}),
         ("django", "5.0"): wheel("django", "5.0", module="django/core/__init__.py"),
     }
     for (name, version), content in packages.items():

@@ -1,7 +1,9 @@
 """A changed lock file: what comes out is what an installation from nothing gives, and only what changed is compiled."""
 
+import hashlib
 import marshal
 import os
+import shutil
 import subprocess
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -12,25 +14,40 @@ import pytest
 
 from service.domain.model import Trust
 from tests.builds.conftest import KIT, Site
+from tests.builds.repositories import wheel
 from workers.builds import buildpack
 from workers.builds.builder import BuiltSlug
 
 PROGRAM = buildpack.DIRECTORY / "python/bytecode.py"
 APP = {"Procfile": "web: x\n", "app.py": ""}
 LOCKS = {
-    "one package": "tiny==1.0\n",
-    "a package more": "tiny==1.0\nkit==1.0\n",
-    "a newer version without some of its files": "tiny==1.0\nkit==2.0\n",
-    "another package in the same namespace": "tiny==1.0\nkit==2.0\nneedy==1.0\n",
-    "a package less": "tiny==1.0\nneedy==1.0\n",
-    "the older version again": "tiny==2.0\nneedy==1.0\nkit==1.0\n",
+    "one package": ("tiny==1.0\n", 1),
+    "a package more": ("tiny==1.0\nkit==1.0\n", 1),
+    "a newer version without some of its files": ("tiny==1.0\nkit==2.0\n", 1),
+    "another package in the same namespace": ("tiny==1.0\nkit==2.0\nneedy==1.0\n", 1),
+    "one that has a file of another, too": ("tiny==1.0\nkit==2.0\nneedy==1.0\ntwin==1.0\n", 1),
+    "one that shared a file less": ("tiny==1.0\nkit==2.0\nneedy==1.0\n", 3),
+    "a package less": ("tiny==1.0\nneedy==1.0\n", 0),
+    "the older version again": ("tiny==2.0\nneedy==1.0\nkit==1.0\n", 2),
+    "another option": ("--prefer-binary\ntiny==2.0\nneedy==1.0\nkit==1.0\n", 3),
+    "one version under another condition": (
+        "--prefer-binary\ntiny==2.0 ; python_version > '3'\nneedy==1.0\nkit==1.0\n",
+        1,
+    ),
+    "a comment": ("--prefer-binary\ntiny==2.0 ; python_version > '3'\nneedy==1.0  # found\nkit==1.0\n", 0),
 }
+"""What a lock file comes to be, one after another, and how many packages are installed for that."""
+
+
+def lock(what: str) -> str:
+    return LOCKS[what][0]
 
 
 async def test_whatever_changes_in_a_lock_file_the_slug_is_that_of_an_installation_from_nothing(site: Site) -> None:
-    for number, (what, lock) in enumerate(LOCKS.items()):
-        sha = site.repository.commit({**APP, "requirements.txt": lock})
+    for number, (what, (text, new)) in enumerate(LOCKS.items()):
+        sha = site.repository.commit({**APP, "requirements.txt": text})
         changed = await site.build(sha, cache_key="goes on")
+        assert (f"Installed {new} package" in site.log.text) == bool(new), what
         assert "Reusing" not in site.log.text
         fresh = await site.build(sha, cache_key=f"new {number}")
         assert await differences(site, changed, fresh) == [], what
@@ -39,9 +56,9 @@ async def test_whatever_changes_in_a_lock_file_the_slug_is_that_of_an_installati
 
 
 async def test_scripts_data_and_namespaces_of_a_changed_package_are_right(site: Site) -> None:
-    await site.build(site.repository.commit({**APP, "requirements.txt": LOCKS["a package more"]}))
-    lock = LOCKS["another package in the same namespace"]
-    built = await site.build(site.repository.commit({"requirements.txt": lock}))
+    await site.build(site.repository.commit({**APP, "requirements.txt": lock("a package more")}))
+    text = lock("another package in the same namespace")
+    built = await site.build(site.repository.commit({"requirements.txt": text}))
     assert await site.run(built, "kit") == "kit 2.0 found"
     seen = (
         "import kit.western, space.kit, space.needy; print(kit.western.Codec.encode, space.kit.HERE, space.needy.HERE)"
@@ -53,9 +70,22 @@ async def test_scripts_data_and_namespaces_of_a_changed_package_are_right(site: 
     assert (next(slug.glob(".venv/lib/python3*/site-packages")) / "kit/data.txt").read_text() == "second"
 
 
+async def test_other_files_of_the_same_version_take_the_place_of_former_ones(site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "index/simple/tiny/tiny-1.0-py3-none-any.whl"
+    for said in ("first", "second"):
+        file.write_bytes(wheel("tiny", "1.0", more={"said.py": f"SAID = '{said}'\n"}))
+        for fetched in (site.workshop.data / "caches").glob("*/*/*/uv"):
+            shutil.rmtree(fetched)  # this server cannot say that a file is another within one second
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        sha = site.repository.commit({**APP, "requirements.txt": f"tiny==1.0 --hash=sha256:{digest}\n"})
+        built = await site.build(sha)
+        assert built.locked
+        assert await site.run(built, 'python -c "import said; print(said.SAID)"') == said
+
+
 async def test_everything_in_a_slug_is_compiled_once_and_nothing_looks_at_its_source_again(site: Site) -> None:
-    await site.build(site.repository.commit({**APP, "requirements.txt": LOCKS["a package more"]}))
-    built = await site.build(site.repository.commit({"requirements.txt": LOCKS["one package"] + "kit==2.0\n"}))
+    await site.build(site.repository.commit({**APP, "requirements.txt": lock("a package more")}))
+    built = await site.build(site.repository.commit({"requirements.txt": lock("one package") + "kit==2.0\n"}))
     (packages,) = (await site.slug(built)).glob(".venv/lib/python3*/site-packages")
     sources = {path for path in packages.rglob("*.py") if path.name != "template.py"}
     compiled = {path: path.parent.parent / f"{path.name.split('.')[0]}.py" for path in packages.rglob("*.pyc")}

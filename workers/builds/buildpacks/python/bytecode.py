@@ -14,7 +14,6 @@ import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import MAGIC_NUMBER, source_hash
-from typing import NamedTuple
 
 UNCHECKED = MAGIC_NUMBER + (1).to_bytes(4, "little")
 """How bytecode begins that is used without a look at its source, which never changes in a slug."""
@@ -24,35 +23,43 @@ CHECKSUM = 4
 _FAILURES = (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError)
 
 
-class Module(NamedTuple):
-    """A source file, and where its bytecode belongs."""
-
-    size: int
-    source: str
-    bytecode: str
+Module = tuple[int, str, str]
+"""The size of a source file, its path, and where its bytecode belongs."""
 
 
 def main(site: str, pack: str) -> int:
     """Return 0 if every module that can be compiled is; code for other versions of Python is left as it is."""
-    known, found = load(pack), list(modules(site))
-    made = {module: known.get(module.bytecode[len(site) :], b"") for module in found}
-    fitting = {module: code for module, code in made.items() if fits(module, code)}
-    for module, code in fitting.items():
-        write(module.bytecode, code)
-    missing = sorted((module for module in found if module not in fitting), reverse=True)
-    if not compile_all(missing):
+    every = list(modules(site))
+    bare = [module for module in every if not fits(module, there(module[2]))]
+    # A tree that was grown from an older one has its bytecode with it.
+    fresh = len(bare) == len(every)
+    known = load(pack) if fresh else {}
+    missing = []
+    for module in bare:
+        code = known.get(module[2][len(site) :], b"")
+        if fits(module, code):
+            write(module[2], code)
+        else:
+            missing.append(module)
+    if not compile_all(sorted(missing, reverse=True)):
         return 1
-    new = {module: read(module.bytecode) for module in missing if os.path.exists(module.bytecode)}
-    save(pack, {module.bytecode[len(site) :]: code for module, code in (fitting | new).items()})
+    if missing and fresh:
+        made = {path: there(path) for _, _, path in every}
+        save(pack, {path[len(site) :]: code for path, code in made.items() if code})
     return 0
+
+
+def there(path: str) -> bytes:
+    """Return what is in a file; nothing if there is none."""
+    try:
+        return read(path)
+    except FileNotFoundError:
+        return b""
 
 
 def load(pack: str) -> Mapping[str, bytes]:
     """Return bytecode by its path; that of a pack which is not whole is not used."""
-    try:
-        content = read(pack)
-    except FileNotFoundError:
-        return {}
+    content = there(pack)
     if len(content) <= CHECKSUM or int.from_bytes(content[:CHECKSUM], "little") != zlib.crc32(content[CHECKSUM:]):
         return {}
     return dict(marshal.loads(content[CHECKSUM:]))  # noqa: S302  (as much code as what it holds)
@@ -74,12 +81,12 @@ def modules(site: str) -> Iterator[Module]:
         for name in files:
             source = f"{folder}/{name}"
             if name.endswith(".py") and not os.path.islink(source):
-                yield Module(os.path.getsize(source), source, f"{folder}/__pycache__/{name[:-3]}.{tag}.pyc")
+                yield os.path.getsize(source), source, f"{folder}/__pycache__/{name[:-3]}.{tag}.pyc"
 
 
 def fits(module: Module, code: bytes) -> bool:
     """Whether bytecode came of the same source by the same interpreter."""
-    return len(code) > len(UNCHECKED) and code.startswith(UNCHECKED + source_hash(read(module.source)))
+    return len(code) > len(UNCHECKED) and code.startswith(UNCHECKED + source_hash(read(module[1])))
 
 
 def compile_all(missing: Sequence[Module]) -> bool:
@@ -109,33 +116,34 @@ def _forked(missing: Sequence[Module], reading: int, writing: int) -> int:
 
 def compile_one(module: Module) -> None:
     """Write the bytecode of a module, or none if it is not for this Python."""
-    source = read(module.source)
+    _, path, bytecode = module
+    source = read(path)
     if b"coding" in b"".join(source.split(b"\n", 2)[:2]):
-        _apart(module, source)
+        _apart(path, source, bytecode)
     else:
-        _compile(module, source)
+        _compile(path, source, bytecode)
 
 
-def _apart(module: Module, source: bytes) -> None:
+def _apart(path: str, source: bytes, bytecode: str) -> None:
     """Compile where nothing follows: a codec that this one loads would show in the bytecode of all later ones."""
     child = os.fork()
     if not child:
         code = 1
         try:
-            _compile(module, source)
+            _compile(path, source, bytecode)
             code = 0
         finally:
             os._exit(code)
     if os.waitpid(child, 0)[1]:
-        raise OSError(f"{module.source} could not be compiled")
+        raise OSError(f"{path} could not be compiled")
 
 
-def _compile(module: Module, source: bytes) -> None:
+def _compile(path: str, source: bytes, bytecode: str) -> None:
     try:
-        code = compile(source, module.source, "exec", dont_inherit=True)
+        code = compile(source, path, "exec", dont_inherit=True)
     except _FAILURES:
         return
-    write(module.bytecode, UNCHECKED + source_hash(source) + marshal.dumps(code))
+    write(bytecode, UNCHECKED + source_hash(source) + marshal.dumps(code))
 
 
 def read(path: str) -> bytes:

@@ -1,19 +1,20 @@
 """Install a Python app's dependencies with uv into /app/.venv; an unchanged lock file reuses the tree of last time.
 
-A changed one is installed from nothing, and takes over the bytecode of files that came out as they were last time.
+A changed one takes over what the two have in common, with its bytecode: the outcome is that of a new installation.
 Runs inside the sandbox with nothing but the standard library. Everything a person can put right ends in one ` !` line.
 """
 # ruff: noqa: INP001, T201  (a program of its own, not a module; what it prints is the build's output)
+# Every build waits for its imports: dataclasses would be a third of them.
 
+import contextlib
+import glob
 import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -36,6 +37,7 @@ PINNED = re.compile(r"([\w.-]+)(\[[\w., -]+\])?\s*===?\s*[\w.+!-]+(\s|;|$)")
 INCLUDED = re.compile(r"(?:-r|--requirement|-c|--constraint)[ =]*(\S+)")
 HARMLESS = re.compile(r"--(require-hashes|index-url|extra-index-url|only-binary|no-binary|prefer-binary)\b")
 Version = tuple[int, ...]
+Variables = dict[str, str]
 
 
 def main(here: Path, build: Path, cache: Path, config: Path) -> None:
@@ -52,13 +54,13 @@ def main(here: Path, build: Path, cache: Path, config: Path) -> None:
     shutil.rmtree(venv, ignore_errors=True)
     if kept:
         step(f"Reusing dependencies, {lock} has not changed")
-        subprocess.run(["tar", "--extract", "--preserve-permissions", "--file", kept, "--directory", build], check=True)
+        unpack(kept, build)
     else:
         python = RUNTIMES / f"python-{version}/bin/python3"
-        install(build, cache, lock, named, python, environment)
+        install(build, cache, lock, named, python, environment, older=whole(cache, maker))
         add_bytecode(here, python, venv, cache, maker)
         if named.is_all:
-            keep(venv, cache, tree)
+            keep(venv, cache, tree, named)
     if lock == "requirements.txt" and not named.is_all:
         (OUT / "unlocked").touch()
     (build / ".profile.d").mkdir(exist_ok=True)
@@ -100,6 +102,8 @@ def requested(build: Path) -> tuple[str, str]:
                 refuse(f"{name} says {text!r}; write a version such as 3.11.")
             return name, f"=={wanted}" if wanted.count(".") == 2 else f"=={wanted}.*"
     if (build / "pyproject.toml").is_file():
+        import tomllib
+
         try:
             project = tomllib.loads(text_of(build / "pyproject.toml")).get("project", {})
         except tomllib.TOMLDecodeError as error:
@@ -134,13 +138,17 @@ def fits(version: str, specifier: str) -> bool:
     return answers.get(operator, same)
 
 
-@dataclass
 class Named:
-    """What a lock file consists of and names, and whether all that is installed follows from that alone."""
+    """What a lock file consists of and names, and whether all that is installed follows from that alone.
 
-    files: list[Path] = field(default_factory=list)
-    packages: set[str] = field(default_factory=set)
-    is_all: bool = True
+    `packages` has the lines about each; `options` are the other lines.
+    """
+
+    def __init__(self, *files: Path, is_all: bool = True) -> None:
+        self.files = list(files)
+        self.packages: dict[str, list[str]] = {}
+        self.options: list[str] = []
+        self.is_all = is_all
 
 
 def read_lock(build: Path, lock: str) -> Named:
@@ -148,7 +156,7 @@ def read_lock(build: Path, lock: str) -> Named:
     if lock == "uv.lock":
         # What is installed from the app's own directories follows from files that no lock file names.
         own = re.search(r"source = \{ (editable|directory) = ", text_of(build / lock))
-        return Named(files=[build / lock, build / "pyproject.toml"], is_all=own is None)
+        return Named(build / lock, build / "pyproject.toml", is_all=own is None)
     named = Named()
     read_requirements(build / lock, named)
     return named
@@ -166,11 +174,12 @@ def read_requirements(path: Path, named: Named) -> None:
     for line in filter(None, (re.sub(r"(^|\s)#.*", "", line).strip() for line in text.splitlines())):
         pinned, included = PINNED.match(line), INCLUDED.fullmatch(line)
         if pinned:
-            named.packages.add(normal(pinned[1]))
+            named.packages.setdefault(normal(pinned[1]), []).append(line)
         elif included:
             read_requirements(path.parent / included[1], named)
-        elif not HARMLESS.match(line):
-            named.is_all = False
+        else:
+            named.options.append(line)
+            named.is_all = named.is_all and bool(HARMLESS.match(line))
 
 
 def normal(name: str) -> str:
@@ -208,10 +217,12 @@ def whole(cache: Path, name: str) -> Path | None:
     return kept if kept and kept.stem.endswith(f"-{kept.stat().st_size}") else None
 
 
-def install(build: Path, cache: Path, lock: str, named: Named, python: Path, environment: dict[str, str]) -> None:
+def install(
+    build: Path, cache: Path, lock: str, named: Named, python: Path, env: Variables, older: Path | None
+) -> None:
     """Make the virtual environment and put everything into it; notes in `named` if that was more than is named."""
     venv = build / ".venv"
-    environment = environment | {
+    env = env | {
         "UV_CACHE_DIR": str(cache / "uv"),
         "UV_LINK_MODE": "copy",
         "UV_PYTHON_DOWNLOADS": "never",
@@ -221,24 +232,75 @@ def install(build: Path, cache: Path, lock: str, named: Named, python: Path, env
         "VIRTUAL_ENV": str(venv),
     }
     make: list[str | Path] = [UV, "venv", "--quiet", "--clear", "--python", python, venv]
-    step(f"Installing dependencies from {lock} with uv")
-    run(make, build, environment, "No environment was made.")
     command: list[str | Path] = [UV, "pip", "install", "--requirement", lock]
     if lock == "uv.lock":
         command = [UV, "sync", "--locked", "--no-default-groups", "--python", python]
-        run(command, build, environment, f"The dependencies in {lock} could not be installed.")
-    # Versions that are named and were fetched before need no question to the index.
-    elif not (named.is_all and did([*command, "--offline"], build, environment) and names_all(named, venv)):
-        run(make, build, environment, "No environment was made.")
-        run(command, build, environment, f"The dependencies in {lock} could not be installed.")
-        named.is_all = named.is_all and names_all(named, venv)
+    step(f"Installing dependencies from {lock} with uv")
+    if named.is_all and named.packages:
+        grown = older is not None and grow(older, named, build)
+        if not grown:
+            run(make, build, env, "No environment was made.")
+        # Versions that are named and were fetched before need no question to the index.
+        did = tried([*command, "--offline"], build, env) or (grown and tried(command, build, env))
+        if did and names_all(named, venv):
+            return
+    run(make, build, env, "No environment was made.")
+    run(command, build, env, f"The dependencies in {lock} could not be installed.")
     drop_stamps(venv)
+    named.is_all = named.is_all and (lock == "uv.lock" or names_all(named, venv))
+
+
+def grow(older: Path, named: Named, build: Path) -> bool:
+    """Unpack of an older tree what the new one has, too; False if that cannot be told apart file by file."""
+    before = Named()
+    (build / ".venv").mkdir()
+    unpack(older, build)
+    read_requirements(older.with_name("lock"), before)
+    # Whatever is said otherwise about a package, be it a digest, it is installed anew.
+    changed = {name for name, lines in before.packages.items() if named.packages.get(name) != lines}
+    if not before.is_all or before.options != named.options:
+        return False  # another index may have other files for the same versions
+    owned = files_of_packages(build / ".venv")
+    everything = [path for paths in owned.values() for path in paths]
+    if len(everything) != len(set(everything)):
+        return False  # whoever came last has written what several have
+    gone = [path for name in changed for path in owned.get(name, ()) if path.startswith(f"{build}/.venv/")]
+    remove(gone, build / ".venv")
+    return True
+
+
+def files_of_packages(venv: Path) -> dict[str, list[str]]:
+    """Return the paths that installed packages say are theirs."""
+    owned: dict[str, list[str]] = {}
+    for record in venv.glob("lib/python*/site-packages/*.dist-info/RECORD"):
+        site = record.parent.parent
+        lines = [line.rsplit(",", 2)[0].strip('"') for line in record.read_text().splitlines()]
+        paths = [os.path.normpath(site / line) if ".." in line else f"{site}/{line}" for line in lines]
+        owned[package_of(record.parent)] = paths
+    return owned
+
+
+def remove(paths: Iterable[str], venv: Path) -> None:
+    """Delete files with their bytecode, and the folders that nothing is left in."""
+    folders: set[Path] = set()
+    for path in map(Path, paths):
+        compiled = path.parent.glob(f"__pycache__/{glob.escape(path.stem)}.*.pyc") if path.suffix == ".py" else ()
+        for each in (path, *compiled):
+            each.unlink(missing_ok=True)
+            folders.update(parent for parent in each.parents if venv in parent.parents)
+    for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
+        with contextlib.suppress(OSError):  # in use
+            folder.rmdir()
 
 
 def names_all(named: Named, venv: Path) -> bool:
     """Whether everything that is installed is named, whoever asked for it."""
-    found = venv.glob("lib/python*/site-packages/*.dist-info")
-    return {normal(path.name.removesuffix(".dist-info").rpartition("-")[0]) for path in found} <= named.packages
+    return {package_of(path) for path in venv.glob("lib/python*/site-packages/*.dist-info")} <= named.packages.keys()
+
+
+def package_of(info: Path) -> str:
+    """Return the name of the package that metadata belongs to."""
+    return normal(info.name.removesuffix(".dist-info").rpartition("-")[0])
 
 
 def drop_stamps(venv: Path) -> None:
@@ -262,7 +324,12 @@ def add_bytecode(here: Path, python: Path, venv: Path, cache: Path, maker: str) 
         run(command, venv, dict(os.environ), "The dependencies could not be compiled.")
 
 
-def keep(venv: Path, cache: Path, tree: str) -> None:
+def unpack(kept: Path, build: Path) -> None:
+    """Put a kept tree in its place."""
+    subprocess.run(["tar", "--extract", "--preserve-permissions", "--file", kept, "--directory", build], check=True)
+
+
+def keep(venv: Path, cache: Path, tree: str, named: Named) -> None:
     """Store a copy for the next build, whole or not at all, in the place of older ones.
 
     One file: to write, and to delete later, the thousands that it stands for takes a disk many times longer.
@@ -272,12 +339,13 @@ def keep(venv: Path, cache: Path, tree: str) -> None:
     new.mkdir(parents=True)
     tar = new / "tree"
     subprocess.run(["tar", "--create", "--file", tar, "--directory", venv.parent, venv.name], check=True)
+    (new / "lock").write_text("\n".join(map(text_of, named.files)))
     tar.rename(new / f"{tree}-{tar.stat().st_size}.tar")
     shutil.rmtree(place, ignore_errors=True)
     new.rename(place)
 
 
-def collect_static(build: Path, venv: Path, environment: dict[str, str]) -> None:
+def collect_static(build: Path, venv: Path, environment: Variables) -> None:
     """Gather a Django project's static files, as Heroku does."""
     django = any(venv.glob("lib/python*/site-packages/django/core"))
     if not (build / "manage.py").is_file() or not django or environment.get("DISABLE_COLLECTSTATIC", "0") != "0":
@@ -297,7 +365,7 @@ def build_config(config: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in config.iterdir()} if config.is_dir() else {}
 
 
-def did(command: Sequence[str | Path], cwd: Path, environment: dict[str, str]) -> bool:
+def tried(command: Sequence[str | Path], cwd: Path, environment: Variables) -> bool:
     """Run a command that may fail; only what it says when it succeeds is part of the build's output."""
     done = subprocess.run(command, cwd=cwd, env=environment, check=False, capture_output=True, text=True)
     if not done.returncode:
