@@ -90,9 +90,9 @@ def wheel(
     return buffer.getvalue()
 
 
-def node_package(name: str, version: str, code: str) -> bytes:
+def node_package(name: str, version: str, code: str, **more: object) -> bytes:
     """A package as npm packs it."""
-    manifest = json.dumps({"name": name, "version": version, "main": "index.js"})
+    manifest = json.dumps({"name": name, "version": version, "main": "index.js", **more})
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         for path, text in (("package/package.json", manifest), ("package/index.js", code)):

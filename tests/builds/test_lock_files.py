@@ -1,6 +1,8 @@
 """A changed lock file: what comes out is what an installation from nothing gives, and only what changed is compiled."""
 
+import base64
 import hashlib
+import json
 import marshal
 import os
 import shutil
@@ -14,7 +16,7 @@ import pytest
 
 from service.domain.model import Trust
 from tests.builds.conftest import KIT, Site
-from tests.builds.repositories import wheel
+from tests.builds.repositories import node_package, wheel
 from workers.builds import buildpack
 from workers.builds.builder import BuiltSlug
 
@@ -105,6 +107,61 @@ async def test_bytecode_of_forks_gets_into_no_build_of_ours(site: Site) -> None:
     assert await site.run(await site.build(sha), ask) == "1.0"
     again = await site.build(site.repository.commit({"requirements.txt": "tiny==1.0\nkit==2.0\n"}))
     assert await site.run(again, ask) == "1.0"
+
+
+def node_files(**packages: str) -> dict[str, str | bytes]:
+    """An app with packages in its repository; the code of one that begins with `#` runs when it is installed."""
+    files: dict[str, str | bytes] = {
+        "index.js": f"console.log({', '.join(f'require({name!r})' for name in packages)});"
+    }
+    root = {"name": "sample", "version": "1.0.0", "dependencies": {name: f"file:{name}.tgz" for name in packages}}
+    locked: dict[str, object] = {"": root}
+    for name, code in packages.items():
+        runs = {"scripts": {"postinstall": "node index.js"}} if code.startswith("#") else {}
+        files[f"{name}.tgz"] = content = node_package(name, "1.0.0", code.lstrip("#"), **runs)
+        integrity = "sha512-" + base64.b64encode(hashlib.sha512(content).digest()).decode()
+        locked[f"node_modules/{name}"] = {
+            "version": "1.0.0",
+            "resolved": f"file:{name}.tgz",
+            "integrity": integrity,
+        } | ({"hasInstallScript": True} if runs else {})
+    lock = {"name": "sample", "version": "1.0.0", "lockfileVersion": 3, "requires": True, "packages": locked}
+    return files | {"package.json": json.dumps(root), "package-lock.json": json.dumps(lock)}
+
+
+SPOILS = "#try { require('fs').writeFileSync('../one/index.js', 'module.exports = \"spoilt\"') } catch {}"
+NODE = {
+    "one package": node_files(one="module.exports = 1"),
+    "a package more": node_files(one="module.exports = 1", two="module.exports = 2"),
+    "other files of the same version": node_files(one="module.exports = 1", two="module.exports = 3"),
+    "a package less": node_files(two="module.exports = 3"),
+    "a package that runs code": node_files(one="module.exports = 1", two=SPOILS),
+    "that package less": node_files(one="module.exports = 1"),
+}
+
+
+async def test_whatever_changes_in_a_lock_file_of_npm_the_slug_is_that_of_an_installation_from_nothing(
+    site: Site,
+) -> None:
+    for number, (what, files) in enumerate(NODE.items()):
+        for name in ("one.tgz", "two.tgz"):
+            (site.repository.path / name).unlink(missing_ok=True)
+        sha = site.repository.commit(files)
+        changed = await site.build(sha, cache_key="goes on")
+        assert "Reusing" not in site.log.text
+        fresh = await site.build(sha, cache_key=f"new {number}")
+        assert await differences(site, changed, fresh) == [], what
+        assert changed.sha256 == fresh.sha256
+    assert await site.run(changed, "node index.js") == "1"
+
+
+async def test_packages_of_npm_come_from_the_last_tree_where_nothing_is_said_otherwise(site: Site) -> None:
+    """What `npm ci` takes much longer for; it would find the package it cannot read."""
+    await site.build(site.repository.commit(NODE["one package"]))
+    for fetched in (site.workshop.data / "caches").glob("*/*/*/npm"):
+        shutil.rmtree(fetched)
+    built = await site.build(site.repository.commit({**NODE["a package more"], "one.tgz": b"nothing"}))
+    assert await site.run(built, "node index.js") == "1 2"
 
 
 async def test_a_kept_tree_that_a_crash_of_the_machine_cut_short_is_not_used(site: Site) -> None:

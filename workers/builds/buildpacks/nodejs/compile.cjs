@@ -129,22 +129,21 @@ function install(manifest, lock, node, needsDevelopment, environment) {
     npm(environment, "install", "--no-package-lock", ...omit);
     return;
   }
-  const kept = reusable(manifest, lock) ? `${cache}/nodejs/${treeName(lock, node, omit)}` : undefined;
-  if (kept && fs.existsSync(kept)) {
+  const maker = makerName(node, omit);
+  const tree = reusable(manifest, lock) ? `${maker}-${treeName(lock)}` : undefined;
+  const kept = tree && whole(tree);
+  if (kept) {
     step(`Reusing dependencies, ${lock} has not changed`);
-    copy(kept, modules);
+    unpack(kept);
     return;
   }
   step(`Installing dependencies from ${lock} with npm ci`);
-  run("npm", ["ci", ...omit], environment, `npm ci failed. If ${lock} does not fit package.json, run \`npm install ` +
-    `--package-lock-only\` and commit ${lock}.`);
-  if (kept && fs.existsSync(modules)) {
-    fs.rmSync(`${cache}/nodejs.new`, { recursive: true, force: true });
-    fs.mkdirSync(`${cache}/nodejs.new`);
-    copy(modules, `${cache}/nodejs.new/${path.basename(kept)}`);
-    fs.rmSync(`${cache}/nodejs`, { recursive: true, force: true });
-    fs.renameSync(`${cache}/nodejs.new`, `${cache}/nodejs`);
+  if (!tree || !grown(whole(maker), manifest, lock, omit, environment)) {
+    fs.rmSync(modules, { recursive: true, force: true });
+    run("npm", ["ci", ...omit], environment, `npm ci failed. If ${lock} does not fit package.json, run \`npm install ` +
+      `--package-lock-only\` and commit ${lock}.`);
   }
+  if (tree && fs.existsSync(modules)) keep(tree);
 }
 
 // A tree follows from the lock file alone unless the app's own scripts run at install, or it links to its own folders.
@@ -158,12 +157,76 @@ function reusable(manifest, lock) {
   }
 }
 
-function treeName(lock, node, omit) {
+function makerName(node, omit) {
   const digest = createHash("sha256").update(JSON.stringify([node.version, process.arch, process.env.STACK, omit]));
-  for (const name of [lock, "package.json", ".npmrc"]) {
-    if (fs.existsSync(`${build}/${name}`)) digest.update(`\0${name}\0`).update(fs.readFileSync(`${build}/${name}`));
+  for (const file of [__filename, `${build}/.npmrc`]) {
+    if (fs.existsSync(file)) digest.update(`\0${file}\0`).update(fs.readFileSync(file));
+  }
+  return digest.digest("hex").slice(0, 16);
+}
+
+function treeName(lock) {
+  const digest = createHash("sha256");
+  for (const name of [lock, "package.json"]) {
+    digest.update(`\0${name}\0`).update(fs.readFileSync(`${build}/${name}`));
   }
   return digest.digest("hex");
+}
+
+// The tree that was kept under a name that begins so; one that a crash of the machine cut short is none.
+function whole(name) {
+  const names = fs.existsSync(`${cache}/nodejs`) ? fs.readdirSync(`${cache}/nodejs`) : [];
+  const found = names.find((each) => each.startsWith(`${name}-`) && each.endsWith(".tar"));
+  if (!found) return undefined;
+  return found.endsWith(`-${fs.statSync(`${cache}/nodejs/${found}`).size}.tar`) ? `${cache}/nodejs/${found}` : undefined;
+}
+
+// One file: to write, and to delete later, the thousands that it stands for takes a disk many times longer.
+function keep(tree) {
+  const made = `${cache}/nodejs.new`;
+  fs.rmSync(made, { recursive: true, force: true });
+  fs.mkdirSync(made, { recursive: true });
+  tar("--create", "--file", `${made}/tree`, "--directory", build, "node_modules");
+  fs.renameSync(`${made}/tree`, `${made}/${tree}-${fs.statSync(`${made}/tree`).size}.tar`);
+  fs.rmSync(`${cache}/nodejs`, { recursive: true, force: true });
+  fs.renameSync(made, `${cache}/nodejs`);
+}
+
+function unpack(kept) {
+  tar("--extract", "--preserve-permissions", "--file", kept, "--directory", build);
+}
+
+function tar(...args) {
+  run("tar", args, process.env, "The dependencies could not be stored or taken from the cache.");
+}
+
+// Where no package runs code when it is installed, a tree follows from its lock file alone, and an older one may become
+// the new one package by package. Whatever is odd about it in the end is left to `npm ci`, from nothing.
+function grown(older, manifest, lock, omit, environment) {
+  const { packages } = JSON.parse(fs.readFileSync(`${build}/${lock}`, "utf8"));
+  if (!older || !namesTheSame(manifest, packages[""] ?? {}) || runsCode(packages)) return false;
+  unpack(older);
+  const hidden = `${build}/node_modules/.package-lock.json`;
+  if (!fs.existsSync(hidden) || runsCode(JSON.parse(fs.readFileSync(hidden, "utf8")).packages)) return false;
+  const argv = ["install", "--no-save", "--ignore-scripts", "--loglevel=error", ...omit];
+  const done = spawnSync("npm", argv, { cwd: build, env: environment, stdio: "ignore" });
+  return done.status === 0 && isAsLocked(JSON.parse(fs.readFileSync(hidden, "utf8")).packages, packages, omit);
+}
+
+function namesTheSame(manifest, root) {
+  const kinds = ["dependencies", "devDependencies", "optionalDependencies", "peerDependencies"];
+  const text = (named) => JSON.stringify(Object.entries(named ?? {}).sort());
+  return !manifest.overrides && kinds.every((kind) => text(manifest[kind]) === text(root[kind]));
+}
+
+function runsCode(packages) {
+  return Object.values(packages).some((entry) => entry.hasInstallScript);
+}
+
+function isAsLocked(there, locked, omit) {
+  const same = (path) => ["version", "resolved", "integrity"].every((name) => there[path][name] === locked[path]?.[name]);
+  const needed = ([path, entry]) => path && !entry.optional && !entry.peer && !(omit.length && (entry.dev || entry.devOptional));
+  return Object.keys(there).every(same) && Object.entries(locked).filter(needed).every(([path]) => there[path]);
 }
 
 function buildConfig() {
