@@ -160,7 +160,7 @@ function reusable(manifest, lock) {
 function makerName(node, omit) {
   const digest = createHash("sha256").update(JSON.stringify([node.version, process.arch, process.env.STACK, omit]));
   for (const file of [__filename, `${build}/.npmrc`]) {
-    if (fs.existsSync(file)) digest.update(`\0${file}\0`).update(fs.readFileSync(file));
+    if (fs.existsSync(file)) digest.update(`\0${path.basename(file)}\0`).update(fs.readFileSync(file));
   }
   return digest.digest("hex").slice(0, 16);
 }

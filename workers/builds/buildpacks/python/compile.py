@@ -47,7 +47,7 @@ def main(here: Path, build: Path, cache: Path, config: Path) -> None:
     version = python_version(build)
     step(f"Using Python {version}")
     named = read_lock(build, lock)
-    maker = maker_name(here, version)
+    maker = maker_name(here, build, version)
     tree = f"{maker}-{tree_name(named.files)}"
     kept = whole(cache, tree) if named.is_all else None
     venv = build / ".venv"
@@ -195,9 +195,9 @@ def text_of(path: Path) -> str:
         refuse(f"{path.name} is not UTF-8 text; PowerShell, for one, writes UTF-16. Save it as UTF-8.")
 
 
-def maker_name(here: Path, version: str) -> str:
-    """Name what made a tree: files of another buildpack, interpreter or system are not mixed with those of this one."""
-    digest = hashlib.sha256(f"{version} {os.environ.get('STACK', '')}".encode())
+def maker_name(here: Path, build: Path, version: str) -> str:
+    """Name what made a tree: files of another buildpack, interpreter, system or place are not mixed with these."""
+    digest = hashlib.sha256(f"{version} {os.environ.get('STACK', '')} {build}".encode())
     for name in ("compile.py", "bytecode.py"):
         digest.update((here / name).read_bytes())
     return digest.hexdigest()[:16]
