@@ -1,13 +1,14 @@
 """Heroku's paging: `Range: version ]3..; max=10, order=desc` in, `206` with `Content-Range` and `Next-Range` out.
 
 The bound after `]` is exclusive. A client that follows `Next-Range` until it is absent must come to an end, so the
-bound is always honored and `Next-Range` is only sent when something is left.
+bound is always honored and `Next-Range` is only sent when something is left. It must also see every row: rows that are
+equal in what the list is ordered by (made at the same moment, say) are never parted, however small `max` is.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from service.domain.errors import Refused
@@ -16,8 +17,9 @@ Row = TypeVar("Row")
 SortKey = Callable[[Row], str | int | datetime]
 
 _RANGE = re.compile(
-    r"\s*(?P<attribute>\w+)\s*(?:(?P<after>\]?)(?P<start>[^.;\s]*)\.\.(?P<end>[^;\s]*))?\s*(?:;(?P<options>.*))?"
+    r"\s*(?P<attribute>\w+)\s*(?:(?P<after>\]?)(?P<start>[^;\s]*?)\.\.(?P<end>[^;\s]*))?\s*(?:;(?P<options>.*))?"
 )
+_MAX = re.compile(r"[0-9]{1,4}")
 DEFAULT_MAX = 200
 HIGHEST_MAX = 1000
 
@@ -72,7 +74,7 @@ def parse(text: str, *, attributes: Sequence[str]) -> Range:
     order, limit = options.get("order", "asc"), options.get("max", str(DEFAULT_MAX))
     if order not in {"asc", "desc"}:
         raise _bad(text, "order is asc or desc")
-    if not limit.isdecimal() or not 1 <= int(limit) <= HIGHEST_MAX:
+    if not _MAX.fullmatch(limit) or not 1 <= int(limit) <= HIGHEST_MAX:
         raise _bad(text, f"max is between 1 and {HIGHEST_MAX}")
     return Range(
         attribute=attribute,
@@ -94,7 +96,8 @@ def _bound(text: str, like: str | int | datetime) -> str | int | datetime:
             case int():
                 return int(text)
             case datetime():
-                return datetime.fromisoformat(text)
+                at = datetime.fromisoformat(text)
+                return at if at.tzinfo else at.replace(tzinfo=UTC)
             case str():
                 return text
     except ValueError:
@@ -119,7 +122,10 @@ def cut(rows: Sequence[Row], wanted: Range, keys: Mapping[str, SortKey[Row]]) ->
     key = keys[wanted.attribute]
     inside = [row for row in rows if _within(key(row), wanted)]
     inside.sort(key=key, reverse=wanted.descending)
-    shown = inside[: wanted.max]
+    end = wanted.max
+    while 0 < end < len(inside) and key(inside[end]) == key(inside[end - 1]):
+        end += 1
+    shown = inside[:end]
     if not shown:
         return Page(rows=(), content_range=f"{wanted.attribute} ..", next_range=None)
     first, last = _text(key(shown[0])), _text(key(shown[-1]))
