@@ -7,16 +7,20 @@ a path, `answers` and `ranges` how it is sent, `bodies` what is accepted.
 from aiohttp import web
 
 from service.web.api import (
+    absent,
     account,
+    app_setups,
     approvals,
     apps,
     build_config,
     builds,
+    catalog,
     config_vars,
     couplings,
     delivery_replays,
     delivery_sources,
     deploy_locks,
+    domains,
     formation,
     github,
     insight,
@@ -30,19 +34,24 @@ from service.web.api import (
     review_app_config,
     review_apps,
     settings,
+    test_runs,
 )
 
 _PARTS = (
+    absent,
     account,
     approvals,
+    app_setups,
     apps,
     build_config,
     builds,
+    catalog,
     config_vars,
     couplings,
     delivery_replays,
     delivery_sources,
     deploy_locks,
+    domains,
     formation,
     github,
     insight,
@@ -56,6 +65,7 @@ _PARTS = (
     review_app_config,
     review_apps,
     settings,
+    test_runs,
 )
 
 

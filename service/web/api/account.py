@@ -2,10 +2,11 @@
 
 from aiohttp import web
 
-from service.web.api import answers
+from service.web.api import answers, shapes
 from service.web.api.shapes import Json
 from service.web.errors import not_found
 from service.web.keys import CALLER, Caller
+from service.web.limits import REMAINING
 
 
 def shape(caller: Caller) -> Json:
@@ -35,17 +36,37 @@ async def account(request: web.Request) -> web.Response:
     return answers.answer(request, shape(request[CALLER]))
 
 
+_FEATURE: shapes.Json = {
+    "created_at": "2026-01-01T00:00:00Z",
+    "description": "Repositories are answered here",
+    "display_name": "Repositories API",
+    "doc_url": "",
+    "enabled": True,
+    "feedback_email": "",
+    "id": shapes.constant_id("feature:dashboard-repositories-api"),
+    "name": "dashboard-repositories-api",
+    "state": "general",
+    "updated_at": "2026-01-01T00:00:00Z",
+}
+
+
+async def features(request: web.Request) -> web.Response:
+    """GET /account/features: the one there is."""
+    return answers.answer_list(
+        request, [_FEATURE], lambda it: it, name=lambda it: str(it["name"]), id=lambda it: str(it["id"])
+    )
+
+
 async def feature(request: web.Request) -> web.Response:
     """GET /account/features/FEATURE: repositories are answered here, so that clients need not ask another host."""
-    name = request.match_info["feature"]
-    if name != "dashboard-repositories-api":
+    if request.match_info["feature"] not in {_FEATURE["name"], _FEATURE["id"]}:
         raise not_found("feature")
-    return answers.answer(request, {"name": name, "enabled": True, "state": "general"})
+    return answers.answer(request, _FEATURE)
 
 
 async def rate_limits(request: web.Request) -> web.Response:
-    """GET /account/rate-limits: there are none."""
-    return answers.answer(request, {"remaining": 4500})
+    """GET /account/rate-limits: how many requests the token has left; null when they are not counted."""
+    return answers.answer(request, {"remaining": request.get(REMAINING)})
 
 
 async def no_teams(request: web.Request) -> web.Response:
@@ -56,6 +77,7 @@ async def no_teams(request: web.Request) -> web.Response:
 ROUTES = [
     web.get("/account", account),
     web.get("/users/{user}", account),
+    web.get("/account/features", features),
     web.get("/account/features/{feature}", feature),
     web.get("/account/rate-limits", rate_limits),
     web.get("/teams", no_teams),

@@ -86,12 +86,6 @@ async def destroy(request: web.Request) -> web.Response:
     return answers.answer(request, shown | {"state": "destroying"})
 
 
-async def nothing(request: web.Request) -> web.Response:
-    """GET of what an app has none of here: add-ons and domains."""
-    await _found(request)
-    return answers.answer(request, [])
-
-
 async def collaborators(request: web.Request) -> web.Response:
     """GET /apps/APP/collaborators: its owner."""
     shown = await _shown(request, await _found(request))
@@ -120,8 +114,6 @@ ROUTES = [
     web.get("/apps/{app}", info),
     web.patch("/apps/{app}", change),
     web.delete("/apps/{app}", destroy),
-    web.get("/apps/{app}/addons", nothing),
-    web.get("/apps/{app}/domains", nothing),
     web.get("/apps/{app}/collaborators", collaborators),
     web.get("/teams/{team}", no_team),
 ]

@@ -1,4 +1,4 @@
-"""What the API accepts, checked by pydantic: the only place that uses it.
+"""What the API accepts, checked by pydantic: only used here and in `setup_bodies`.
 
 Fields that Heroku's clients send and that mean nothing here are named and ignored; any other unknown field is refused,
 because a misspelt switch that silently does nothing is worse than an error.
@@ -223,6 +223,13 @@ class CreateReviewApp(Body):
     fork_repo_id: Any = None
 
 
+class CreateTestRun(Body):
+    """POST /test-runs."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    pipeline: Identity
+
+
 class Approve(Body):
     """POST /review-apps/REVIEW_APP/approvals."""
 
@@ -335,6 +342,7 @@ Model = TypeVar("Model", bound=BaseModel)
 MAX_BODY = 1024 * 1024
 """Far more than any request here needs; the application's own cap is the webhook receiver's."""
 
+_RAW: web.RequestKey[bytes] = web.RequestKey("raw body", bytes)
 
 # pydantic puts these between the fields when a value may be one of several kinds.
 _KINDS = frozenset({"[key]", "str", "int", "constrained-str", "constrained-int", "Reference"})
@@ -363,9 +371,16 @@ def _words(error: ErrorDetails) -> str:
             return f"{field}: {error['msg']}" if field else error["msg"]
 
 
+async def raw_body(request: web.Request) -> bytes:
+    """The body as it came, read once however many ask for it."""
+    if _RAW not in request:
+        request[_RAW] = await request.clone(client_max_size=MAX_BODY).read()
+    return request[_RAW]
+
+
 async def parse(request: web.Request, model: type[Model]) -> Model:
     """Read the body as `model`; 400 for what is not JSON, 422 naming every field that cannot be used."""
-    raw = await request.clone(client_max_size=MAX_BODY).read()
+    raw = await raw_body(request)
     try:
         data = json.loads(raw) if raw else {}
     except (ValueError, RecursionError):

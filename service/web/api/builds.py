@@ -1,20 +1,20 @@
 """Builds and slugs. A build goes by the id of the request that asked for it, so it has one before a worker takes it."""
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
-from sqlalchemy import Connection, Select, func, or_, select
+from sqlalchemy import Connection, Select, and_, func, or_, select
 
 from service.domain.decisions import Deploy
 from service.domain.errors import Refused
-from service.domain.model import App, BuildState, Release, Repository, RequestState, Slug
+from service.domain.model import App, BuildState, Release, Repository, RequestState, Sha, Slug
 from service.store import builds as build_rows
 from service.store import pipelines, repositories
 from service.store.releases import as_release
-from service.store.tables import builds, releases, requests, slugs
-from service.web.api import answers, bodies, shapes
-from service.web.api.finding import app_in_path, find_app
+from service.store.tables import builds, couplings, releases, requests, slugs
+from service.web.api import answers, archives, bodies, shapes
+from service.web.api.finding import app_in_path, find_app, find_pipeline, pipeline_in_path
 from service.web.errors import not_found
 from service.web.keys import BUILD_OUTPUT, CALLER, CONTEXT, WebContext
 
@@ -108,27 +108,45 @@ async def create(request: web.Request) -> web.Response:
         raise Refused(
             "buildpacks: they cannot be given with a build; name them in the repository, as `buildpacks` in app.json"
         )
-    if source.url not in {None, "", "resolve"}:
-        raise Refused(
-            "source_blob.url: Towpath builds from the connected repository; leave it out and give a branch or commit "
-            "as source_blob.version"
-        )
     app, repository = await context.db.read(
         lambda conn: ((app := find_app(conn, identity)), _repository(conn, app)),
     )
-    ref = source.version or repository.default_branch
-    sha = await context.lookup.resolve(repository, ref)
+    commit = await commit_of(context, repository, source)
     queued = await context.enactor.deploy(
         app_id=app.id,
         repository_id=repository.id,
-        sha=sha,
-        branch="" if _SHA.fullmatch(ref) and sha.startswith(ref) else ref,
+        sha=commit.sha,
+        branch=commit.branch,
         rebuild=body.rebuild,
         override_lock=body.override_lock,
         actor=request[CALLER].actor,
     )
-    row = await context.db.read(lambda conn: conn.execute(_deploys().where(requests.c.id == queued.id)).one())
-    return answers.answer(request, _shape(row, context), status=201)
+    return answers.answer(
+        request, await context.db.read(lambda conn: shown_build(conn, queued.id, context)), status=201
+    )
+
+
+class Commit(NamedTuple):
+    """A commit, and the branch or tag it was asked for by; empty when it was asked for by its id."""
+
+    sha: Sha
+    branch: str
+
+
+async def commit_of(context: WebContext, repository: Repository, source: bodies.SourceBlob) -> Commit:
+    """Find out which commit of the repository is meant; refuses what is not of it."""
+    ref = source.version or repository.default_branch
+    if source.url not in {None, "", "resolve"}:
+        named = archives.ref_of(str(source.url), repository, context.settings)
+        ref = repository.default_branch if named == "HEAD" else named
+    sha = await context.lookup.resolve(repository, ref)
+    return Commit(sha, "" if _SHA.fullmatch(ref) and sha.startswith(ref) else ref)
+
+
+def shown_build(conn: Connection, build_id: str, context: WebContext) -> shapes.Json | None:
+    """A deploy as a build, by its id."""
+    row = conn.execute(_deploys().where(requests.c.id == build_id)).first()
+    return None if row is None else _shape(row, context)
 
 
 async def listing(request: web.Request) -> web.Response:
@@ -140,13 +158,35 @@ async def listing(request: web.Request) -> web.Response:
         query = _deploys().where(requests.c.app_id == app.id).order_by(requests.c.seq.desc()).limit(_LISTED)
         return list(conn.execute(query))
 
+    return _list(request, await context.db.read(read), context)
+
+
+def _list(request: web.Request, rows: list[Any], context: WebContext) -> web.Response:
     return answers.answer_list(
         request,
-        await context.db.read(read),
+        rows,
         lambda row: _shape(row, context),
         created_at=lambda row: row.created_at,
         id=lambda row: row.id,
     )
+
+
+async def latest(request: web.Request) -> web.Response:
+    """GET /pipelines/PIPELINE/latest-builds: the newest build of each of its apps."""
+    context, identity = request.app[CONTEXT], pipeline_in_path(request)
+
+    def read(conn: Connection) -> list[Any]:
+        of_pipeline = select(couplings.c.app_id).where(couplings.c.pipeline_id == find_pipeline(conn, identity).id)
+        newest = (
+            select(func.max(requests.c.seq).label("seq"), requests.c.app_id)
+            .where(requests.c.kind == Deploy.__name__, requests.c.app_id.in_(of_pipeline))
+            .group_by(requests.c.app_id)
+            .subquery()
+        )
+        same = and_(newest.c.app_id == requests.c.app_id, newest.c.seq == requests.c.seq)
+        return list(conn.execute(_deploys().join(newest, same)))
+
+    return _list(request, await context.db.read(read), context)
 
 
 async def info(request: web.Request) -> web.Response:
@@ -207,4 +247,5 @@ ROUTES = [
     web.post("/apps/{app}/builds", create),
     web.get("/apps/{app}/builds/{build}", info),
     web.get("/apps/{app}/slugs/{slug}", slug_info),
+    web.get("/pipelines/{pipeline}/latest-builds", latest),
 ]

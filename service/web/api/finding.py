@@ -18,6 +18,11 @@ def app_in_path(request: web.Request) -> str:
     return request.match_info["app"]
 
 
+def pipeline_in_path(request: web.Request) -> str:
+    """Read the pipeline's id or name from the path."""
+    return request.match_info["pipeline"]
+
+
 def find_app(conn: Connection, identity: str) -> App:
     """Find an app by id or name."""
     app = apps.find(conn, identity)

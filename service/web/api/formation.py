@@ -39,12 +39,14 @@ async def listing(request: web.Request) -> web.Response:
 
 
 async def info(request: web.Request) -> web.Response:
-    """GET /apps/APP/formation/TYPE."""
+    """GET /apps/APP/formation/TYPE: by its name or id."""
     app, types = await _formation(request)
     wanted = request.match_info["type"]
-    if wanted not in types:
-        raise not_found("process type")
-    return answers.answer(request, shapes.formation(app, wanted, types[wanted]))
+    for each, command in types.items():
+        shown = shapes.formation(app, each, command)
+        if wanted in {each, shown["id"]}:
+            return answers.answer(request, shown)
+    raise not_found("process type")
 
 
 async def _scale(request: web.Request, quantities: Mapping[str, int]) -> tuple[list[shapes.Json], str]:
@@ -124,6 +126,16 @@ def _dynos(running: _Running) -> list[shapes.Json]:
     ]
 
 
+async def dyno(request: web.Request) -> web.Response:
+    """GET /apps/APP/dynos/DYNO: by its name or id."""
+    identity, wanted = app_in_path(request), request.match_info["dyno"]
+    running = await request.app[CONTEXT].db.read(lambda conn: _running(conn, identity))
+    for each in _dynos(running):
+        if wanted in {each["name"], each["id"]}:
+            return answers.answer(request, each)
+    raise not_found("dyno")
+
+
 async def dynos(request: web.Request) -> web.Response:
     """GET /apps/APP/dynos."""
     identity = app_in_path(request)
@@ -132,12 +144,18 @@ async def dynos(request: web.Request) -> web.Response:
 
 
 async def restart(request: web.Request) -> web.Response:
-    """DELETE /apps/APP/dynos, or of one dyno: all are started anew without a gap, so one is not restarted alone."""
+    """DELETE /apps/APP/dynos, of one dyno or of one type: all are started anew without a gap, none alone.
+
+    To stop one is the same: it would be started again at once, as on Heroku.
+    """
     identity = app_in_path(request)
     running = await request.app[CONTEXT].db.read(lambda conn: _running(conn, identity))
     wanted = request.match_info.get("dyno")
-    if wanted is not None and all(dyno["name"] != wanted for dyno in _dynos(running)):
+    if wanted is not None and all(wanted not in {each["name"], each["id"]} for each in _dynos(running)):
         raise not_found("dyno")
+    wanted = request.match_info.get("type")
+    if wanted is not None and wanted not in running.types:
+        raise not_found("process type")
     queued = await request.app[CONTEXT].enactor.restart(app_id=running.app.id, actor=request[CALLER].actor)
     return answers.answer(request, {}, status=202, headers={"Towpath-Request": queued.id})
 
@@ -149,5 +167,9 @@ ROUTES = [
     web.patch("/apps/{app}/formation/{type}", change_one),
     web.get("/apps/{app}/dynos", dynos),
     web.delete("/apps/{app}/dynos", restart),
+    web.get("/apps/{app}/dynos/{dyno}", dyno),
     web.delete("/apps/{app}/dynos/{dyno}", restart),
+    web.post("/apps/{app}/dynos/{dyno}/actions/stop", restart),
+    web.delete("/apps/{app}/formations/{type}", restart),
+    web.post("/apps/{app}/formations/{type}/actions/stop", restart),
 ]

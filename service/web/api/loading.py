@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, Select, and_, func, select
 
 from service.domain.model import App, Release, SlugId
 from service.store import apps as app_rows
@@ -76,12 +76,40 @@ def slugs_with_release_phase(conn: Connection, wanted: Collection[SlugId]) -> fr
 
 def latest_releases(conn: Connection, pipeline_id: str) -> list[tuple[App, Release]]:
     """Each app of a pipeline with its newest release, in two statements."""
-    of_pipeline = select(couplings.c.app_id).where(couplings.c.pipeline_id == pipeline_id)
+    of_pipeline = _apps_of(pipeline_id)
     newest = (
         select(releases)
         .join(apps, and_(apps.c.id == releases.c.app_id, apps.c.last_release_version == releases.c.version))
         .where(apps.c.id.in_(of_pipeline))
     )
+    return _with_apps(conn, newest, of_pipeline)
+
+
+def latest_deployments(conn: Connection, pipeline_id: str) -> list[tuple[App, Release]]:
+    """Each app of a pipeline with the newest release that has other code than the one before it."""
+    of_pipeline, before = _apps_of(pipeline_id), releases.alias("before")
+    # An app's versions have no gaps.
+    follows = and_(before.c.app_id == releases.c.app_id, before.c.version == releases.c.version - 1)
+    newest = (
+        select(releases.c.app_id, func.max(releases.c.version).label("version"))
+        .outerjoin(before, follows)
+        .where(
+            releases.c.app_id.in_(of_pipeline),
+            releases.c.slug_id.is_not(None),
+            releases.c.slug_id.is_distinct_from(before.c.slug_id),
+        )
+        .group_by(releases.c.app_id)
+        .subquery()
+    )
+    same = and_(newest.c.app_id == releases.c.app_id, newest.c.version == releases.c.version)
+    return _with_apps(conn, select(releases).join(newest, same), of_pipeline)
+
+
+def _apps_of(pipeline_id: str) -> Select[tuple[str]]:
+    return select(couplings.c.app_id).where(couplings.c.pipeline_id == pipeline_id)
+
+
+def _with_apps(conn: Connection, newest: Select[Any], of_pipeline: Select[tuple[str]]) -> list[tuple[App, Release]]:
     found = conn.execute(select(apps).where(apps.c.id.in_(of_pipeline))).mappings()
     by_id = {row["id"]: as_app(row) for row in found}
     return [(by_id[row["app_id"]], as_release(row)) for row in conn.execute(newest).mappings()]

@@ -138,13 +138,13 @@ async def _stream(request: web.Request, find: Callable[[Connection], Output], si
 
 
 async def build_output(request: web.Request) -> web.StreamResponse:
-    """GET /builds/BUILD/output."""
+    """GET /builds/BUILD/output: what the build says, while it says it."""
     build_id = request.match_info["build"]
     return await _stream(request, lambda conn: _build_output(conn, build_id), BUILD_OUTPUT)
 
 
 async def release_output(request: web.Request) -> web.StreamResponse:
-    """GET /releases/RELEASE/output."""
+    """GET /releases/RELEASE/output: what the release phase says, while it says it."""
     release_id = request.match_info["release"]
     return await _stream(request, lambda conn: _release_output(conn, release_id), RELEASE_OUTPUT)
 

@@ -1,6 +1,6 @@
 """Releases: list, look at, roll back to, and the config a release ran with."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -10,8 +10,8 @@ from service.domain.errors import Refused
 from service.domain.model import App, Release, ReleaseState
 from service.store import releases
 from service.web.api import answers, bodies, ranges, shapes
-from service.web.api.finding import app_in_path, find_app, find_pipeline, find_release
-from service.web.api.loading import latest_releases, slugs_with_release_phase
+from service.web.api.finding import app_in_path, find_app, find_pipeline, find_release, pipeline_in_path
+from service.web.api.loading import latest_deployments, latest_releases, slugs_with_release_phase
 from service.web.api.progress import request_shape
 from service.web.keys import CALLER, CONTEXT, RELEASE_OUTPUT, WebContext
 
@@ -82,10 +82,21 @@ async def listing(request: web.Request) -> web.Response:
 
 async def latest(request: web.Request) -> web.Response:
     """GET /pipelines/PIPELINE/latest-releases: the newest release of each of its apps."""
-    context, identity = request.app[CONTEXT], request.match_info["pipeline"]
+    return await _list_of_pipeline(request, latest_releases)
+
+
+async def deployments(request: web.Request) -> web.Response:
+    """GET /pipelines/PIPELINE/latest-deployments: the newest release of each of its apps that brought other code."""
+    return await _list_of_pipeline(request, latest_deployments)
+
+
+async def _list_of_pipeline(
+    request: web.Request, find: Callable[[Connection, str], list[tuple[App, Release]]]
+) -> web.Response:
+    context, identity = request.app[CONTEXT], pipeline_in_path(request)
 
     def read(conn: Connection) -> list[ReleaseShown]:
-        found = latest_releases(conn, find_pipeline(conn, identity).id)
+        found = find(conn, find_pipeline(conn, identity).id)
         with_output = slugs_with_release_phase(conn, {it.slug_id for _, it in found if it.slug_id is not None})
         return [ReleaseShown(release=it, app=app, has_output=it.slug_id in with_output) for app, it in found]
 
@@ -159,4 +170,5 @@ ROUTES = [
     web.get("/apps/{app}/releases/{release}", info),
     web.get("/apps/{app}/releases/{release}/config-vars", config),
     web.get("/pipelines/{pipeline}/latest-releases", latest),
+    web.get("/pipelines/{pipeline}/latest-deployments", deployments),
 ]

@@ -1,0 +1,109 @@
+"""What Heroku's apps have and Towpath's have not: its clients ask, and are told so.
+
+A list is empty; what would change something is refused with what to do instead, for a change that is said to be made
+and is not would be worse.
+"""
+
+from typing import Final
+
+from aiohttp import web
+
+from service.domain.errors import Refused
+from service.web.api import answers, shapes
+from service.web.api.finding import app_in_path, find_app
+from service.web.errors import not_found
+from service.web.keys import CONTEXT
+
+_CERTIFICATES: Final = "Certificates are not made here: end TLS in the proxy that stands in front of Towpath."
+_BUILDPACKS: Final = "updates: buildpacks are named in the repository, as `buildpacks` in app.json."
+_SLUGS: Final = "Slugs are made by builds only: deploy a branch or commit by POST /apps/APP/builds."
+_CACHE: Final = (
+    "An app has no build cache of its own: ask for a build from nothing by `rebuild` of POST /apps/APP/builds."
+)
+_SOURCES: Final = (
+    "Sources are not taken here: push to the connected repository and deploy its branch or commit by "
+    "POST /apps/APP/builds."
+)
+_ONE_OFFS: Final = "One-off dynos are not available yet: run the command in a process type of the Procfile."
+_CANCEL: Final = "A build cannot be taken back: deploy what shall run instead; it is built next."
+
+
+async def _check_app(request: web.Request) -> None:
+    identity = app_in_path(request)
+    await request.app[CONTEXT].db.read(lambda conn: find_app(conn, identity))
+
+
+async def nothing(request: web.Request) -> web.Response:
+    """GET of what an app has none of here."""
+    await _check_app(request)
+    rows: list[shapes.Json] = []
+    return answers.answer_list(request, rows, lambda it: it, id=lambda it: it["id"], name=lambda it: it["name"])
+
+
+async def no_certificates(request: web.Request) -> web.Response:
+    """POST, PATCH and DELETE /apps/APP/acm: refused, because a proxy in front has the certificates."""
+    await _check_app(request)
+    raise Refused(_CERTIFICATES)
+
+
+async def no_buildpacks(request: web.Request) -> web.Response:
+    """PUT /apps/APP/buildpack-installations: refused, because the repository names them."""
+    await _check_app(request)
+    raise Refused(_BUILDPACKS)
+
+
+async def no_slugs(request: web.Request) -> web.Response:
+    """POST /apps/APP/slugs: refused, because builds make them."""
+    await _check_app(request)
+    raise Refused(_SLUGS)
+
+
+async def no_cache(request: web.Request) -> web.Response:
+    """DELETE /apps/APP/build-cache: refused, because what is kept between builds belongs to no app."""
+    await _check_app(request)
+    raise Refused(_CACHE)
+
+
+async def no_sources(_request: web.Request) -> web.Response:
+    """POST /sources and /apps/APP/sources: refused, because code comes from the connected repository."""
+    raise Refused(_SOURCES)
+
+
+async def no_one_offs(request: web.Request) -> web.Response:
+    """POST /apps/APP/dynos: refused, because only process types run yet."""
+    await _check_app(request)
+    raise Refused(_ONE_OFFS)
+
+
+async def no_cancelling(request: web.Request) -> web.Response:
+    """DELETE /apps/APP/builds/BUILD: refused, because what was asked for is served in order."""
+    await _check_app(request)
+    raise Refused(_CANCEL)
+
+
+async def no_feature(request: web.Request) -> web.Response:
+    """GET and PATCH /apps/APP/features/FEATURE: there are none."""
+    await _check_app(request)
+    raise not_found("feature")
+
+
+ROUTES = [
+    web.get("/apps/{app}/addons", nothing),
+    web.get("/apps/{app}/addon-attachments", nothing),
+    web.get("/apps/{app}/buildpack-installations", nothing),
+    web.get("/apps/{app}/features", nothing),
+    web.get("/apps/{app}/log-drains", nothing),
+    web.get("/apps/{app}/sni-endpoints", nothing),
+    web.get("/apps/{app}/features/{feature}", no_feature),
+    web.patch("/apps/{app}/features/{feature}", no_feature),
+    web.post("/apps/{app}/acm", no_certificates),
+    web.patch("/apps/{app}/acm", no_certificates),
+    web.delete("/apps/{app}/acm", no_certificates),
+    web.put("/apps/{app}/buildpack-installations", no_buildpacks),
+    web.post("/apps/{app}/slugs", no_slugs),
+    web.delete("/apps/{app}/build-cache", no_cache),
+    web.delete("/apps/{app}/builds/{build}", no_cancelling),
+    web.post("/apps/{app}/dynos", no_one_offs),
+    web.post("/apps/{app}/sources", no_sources),
+    web.post("/sources", no_sources),
+]

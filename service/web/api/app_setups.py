@@ -1,0 +1,93 @@
+"""App setups: an app made, put into a pipeline, given config and deployed, by one call.
+
+A setup goes by the id of the deploy that it ends with: what became of it is what became of that.
+"""
+
+from typing import Any
+
+from aiohttp import web
+from sqlalchemy import Connection, select
+
+from service.domain.errors import Refused
+from service.domain.model import Pipeline, Repository, RequestState
+from service.store import repositories
+from service.store.tables import apps, requests
+from service.web.api import answers, bodies, shapes
+from service.web.api.builds import commit_of, shown_build
+from service.web.api.finding import find_pipeline
+from service.web.api.setup_bodies import CreateAppSetup
+from service.web.errors import not_found
+from service.web.keys import CALLER, CONTEXT, WebContext
+
+_STATUS = {RequestState.QUEUED: "pending", RequestState.RUNNING: "pending", RequestState.SUCCEEDED: "succeeded"}
+
+
+def _source(conn: Connection, identity: str) -> tuple[Pipeline, Repository]:
+    pipeline = find_pipeline(conn, identity)
+    repository = repositories.get(conn, pipeline.repository_id) if pipeline.repository_id is not None else None
+    if repository is None:
+        raise Refused(
+            f"pipeline_coupling: pipeline {pipeline.name} has no repository to build from; connect it first: "
+            f"towpath pipelines:connect {pipeline.name} -r ORG/REPO"
+        )
+    return pipeline, repository
+
+
+async def create(request: web.Request) -> web.Response:
+    """POST /app-setups: everything that can be refused is looked at before the app is made."""
+    context, caller = request.app[CONTEXT], request[CALLER]
+    body = await bodies.parse(request, CreateAppSetup)
+    if body.pipeline_coupling is None:
+        raise Refused("pipeline_coupling: is required: an app is built from the repository of its pipeline.")
+    if body.overrides.buildpacks:
+        raise Refused("overrides.buildpacks: name them in the repository, as `buildpacks` in app.json.")
+    wanted, env = body.pipeline_coupling, body.overrides.env
+    pipeline, repository = await context.db.read(lambda conn: _source(conn, bodies.identity(wanted.pipeline)))
+    commit = await commit_of(context, repository, body.source_blob)
+    app = await context.enactor.create_app(
+        name=body.app.name,
+        space=None if body.app.space is None else bodies.identity(body.app.space),
+        user_id=caller.user_id,
+        actor=caller.actor,
+    )
+    await context.enactor.couple(app_id=app.id, pipeline_id=pipeline.id, stage=wanted.stage, actor=caller.actor)
+    if env:
+        await context.enactor.change_config(app_id=app.id, changes=env, actor=caller.actor)
+    queued = await context.enactor.deploy(
+        app_id=app.id, repository_id=repository.id, sha=commit.sha, branch=commit.branch, actor=caller.actor
+    )
+    return await _answer(request, context, queued.id, status=202)
+
+
+async def info(request: web.Request) -> web.Response:
+    """GET /app-setups/SETUP."""
+    return await _answer(request, request.app[CONTEXT], request.match_info["setup"])
+
+
+async def _answer(request: web.Request, context: WebContext, setup_id: str, *, status: int = 200) -> web.Response:
+    def read(conn: Connection) -> tuple[Any, shapes.Json]:
+        query = select(apps.c.name, requests).join(requests, requests.c.app_id == apps.c.id)
+        row = conn.execute(query.where(requests.c.id == setup_id)).first()
+        build = shown_build(conn, setup_id, context)
+        if row is None or build is None:
+            raise not_found("app setup")
+        return row, build
+
+    row, build = await context.db.read(read)
+    state = _STATUS.get(RequestState(row.state), "failed")
+    shape = {
+        "app": {"id": row.app_id, "name": row.name},
+        "build": {each: build[each] for each in ("id", "status", "output_stream_url")},
+        "created_at": shapes.moment(row.created_at),
+        "failure_message": (build["error"] or row.outcome or None) if state == "failed" else None,
+        "id": row.id,
+        "manifest_errors": [],
+        "postdeploy": None,
+        "resolved_success_url": None,
+        "status": state,
+        "updated_at": shapes.moment(row.updated_at),
+    }
+    return answers.answer(request, shape, status=status)
+
+
+ROUTES = [web.post("/app-setups", create), web.get("/app-setups/{setup}", info)]
