@@ -46,6 +46,7 @@ class Settings:
     unlocked_build_seconds: float = 86_400.0
     allow_weak_isolation: bool = False
     log_format: str = "console"
+    api_requests_per_hour: int = 36_000
 
     @property
     def run_dir(self) -> Path:
@@ -134,6 +135,12 @@ class _Reader:
             raise BadSetting(f"{name}={text!r} is not a number of seconds from 0 to ten years")
         return seconds
 
+    def number(self, name: str, default: int) -> int:
+        text = self.env.get(name, "")
+        if text and not re.fullmatch(r"[0-9]{1,9}", text):
+            raise BadSetting(f"{name}={text!r} is not a whole number from 0 to 999999999")
+        return int(text) if text else default
+
     def path(self, name: str) -> Path | None:
         return Path(self.env[name]).expanduser().absolute() if self.env.get(name) else None
 
@@ -192,6 +199,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         pull_seconds=read.seconds("TOWPATH_PULL_SECONDS", pulling.OFTEN),
         boot_seconds=read.seconds("TOWPATH_BOOT_SECONDS", 60.0),
         unlocked_build_seconds=read.seconds("TOWPATH_UNLOCKED_BUILD_SECONDS", 86_400.0),
+        api_requests_per_hour=read.number("TOWPATH_API_REQUESTS_PER_HOUR", 36_000),
         github_token=env.get("TOWPATH_GITHUB_TOKEN", ""),
         allow_weak_isolation=env.get("TOWPATH_ALLOW_WEAK_ISOLATION", "") == "1",
         log_format=read.choice("TOWPATH_LOG_FORMAT", "(console|json)$", "console or json") or "console",

@@ -8,10 +8,11 @@ from sqlalchemy import Column, Connection, RowMapping, Table, select
 from service.domain.model import RequestState
 from service.store.apps import config_context as app_context
 from service.store.github_app import secrets_context
+from service.store.idempotency import context as answer_context
 from service.store.pipelines import stage_context
 from service.store.releases import config_context as release_context
 from service.store.secrets import Vault, request_context
-from service.store.tables import apps, github_app, pipeline_config, releases, requests
+from service.store.tables import apps, github_app, idempotent_requests, pipeline_config, releases, requests
 
 _OPEN = (RequestState.QUEUED, RequestState.RUNNING)
 
@@ -26,6 +27,7 @@ def rotate(conn: Connection, vault: Vault) -> int:
             _reseal(conn, vault, releases.c.sealed_config, [releases.c.id], lambda row: release_context(row["id"])),
             _reseal(conn, vault, requests.c.sealed, [requests.c.id, requests.c.app_id], _of_request),
             _reseal(conn, vault, pipeline_config.c.sealed, list(pipeline_config.primary_key), _of_stage),
+            _reseal(conn, vault, idempotent_requests.c.sealed, list(idempotent_requests.primary_key), _of_answer),
             _reseal(conn, vault, github_app.c.sealed, [github_app.c.id], lambda row: secrets_context(row["id"])),
         )
     )
@@ -35,6 +37,10 @@ def rotate(conn: Connection, vault: Vault) -> int:
 
 def _of_request(row: RowMapping) -> str:
     return request_context(row["app_id"])
+
+
+def _of_answer(row: RowMapping) -> str:
+    return answer_context(row["user_id"], row["key"])
 
 
 def _of_stage(row: RowMapping) -> str:

@@ -11,7 +11,10 @@ from service.web import api, ops
 from service.web.api.answers import check_accept
 from service.web.auth import authenticated, is_open
 from service.web.errors import errors_as_json
+from service.web.idempotency import once
 from service.web.keys import CLOSING, CONTEXT, WebContext
+from service.web.limits import ALLOWANCES, REMAINING, Allowances, limited
+from service.web.openapi.document import add_description
 from service.web.pages import setup, setup_connect
 from service.web.pages.rendering import add_static
 from service.web.receiver import CLIENT_MAX_SIZE, Receiver
@@ -23,8 +26,11 @@ MAX_FIELD_SIZE = 65536
 
 def build_app(context: WebContext) -> web.Application:
     """Put the application together; whoever runs it must give its runner `max_field_size=MAX_FIELD_SIZE`."""
-    app = web.Application(middlewares=[errors_as_json, authenticated, version_three], client_max_size=CLIENT_MAX_SIZE)
+    app = web.Application(
+        middlewares=[errors_as_json, authenticated, limited, version_three, once], client_max_size=CLIENT_MAX_SIZE
+    )
     app[CONTEXT] = context
+    app[ALLOWANCES] = Allowances(context.settings.api_requests_per_hour)
     app[CLOSING] = asyncio.Event()
     app.on_response_prepare.append(_name_request)
     app.on_shutdown.append(_close_streams)
@@ -34,6 +40,7 @@ def build_app(context: WebContext) -> web.Application:
     add_static(app)
     app.add_routes([*setup.ROUTES, *setup_connect.ROUTES])
     _receiver(context).add_to(app)
+    add_description(app, url=context.settings.url)
     return app
 
 
@@ -59,8 +66,10 @@ async def version_three(request: web.Request, handler: Handler) -> web.StreamRes
     return await handler(request)
 
 
-async def _name_request(_request: web.Request, response: web.StreamResponse) -> None:
+async def _name_request(request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Request-Id"] = str(uuid.uuid4())
+    if REMAINING in request:
+        response.headers["RateLimit-Remaining"] = str(request[REMAINING])
 
 
 async def _close_streams(app: web.Application) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from service.domain.decisions import Restart
 from service.domain.errors import Refused
 from service.domain.model import FORKS, Stage
-from service.store import apps, github_app, pipelines, releases, requests
+from service.store import apps, github_app, idempotency, pipelines, releases, requests, users
 from service.store.database import Database
 from service.store.github_app import GitHubApp
 from service.store.rotation import rotate
@@ -138,6 +138,10 @@ async def test_after_a_rotation_the_old_key_is_not_needed_any_more(database: Dat
             conn, release_id=made.id, slug_id=None, commit=None, repository_id=None, sealed_config=fixed, now=NOW
         )
         github_app.save(conn, old, APP, NOW)
+        user_id = users.ensure_embedded_user(conn, now=NOW)
+        idempotency.begin(conn, user_id=user_id, key="k", fingerprint="f", is_same=lambda _: False, now=NOW)
+        answer = old.seal(b"answer", idempotency.context(user_id, "k"))
+        idempotency.answer(conn, user_id=user_id, key="k", sealed=answer)
         return made.id
 
     release_id = await database.write(fill)
@@ -145,7 +149,7 @@ async def test_after_a_rotation_the_old_key_is_not_needed_any_more(database: Dat
     with path.open("a") as file:
         file.write(key)
     both = Vault.open(path, create=False)
-    assert await database.write(lambda conn: rotate(conn, both)) == 7
+    assert await database.write(lambda conn: rotate(conn, both)) == 8
     assert await database.write(lambda conn: rotate(conn, both)) == 0
     path.write_text(key)
     new = Vault.open(path, create=False)

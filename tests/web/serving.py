@@ -3,7 +3,7 @@
 import io
 import json
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+from openapi_core import OpenAPI
 
 from service.demo.github_sim import GitHubSim
 from service.domain.errors import Refused
@@ -45,7 +46,9 @@ from service.store.tables import requests as request_rows
 from service.web.app import build_runner
 from service.web.keys import WebContext
 from service.web.lookup import GitHubLookup
+from service.web.openapi.document import DOCUMENT
 from tests.domain.things import pull_request
+from tests.web.described import check, description
 from workers.platforms.process.reading import log_lines
 
 SHOP = Repository(id=RepositoryId(42), full_name="acme/shop", default_branch="main", installation_id=3)
@@ -113,6 +116,8 @@ class Server:
     inbox: Inbox
     session: aiohttp.ClientSession
     identity: Identity
+    routes: Sequence[web.AbstractRoute]
+    described: OpenAPI
 
     async def call(
         self, method: str, path: str, body: Any = None, *, expect: int | None = None, **headers: str
@@ -124,6 +129,15 @@ class Server:
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         async with self.session.request(method, self.url + path, data=data, headers=sent) as response:
             raw = await response.text()
+            check(
+                self.described,
+                method,
+                path,
+                status=response.status,
+                headers=response.headers,
+                content_type=response.content_type,
+                body=raw.encode(),
+            )
             if expect is not None:
                 assert response.status == expect, f"{method} {path}: {response.status} {raw}"
             is_json = response.content_type.endswith("json") and raw
@@ -326,6 +340,8 @@ async def serving(
                 inbox=inbox,
                 session=session,
                 identity=identity,
+                routes=list(runner.app.router.routes()),
+                described=description(json.loads(runner.app[DOCUMENT])),
             )
         await runner.cleanup()
     await speaking.close()

@@ -25,6 +25,7 @@ from service.store import (
     commands,
     deliveries,
     facts,
+    idempotency,
     leases,
     quotas,
     reports,
@@ -244,6 +245,7 @@ async def keep_house(context: Context) -> None:
         facts.forget(tx.conn, before=tx.now - KEEP_DAYS)
         commands.forget(tx.conn, before=tx.now - KEEP_DAYS)
         setups.forget(tx.conn, before=tx.now - deliveries.KEPT_FOR)
+        idempotency.forget(tx.conn, now=tx.now)
 
     await context.commit(forget)
     await retain(context)

@@ -77,6 +77,17 @@ github_quotas = Table(
     Column("resets_at", Moment, nullable=False),
 )
 
+# A request with an Idempotency-Key: claimed, and once it was answered its answer, sealed.
+idempotent_requests = Table(
+    "idempotent_requests",
+    metadata,
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("sealed", LargeBinary),
+    Column("created_at", Moment, nullable=False, index=True),
+)
+
 # Our own GitHub App, as the set-up's pages made it: at most one row, its secrets sealed.
 github_app = Table(
     "github_app",

@@ -1,0 +1,163 @@
+"""What the API's things look like. Heroku's attributes come first in each, Towpath's own after them."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from service.web.openapi.notation import Schema, described
+
+_RELEASE: Final = (
+    "addon_plan_names:list app.id:uuid app.name:text artifacts[].type:text artifacts[].id:uuid created_at:time "
+    "current:bool description:text eligible_for_rollback:bool id:uuid output_stream_url:text? slug?.id:uuid "
+    "status:pending|succeeded|failed|expired updated_at:time user.id:uuid user.email:text version:int "
+    "commit:text? error:text?"
+)
+_REQUEST: Final = (
+    "id:uuid app.id:uuid kind:text state:queued|running|succeeded|failed|superseded|cancelled reason:text? "
+    "commit:text? by_person:bool created_at:time"
+)
+_TOGGLES: Final = (
+    "automatic_review_apps:bool wait_for_ci:bool destroy_stale_apps:bool stale_days:int idle_action:destroy|suspend "
+    "base_name:text? max_review_apps:int drafts:bool ci_counts:all|required|protected forks:never|approve "
+    "approval_blocks:bool labels:texts base_branches:texts paths:texts required_contexts:texts ignored_contexts:texts "
+    "deploy_without_ci:bool settle_seconds:number gate_seconds:number comment:bool"
+)
+_DELIVERY: Final = (
+    "id:text event:text action:text? repository?.id:int installation?.id:int state:text verdict:text? attempts:int "
+    "received_at:time processed_at:time?"
+)
+
+_ATTRIBUTES: Final[Mapping[str, str]] = {
+    "error": "id:text message:text url*:text",
+    "account": (
+        "id:uuid email:text name:text? verified:bool beta:bool federated:bool suspended_at:time? "
+        "two_factor_authentication:bool"
+    ),
+    "account-feature": (
+        "created_at:time description:text display_name:text doc_url:text enabled:bool feedback_email:text id:uuid "
+        "name:text state:text updated_at:time"
+    ),
+    "rate-limit": "remaining:int?",
+    "app": (
+        "acm:bool archived_at:time? build_stack.id:uuid build_stack.name:text buildpack_provided_description:text? "
+        "created_at:time generation.id:uuid generation.name:text git_url:text id:uuid internal_routing:bool? "
+        "maintenance:bool name:text organization:object? owner.id:uuid? owner.email:text region.id:uuid "
+        "region.name:text released_at:time? repo_size:int? slug_size:int? space?.id:uuid space?.name:text "
+        "space?.shield:bool stack.id:uuid stack.name:text team:object? updated_at:time web_url:text "
+        "state:active|suspended|destroying|gone review:bool"
+    ),
+    "app-setup": (
+        "app.id:uuid app.name:text build?.id:uuid build?.status:pending|succeeded|failed build?.output_stream_url:text "
+        "created_at:time failure_message:text? id:uuid manifest_errors:texts postdeploy?.output:text "
+        "postdeploy?.exit_code:int resolved_success_url:text? status:pending|succeeded|failed updated_at:time"
+    ),
+    "domain": (
+        "acm_status:text? acm_status_reason:text? app.id:uuid app.name:text cname:text? created_at:time hostname:text "
+        "id:uuid kind:heroku|custom sni_endpoint:object? status:text updated_at:time"
+    ),
+    "collaborator": (
+        "app.id:uuid app.name:text created_at:time id:uuid permissions:list role:text? updated_at:time user.id:uuid? "
+        "user.email:text user.federated:bool"
+    ),
+    "region": (
+        "country:text created_at:time description:text id:uuid locale:text name:text private_capable:bool "
+        "provider.name:text provider.region:text updated_at:time"
+    ),
+    "stack": "created_at:time default:bool id:uuid name:text state:text updated_at:time",
+    "space": "id:uuid name:text driver:text shield:bool",
+    "pipeline": (
+        "created_at:time generation.id:uuid generation.name:text id:uuid name:text owner?.id:uuid "
+        "owner?.type:user|team updated_at:time"
+    ),
+    "pipeline-coupling": (
+        "app.id:uuid app.name:text created_at:time id:uuid pipeline.id:uuid pipeline.name:text "
+        "stage:test|review|development|staging|production updated_at:time"
+    ),
+    "pipeline-stack": "stack?.id:uuid stack?.name:text",
+    "pipeline-promotion": (
+        "created_at:time id:uuid pipeline.id:uuid source.app.id:uuid source.release.id:uuid status:pending|completed "
+        "updated_at:time? failed_targets:int outcome:text"
+    ),
+    "promotion-target": (
+        "app.id:uuid app.name:text error_message:text? id:uuid pipeline_promotion.id:uuid release?.id:uuid "
+        "status:pending|succeeded|failed"
+    ),
+    "build": (
+        "app.id:uuid buildpacks:list? created_at:time id:uuid output_stream_url:text release?.id:uuid slug?.id:uuid "
+        "source_blob.checksum:text? source_blob.url:text source_blob.version:text? "
+        "source_blob.version_description:text? stack:text status:pending|succeeded|failed updated_at:time user.id:uuid "
+        "user.email:text error:text? reused:bool"
+    ),
+    "slug": (
+        "blob.method:text blob.url:text buildpack_provided_description:text? checksum:text? commit:text? "
+        "commit_description:text? created_at:time deleted_at:time? id:uuid process_types:map size:int? stack.id:uuid "
+        "stack.name:text updated_at:time"
+    ),
+    "release": _RELEASE,
+    "new-release": f"{_RELEASE} {' '.join(f'request.{each}' for each in _REQUEST.split())}",
+    "formation": (
+        "app.id:uuid app.name:text command:text created_at:time dyno_size.id:uuid dyno_size.name:text id:uuid "
+        "quantity:int size:text type:text updated_at:time"
+    ),
+    "dyno": (
+        "app.id:uuid app.name:text attach_url:text? command:text created_at:time id:uuid name:text release.id:uuid "
+        "release.version:int size:text state:up|starting|crashed|down type:text updated_at:time"
+    ),
+    "log-session": "created_at:time id:uuid logplex_url:text updated_at:time",
+    "request": _REQUEST,
+    "progress": (
+        f"{_REQUEST} app.name:text step:text? build?.id:uuid build?.status:text build?.error:text? release?.id:uuid "
+        "release?.version:int release?.status:text release?.error:text?"
+    ),
+    "review-app": (
+        "app?.id:uuid app?.name:text app_setup:object? branch:text created_at:time creator:object error_status:text? "
+        "fork_repo:object? id:uuid message:text? pipeline.id:uuid pipeline.name:text pr_number:int? "
+        "status:pending|creating|created|deleting|deleted|errored updated_at:time wait_for_ci:bool "
+        "state:waiting|creating|live|failed|suspended|destroying|destroyed|skipped reason:text? commit:text? "
+        "pinned:bool deployed_at:time? web_url:text?"
+    ),
+    "review-app-config": f"deploy_target:object? pipeline_id:uuid repo.id:int? {_TOGGLES}",
+    "approval": "created_at:time sha:text user.id:uuid user.email:text by:text how:text",
+    "repository": (
+        "id:uuid pipeline.id:uuid pipeline.name:text repository.id:int repository.name:text repository.type:text "
+        "repository.default_branch:text repository.accessible:bool full_name:text organization:object? ci:bool "
+        "review_apps:bool automatic_review_apps:bool"
+    ),
+    "branch": "name:text commit.sha:text",
+    "github": (
+        "id:uuid app_id:uuid repo:text repo_id:int auto_deploy:bool wait_for_ci:bool branch:text reason:text? "
+        "pull_requests.enabled:bool pull_requests.auto_deploy:bool pull_requests.auto_destroy:bool"
+    ),
+    "settings": (
+        "pipeline.id:uuid pipeline.name:text settings[].name:text settings[].value:any settings[].description:text "
+        "updated_at:time"
+    ),
+    "build-config": "names:texts pipeline?.id:uuid pipeline?.name:text",
+    "delivery": _DELIVERY,
+    "delivery-with-payload": f"{_DELIVERY} payload:any",
+    "delivery-source": (
+        "name:text kind:text repository?.id:int repository?.name:text? state:text reason:text? pulled_up_to:time? "
+        "checked_at:time? retry_at:time?"
+    ),
+    "activity": (
+        "id:int at:time actor:text action:text app?.id:uuid pipeline?.id:uuid ref:text? commit:text? data:object"
+    ),
+    "trail": (
+        "query:text about:text trail[].at:time trail[].what:text trail[].about:text trail[].state:text "
+        "trail[].text:text"
+    ),
+    "github-setup": "url:text expires_at:time webhook_url:text unreachable:text?",
+    "github-webhook": (
+        "repository:text settings_url:text token_url:text url:text content_type:text secret:text events[].name:text "
+        "events[].label:text permissions:list unreachable:text? app:text? findings:list?"
+    ),
+    "nothing": "",
+}
+
+_CONFIG_VARS: Final[Schema] = {"type": "object", "additionalProperties": {"type": "string"}}
+
+THINGS: Final[Mapping[str, Schema]] = {
+    "config-vars": _CONFIG_VARS,
+    # What Heroku's apps have and ours have not: lists of these are empty.
+    "absent": {"type": "object"},
+    **{name: described(attributes) for name, attributes in _ATTRIBUTES.items()},
+}
