@@ -31,7 +31,8 @@ ConfigName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$
 ConfigValue = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=65536)]
 DeliveryId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{8,64}$")]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=255)]
-Quantity = Annotated[StrictInt, Field(ge=0, le=100)]
+Quantity = Annotated[StrictInt, Field(ge=0, le=100)] | Annotated[str, StringConstraints(pattern=r"^[+-]?[0-9]{1,3}$")]
+"""How many, or how many more or fewer: Heroku's command line sends `2`, `+1` and `-1` as texts."""
 ProcessType = Annotated[str, StringConstraints(pattern=r"^[-\w]{1,128}$")]
 
 
@@ -180,7 +181,7 @@ class LockDeploys(Body):
 
 
 class FormationUpdate(Body):
-    """How many of one process type."""
+    """How many of one process type, or how many more or fewer."""
 
     type: ProcessType
     quantity: Quantity

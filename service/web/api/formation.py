@@ -49,8 +49,15 @@ async def info(request: web.Request) -> web.Response:
     raise not_found("process type")
 
 
-async def _scale(request: web.Request, quantities: Mapping[str, int]) -> tuple[list[shapes.Json], str]:
+def _quantity(app: App, process_type: str, asked: bodies.Quantity) -> int:
+    """The quantity that is meant; one with a sign is added to that of now."""
+    is_change = isinstance(asked, str) and asked[0] in "+-"
+    return int(asked) + (shapes.quantity(app.formation, process_type) if is_change else 0)
+
+
+async def _scale(request: web.Request, asked: Mapping[str, bodies.Quantity]) -> tuple[list[shapes.Json], str]:
     app, types = await _formation(request)
+    quantities = {each: _quantity(app, each, quantity) for each, quantity in asked.items()}
     queued = await request.app[CONTEXT].enactor.scale(app_id=app.id, formation=quantities, actor=request[CALLER].actor)
     shown = [shapes.formation(app, each, types[each]) | {"quantity": quantities[each]} for each in sorted(quantities)]
     return shown, queued.id

@@ -27,7 +27,7 @@ BAD = [
     ("a config var with a NUL", "PATCH", "/apps/example/config-vars", {"A": "x\0y"}, "A"),
     ("config vars as a list", "PATCH", "/apps/example/config-vars", ["A"], "dictionary"),
     ("a negative quantity", "PATCH", "/apps/example/formation", {"updates": [{"type": "web", "quantity": -1}]}, "quantity"),
-    ("a quantity as a text", "PATCH", "/apps/example/formation", {"updates": [{"type": "web", "quantity": "1"}]}, "quantity"),
+    ("a quantity in words", "PATCH", "/apps/example/formation", {"updates": [{"type": "web", "quantity": "one"}]}, "quantity"),
     ("no updates", "PATCH", "/apps/example/formation", {"updates": []}, "updates"),
     ("a tarball's address", "POST", "/apps/example/builds", {"source_blob": {"url": "http://x/y.tgz"}}, "source_blob.url"),
     ("an unknown branch", "POST", "/apps/example/builds", {"source_blob": {"version": "nowhere"}}, "nowhere"),

@@ -151,6 +151,28 @@ async def test_dynos_and_formations_are_found_by_name_and_id_and_stopped_ones_st
     await furnished.call("POST", "/apps/example/formations/clock/actions/stop", expect=404)
 
 
+@pytest.mark.parametrize(
+    ("asked", "quantity"),
+    [(3, 3), ("3", 3), ("+1", 3), ("-2", 0), ("+0", 2)],
+    ids=["a number", "a text", "more", "fewer", "none more"],
+)
+async def test_a_formation_is_scaled_to_a_quantity_or_by_one(furnished: Server, asked: Any, quantity: int) -> None:
+    await deployed(furnished, "example")
+    await furnished.call("PATCH", "/apps/example/formation/web", {"quantity": 2}, expect=200)
+    await furnished.work()
+    body = {"updates": [{"type": "web", "quantity": asked}]}
+    (shown,), _ = await furnished.call("PATCH", "/apps/example/formation", body, expect=200)
+    assert shown["quantity"] == quantity
+    await furnished.work()
+    assert (await furnished.get("/apps/example/formation/web"))["quantity"] == quantity
+
+
+async def test_no_formation_is_scaled_to_less_than_nothing(furnished: Server) -> None:
+    await deployed(furnished, "example")
+    error, _ = await furnished.call("PATCH", "/apps/example/formation/web", {"quantity": "-2"}, expect=422)
+    assert error["message"] == "The quantity of web must be between 0 and 100."
+
+
 ARCHIVES = [
     ("https://github.com/acme/shop/archive/main.tar.gz", ("acme/shop", "main")),
     ("https://github.com/acme/shop/archive/refs/heads/fix/cart.tar.gz", ("acme/shop", "fix/cart")),
