@@ -1,6 +1,7 @@
 # Every target sets up what it needs: nothing but python3, git, make, curl and libseccomp has to be there.
 PYTHON ?= python3
 BIN := .venv/bin
+HEROKU := heroku@11.10.0
 OCTOKIT := @octokit/openapi-webhooks@12.1.0 @octokit/webhooks-examples@7.6.1 @octokit/webhooks-types@7.6.1
 
 .PHONY: setup demo test check bench day lock npm
@@ -17,7 +18,7 @@ demo: setup
 test: setup npm
 	@$(BIN)/pytest -n 2 --dist loadfile
 
-npm: build/npm/.ready
+npm: build/npm/.ready build/heroku/.ready
 
 # GitHub's own examples and descriptions of webhooks; tests that need them say so when npm is missing. Node does not
 # look at the system's certificates by itself.
@@ -27,6 +28,14 @@ build/npm/.ready: deploy/setup.sh Makefile
 	  NODE_EXTRA_CA_CERTS="$${NODE_EXTRA_CA_CERTS:-$(wildcard /etc/ssl/certs/ca-certificates.crt)}" \
 	  npm install --loglevel=error --no-fund --no-audit --no-save --prefix build/npm $(OCTOKIT) >/dev/null && touch $@; \
 	else echo "npm is missing: tests against GitHub's own examples are skipped (apt-get install npm)"; fi
+
+# Heroku's own command line, which the tests drive against Towpath; its install scripts are not needed.
+build/heroku/.ready: Makefile
+	@mkdir -p build/heroku
+	@if command -v npm >/dev/null; then \
+	  NODE_EXTRA_CA_CERTS="$${NODE_EXTRA_CA_CERTS:-$(wildcard /etc/ssl/certs/ca-certificates.crt)}" \
+	  npm install --loglevel=error --no-fund --no-audit --no-save --ignore-scripts --prefix build/heroku $(HEROKU) >/dev/null && touch $@; \
+	else echo "npm is missing: tests with Heroku's command line are skipped (apt-get install npm)"; fi
 
 check: setup
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && echo "style: ok"
