@@ -3,6 +3,7 @@
 A setup goes by the id of the deploy that it ends with: what became of it is what became of that.
 """
 
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from service.domain.errors import Refused
 from service.domain.model import Pipeline, Repository, RequestState
-from service.store import repositories
+from service.store import deploy_locks, repositories
 from service.store.tables import apps, requests
 from service.web.api import answers, bodies, shapes
 from service.web.api.builds import commit_of, shown_build
@@ -22,8 +23,11 @@ from service.web.keys import CALLER, CONTEXT, WebContext
 _STATUS = {RequestState.QUEUED: "pending", RequestState.RUNNING: "pending", RequestState.SUCCEEDED: "succeeded"}
 
 
-def _source(conn: Connection, identity: str) -> tuple[Pipeline, Repository]:
+def _source(conn: Connection, identity: str, now: datetime) -> tuple[Pipeline, Repository]:
     pipeline = find_pipeline(conn, identity)
+    lock = deploy_locks.of_target(conn, app_id=None, pipeline_id=pipeline.id)
+    if lock is not None and lock.is_in_force(now):
+        raise Refused(lock.text)
     repository = repositories.get(conn, pipeline.repository_id) if pipeline.repository_id is not None else None
     if repository is None:
         raise Refused(
@@ -42,7 +46,8 @@ async def create(request: web.Request) -> web.Response:
     if body.overrides.buildpacks:
         raise Refused("overrides.buildpacks: name them in the repository, as `buildpacks` in app.json.")
     wanted, env = body.pipeline_coupling, body.overrides.env
-    pipeline, repository = await context.db.read(lambda conn: _source(conn, bodies.identity(wanted.pipeline)))
+    named, now = bodies.identity(wanted.pipeline), context.db.now()
+    pipeline, repository = await context.db.read(lambda conn: _source(conn, named, now))
     commit = await commit_of(context, repository, body.source_blob)
     app = await context.enactor.create_app(
         name=body.app.name,

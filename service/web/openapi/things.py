@@ -132,6 +132,10 @@ _ATTRIBUTES: Final[Mapping[str, str]] = {
         "updated_at:time"
     ),
     "build-config": "names:texts pipeline?.id:uuid pipeline?.name:text",
+    "deploy-lock": (
+        "id:uuid app?.id:uuid app?.name:text pipeline?.id:uuid pipeline?.name:text owner.id:uuid owner.email:text "
+        "reason:text expires_at:time? created_at:time updated_at:time message:text"
+    ),
     "delivery": _DELIVERY,
     "delivery-with-payload": f"{_DELIVERY} payload:any",
     "delivery-source": (

@@ -232,6 +232,14 @@ async def test_a_setup_whose_build_fails_says_why(furnished: Server) -> None:
     assert (done["status"], done["failure_message"]) == ("failed", "no Procfile")
 
 
+async def test_no_app_is_set_up_in_a_pipeline_that_is_locked(furnished: Server) -> None:
+    await furnished.call("POST", "/pipelines/shop/deploy-locks", {"reason": "audit"}, expect=201)
+    body = {"app": {"name": "late"}, "pipeline_coupling": {"pipeline": "shop", "stage": "staging"}, "source_blob": {}}
+    error, _ = await furnished.call("POST", "/app-setups", body, expect=422)
+    assert "audit" in error["message"]
+    await furnished.call("GET", "/apps/late", expect=404)
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
