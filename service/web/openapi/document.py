@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 from aiohttp import hdrs, web
-from pydantic import BaseModel
 
+from service.web.api.bodies import AnyBody
 from service.web.openapi.notation import Schema
 from service.web.openapi.operations import OPERATIONS, Operation
 from service.web.openapi.things import THINGS
@@ -200,11 +200,11 @@ def _errors(method: str, path: str, it: Operation) -> list[int]:
     return sorted(found)
 
 
-def _needs_body(model: type[BaseModel]) -> bool:
+def _needs_body(model: AnyBody) -> bool:
     return bool(model.model_json_schema().get("required"))
 
 
-def _body(model: type[BaseModel], schemas: Schema) -> Schema:
+def _body(model: AnyBody, schemas: Schema) -> Schema:
     """The schema of a body; the models inside it become components of their own."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(schema.pop("$defs", {}))

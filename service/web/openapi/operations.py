@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from pydantic import BaseModel
-
 from service.web.api import bodies
 from service.web.api.setup_bodies import CreateAppSetup
 
@@ -17,7 +15,7 @@ class Operation:
     thing: str | None = None
     status: int | None = 200
     is_list: bool = False
-    body: type[BaseModel] | None = None
+    body: bodies.AnyBody | None = None
     query: Mapping[str, str] = field(default_factory=dict)
     is_open: bool = False
 
@@ -30,11 +28,11 @@ def _many(thing: str, query: Mapping[str, str] | None = None) -> Operation:
     return Operation(thing=thing, is_list=True, query=query or {})
 
 
-def _made(thing: str, body: type[BaseModel] | None = None, status: int = 201) -> Operation:
+def _made(thing: str, body: bodies.AnyBody | None = None, status: int = 201) -> Operation:
     return Operation(thing=thing, status=status, body=body)
 
 
-def _changed(thing: str, body: type[BaseModel] | None = None) -> Operation:
+def _changed(thing: str, body: bodies.AnyBody | None = None) -> Operation:
     return Operation(thing=thing, body=body)
 
 
@@ -122,6 +120,9 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "POST /github/webhook": _changed("github-webhook", bodies.Webhook),
     "GET /healthz": _text(),
     "GET /log-sessions/{key}": _text(),
+    "GET /metrics": Operation(),
+    "GET /orphans": _many("orphan"),
+    "DELETE /orphans/{orphan}": _made("orphan", status=202),
     "GET /pipeline-couplings": _many("pipeline-coupling"),
     "POST /pipeline-couplings": _made("pipeline-coupling", bodies.Couple),
     "GET /pipeline-couplings/{coupling}": _one("pipeline-coupling"),

@@ -19,7 +19,8 @@ _TOGGLES: Final = (
     "automatic_review_apps:bool wait_for_ci:bool destroy_stale_apps:bool stale_days:int idle_action:destroy|suspend "
     "base_name:text? max_review_apps:int drafts:bool ci_counts:all|required|protected forks:never|approve "
     "approval_blocks:bool labels:texts base_branches:texts paths:texts required_contexts:texts ignored_contexts:texts "
-    "deploy_without_ci:bool settle_seconds:number gate_seconds:number comment:bool"
+    "deploy_without_ci:bool settle_seconds:number gate_seconds:number comment:bool "
+    "health_path:text"
 )
 _DELIVERY: Final = (
     "id:text event:text action:text? repository?.id:int installation?.id:int state:text verdict:text? attempts:int "
@@ -136,6 +137,7 @@ _ATTRIBUTES: Final[Mapping[str, str]] = {
         "id:uuid app?.id:uuid app?.name:text pipeline?.id:uuid pipeline?.name:text owner.id:uuid owner.email:text "
         "reason:text expires_at:time? created_at:time updated_at:time message:text"
     ),
+    "orphan": "id:text driver:text processes:int state:running|leaving created_at:time",
     "delivery": _DELIVERY,
     "delivery-with-payload": f"{_DELIVERY} payload:any",
     "delivery-source": (
