@@ -190,7 +190,7 @@ def _errors(method: str, path: str, it: Operation) -> list[int]:
     """Which errors an operation may answer with."""
     places = "{" in path
     if it.is_open:
-        return [404, 503] if places else [503]
+        return [400, 404, 503] if places else [400, 503]
     found = {400, 401, 403, 406, 429, 503}
     found |= {404} if places or it.body is not None or it.query else set()
     # A name that several things have is refused wherever it is used.
