@@ -17,7 +17,7 @@ from service.domain.errors import Refused, Transient
 from service.store import idempotency
 from service.store.database import Conflict
 from service.store.idempotency import Answered, Begun
-from service.web.api.bodies import raw_body
+from service.web.api.raw import raw_body
 from service.web.keys import CALLER, CONTEXT
 
 HEADER: Final = "Idempotency-Key"

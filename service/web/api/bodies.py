@@ -24,6 +24,7 @@ from pydantic_core import ErrorDetails
 from service.domain.errors import Refused
 from service.domain.model import CiCounts, IdleAction, Stage
 from service.web.api import characters
+from service.web.api.raw import raw_body
 
 AppName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,28}[a-z0-9]$")]
 PipelineName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{2,29}$")]
@@ -341,10 +342,6 @@ class CreateSpace(Body):
 Model = TypeVar("Model", bound=BaseModel)
 AnyBody = type[BaseModel]
 
-MAX_BODY = 1024 * 1024
-"""Far more than any request here needs; the application's own cap is the webhook receiver's."""
-
-_RAW: web.RequestKey[bytes] = web.RequestKey("raw body", bytes)
 
 # pydantic puts these between the fields when a value may be one of several kinds.
 _KINDS = frozenset({"[key]", "str", "int", "constrained-str", "constrained-int", "Reference"})
@@ -371,13 +368,6 @@ def _words(error: ErrorDetails) -> str:
             return f"{field}: {told}"
         case _:
             return f"{field}: {error['msg']}" if field else error["msg"]
-
-
-async def raw_body(request: web.Request) -> bytes:
-    """The body as it came, read once however many ask for it."""
-    if _RAW not in request:
-        request[_RAW] = await request.clone(client_max_size=MAX_BODY).read()
-    return request[_RAW]
 
 
 async def parse(request: web.Request, model: type[Model]) -> Model:

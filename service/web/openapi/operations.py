@@ -112,6 +112,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "GET /builds/{build}/output": _text(key=_KEY),
     "GET /deliveries": _many("delivery"),
     "GET /deliveries/{guid}": _one("delivery-with-payload"),
+    "POST /delivery-replays": _made("delivery-replay", bodies.ReplayDeliveries, status=202),
     "GET /delivery-sources": _many("delivery-source"),
     "GET /deploy-locks": _many("deploy-lock"),
     "DELETE /deploy-locks/{lock}": _one("deploy-lock", force="`true` takes off the lock of somebody else."),

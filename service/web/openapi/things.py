@@ -120,13 +120,15 @@ _ATTRIBUTES: Final[Mapping[str, str]] = {
     "approval": "created_at:time sha:text user.id:uuid user.email:text by:text how:text",
     "repository": (
         "id:uuid pipeline.id:uuid pipeline.name:text repository.id:int repository.name:text repository.type:text "
-        "repository.default_branch:text repository.accessible:bool full_name:text organization:object? ci:bool "
+        "repository.default_branch:text repository.accessible:bool repository.archived:bool "
+        "repository.problem:text? full_name:text organization:object? ci:bool "
         "review_apps:bool automatic_review_apps:bool"
     ),
     "branch": "name:text commit.sha:text",
     "github": (
         "id:uuid app_id:uuid repo:text repo_id:int auto_deploy:bool wait_for_ci:bool branch:text reason:text? "
-        "pull_requests.enabled:bool pull_requests.auto_deploy:bool pull_requests.auto_destroy:bool"
+        "follows_default_branch:bool pull_requests.enabled:bool pull_requests.auto_deploy:bool "
+        "pull_requests.auto_destroy:bool"
     ),
     "settings": (
         "pipeline.id:uuid pipeline.name:text settings[].name:text settings[].value:any settings[].description:text "
@@ -139,7 +141,11 @@ _ATTRIBUTES: Final[Mapping[str, str]] = {
     ),
     "orphan": "id:text driver:text processes:int state:running|leaving created_at:time",
     "delivery": _DELIVERY,
-    "delivery-with-payload": f"{_DELIVERY} payload:any",
+    "delivery-replay": f"count:int {' '.join(f'deliveries[].{each}' for each in _DELIVERY.split())}",
+    "delivery-with-payload": (
+        f"{_DELIVERY} size:int decisions[].subject:text decisions[].outcome:text? decisions[].reason:text? "
+        "decisions[].decided_at:time? payload:any"
+    ),
     "delivery-source": (
         "name:text kind:text repository?.id:int repository?.name:text? state:text reason:text? pulled_up_to:time? "
         "checked_at:time? retry_at:time?"
