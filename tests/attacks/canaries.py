@@ -180,6 +180,8 @@ class Watch:
 
     def _look_at(self, entry: Path) -> None:
         pid, words = int(entry.name), (entry / "cmdline").read_bytes()
+        if not words:
+            return  # it is about to become another program, or has ended
         for where, text in (("command line", words), ("environment", (entry / "environ").read_bytes())):
             if self._last.get((pid, where)) == text:
                 continue
