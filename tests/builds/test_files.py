@@ -1,12 +1,13 @@
 """What `.slugignore` names and what it does not, and that nobody can stop a worker with it."""
 
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from service.domain.errors import Refused
-from workers.builds.files import drop_ignored
+from workers.builds.files import drop_ignored, scatter
 
 CASES = {
     "a name is meant in every folder": ("x.log", {"x.log", "a/x.log", "a/b/x.log"}),
@@ -65,3 +66,18 @@ def test_more_patterns_than_anyone_writes_are_refused(tmp_path: Path) -> None:
     (tmp_path / ".slugignore").write_text("x\n" * 501)
     with pytest.raises(Refused, match="501 patterns; the limit is 500"):
         drop_ignored(tmp_path)
+
+
+def test_a_directory_whose_folders_are_scattered_over_the_disk_stays_so(tmp_path: Path) -> None:
+    kind = subprocess.run(["stat", "-f", "-c", "%T", tmp_path], capture_output=True, text=True, check=True).stdout
+    for _ in range(2):
+        scatter(tmp_path)
+        (tmp_path / "in").mkdir(exist_ok=True)
+    if not kind.startswith("ext"):
+        pytest.skip("only ext4 places folders by this flag")
+    listed = subprocess.run(["lsattr", "-d", tmp_path], capture_output=True, text=True, check=True).stdout
+    assert "T" in listed.split()[0]
+
+
+def test_a_file_system_that_cannot_scatter_is_fine() -> None:
+    scatter(Path("/proc"))

@@ -26,7 +26,7 @@ from service.store.redaction import Redactor
 from workers.builds import buildpack, runtimes
 from workers.builds.buildpack import Buildpack
 from workers.builds.cache import CacheStore
-from workers.builds.files import drop_ignored, read_regular
+from workers.builds.files import drop_ignored, read_regular, scatter
 from workers.builds.processes import delete_tree
 from workers.builds.slug import Blob, SlugStore
 from workers.builds.source import Source
@@ -253,6 +253,8 @@ def _prepared_for(bench: Bench) -> str | None:
 
 
 def _lay_out(bench: Bench, config: Mapping[str, str]) -> None:
+    bench.directory.parent.mkdir(parents=True, exist_ok=True)
+    scatter(bench.directory.parent)
     for directory in (bench.config, bench.out, bench.buildpacks):
         directory.mkdir(parents=True)
     for name, value in config.items():

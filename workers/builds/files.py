@@ -1,10 +1,13 @@
 """Files that code of others wrote: opened without following links, read up to a limit, deleted by pattern."""
 
+import fcntl
 import fnmatch
 import os
 import re
 import stat
+import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from workers.builds.processes import delete_tree
 from workers.builds.source import MANIFEST_LIMIT, as_text, check_size
 
 _MOST_RULES = 500
+_GET_FLAGS, _SET_FLAGS, _TOP_DIRECTORY = 0x80086601, 0x40086602, 0x20000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,22 @@ class _Rule:
 
 
 _NOTHING = re.compile(r"(?!)")
+
+
+def scatter(directory: Path) -> None:
+    """Have ext4 give every folder made in `directory` a part of the disk of its own; others need not be asked.
+
+    It takes no number of a file that was deleted seconds ago, and passes over them one by one: beside thousands, as
+    each build leaves them, unpacking a tree took several times as long.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # another file system, or a folder of another user
+            (flags,) = struct.unpack("L", fcntl.ioctl(descriptor, _GET_FLAGS, struct.pack("L", 0)))
+            if not flags & _TOP_DIRECTORY:
+                fcntl.ioctl(descriptor, _SET_FLAGS, struct.pack("L", flags | _TOP_DIRECTORY))
+    finally:
+        os.close(descriptor)
 
 
 def read_regular(directory: Path, name: str, *, limit: int = MANIFEST_LIMIT) -> str | None:

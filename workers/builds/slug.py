@@ -27,6 +27,7 @@ import zstandard
 from service.domain.errors import Refused
 from service.domain.model import Trust
 from workers.builds.archive import LONGEST_PATH
+from workers.builds.files import scatter
 from workers.builds.processes import delete_tree
 
 log = structlog.get_logger()
@@ -197,6 +198,7 @@ def _unpack(blob: Path, place: Path) -> None:
         if hashlib.file_digest(file, "sha256").hexdigest() != place.name:
             raise Refused(f"slug {place.name[:12]} was changed after it was built and is not used; deploy again")
         file.seek(0)
+        scatter(place.parent)
         new = Path(tempfile.mkdtemp(dir=place.parent, prefix=".new-"))
         argv = [*_UNPACK, "--directory", str(new)]
         with subprocess.Popen(argv, stdin=subprocess.PIPE, env=_ENVIRONMENT) as tar:
