@@ -21,6 +21,8 @@ PromotionId = NewType("PromotionId", str)
 TargetId = NewType("TargetId", str)
 ReviewAppId = NewType("ReviewAppId", str)
 UserId = NewType("UserId", str)
+TeamId = NewType("TeamId", str)
+TokenId = NewType("TokenId", str)
 RepositoryId = NewType("RepositoryId", int)
 Sha = NewType("Sha", str)
 
@@ -189,7 +191,7 @@ class Pipeline:
 
     id: PipelineId
     name: str
-    owner_id: UserId | None
+    owner_id: str | None
     owner_type: str | None
     repository_id: RepositoryId | None
     root_directory: str
@@ -221,7 +223,7 @@ class App:
     id: AppId
     name: str
     space_id: SpaceId
-    owner_id: UserId | None
+    owner_id: str | None
     state: AppState
     is_review: bool
     generation: int
@@ -237,6 +239,7 @@ class App:
     updated_at: datetime
     released_at: datetime | None
     version: int
+    owner_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
