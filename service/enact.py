@@ -240,6 +240,7 @@ def _create_review_app(tx: Transaction, wanted: CreateReviewApp) -> None:
         name=wanted.name,
         space_id=space.id,
         owner_id=pipeline.owner_id,
+        owner_type=pipeline.owner_type,
         is_review=True,
         now=tx.now,
         pipeline_id=wanted.pipeline_id,

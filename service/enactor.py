@@ -2,16 +2,31 @@
 
 from dataclasses import dataclass
 
+from service.enacting.accounts import AccountVerbs
 from service.enacting.apps import AppVerbs
 from service.enacting.builds import BuildVerbs
 from service.enacting.deliveries import DeliveryVerbs
 from service.enacting.locks import LockVerbs
+from service.enacting.ownership import OwnershipVerbs
 from service.enacting.pipelines import PipelineVerbs
 from service.enacting.promotions import PromotionVerbs
 from service.enacting.releases import ReleaseVerbs
 from service.enacting.reviews import ReviewVerbs
+from service.enacting.teams import TeamVerbs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Enactor(AppVerbs, BuildVerbs, DeliveryVerbs, LockVerbs, PipelineVerbs, ReleaseVerbs, PromotionVerbs, ReviewVerbs):
+class Enactor(
+    AppVerbs,
+    BuildVerbs,
+    DeliveryVerbs,
+    LockVerbs,
+    PipelineVerbs,
+    ReleaseVerbs,
+    PromotionVerbs,
+    ReviewVerbs,
+    AccountVerbs,
+    TeamVerbs,
+    OwnershipVerbs,
+):
     """All verbs. `actor` is who asks, as `user:EMAIL`."""

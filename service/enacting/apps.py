@@ -4,19 +4,25 @@ import secrets
 from dataclasses import dataclass
 
 from service.domain import names
+from service.domain.access import ALL, Owner, Permission, Person, on_app
 from service.domain.decisions import Destroy
 from service.domain.errors import Refused
-from service.domain.model import App, UserId
+from service.domain.model import App
 from service.enact import Committer, Transaction, app_or_refuse
-from service.store import apps, routes, spaces
+from service.store import apps, grants, routes, spaces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppVerbs(Committer):
     """Each verb is one transaction, then rings. `actor` is who asks, as `user:EMAIL`."""
 
-    async def create_app(self, *, name: str | None, space: str | None, user_id: UserId | None, actor: str) -> App:
-        """Create an app in a space (`common` unless named), with a made-up name when none is given."""
+    async def create_app(
+        self, *, name: str | None, space: str | None, owner: Owner, by: Person | None = None, actor: str
+    ) -> App:
+        """Create an app in a space (`common` unless named), with a made-up name when none is given.
+
+        Whoever makes one for their team, `by`, may manage it as far as their role there does not let them anyway.
+        """
 
         def create(tx: Transaction) -> App:
             chosen = name or _made_up_name()
@@ -25,8 +31,18 @@ class AppVerbs(Committer):
             if (space or "common") not in found:
                 raise Refused(f"Couldn't find the space {space}; there are: {', '.join(sorted(found))}.")
             home = found[space or "common"]
-            app = apps.create(tx.conn, name=chosen, space_id=home.id, owner_id=user_id, is_review=False, now=tx.now)
+            app = apps.create(
+                tx.conn,
+                name=chosen,
+                space_id=home.id,
+                owner_id=owner.id,
+                owner_type=owner.type,
+                is_review=False,
+                now=tx.now,
+            )
             tx.note("app created", app_id=app.id)
+            if by is not None and Permission.MANAGE not in on_app(by, owner, app.id):
+                grants.put(tx.conn, app_id=app.id, user_id=by.id, permissions=ALL - {Permission.PROMOTE}, now=tx.now)
             return app
 
         return await self.commit(create, actor=actor)

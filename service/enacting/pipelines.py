@@ -7,10 +7,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from service.domain import names, toggles
+from service.domain.access import Owner
 from service.domain.decisions import Destroy, Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind
-from service.domain.model import Coupling, Pipeline, Repository, ReviewState, Stage, UserId
+from service.domain.model import Coupling, Pipeline, Repository, ReviewState, Stage
 from service.domain.review_rules import AWAITS_APPROVAL, MOVED, OVER
 from service.enact import Committer, Transaction, app_or_refuse
 from service.enacting import moved
@@ -23,14 +24,12 @@ from service.store import facts, pipelines, repositories, requests, reviews
 class PipelineVerbs(Committer):
     """Each verb is one transaction, then rings. `actor` is who asks, as `user:EMAIL`."""
 
-    async def create_pipeline(self, *, name: str, user_id: UserId | None, actor: str) -> Pipeline:
-        """Create an empty pipeline owned by the caller."""
+    async def create_pipeline(self, *, name: str, owner: Owner, actor: str) -> Pipeline:
+        """Create an empty pipeline."""
 
         def create(tx: Transaction) -> Pipeline:
             names.check_pipeline_name(name)
-            made = pipelines.create(
-                tx.conn, name=name, owner_id=user_id, owner_type="user" if user_id else None, now=tx.now
-            )
+            made = pipelines.create(tx.conn, name=name, owner_id=owner.id, owner_type=owner.type, now=tx.now)
             tx.note("pipeline created", pipeline_id=made.id)
             return made
 

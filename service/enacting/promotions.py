@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from service.domain import promotion
+from service.domain.access import Person, for_promotion
 from service.domain.decisions import ReleaseSlug
 from service.domain.errors import Refused
 from service.domain.model import AppId, AppState, PipelineId, Promotion, ReleaseId, RequestId, Trust
 from service.enact import Committer, Transaction
 from service.enacting.finding import pipeline_or_refuse
 from service.store import builds, pipelines, promotions, releases
+from service.store.sight import to_app
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,17 +28,19 @@ class PromotionVerbs(Committer):
         release_id: str | None,
         target_app_ids: Sequence[str] | None,
         override_lock: bool = False,
+        by: Person | None = None,
         actor: str,
     ) -> Promotion:
-        """Release the source's slug, as it is now, in each target.
+        """Release the source's slug, as it is now, in each target; refused to a person who may not do so to all.
 
         Refused as a whole while one of them is locked, unless a person goes past the locks.
         """
 
         def promote(tx: Transaction) -> Promotion:
-            resolved = promotion.resolve(
-                _promotion_request(tx.conn, pipeline_id, source_app_id, release_id, target_app_ids)
-            )
+            request = _promotion_request(tx.conn, pipeline_id, source_app_id, release_id, target_app_ids)
+            resolved = promotion.resolve(request)
+            if by is not None:
+                _check_may(by, request, resolved)
             release = resolved.release
             assert release.slug_id is not None
             targets = _ask_each(tx, resolved, override_lock=override_lock)
@@ -86,6 +90,17 @@ def _ask_each(
         made = releases.of_request(tx.conn, queued.id)
         targets.append((app_id, queued.id, made.id if made else None))
     return targets
+
+
+def _check_may(by: Person, request: promotion.PromotionRequest, resolved: promotion.ResolvedPromotion) -> None:
+    stages = {member.app.id: member.stage for member in request.members}
+    for target in resolved.targets:
+        needed = for_promotion(stages[target.id])
+        if needed not in to_app(by, target):
+            where = stages[target.id].value
+            raise Refused(
+                f"You may not promote to {target.name}: it is in {where}, and that takes {needed}.", code="forbidden"
+            )
 
 
 def _promotion_request(

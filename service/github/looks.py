@@ -13,6 +13,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Meta, Struct
 
+from service.domain.access import Standing
 from service.domain.ci_gate import OUR_PREFIX
 from service.domain.errors import Refused, Transient
 from service.domain.facts import ChangedPaths, CiSignals, FactKey, FactKind, Head
@@ -52,8 +53,13 @@ class _Ref(Struct, frozen=True):
     object: _Object
 
 
+class _Somebody(Struct, frozen=True):
+    id: int
+
+
 class _Permission(Struct, frozen=True):
     permission: Annotated[str, Meta(pattern=r"^(admin|write|read|none)\Z")]
+    user: _Somebody | None = None
 
 
 class Looks:
@@ -111,8 +117,15 @@ class Looks:
 
     async def permission(self, repository: Repository, login: str) -> str:
         """What a person may do there now: admin, write, read or none; none as well when GitHub does not tell."""
+        return (await self.standing(repository, login)).permission
+
+    async def standing(self, repository: Repository, login: str) -> Standing:
+        """What a person may do there now, and who they are; nothing and nobody when GitHub does not tell."""
         reply = await self._github.get(repository, f"/collaborators/{quote(login, safe='')}/permission")
-        return reply.read(_Permission).permission if reply.ok else "none"
+        if not reply.ok:
+            return Standing(permission="none")
+        read = reply.read(_Permission)
+        return Standing(permission=read.permission, github_id=read.user.id if read.user else None)
 
     async def _repository(self, repository: Repository, etag: str) -> Answer:
         reply = await self._github.get(repository, "", etag=etag)

@@ -8,13 +8,15 @@ key.
 import asyncio
 import json
 import sys
+from datetime import datetime
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from service.domain.access import TokenScope
 from service.domain.errors import Refused, Transient
 from service.settings import BadSetting, Settings, from_environment
-from service.store import github_app, home, spaces, users
+from service.store import github_app, home, spaces, tokens, users
 from service.store.opening import open_database, open_store
 from service.store.rotation import rotate
 from service.store.secrets import Vault
@@ -34,13 +36,20 @@ async def prepare(settings: Settings, *, token: str) -> dict[str, str]:
             user_id = users.ensure_embedded_user(conn, now=now)
             app = github_app.get(conn, vault)
             told = {"github_app": f"{app.name} ({app.id})" if app else ""}
-            if token and users.by_token(conn, token, now) is not None:
+            if token and _is_good(conn, token, user_id, now):
                 return {"api_token": token, **told}
-            return {"api_token": users.add_token(conn, user_id=user_id, description="towpath up", now=now), **told}
+            _, secret = tokens.create(conn, user_id=user_id, description="towpath up", now=now)
+            return {"api_token": secret, **told}
 
         return await db.write(first)
     finally:
         await db.close()
+
+
+def _is_good(conn: Connection, secret: str, user_id: str, now: datetime) -> bool:
+    """Whether it is a token of that user, for everything: whoever wrote the file may have put in another one."""
+    token = tokens.by_secret(conn, secret, now)
+    return token is not None and token.user_id == user_id and TokenScope.GLOBAL in token.scopes
 
 
 async def migrate(settings: Settings, *, moved: bool = False) -> None:

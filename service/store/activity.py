@@ -67,12 +67,15 @@ def listing(
     pipeline_id: str | None = None,
     sha: str | None = None,
     ref: str | None = None,
+    before: int | None = None,
     limit: int,
 ) -> list[Entry]:
-    """The newest entries that fit all that is given, newest first."""
+    """The newest entries that fit all that is given, newest first; `before` is the id of a later one."""
     wanted = {"app_id": app_id, "pipeline_id": pipeline_id, "sha": sha, "ref": ref}
     query = select(activity).filter_by(**{name: value for name, value in wanted.items() if value is not None})
     if app_ids is not None:
         query = query.where(activity.c.app_id.in_(app_ids))
+    if before is not None:
+        query = query.where(activity.c.id < before)
     found = conn.execute(query.order_by(activity.c.id.desc()).limit(limit)).mappings()
     return [Entry(**{**row, "data": rows.from_json(row["data"], dict[str, Any])}) for row in found]

@@ -8,7 +8,7 @@ from typing import Any, TypedDict, Unpack
 from sqlalchemy import Connection, RowMapping, or_, select
 
 from service.domain.errors import Refused
-from service.domain.model import App, AppId, AppState, PipelineId, ReleaseId, RepositoryId, SpaceId, UserId
+from service.domain.model import App, AppId, AppState, PipelineId, ReleaseId, RepositoryId, SpaceId
 from service.store import routes, rows
 from service.store.database import new_id
 from service.store.secrets import Vault
@@ -46,7 +46,8 @@ __all__ = [
 class AppChange(TypedDict, total=False):
     """What `update` can change."""
 
-    owner_id: UserId | None
+    owner_id: str | None
+    owner_type: str | None
     auto_deploy: bool
     auto_deploy_branch: str
     follows_default: bool
@@ -64,12 +65,13 @@ def create(
     *,
     name: str,
     space_id: SpaceId,
-    owner_id: UserId | None,
+    owner_id: str | None,
+    owner_type: str | None = "user",
     is_review: bool,
     now: datetime,
     pipeline_id: PipelineId | None = None,
 ) -> App:
-    """Reserve the name and make the app; refuses a name that is taken."""
+    """Reserve the name and make the app; refuses a name that is taken. Without `owner_id` it is nobody's."""
     app_id = AppId(new_id())
     _reserve(conn, name=name, app_id=app_id, pipeline_id=pipeline_id)
     values = {
@@ -77,6 +79,7 @@ def create(
         "name": name,
         "space_id": space_id,
         "owner_id": owner_id,
+        "owner_type": owner_type if owner_id else None,
         "state": AppState.ACTIVE,
         "is_review": is_review,
         "created_at": now,
@@ -218,6 +221,7 @@ def as_app(row: RowMapping) -> App:
         name=row["name"],
         space_id=row["space_id"],
         owner_id=row["owner_id"],
+        owner_type=row["owner_type"],
         state=AppState(row["state"]),
         is_review=row["is_review"],
         generation=row["generation"],

@@ -18,7 +18,6 @@ from service.domain.model import (
     ReviewState,
     Stage,
     Toggles,
-    UserId,
 )
 from service.store import rows, tables
 from service.store.apps import as_app
@@ -39,14 +38,14 @@ class PipelineChange(TypedDict, total=False):
     """What `update` can change."""
 
     name: str
-    owner_id: UserId | None
+    owner_id: str | None
     owner_type: str | None
     repository_id: RepositoryId | None
     root_directory: str
     toggles: Toggles
 
 
-def create(conn: Connection, *, name: str, owner_id: UserId | None, owner_type: str | None, now: datetime) -> Pipeline:
+def create(conn: Connection, *, name: str, owner_id: str | None, owner_type: str | None, now: datetime) -> Pipeline:
     """Make an empty pipeline; names need not be unique."""
     values = {
         "id": new_id(),

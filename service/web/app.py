@@ -7,9 +7,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from service import queue
-from service.web import api, ops
+from service.web import api, ops, rights
 from service.web.api.answers import check_accept
-from service.web.auth import authenticated, is_open
+from service.web.auth import USES, Uses, authenticated, is_open
 from service.web.errors import errors_as_json
 from service.web.idempotency import once
 from service.web.keys import CLOSING, CONTEXT, WebContext
@@ -32,15 +32,18 @@ def build_app(context: WebContext) -> web.Application:
     app[CONTEXT] = context
     app[ALLOWANCES] = Allowances(context.settings.api_requests_per_hour)
     app[CLOSING] = asyncio.Event()
+    app[USES] = Uses(context.db)
     app.on_response_prepare.append(_name_request)
     app.on_shutdown.append(_close_streams)
-    app.add_routes(ops.ROUTES)
-    app.add_routes([web.get("/", welcome), web.get("/dashboard", welcome)])
+    app.on_cleanup.append(app[USES].finish)
+    rights.add(app, ops.ROUTES)
+    rights.add(app, [rights.get(path, welcome, rights.OPEN) for path in ("/", "/dashboard")])
     api.add_routes(app)
     add_static(app)
-    app.add_routes([*setup.ROUTES, *setup_connect.ROUTES])
+    rights.add(app, [*setup.ROUTES, *setup_connect.ROUTES])
     _receiver(context).add_to(app)
     add_description(app, url=context.settings.url)
+    rights.check(app)
     return app
 
 

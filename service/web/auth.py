@@ -1,41 +1,36 @@
-"""Who is asking: every path needs a token, except those listed here by name.
+"""Who is asking, and whether they may: every route says what it takes, and this is where that is asked for.
 
 Bearer is what Heroku's CLI sends; Basic with the token as password (any user) is what `git` and `heroku3` send.
 """
 
+import asyncio
 import base64
 import binascii
+from datetime import datetime
 
+import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
-from service.store import users
+from service.domain.access import token_may
+from service.domain.errors import Refused, Transient
+from service.domain.model import TokenId
+from service.store import sight, tokens, users
+from service.store.database import Database
+from service.store.tokens import Token
+from service.web.admission import check_path
 from service.web.errors import error_response
 from service.web.keys import CALLER, CONTEXT, Caller
+from service.web.rights import Of, Right, right_of
 
-# These prove themselves otherwise (by a signature, an unguessable key in the address, a session) or tell nothing.
-_OPEN_PATHS = frozenset(
-    {
-        "/",
-        "/healthz",
-        "/readyz",
-        "/openapi.json",
-        "/github/webhooks",
-        "/log-sessions/{key}",
-        "/builds/{build}/output",
-        "/releases/{release}/output",
-    }
-)
-_OPEN_TREES = ("/dashboard", "/static", "/github/setup")
+log = structlog.get_logger()
 
 
 def is_open(request: web.Request) -> bool:
-    """Whether the path is served without a token. Paths that do not exist are: they answer 404 to everybody."""
-    resource = request.match_info.route.resource
-    if resource is None:
-        return True
-    path = resource.canonical
-    return path in _OPEN_PATHS or any(path == tree or path.startswith(f"{tree}/") for tree in _OPEN_TREES)
+    """Whether the path is served without a token."""
+    return right_of(request).of is Of.OPEN
 
 
 def token_of(request: web.Request) -> str | None:
@@ -55,24 +50,73 @@ def token_of(request: web.Request) -> str | None:
             return None
 
 
-async def identify(request: web.Request) -> Caller | None:
-    """Find whose token came with the request."""
-    token = token_of(request)
-    if token is None:
+async def _admitted(request: web.Request, right: Right) -> Caller | None:
+    """Find whose token came with the request and check that they may do what it asks; None without a good token."""
+    secret = token_of(request)
+    if secret is None:
         return None
     db = request.app[CONTEXT].db
-    now = db.now()
-    user = await db.read(lambda conn: users.by_token(conn, token, now))
-    return None if user is None else Caller(user_id=user.id, email=user.email, name=user.name)
+    now, path, method = db.now(), request.match_info, request.method
+
+    def read(conn: Connection) -> Caller | None:
+        token = tokens.by_secret(conn, secret, now)
+        user = users.get(conn, token.user_id) if token else None
+        if token is None or user is None:
+            return None
+        caller = Caller(user=user, person=sight.person(conn, user), token=token)
+        if right.of is not Of.OPEN:
+            _check_token(caller, right, method)
+            check_path(conn, caller.person, right, path)
+        return caller
+
+    return await db.read(read)
+
+
+def _check_token(caller: Caller, right: Right, method: str) -> None:
+    act = right.done_by(method)
+    if not token_may(caller.token.scopes, act):
+        has = ", ".join(caller.token.scopes)
+        raise Refused(f"This token is good for {has}; that does not cover this request ({act}).", code="forbidden")
+
+
+class Uses:
+    """Notes which tokens are in use, behind the requests: nobody who only reads waits for whoever writes."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._writing: dict[TokenId, asyncio.Task[None]] = {}
+
+    def note(self, token: Token) -> None:
+        """Note a use, unless that was done just now."""
+        now = self._db.now()
+        if tokens.is_stale(token, now) and token.id not in self._writing:
+            self._writing[token.id] = asyncio.create_task(self._write(token.id, now))
+
+    async def _write(self, token_id: TokenId, now: datetime) -> None:
+        try:
+            await self._db.write(lambda conn: tokens.used(conn, token_id, now))
+        except (Transient, DBAPIError) as trouble:  # nothing depends on it
+            log.warning("use of a token not noted", reason=str(trouble))
+        finally:
+            del self._writing[token_id]
+
+    async def finish(self, _app: web.Application) -> None:
+        """Let what is being noted be written."""
+        await asyncio.gather(*self._writing.values())
+
+
+USES: web.AppKey[Uses] = web.AppKey("uses", Uses)
 
 
 @web.middleware
 async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let a request pass with its caller named, or answer 401."""
-    caller = await identify(request)
+    """Let a request pass with its caller named, or answer 401, 403 or 404."""
+    right = right_of(request)
+    caller = await _admitted(request, right)
     if caller is not None:
         request[CALLER] = caller
-    elif not is_open(request):
+        request.app[USES].note(caller.token)
+    elif right.of is not Of.OPEN:
         message = "Invalid credentials provided." if token_of(request) else "There were no credentials provided."
         # No Basic challenge to API clients: a browser would pop up a dialog. git's own paths add theirs.
         return error_response("unauthorized", message, headers={hdrs.WWW_AUTHENTICATE: 'Bearer realm="Towpath"'})

@@ -34,11 +34,11 @@ STATUS_OF_ID = {
 _ID_OF_STATUS = {status: name for name, status in STATUS_OF_ID.items()}
 
 
-def error_response(code: str, message: str, *, headers: Mapping[str, str] | None = None) -> web.Response:
+def error_response(code: str, message: str, *, headers: Mapping[str, str] | None = None, **more: str) -> web.Response:
     """Build the error answer for one of Heroku's ids; an id nobody knows is a refusal of what was sent (422)."""
     return web.Response(
         status=STATUS_OF_ID.get(code, 422),
-        body=msgspec.json.encode({"id": code, "message": message}),
+        body=msgspec.json.encode({"id": code, "message": message, **more}),
         content_type="application/json",
         headers=headers,
     )

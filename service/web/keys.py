@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
+from service.domain.access import Person, Standing
 from service.domain.facts import PullRequest
 from service.domain.model import Repository, Sha, UserId
 from service.settings import Settings
 from service.store.database import Database
 from service.store.secrets import Vault
+from service.store.tokens import Token
+from service.store.users import User
 
 if TYPE_CHECKING:
     from service.enactor import Enactor
@@ -42,6 +45,9 @@ class RepositoryLookup(Protocol):
     async def pull_request(self, repository: Repository, number: int) -> PullRequest:
         """The pull request of this number as it is now; `Refused` when GitHub does not show it."""
 
+    async def standing(self, repository: Repository, login: str) -> Standing:
+        """What a person may do there now, and who they are."""
+
 
 AppLogs = Callable[[str, int, bool, str], AsyncGenerator[str, None]]
 """Lines an app has written: (app id, how many of the last lines, whether to go on with new ones, of which process)."""
@@ -66,14 +72,19 @@ class WebContext:
 class Caller:
     """Who sent a request, by their token."""
 
-    user_id: UserId
-    email: str
-    name: str
+    user: User
+    person: Person
+    token: Token
+
+    @property
+    def user_id(self) -> UserId:
+        """Whose token it is."""
+        return self.user.id
 
     @property
     def actor(self) -> str:
         """The caller as the activity log names them."""
-        return f"user:{self.email}"
+        return f"user:{self.user.email}"
 
 
 BUILD_OUTPUT = "build output"

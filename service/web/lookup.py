@@ -2,6 +2,7 @@
 
 import re
 
+from service.domain.access import Standing
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind, Head, PullRequest
 from service.domain.model import Repository, Sha
@@ -57,6 +58,10 @@ class GitHubLookup:
                 f"Couldn't find pull request #{number} in {repository.full_name} ({answer.error}).", code="not_found"
             )
         return answer.value
+
+    async def standing(self, repository: Repository, login: str) -> Standing:
+        """Return what a person may do there now, and who they are."""
+        return await self._looks.standing(repository, login)
 
     async def _head(self, repository: Repository, branch: str) -> Sha | None:
         answer = await self._looks.look(FactKey(FactKind.HEAD, repository.id, branch), repository)

@@ -7,6 +7,7 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from service.store import figures, leases, quotas, reports
+from service.web import rights
 from service.web.keys import CONTEXT, WebContext
 
 _WORKER: Final = "loop:clock"
@@ -89,4 +90,8 @@ def _gauge(name: str, meaning: str, values: Iterable[tuple[str, int]]) -> str:
     return f"# HELP {name} {meaning}\n# TYPE {name} gauge\n{''.join(lines)}"
 
 
-ROUTES = [web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)]
+ROUTES = [
+    rights.get("/healthz", healthz, rights.OPEN),
+    rights.get("/readyz", readyz, rights.OPEN),
+    rights.get("/metrics", metrics, rights.ADMIN),
+]

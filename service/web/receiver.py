@@ -23,6 +23,7 @@ from aiohttp import hdrs, web
 from service.domain.errors import Transient
 from service.store.deliveries import Inbox
 from service.store.inbox import State
+from service.web import rights
 
 PATH: Final = "/github/webhooks"
 MAX_BODY: Final = 25 * 1024 * 1024
@@ -200,7 +201,8 @@ class Receiver:
 
     def add_to(self, app: web.Application) -> None:
         """Serve at `PATH`; the application needs `client_max_size=CLIENT_MAX_SIZE`."""
-        app.router.add_post(PATH, self.post)
+        # It proves itself by its signature.
+        rights.add(app, [rights.post(PATH, self.post, rights.OPEN)])
         app.on_cleanup.append(self._close)
 
     async def post(self, request: web.Request) -> web.Response:

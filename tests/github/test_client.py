@@ -322,6 +322,8 @@ async def test_a_repository_is_found_by_name_and_permissions_by_login(edge, shop
     assert found == shop
     edge.sim.add_collaborator("acme/shop", "ann", "write")
     assert await edge.looks.permission(shop, "ann") == "write"
+    standing = await edge.looks.standing(shop, "ann")
+    assert (standing.permission, standing.github_id) == ("write", edge.sim.accounts["ann"].id)
     assert await edge.looks.permission(shop, "nobody") == "none"
     with pytest.raises(Refused, match="OWNER/NAME"):
         await edge.looks.repository("acme")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from service.domain.errors import Refused
 from service.domain.model import (
@@ -29,10 +29,12 @@ from service.store import (
     reports,
     repositories,
     reviews,
+    tokens,
     users,
 )
 from service.store.database import Conflict, Database
 from service.store.secrets import Vault
+from service.store.tables import api_tokens
 from tests.store.making import NOW, REPOSITORY, make_app, make_pipeline, make_request, make_review
 
 
@@ -300,14 +302,17 @@ async def test_activity_is_listed_by_what_it_is_about(database: Database) -> Non
 async def test_a_token_is_kept_as_a_digest_and_expires(database: Database) -> None:
     user_id = await database.write(lambda conn: users.ensure_embedded_user(conn, now=NOW))
     assert await database.write(lambda conn: users.ensure_embedded_user(conn, now=NOW)) == user_id
-    token = await database.write(
-        lambda conn: users.add_token(conn, user_id=user_id, description="", now=NOW, lasts=timedelta(hours=1))
+    token, secret = await database.write(
+        lambda conn: tokens.create(conn, user_id=user_id, description="", now=NOW, lasts=timedelta(hours=1))
     )
-    user = await database.read(lambda conn: users.by_token(conn, token, NOW))
-    assert user is not None
-    assert user.id == user_id
-    assert await database.read(lambda conn: users.by_token(conn, token + "x", NOW)) is None
-    assert await database.read(lambda conn: users.by_token(conn, token, NOW + timedelta(hours=1))) is None
+    assert await database.read(lambda conn: tokens.by_secret(conn, secret, NOW)) == token
+    assert token.user_id == user_id
+    assert await database.read(lambda conn: tokens.by_secret(conn, secret + "x", NOW)) is None
+    assert await database.read(lambda conn: tokens.by_secret(conn, secret, NOW + timedelta(hours=1))) is None
+    (row,) = await database.read(lambda conn: conn.execute(select(api_tokens)).mappings().all())
+    assert secret not in str(dict(row))
+    assert len(token.prefix) < 16
+    assert secret.startswith(token.prefix)
 
 
 def show(conn: Connection, key: str, state: str, *, terminal: bool = False, minutes: int = 0) -> bool:

@@ -461,6 +461,40 @@ async def test_a_pipeline_of_another_repository_is_not_taken_away_from_it(
     assert fine.title == "Open a pull request now"
 
 
+async def somebody(server: Server, name: str) -> str:
+    """Another user's token."""
+    body = {"email": f"{name}@example.com", "name": name}
+    return str((await server.call("POST", "/users", body, expect=201))[0]["access_token"]["token"])
+
+
+async def test_pipelines_of_others_are_neither_offered_nor_connected(
+    server: Server, browser: Browser, github: GitHub
+) -> None:
+    token = await somebody(server, "ada")
+    theirs, _ = await server.call(
+        "POST", "/pipelines", {"name": "adas-own"}, expect=201, Authorization=f"Bearer {token}"
+    )
+    page = await installed(server, browser, github, "octocat/shop")
+    assert "adas-own" not in page.text
+    refused = await browser.press(page, pipeline=theirs["id"])
+    assert (refused.status, "no longer there" in refused.text) == (422, True)
+    for path in ("watch", "events"):
+        seen = await browser.get(f"{server.url}/github/setup/{path}?pipeline={theirs['id']}")
+        assert "adas-own" not in seen.text
+
+
+async def test_whoever_is_known_on_github_connects_only_where_they_may_write(
+    server: Server, browser: Browser, github: GitHub
+) -> None:
+    page = await installed(server, browser, github, "octocat/shop")
+    await server.call("PATCH", "/users/admin@localhost", {"github": "stranger"}, expect=200)
+    refused = await browser.press(page)
+    assert "stranger has the permission none in octocat/shop" in html.unescape(refused.text)
+    assert await server.get("/pipelines") == []
+    await server.call("PATCH", "/users/admin@localhost", {"github": "octocat"}, expect=200)
+    assert (await browser.press(refused)).title == "Open a pull request now"
+
+
 async def test_pages_of_a_set_up_open_in_no_other_browser(server: Server, browser: Browser, another: Browser) -> None:
     await made(server, browser)
     for path in ("next", "watch", "events"):

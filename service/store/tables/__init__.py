@@ -4,7 +4,19 @@ Times are stored as microseconds since the epoch (`Moment`), because SQLite has 
 secrets as bytes sealed by `store/secrets.py`. Ids are UUIDs in text form.
 """
 
-from service.store.tables.apps import apps, build_keys, builds, commands, names, releases, requests, routes, slugs
+from service.store.tables.apps import (
+    app_grants,
+    app_transfers,
+    apps,
+    build_keys,
+    builds,
+    commands,
+    names,
+    releases,
+    requests,
+    routes,
+    slugs,
+)
 from service.store.tables.base import EPOCH, Moment, metadata
 from service.store.tables.flow import (
     activity,
@@ -25,11 +37,14 @@ from service.store.tables.installation import (
     github_setups,
     idempotent_requests,
     installations,
+    invitations,
     leases,
+    memberships,
     meta,
     orphans,
     repositories,
     spaces,
+    teams,
     users,
 )
 from service.store.tables.pipelines import (
@@ -51,6 +66,9 @@ __all__ = [
     "counters",
     "users",
     "api_tokens",
+    "teams",
+    "memberships",
+    "invitations",
     "spaces",
     "installations",
     "github_app",
@@ -69,6 +87,8 @@ __all__ = [
     "promotions",
     "promotion_targets",
     "apps",
+    "app_grants",
+    "app_transfers",
     "names",
     "requests",
     "builds",

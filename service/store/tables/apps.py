@@ -27,6 +27,7 @@ apps = Table(
     Column("name", String(30), nullable=False),
     Column("space_id", ForeignKey("spaces.id"), nullable=False),
     Column("owner_id", String(36)),
+    Column("owner_type", String(4)),
     Column("state", String(16), nullable=False),
     Column("is_review", Boolean, nullable=False, server_default=text("false")),
     Column("generation", Integer, nullable=False, server_default="0"),
@@ -55,6 +56,32 @@ apps = Table(
     CheckConstraint("state in ('active', 'suspended', 'destroying', 'gone')", name="state"),
     Index("ix_apps_auto_deploy", "repository_id", "auto_deploy"),
     Index("ix_apps_name", "name"),
+)
+
+# What somebody may do to an app beside what follows from whose it is: a JSON list.
+app_grants = Table(
+    "app_grants",
+    metadata,
+    id_column(),
+    Column("app_id", ForeignKey("apps.id", ondelete="CASCADE"), nullable=False),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("permissions", Text, nullable=False),
+    *time_columns(),
+    UniqueConstraint("app_id", "user_id"),
+    Index("ix_app_grants_user_id", "user_id"),
+)
+
+# An app offered to a person. States: pending, accepted, declined.
+app_transfers = Table(
+    "app_transfers",
+    metadata,
+    id_column(),
+    Column("app_id", ForeignKey("apps.id", ondelete="CASCADE"), nullable=False),
+    Column("sender_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("recipient_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("state", String(16), nullable=False),
+    *time_columns(),
+    Index("ix_app_transfers_app_id", "app_id"),
 )
 
 # One unique table over all names, app and review app: a name stays reserved after its app has gone (`app_id` null),

@@ -1,6 +1,19 @@
 """The installation itself: its people, tokens, spaces, the repositories it knows, its loops' leases."""
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Integer, LargeBinary, String, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 
 from service.store.tables.base import Moment, id_column, metadata, time_columns
 
@@ -13,15 +26,22 @@ counters = Table(
     "counters", metadata, Column("name", String(64), primary_key=True), Column("value", BigInteger, nullable=False)
 )
 
+# `admin` is an administrator of the installation. Who they are on GitHub is said by an administrator: the number stays
+# when the login is given away.
 users = Table(
     "users",
     metadata,
     id_column(),
     Column("email", String(320), nullable=False, unique=True),
     Column("name", Text, nullable=False, server_default=""),
+    Column("admin", Boolean, nullable=False, server_default=text("false")),
+    Column("github_login", Text),
+    Column("github_id", BigInteger),
     *time_columns(),
 )
 
+# `prefix` is the token's beginning, by which people know it; of the rest only the digest of the whole is kept. `scopes`
+# is a JSON list.
 api_tokens = Table(
     "api_tokens",
     metadata,
@@ -32,6 +52,38 @@ api_tokens = Table(
     Column("created_at", Moment, nullable=False),
     Column("last_used_at", Moment),
     Column("expires_at", Moment),
+    Column("prefix", String(16), nullable=False, server_default=""),
+    Column("scopes", Text, nullable=False, server_default='["global"]'),
+    Column("rotated_at", Moment),
+    Index("ix_api_tokens_user_id", "user_id"),
+)
+
+teams = Table("teams", metadata, id_column(), Column("name", String(30), nullable=False, unique=True), *time_columns())
+
+memberships = Table(
+    "memberships",
+    metadata,
+    id_column(),
+    Column("team_id", ForeignKey("teams.id", ondelete="CASCADE"), nullable=False),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("role", String(16), nullable=False),
+    *time_columns(),
+    UniqueConstraint("team_id", "user_id"),
+    Index("ix_memberships_user_id", "user_id"),
+)
+
+# Somebody who has no account yet: with the account they are in the team.
+invitations = Table(
+    "invitations",
+    metadata,
+    id_column(),
+    Column("team_id", ForeignKey("teams.id", ondelete="CASCADE"), nullable=False),
+    Column("email", String(320), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("invited_by", ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    *time_columns(),
+    UniqueConstraint("team_id", "email"),
+    Index("ix_invitations_email", "email"),
 )
 
 spaces = Table(

@@ -1,20 +1,24 @@
 """The Platform API: Heroku's v3 on the wire, and Towpath's own resources in the same manner.
 
-One module per resource, each with its `ROUTES`; `shapes` says how a thing looks in JSON, `finding` how it is named in
-a path, `answers` and `ranges` how it is sent, `bodies` what is accepted.
+One module per resource, each with its `ROUTES` and what each of them takes (`web/rights.py`); `shapes` says how a thing
+looks in JSON, `finding` how it is named in a path, `answers` and `ranges` how it is sent, `bodies` what is accepted.
 """
 
 from aiohttp import web
 
+from service.web import rights
 from service.web.api import (
     absent,
     account,
     app_setups,
+    app_transfers,
     approvals,
     apps,
+    authorizations,
     build_config,
     builds,
     catalog,
+    collaborators,
     config_vars,
     couplings,
     delivery_replays,
@@ -24,8 +28,11 @@ from service.web.api import (
     formation,
     github,
     insight,
+    invitations,
     logs,
+    members,
     orphans,
+    pipeline_transfers,
     pipelines,
     progress,
     promotions,
@@ -34,17 +41,22 @@ from service.web.api import (
     review_app_config,
     review_apps,
     settings,
+    teams,
     test_runs,
+    users,
 )
 
 _PARTS = (
     absent,
     account,
+    app_transfers,
     approvals,
     app_setups,
     apps,
+    authorizations,
     build_config,
     builds,
+    collaborators,
     catalog,
     config_vars,
     couplings,
@@ -55,8 +67,11 @@ _PARTS = (
     formation,
     github,
     insight,
+    invitations,
     logs,
+    members,
     orphans,
+    pipeline_transfers,
     pipelines,
     progress,
     promotions,
@@ -65,6 +80,8 @@ _PARTS = (
     review_app_config,
     review_apps,
     settings,
+    teams,
+    users,
     test_runs,
 )
 
@@ -72,4 +89,4 @@ _PARTS = (
 def add_routes(app: web.Application) -> None:
     """Add every resource of the API."""
     for part in _PARTS:
-        app.add_routes(part.ROUTES)
+        rights.add(app, part.ROUTES)

@@ -8,7 +8,9 @@ from typing import Final
 
 from aiohttp import web
 
+from service.domain.access import Permission
 from service.domain.errors import Refused
+from service.web import rights
 from service.web.api import answers, shapes
 from service.web.api.finding import app_in_path, find_app
 from service.web.errors import not_found
@@ -88,22 +90,22 @@ async def no_feature(request: web.Request) -> web.Response:
 
 
 ROUTES = [
-    web.get("/apps/{app}/addons", nothing),
-    web.get("/apps/{app}/addon-attachments", nothing),
-    web.get("/apps/{app}/buildpack-installations", nothing),
-    web.get("/apps/{app}/features", nothing),
-    web.get("/apps/{app}/log-drains", nothing),
-    web.get("/apps/{app}/sni-endpoints", nothing),
-    web.get("/apps/{app}/features/{feature}", no_feature),
-    web.patch("/apps/{app}/features/{feature}", no_feature),
-    web.post("/apps/{app}/acm", no_certificates),
-    web.patch("/apps/{app}/acm", no_certificates),
-    web.delete("/apps/{app}/acm", no_certificates),
-    web.put("/apps/{app}/buildpack-installations", no_buildpacks),
-    web.post("/apps/{app}/slugs", no_slugs),
-    web.delete("/apps/{app}/build-cache", no_cache),
-    web.delete("/apps/{app}/builds/{build}", no_cancelling),
-    web.post("/apps/{app}/dynos", no_one_offs),
-    web.post("/apps/{app}/sources", no_sources),
-    web.post("/sources", no_sources),
+    rights.get("/apps/{app}/addons", nothing, rights.app()),
+    rights.get("/apps/{app}/addon-attachments", nothing, rights.app()),
+    rights.get("/apps/{app}/buildpack-installations", nothing, rights.app()),
+    rights.get("/apps/{app}/features", nothing, rights.app()),
+    rights.get("/apps/{app}/log-drains", nothing, rights.app()),
+    rights.get("/apps/{app}/sni-endpoints", nothing, rights.app()),
+    rights.get("/apps/{app}/features/{feature}", no_feature, rights.app()),
+    rights.patch("/apps/{app}/features/{feature}", no_feature, rights.app(Permission.MANAGE)),
+    rights.post("/apps/{app}/acm", no_certificates, rights.app(Permission.MANAGE)),
+    rights.patch("/apps/{app}/acm", no_certificates, rights.app(Permission.MANAGE)),
+    rights.delete("/apps/{app}/acm", no_certificates, rights.app(Permission.MANAGE)),
+    rights.put("/apps/{app}/buildpack-installations", no_buildpacks, rights.app(Permission.DEPLOY)),
+    rights.post("/apps/{app}/slugs", no_slugs, rights.app(Permission.DEPLOY)),
+    rights.delete("/apps/{app}/build-cache", no_cache, rights.app(Permission.DEPLOY)),
+    rights.delete("/apps/{app}/builds/{build}", no_cancelling, rights.app(Permission.DEPLOY)),
+    rights.post("/apps/{app}/dynos", no_one_offs, rights.app(Permission.DEPLOY)),
+    rights.post("/apps/{app}/sources", no_sources, rights.app(Permission.DEPLOY)),
+    rights.post("/sources", no_sources, rights.CALLER),
 ]

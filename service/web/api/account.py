@@ -2,38 +2,49 @@
 
 from aiohttp import web
 
+from service.store.users import User
+from service.web import rights
 from service.web.api import answers, shapes
+from service.web.api.finding import find_user, in_path
 from service.web.api.shapes import Json
 from service.web.errors import not_found
-from service.web.keys import CALLER, Caller
+from service.web.keys import CALLER, CONTEXT
 from service.web.limits import REMAINING
 
 
-def shape(caller: Caller) -> Json:
-    """Show the caller's account."""
+def shape(user: User) -> Json:
+    """Show an account; the last group is Towpath's own."""
     return {
-        "id": caller.user_id,
-        "email": caller.email,
-        "name": caller.name or None,
+        "id": user.id,
+        "email": user.email,
+        "name": user.name or None,
         "verified": True,
         "beta": False,
         "federated": False,
         "suspended_at": None,
         "two_factor_authentication": False,
+        "admin": user.is_admin,
+        "github": user.github_login,
     }
 
 
 def check_oneself(request: web.Request) -> None:
     """Refuse a path about somebody else; oneself is named by id, address or `~`, or by no name at all."""
-    caller = request[CALLER]
-    if request.match_info.get("user", "~") not in {"~", caller.user_id, caller.email}:
+    user = request[CALLER].user
+    if request.match_info.get("user", "~").lower() not in {"~", user.id, user.email}:
         raise not_found("account")
 
 
 async def account(request: web.Request) -> web.Response:
-    """GET /account and /users/USER: oneself."""
-    check_oneself(request)
-    return answers.answer(request, shape(request[CALLER]))
+    """GET /account: oneself."""
+    return answers.answer(request, shape(request[CALLER].user))
+
+
+async def somebody(request: web.Request) -> web.Response:
+    """GET /users/USER: oneself, or somebody of a team one is in."""
+    asked = in_path(request, "user")
+    found = await request.app[CONTEXT].db.read(lambda conn: find_user(conn, asked))
+    return answers.answer(request, shape(found))
 
 
 _FEATURE: shapes.Json = {
@@ -69,16 +80,10 @@ async def rate_limits(request: web.Request) -> web.Response:
     return answers.answer(request, {"remaining": request.get(REMAINING)})
 
 
-async def no_teams(request: web.Request) -> web.Response:
-    """GET /teams: nobody is in one."""
-    return answers.answer(request, [])
-
-
 ROUTES = [
-    web.get("/account", account),
-    web.get("/users/{user}", account),
-    web.get("/account/features", features),
-    web.get("/account/features/{feature}", feature),
-    web.get("/account/rate-limits", rate_limits),
-    web.get("/teams", no_teams),
+    rights.get("/account", account, rights.IDENTITY),
+    rights.get("/users/{user}", somebody, rights.IDENTITY),
+    rights.get("/account/features", features, rights.IDENTITY),
+    rights.get("/account/features/{feature}", feature, rights.IDENTITY),
+    rights.get("/account/rate-limits", rate_limits, rights.IDENTITY),
 ]

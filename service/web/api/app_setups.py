@@ -9,22 +9,25 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection, select
 
+from service.domain.access import Owner, Permission, for_new_code, on_app, owner_of
 from service.domain.errors import Refused
 from service.domain.model import Pipeline, Repository, RequestState
 from service.store import deploy_locks, repositories
 from service.store.tables import apps, requests
+from service.web import rights
 from service.web.api import answers, bodies, shapes
 from service.web.api.builds import commit_of, shown_build
-from service.web.api.finding import find_pipeline
+from service.web.api.finding import Asked, check_may, find_pipeline, find_request_app, in_body, in_path
+from service.web.api.on_github import check_on_github
 from service.web.api.setup_bodies import CreateAppSetup
 from service.web.errors import not_found
-from service.web.keys import CALLER, CONTEXT, WebContext
+from service.web.keys import CALLER, CONTEXT, Caller, WebContext
 
 _STATUS = {RequestState.QUEUED: "pending", RequestState.RUNNING: "pending", RequestState.SUCCEEDED: "succeeded"}
 
 
-def _source(conn: Connection, identity: str, now: datetime) -> tuple[Pipeline, Repository]:
-    pipeline = find_pipeline(conn, identity)
+def _source(conn: Connection, asked: Asked, now: datetime) -> tuple[Pipeline, Repository]:
+    pipeline = find_pipeline(conn, asked, Permission.MANAGE)
     lock = deploy_locks.of_target(conn, app_id=None, pipeline_id=pipeline.id)
     if lock is not None and lock.is_in_force(now):
         raise Refused(lock.text)
@@ -37,6 +40,12 @@ def _source(conn: Connection, identity: str, now: datetime) -> tuple[Pipeline, R
     return pipeline, repository
 
 
+def _owner(caller: Caller, pipeline: Pipeline) -> Owner:
+    """Whose the app is to be: the pipeline's team's, of which whoever may manage it is more than a guest."""
+    owner = owner_of(pipeline)
+    return owner if owner is not None and owner.type == "team" else Owner(type="user", id=caller.user_id)
+
+
 async def create(request: web.Request) -> web.Response:
     """POST /app-setups: everything that can be refused is looked at before the app is made."""
     context, caller = request.app[CONTEXT], request[CALLER]
@@ -46,13 +55,18 @@ async def create(request: web.Request) -> web.Response:
     if body.overrides.buildpacks:
         raise Refused("overrides.buildpacks: name them in the repository, as `buildpacks` in app.json.")
     wanted, env = body.pipeline_coupling, body.overrides.env
-    named, now = bodies.identity(wanted.pipeline), context.db.now()
+    named, now = in_body(request, wanted.pipeline), context.db.now()
     pipeline, repository = await context.db.read(lambda conn: _source(conn, named, now))
+    owner = _owner(caller, pipeline)
+    for needed in for_new_code(wanted.stage):
+        check_may(on_app(caller.person, owner, ""), needed)
+    await check_on_github(context, caller.user, repository)
     commit = await commit_of(context, repository, body.source_blob)
     app = await context.enactor.create_app(
         name=body.app.name,
         space=None if body.app.space is None else bodies.identity(body.app.space),
-        user_id=caller.user_id,
+        owner=owner,
+        by=caller.person,
         actor=caller.actor,
     )
     await context.enactor.couple(app_id=app.id, pipeline_id=pipeline.id, stage=wanted.stage, actor=caller.actor)
@@ -66,7 +80,9 @@ async def create(request: web.Request) -> web.Response:
 
 async def info(request: web.Request) -> web.Response:
     """GET /app-setups/SETUP."""
-    return await _answer(request, request.app[CONTEXT], request.match_info["setup"])
+    asked = in_path(request, "setup")
+    await request.app[CONTEXT].db.read(lambda conn: find_request_app(conn, asked))
+    return await _answer(request, request.app[CONTEXT], asked.name)
 
 
 async def _answer(request: web.Request, context: WebContext, setup_id: str, *, status: int = 200) -> web.Response:
@@ -95,4 +111,4 @@ async def _answer(request: web.Request, context: WebContext, setup_id: str, *, s
     return answers.answer(request, shape, status=status)
 
 
-ROUTES = [web.post("/app-setups", create), web.get("/app-setups/{setup}", info)]
+ROUTES = [rights.post("/app-setups", create, rights.BODY), rights.get("/app-setups/{setup}", info, rights.app())]

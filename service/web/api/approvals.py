@@ -3,13 +3,16 @@
 from aiohttp import web
 from sqlalchemy import Connection
 
+from service.domain.access import Permission
 from service.domain.errors import Refused
 from service.domain.model import Repository, ReviewApp
 from service.settings import Settings
 from service.store import approvals, repositories
 from service.store.approvals import Approval
+from service.web import rights
 from service.web.api import answers, bodies, shapes
-from service.web.api.finding import find_review
+from service.web.api.finding import Asked, find_review, in_path
+from service.web.api.on_github import check_on_github
 from service.web.api.review_apps import answer_review
 from service.web.keys import CALLER, CONTEXT
 
@@ -33,10 +36,10 @@ def _number(review: ReviewApp) -> int:
 
 async def listing(request: web.Request) -> web.Response:
     """GET /review-apps/REVIEW_APP/approvals: of its pull request, whatever generation of it."""
-    context, review_id = request.app[CONTEXT], request.match_info["review"]
+    context, asked = request.app[CONTEXT], in_path(request, "review")
 
     def read(conn: Connection) -> list[Approval]:
-        review = find_review(conn, review_id)
+        review = find_review(conn, asked)
         return approvals.of_pull_request(
             conn, pipeline_id=review.pipeline_id, repository_id=review.repository_id, number=_number(review)
         )
@@ -52,11 +55,12 @@ async def listing(request: web.Request) -> web.Response:
 
 async def approve(request: web.Request) -> web.Response:
     """POST /review-apps/REVIEW_APP/approvals: refused when the pull request is not, or no longer, at that commit."""
-    context, review_id = request.app[CONTEXT], request.match_info["review"]
+    context, asked = request.app[CONTEXT], in_path(request, "review")
     body = await bodies.parse(request, bodies.Approve)
-    review, repository = await context.db.read(lambda conn: _found(conn, review_id))
+    review, repository = await context.db.read(lambda conn: _found(conn, asked))
     if repository is None:
         raise Refused("The pipeline's repository is not known any more; connect it again.")
+    await check_on_github(context, request[CALLER].user, repository)
     pull = await context.lookup.pull_request(repository, _number(review))
     approved = await context.enactor.approve_review_app(
         review_id=review.id, pull=pull, commit=body.sha, actor=request[CALLER].actor
@@ -64,12 +68,12 @@ async def approve(request: web.Request) -> web.Response:
     return await answer_review(request, approved, status=201)
 
 
-def _found(conn: Connection, review_id: str) -> tuple[ReviewApp, Repository | None]:
-    review = find_review(conn, review_id)
+def _found(conn: Connection, asked: Asked) -> tuple[ReviewApp, Repository | None]:
+    review = find_review(conn, asked)
     return review, repositories.get(conn, review.repository_id)
 
 
 ROUTES = [
-    web.post("/review-apps/{review}/approvals", approve),
-    web.get("/review-apps/{review}/approvals", listing),
+    rights.post("/review-apps/{review}/approvals", approve, rights.pipeline(Permission.DEPLOY)),
+    rights.get("/review-apps/{review}/approvals", listing, rights.pipeline()),
 ]

@@ -3,10 +3,12 @@
 from aiohttp import web
 from sqlalchemy import Connection
 
+from service.domain.access import Permission
 from service.domain.model import Pipeline
 from service.store import build_configs, pipelines
+from service.web import rights
 from service.web.api import answers, bodies, shapes
-from service.web.api.finding import app_in_path, find_app, find_pipeline
+from service.web.api.finding import app_in_path, find_app, find_pipeline, pipeline_in_path
 from service.web.keys import CALLER, CONTEXT
 
 
@@ -38,7 +40,7 @@ async def change_of_app(request: web.Request) -> web.Response:
 
 async def of_pipeline(request: web.Request) -> web.Response:
     """GET /pipelines/PIPELINE/build-config."""
-    identity = request.match_info["pipeline"]
+    identity = pipeline_in_path(request)
 
     def read(conn: Connection) -> shapes.Json:
         pipeline = find_pipeline(conn, identity)
@@ -49,7 +51,7 @@ async def of_pipeline(request: web.Request) -> web.Response:
 
 async def change_of_pipeline(request: web.Request) -> web.Response:
     """PUT /pipelines/PIPELINE/build-config: these names instead of all former ones."""
-    context, identity = request.app[CONTEXT], request.match_info["pipeline"]
+    context, identity = request.app[CONTEXT], pipeline_in_path(request)
     names = (await bodies.parse(request, bodies.BuildConfig)).names
     pipeline = await context.db.read(lambda conn: find_pipeline(conn, identity))
     changed = await context.enactor.set_pipeline_build_config(
@@ -59,8 +61,8 @@ async def change_of_pipeline(request: web.Request) -> web.Response:
 
 
 ROUTES = [
-    web.get("/apps/{app}/build-config", of_app),
-    web.put("/apps/{app}/build-config", change_of_app),
-    web.get("/pipelines/{pipeline}/build-config", of_pipeline),
-    web.put("/pipelines/{pipeline}/build-config", change_of_pipeline),
+    rights.get("/apps/{app}/build-config", of_app, rights.app()),
+    rights.put("/apps/{app}/build-config", change_of_app, rights.app(Permission.DEPLOY)),
+    rights.get("/pipelines/{pipeline}/build-config", of_pipeline, rights.pipeline()),
+    rights.put("/pipelines/{pipeline}/build-config", change_of_pipeline, rights.pipeline(Permission.MANAGE)),
 ]

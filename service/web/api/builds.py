@@ -6,15 +6,19 @@ from typing import Any, NamedTuple
 from aiohttp import web
 from sqlalchemy import Connection, Select, and_, func, or_, select
 
+from service.domain.access import Permission, for_new_code
 from service.domain.decisions import Deploy
 from service.domain.errors import Refused
 from service.domain.model import App, BuildState, Release, Repository, RequestState, Sha, Slug
 from service.store import builds as build_rows
 from service.store import pipelines, repositories
 from service.store.releases import as_release
-from service.store.tables import builds, couplings, releases, requests, slugs
+from service.store.sight import stage_of, to_app
+from service.store.tables import builds, releases, requests, slugs
+from service.web import rights
 from service.web.api import answers, archives, bodies, shapes
-from service.web.api.finding import app_in_path, find_app, find_pipeline, pipeline_in_path
+from service.web.api.finding import Asked, app_in_path, find_app, find_pipeline, pipeline_in_path
+from service.web.api.on_github import check_on_github
 from service.web.errors import not_found
 from service.web.keys import BUILD_OUTPUT, CALLER, CONTEXT, WebContext
 
@@ -99,18 +103,25 @@ def _repository(conn: Connection, app: App) -> Repository:
     return repository
 
 
+def _deployable(conn: Connection, asked: Asked) -> tuple[App, Repository]:
+    """The app with its repository; refused to whom may not bring new code to it where it stands."""
+    app = find_app(conn, asked)
+    for needed in for_new_code(stage_of(conn, app)):
+        find_app(conn, asked, needed)
+    return app, _repository(conn, app)
+
+
 async def create(request: web.Request) -> web.Response:
     """POST /apps/APP/builds: deploy a branch or commit of the connected repository, by hand, whatever CI says."""
-    context, identity = request.app[CONTEXT], app_in_path(request)
+    context, asked = request.app[CONTEXT], app_in_path(request)
     body = await bodies.parse(request, bodies.CreateBuild)
     source = body.source_blob
     if body.buildpacks:
         raise Refused(
             "buildpacks: they cannot be given with a build; name them in the repository, as `buildpacks` in app.json"
         )
-    app, repository = await context.db.read(
-        lambda conn: ((app := find_app(conn, identity)), _repository(conn, app)),
-    )
+    app, repository = await context.db.read(lambda conn: _deployable(conn, asked))
+    await check_on_github(context, request[CALLER].user, repository)
     commit = await commit_of(context, repository, source)
     queued = await context.enactor.deploy(
         app_id=app.id,
@@ -176,7 +187,8 @@ async def latest(request: web.Request) -> web.Response:
     context, identity = request.app[CONTEXT], pipeline_in_path(request)
 
     def read(conn: Connection) -> list[Any]:
-        of_pipeline = select(couplings.c.app_id).where(couplings.c.pipeline_id == find_pipeline(conn, identity).id)
+        members = pipelines.members(conn, find_pipeline(conn, identity).id)
+        of_pipeline = [app.id for app, _ in members if Permission.VIEW in to_app(identity.by, app)]
         newest = (
             select(func.max(requests.c.seq).label("seq"), requests.c.app_id)
             .where(requests.c.kind == Deploy.__name__, requests.c.app_id.in_(of_pipeline))
@@ -243,9 +255,9 @@ async def slug_info(request: web.Request) -> web.Response:
 
 
 ROUTES = [
-    web.get("/apps/{app}/builds", listing),
-    web.post("/apps/{app}/builds", create),
-    web.get("/apps/{app}/builds/{build}", info),
-    web.get("/apps/{app}/slugs/{slug}", slug_info),
-    web.get("/pipelines/{pipeline}/latest-builds", latest),
+    rights.get("/apps/{app}/builds", listing, rights.app()),
+    rights.post("/apps/{app}/builds", create, rights.app(Permission.DEPLOY)),
+    rights.get("/apps/{app}/builds/{build}", info, rights.app()),
+    rights.get("/apps/{app}/slugs/{slug}", slug_info, rights.app()),
+    rights.get("/pipelines/{pipeline}/latest-builds", latest, rights.pipeline()),
 ]

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select
 from service.store import apps
 from service.store.tables import apps as app_rows
 from service.store.tables import releases, slugs, spaces
+from service.web import rights
 from service.web.api import answers, shapes
 from service.web.api.finding import find_pipeline, pipeline_in_path
 from service.web.errors import not_found
@@ -116,9 +117,9 @@ def _answer_one(request: web.Request, listed: Sequence[shapes.Json], wanted: str
 
 
 ROUTES = [
-    web.get("/regions", regions),
-    web.get("/regions/{region}", region),
-    web.get("/stacks", stacks),
-    web.get("/stacks/{stack}", stack),
-    web.get("/pipelines/{pipeline}/pipeline-stack", of_pipeline),
+    rights.get("/regions", regions, rights.CALLER),
+    rights.get("/regions/{region}", region, rights.CALLER),
+    rights.get("/stacks", stacks, rights.CALLER),
+    rights.get("/stacks/{stack}", stack, rights.CALLER),
+    rights.get("/pipelines/{pipeline}/pipeline-stack", of_pipeline, rights.pipeline()),
 ]

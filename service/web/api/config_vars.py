@@ -4,6 +4,7 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from service.store import apps, releases
+from service.web import rights
 from service.web.api import answers, bodies
 from service.web.api.finding import app_in_path, find_app
 from service.web.keys import CALLER, CONTEXT
@@ -40,6 +41,6 @@ async def change(request: web.Request) -> web.Response:
 
 
 ROUTES = [
-    web.get("/apps/{app}/config-vars", info),
-    web.patch("/apps/{app}/config-vars", change),
+    rights.get("/apps/{app}/config-vars", info, rights.SECRETS_OF_APP),
+    rights.patch("/apps/{app}/config-vars", change, rights.SECRETS_OF_APP),
 ]

@@ -5,11 +5,22 @@ from collections.abc import Mapping
 from aiohttp import web
 from sqlalchemy import Connection
 
-from service.domain.model import Coupling
-from service.store import pipelines
+from service.domain.access import Permission, check_production
+from service.domain.model import Coupling, Stage
+from service.store import apps, pipelines
+from service.store.sight import seen_couplings, to_app
+from service.web import rights
 from service.web.api import answers, bodies, shapes
 from service.web.api.account import check_oneself
-from service.web.api.finding import app_in_path, find_app, find_coupling, find_pipeline
+from service.web.api.finding import (
+    app_in_path,
+    find_app,
+    find_coupling,
+    find_pipeline,
+    in_body,
+    in_path,
+    pipeline_in_path,
+)
 from service.web.api.loading import app_names, pipeline_names
 from service.web.errors import not_found
 from service.web.keys import CALLER, CONTEXT
@@ -45,8 +56,8 @@ async def create(request: web.Request) -> web.Response:
     body = await bodies.parse(request, bodies.Couple)
     app, pipeline = await context.db.read(
         lambda conn: (
-            find_app(conn, bodies.identity(body.app)),
-            find_pipeline(conn, bodies.identity(body.pipeline)),
+            find_app(conn, in_body(request, body.app), Permission.MANAGE),
+            find_pipeline(conn, in_body(request, body.pipeline), Permission.MANAGE),
         )
     )
     made = await context.enactor.couple(
@@ -58,13 +69,14 @@ async def create(request: web.Request) -> web.Response:
 async def listing(request: web.Request) -> web.Response:
     """GET /pipeline-couplings and /users/~/pipeline-couplings."""
     check_oneself(request)
-    listed, names = await request.app[CONTEXT].db.read(lambda conn: (pipelines.all_couplings(conn), _names(conn)))
+    by = request[CALLER].person
+    listed, names = await request.app[CONTEXT].db.read(lambda conn: (seen_couplings(conn, by), _names(conn)))
     return _list(request, listed, names)
 
 
 async def of_pipeline(request: web.Request) -> web.Response:
     """GET /pipelines/PIPELINE/pipeline-couplings."""
-    identity = request.match_info["pipeline"]
+    identity = pipeline_in_path(request)
     listed, names = await request.app[CONTEXT].db.read(
         lambda conn: (pipelines.couplings(conn, find_pipeline(conn, identity).id), _names(conn))
     )
@@ -81,8 +93,8 @@ async def of_app(request: web.Request) -> web.Response:
 
 
 async def _found(request: web.Request) -> Coupling:
-    coupling_id = request.match_info["coupling"]
-    return await request.app[CONTEXT].db.read(lambda conn: find_coupling(conn, coupling_id))
+    asked = in_path(request, "coupling")
+    return await request.app[CONTEXT].db.read(lambda conn: find_coupling(conn, asked))
 
 
 async def info(request: web.Request) -> web.Response:
@@ -90,10 +102,24 @@ async def info(request: web.Request) -> web.Response:
     return await _answer(request, await _found(request))
 
 
+async def _check_production(request: web.Request, coupling: Coupling, *, to: Stage | None = None) -> None:
+    """Refuse to take an app to or from production to whoever may not do that to the app itself."""
+    if Stage.PRODUCTION in {coupling.stage, to} and coupling.stage is not to:
+        by = request[CALLER].person
+
+        def check(conn: Connection) -> None:
+            app = apps.get(conn, coupling.app_id)
+            if app is not None:
+                check_production(to_app(by, app), app.name)
+
+        await request.app[CONTEXT].db.read(check)
+
+
 async def move(request: web.Request) -> web.Response:
     """PATCH /pipeline-couplings/COUPLING: to another stage."""
     body = await bodies.parse(request, bodies.Move)
     coupling = await _found(request)
+    await _check_production(request, coupling, to=body.stage)
     moved = await request.app[CONTEXT].enactor.move(
         coupling_id=coupling.id, stage=body.stage, actor=request[CALLER].actor
     )
@@ -103,17 +129,18 @@ async def move(request: web.Request) -> web.Response:
 async def remove(request: web.Request) -> web.Response:
     """DELETE /pipeline-couplings/COUPLING: the app lives on."""
     coupling = await _found(request)
+    await _check_production(request, coupling)
     await request.app[CONTEXT].enactor.uncouple(coupling_id=coupling.id, actor=request[CALLER].actor)
     return await _answer(request, coupling)
 
 
 ROUTES = [
-    web.post("/pipeline-couplings", create),
-    web.get("/pipeline-couplings", listing),
-    web.get("/users/{user}/pipeline-couplings", listing),
-    web.get("/pipelines/{pipeline}/pipeline-couplings", of_pipeline),
-    web.get("/apps/{app}/pipeline-couplings", of_app),
-    web.get("/pipeline-couplings/{coupling}", info),
-    web.patch("/pipeline-couplings/{coupling}", move),
-    web.delete("/pipeline-couplings/{coupling}", remove),
+    rights.post("/pipeline-couplings", create, rights.BODY),
+    rights.get("/pipeline-couplings", listing, rights.CALLER),
+    rights.get("/users/{user}/pipeline-couplings", listing, rights.CALLER),
+    rights.get("/pipelines/{pipeline}/pipeline-couplings", of_pipeline, rights.pipeline()),
+    rights.get("/apps/{app}/pipeline-couplings", of_app, rights.app()),
+    rights.get("/pipeline-couplings/{coupling}", info, rights.pipeline()),
+    rights.patch("/pipeline-couplings/{coupling}", move, rights.pipeline(Permission.MANAGE)),
+    rights.delete("/pipeline-couplings/{coupling}", remove, rights.pipeline(Permission.MANAGE)),
 ]

@@ -4,6 +4,7 @@ from aiohttp import web
 
 from service.domain.errors import Refused
 from service.enacting.deliveries import Replayed
+from service.web import rights
 from service.web.api import answers, bodies
 from service.web.api.insight import delivery_shape, names_by_id
 from service.web.keys import CALLER, CONTEXT
@@ -28,4 +29,4 @@ async def replay(request: web.Request) -> web.Response:
     return answers.answer(request, shown, status=202)
 
 
-ROUTES = [web.post("/delivery-replays", replay)]
+ROUTES = [rights.post("/delivery-replays", replay, rights.ADMIN)]

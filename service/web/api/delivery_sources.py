@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from service.domain.model import RepositoryId
 from service.store import pull_sources, repositories
 from service.store.pull_sources import PullSource
+from service.web import rights
 from service.web.api import answers, shapes
 from service.web.keys import CONTEXT
 
@@ -40,4 +41,4 @@ async def source_list(request: web.Request) -> web.Response:
     return answers.answer_list(request, listed, lambda it: _shape(it, names), name=lambda it: it.name)
 
 
-ROUTES = [web.get("/delivery-sources", source_list)]
+ROUTES = [rights.get("/delivery-sources", source_list, rights.ADMIN)]

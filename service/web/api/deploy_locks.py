@@ -6,12 +6,15 @@ from datetime import datetime
 from aiohttp import web
 from sqlalchemy import Connection
 
+from service.domain.access import Permission
 from service.domain.deploy_lock import DeployLock
 from service.domain.errors import Refused
 from service.settings import Settings
 from service.store import deploy_locks
+from service.store.sight import seen_names
+from service.web import rights
 from service.web.api import answers, bodies, shapes
-from service.web.api.finding import app_in_path, find_app, find_pipeline
+from service.web.api.finding import app_in_path, find_app, find_pipeline, pipeline_in_path
 from service.web.keys import CALLER, CONTEXT
 
 
@@ -48,8 +51,14 @@ async def _list(request: web.Request, read: Callable[[Connection], Iterable[Depl
 
 
 async def listing(request: web.Request) -> web.Response:
-    """GET /deploy-locks: all that are in force."""
-    return await _list(request, deploy_locks.listing)
+    """GET /deploy-locks: all that are in force, of what one sees."""
+    by = request[CALLER].person
+
+    def read(conn: Connection) -> list[DeployLock]:
+        seen = seen_names(conn, by)
+        return [it for it in deploy_locks.listing(conn) if it.app_id in seen.apps or it.pipeline_id in seen.pipelines]
+
+    return await _list(request, read)
 
 
 async def of_app(request: web.Request) -> web.Response:
@@ -60,7 +69,7 @@ async def of_app(request: web.Request) -> web.Response:
 
 async def of_pipeline(request: web.Request) -> web.Response:
     """GET /pipelines/PIPELINE/deploy-locks: its own and those of its apps."""
-    identity = request.match_info["pipeline"]
+    identity = pipeline_in_path(request)
     return await _list(request, lambda conn: deploy_locks.of_pipeline(conn, find_pipeline(conn, identity).id))
 
 
@@ -73,7 +82,7 @@ async def lock_app(request: web.Request) -> web.Response:
 
 async def lock_pipeline(request: web.Request) -> web.Response:
     """POST /pipelines/PIPELINE/deploy-locks: its development, staging and production apps."""
-    identity = request.match_info["pipeline"]
+    identity = pipeline_in_path(request)
     pipeline = await request.app[CONTEXT].db.read(lambda conn: find_pipeline(conn, identity))
     return await _lock(request, app_id=None, pipeline_id=pipeline.id)
 
@@ -105,11 +114,13 @@ async def unlock(request: web.Request) -> web.Response:
     return answers.answer(request, lock_shape(taken, context.settings))
 
 
+_LOCKING = (Permission.DEPLOY, Permission.OPERATE, Permission.MANAGE)
+"""Whoever does something with an app may hold new code up; who goes past it, or takes it off, is on record."""
 ROUTES = [
-    web.get("/deploy-locks", listing),
-    web.delete("/deploy-locks/{lock}", unlock),
-    web.get("/apps/{app}/deploy-locks", of_app),
-    web.post("/apps/{app}/deploy-locks", lock_app),
-    web.get("/pipelines/{pipeline}/deploy-locks", of_pipeline),
-    web.post("/pipelines/{pipeline}/deploy-locks", lock_pipeline),
+    rights.get("/deploy-locks", listing, rights.CALLER),
+    rights.delete("/deploy-locks/{lock}", unlock, rights.app(*_LOCKING)),
+    rights.get("/apps/{app}/deploy-locks", of_app, rights.app()),
+    rights.post("/apps/{app}/deploy-locks", lock_app, rights.app(*_LOCKING)),
+    rights.get("/pipelines/{pipeline}/deploy-locks", of_pipeline, rights.pipeline()),
+    rights.post("/pipelines/{pipeline}/deploy-locks", lock_pipeline, rights.pipeline(*_LOCKING)),
 ]

@@ -4,8 +4,10 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from service.domain.access import Permission
 from service.domain.errors import Refused
 from service.domain.model import App
+from service.web import rights
 from service.web.api import answers, shapes
 from service.web.api.finding import app_in_path, find_app
 from service.web.errors import not_found
@@ -73,8 +75,8 @@ async def remove(request: web.Request) -> web.Response:
 
 
 ROUTES = [
-    web.get("/apps/{app}/domains", listing),
-    web.post("/apps/{app}/domains", add),
-    web.get("/apps/{app}/domains/{domain}", info),
-    web.delete("/apps/{app}/domains/{domain}", remove),
+    rights.get("/apps/{app}/domains", listing, rights.app()),
+    rights.post("/apps/{app}/domains", add, rights.app(Permission.MANAGE)),
+    rights.get("/apps/{app}/domains/{domain}", info, rights.app()),
+    rights.delete("/apps/{app}/domains/{domain}", remove, rights.app(Permission.MANAGE)),
 ]

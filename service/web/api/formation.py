@@ -6,17 +6,19 @@ from dataclasses import dataclass
 from aiohttp import web
 from sqlalchemy import Connection, select
 
+from service.domain.access import Permission
 from service.domain.model import App, Release
 from service.store import releases, routes
 from service.store.tables import apps
+from service.web import rights
 from service.web.api import answers, bodies, shapes
-from service.web.api.finding import app_in_path, find_app
+from service.web.api.finding import Asked, app_in_path, find_app
 from service.web.api.loading import process_types
 from service.web.errors import not_found
 from service.web.keys import CALLER, CONTEXT
 
 
-def _found(conn: Connection, identity: str) -> tuple[App, Mapping[str, str]]:
+def _found(conn: Connection, identity: Asked) -> tuple[App, Mapping[str, str]]:
     app = find_app(conn, identity)
     return app, process_types(conn, app)
 
@@ -88,7 +90,7 @@ class _Running:
     serving: int
 
 
-def _running(conn: Connection, identity: str) -> _Running:
+def _running(conn: Connection, identity: Asked) -> _Running:
     app, types = _found(conn, identity)
     route = routes.of_app(conn, app.id)
     return _Running(
@@ -168,15 +170,15 @@ async def restart(request: web.Request) -> web.Response:
 
 
 ROUTES = [
-    web.get("/apps/{app}/formation", listing),
-    web.patch("/apps/{app}/formation", change),
-    web.get("/apps/{app}/formation/{type}", info),
-    web.patch("/apps/{app}/formation/{type}", change_one),
-    web.get("/apps/{app}/dynos", dynos),
-    web.delete("/apps/{app}/dynos", restart),
-    web.get("/apps/{app}/dynos/{dyno}", dyno),
-    web.delete("/apps/{app}/dynos/{dyno}", restart),
-    web.post("/apps/{app}/dynos/{dyno}/actions/stop", restart),
-    web.delete("/apps/{app}/formations/{type}", restart),
-    web.post("/apps/{app}/formations/{type}/actions/stop", restart),
+    rights.get("/apps/{app}/formation", listing, rights.app()),
+    rights.patch("/apps/{app}/formation", change, rights.app(Permission.OPERATE)),
+    rights.get("/apps/{app}/formation/{type}", info, rights.app()),
+    rights.patch("/apps/{app}/formation/{type}", change_one, rights.app(Permission.OPERATE)),
+    rights.get("/apps/{app}/dynos", dynos, rights.app()),
+    rights.delete("/apps/{app}/dynos", restart, rights.app(Permission.OPERATE)),
+    rights.get("/apps/{app}/dynos/{dyno}", dyno, rights.app()),
+    rights.delete("/apps/{app}/dynos/{dyno}", restart, rights.app(Permission.OPERATE)),
+    rights.post("/apps/{app}/dynos/{dyno}/actions/stop", restart, rights.app(Permission.OPERATE)),
+    rights.delete("/apps/{app}/formations/{type}", restart, rights.app(Permission.OPERATE)),
+    rights.post("/apps/{app}/formations/{type}/actions/stop", restart, rights.app(Permission.OPERATE)),
 ]

@@ -15,6 +15,7 @@ from service.github.hooks import CONTENT_TYPE
 from service.github.manifest import HOOK_EVENTS, TOKEN_PERMISSIONS, cannot_reach
 from service.settings import Settings
 from service.store import deliveries, setups
+from service.web import rights
 from service.web.api import answers, bodies, shapes
 from service.web.keys import CALLER, CLOSING, CONTEXT, WebContext
 
@@ -105,4 +106,7 @@ async def _examined(request: web.Request, context: WebContext, repository: str) 
     return [asdict(each) for each in await context.identity.examine_hook(repository, url=url, arrived=arrived)]
 
 
-ROUTES = [web.post("/github/setups", begin_setup), web.post("/github/webhook", webhook)]
+ROUTES = [
+    rights.post("/github/setups", begin_setup, rights.account(rights.ADMIN)),
+    rights.post("/github/webhook", webhook, rights.account(rights.ADMIN)),
+]

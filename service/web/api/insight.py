@@ -11,8 +11,10 @@ from service.domain.decisions import Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.model import Space
 from service.store import activity, apps, deliveries, subjects
+from service.store.sight import seen_activity
+from service.web import rights
 from service.web.api import answers, bodies, shapes, trail
-from service.web.api.finding import find_app, find_pipeline
+from service.web.api.finding import find_app, find_pipeline, in_body
 from service.web.api.loading import app_names, pipeline_names
 from service.web.keys import CALLER, CONTEXT
 
@@ -106,14 +108,17 @@ def _activity_shape(it: activity.Entry) -> shapes.Json:
 
 
 async def activity_list(request: web.Request) -> web.Response:
-    """GET /activity, of one `?app=` or `?pipeline=` if given: the newest two hundred."""
+    """GET /activity, of one `?app=` or `?pipeline=` if given: the newest two hundred of what one sees."""
     app, pipeline = request.query.get("app"), request.query.get("pipeline")
+    caller = request[CALLER]
 
     def read(conn: Connection) -> list[activity.Entry]:
+        if not app and not pipeline:
+            return seen_activity(conn, caller.person, actor=caller.actor, limit=_LISTED)
         return activity.listing(
             conn,
-            app_id=find_app(conn, app).id if app else None,
-            pipeline_id=find_pipeline(conn, pipeline).id if pipeline else None,
+            app_id=find_app(conn, in_body(request, app)).id if app else None,
+            pipeline_id=find_pipeline(conn, in_body(request, pipeline)).id if pipeline else None,
             limit=_LISTED,
         )
 
@@ -126,8 +131,8 @@ async def why(request: web.Request) -> web.Response:
     question = request.query.get("q", "").strip()
     if not question:
         raise Refused("q: is required; ask for a commit, a pull request or an app")
-    db = request.app[CONTEXT].db
-    asked, entries = await db.read(lambda conn: trail.of(conn, question, db.now()))
+    db, by = request.app[CONTEXT].db, request[CALLER].person
+    asked, entries = await db.read(lambda conn: trail.of(conn, question, by, db.now()))
     shown = [
         {"at": shapes.moment(it.at), "what": it.what, "about": it.about, "state": it.state, "text": it.text}
         for it in entries
@@ -158,10 +163,10 @@ async def create_space(request: web.Request) -> web.Response:
 
 
 ROUTES = [
-    web.get("/deliveries", delivery_list),
-    web.get("/deliveries/{guid}", delivery),
-    web.get("/activity", activity_list),
-    web.get("/why", why),
-    web.get("/spaces", space_list),
-    web.post("/spaces", create_space),
+    rights.get("/deliveries", delivery_list, rights.ADMIN),
+    rights.get("/deliveries/{guid}", delivery, rights.ADMIN),
+    rights.get("/activity", activity_list, rights.CALLER),
+    rights.get("/why", why, rights.CALLER),
+    rights.get("/spaces", space_list, rights.CALLER),
+    rights.post("/spaces", create_space, rights.ADMIN),
 ]

@@ -11,6 +11,7 @@ from service.store.apps import as_app
 from service.store.releases import as_release
 from service.store.rows import from_json
 from service.store.tables import apps, couplings, pipelines, releases, slugs, users
+from service.store.teams import names as team_names
 from service.web.api.shapes import AppShown
 
 
@@ -30,6 +31,7 @@ def show_apps(conn: Connection, listed: Sequence[App]) -> list[AppShown]:
     # Beyond a few, reading all is one plain scan; SQLite also bounds how many values a statement may carry.
     few = [app.id for app in listed] if len(listed) <= 50 else None
     emails = {row.id: row.email for row in conn.execute(select(users.c.id, users.c.email))}
+    teams = team_names(conn)
     spaces = {space.id: space for space in app_rows.spaces(conn)}
     current = _current_slugs(conn, few)
     shown = []
@@ -39,6 +41,7 @@ def show_apps(conn: Connection, listed: Sequence[App]) -> list[AppShown]:
             AppShown(
                 app=app,
                 owner_email=emails.get(app.owner_id or ""),
+                team_name=teams.get(app.owner_id or ""),
                 space=spaces[app.space_id],
                 slug_size=None if slug is None else slug.size,
                 stack=None if slug is None else slug.stack,

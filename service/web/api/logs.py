@@ -16,11 +16,13 @@ import msgspec
 from aiohttp import hdrs, web
 from sqlalchemy import Connection, or_, select
 
+from service.domain.access import Permission
 from service.domain.errors import Refused, Transient
-from service.domain.model import BuildState, ReleaseState, RequestState
-from service.store import logs
+from service.domain.model import App, BuildState, ReleaseState, RequestState
+from service.store import apps, logs, sight
 from service.store.database import new_id
 from service.store.tables import builds, releases, requests
+from service.web import rights
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import app_in_path, find_app
 from service.web.errors import not_found
@@ -37,11 +39,12 @@ _OPEN = (RequestState.QUEUED, RequestState.RUNNING)
 class Output:
     """A log as far as it is known: none before a worker begins; `final` when nothing can be added any more.
 
-    `of` is whose output it is: the id that the key in its address was signed for.
+    `of` is whose output it is: the id that the key in its address was signed for; `app` is the app it is about.
     """
 
     log_id: str | None
     of: str
+    app: App
     final: bool
     last_words: str
 
@@ -49,7 +52,12 @@ class Output:
 def _build_output(conn: Connection, build_id: str) -> Output:
     query = (
         select(
-            requests.c.id, requests.c.state, requests.c.outcome, builds.c.log_id, builds.c.state.label("build_state")
+            requests.c.id,
+            requests.c.app_id,
+            requests.c.state,
+            requests.c.outcome,
+            builds.c.log_id,
+            builds.c.state.label("build_state"),
         )
         .outerjoin(builds, builds.c.request_id == requests.c.id)
         .where(or_(requests.c.id == build_id, builds.c.id == build_id))
@@ -58,7 +66,8 @@ def _build_output(conn: Connection, build_id: str) -> Output:
     if row is None:
         raise not_found("build")
     final = row.state not in _OPEN if row.log_id is None else row.build_state != BuildState.PENDING
-    return Output(log_id=row.log_id, of=row.id, final=final, last_words=row.outcome)
+    app = _app(conn, row.app_id)
+    return Output(log_id=row.log_id, of=row.id, app=app, final=final, last_words=row.outcome)
 
 
 def _release_output(conn: Connection, release_id: str) -> Output:
@@ -66,7 +75,13 @@ def _release_output(conn: Connection, release_id: str) -> Output:
     if row is None:
         raise not_found("release")
     final = row.state != ReleaseState.PENDING
-    return Output(log_id=row.log_id, of=row.id, final=final, last_words=row.error)
+    return Output(log_id=row.log_id, of=row.id, app=_app(conn, row.app_id), final=final, last_words=row.error)
+
+
+def _app(conn: Connection, app_id: str) -> App:
+    app = apps.get(conn, app_id)
+    assert app is not None  # held by a foreign key
+    return app
 
 
 async def _until_closing(request: web.Request, seconds: float) -> bool:
@@ -131,7 +146,9 @@ def _event(text: str) -> str:
 async def _stream(request: web.Request, find: Callable[[Connection], Output], signed_for: str) -> web.StreamResponse:
     context, key = request.app[CONTEXT], request.query.get("key", "")
     output = await context.db.read(find)
-    if CALLER not in request and not context.vault.has_signed(key, output.of, signed_for):
+    caller = request.get(CALLER)
+    seen = caller is not None and Permission.VIEW in sight.to_app(caller.person, output.app)
+    if not seen and not context.vault.has_signed(key, output.of, signed_for):
         # The same answer as for one that does not exist: the address alone tells nothing.
         raise not_found("output")
     return await _send(request, _follow(request, find))
@@ -214,8 +231,8 @@ async def _next_unless(closing: asyncio.Task[bool], lines: AsyncGenerator[str, N
 
 
 ROUTES = [
-    web.get("/builds/{build}/output", build_output),
-    web.get("/releases/{release}/output", release_output),
-    web.post("/apps/{app}/log-sessions", open_session),
-    web.get("/log-sessions/{key}", read_session),
+    rights.get("/builds/{build}/output", build_output, rights.OPEN),
+    rights.get("/releases/{release}/output", release_output, rights.OPEN),
+    rights.post("/apps/{app}/log-sessions", open_session, rights.app(Permission.DEPLOY, Permission.OPERATE)),
+    rights.get("/log-sessions/{key}", read_session, rights.OPEN),
 ]

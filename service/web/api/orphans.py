@@ -5,6 +5,7 @@ from sqlalchemy import Connection
 
 from service.store import activity, orphans
 from service.store.orphans import Orphan
+from service.web import rights
 from service.web.api import answers, shapes
 from service.web.errors import not_found
 from service.web.keys import CALLER, CONTEXT
@@ -42,4 +43,7 @@ async def destroy(request: web.Request) -> web.Response:
     return answers.answer(request, _shape(found), status=202)
 
 
-ROUTES = [web.get("/orphans", listing), web.delete("/orphans/{orphan}", destroy)]
+ROUTES = [
+    rights.get("/orphans", listing, rights.ADMIN),
+    rights.delete("/orphans/{orphan}", destroy, rights.ADMIN),
+]

@@ -3,19 +3,22 @@
 from aiohttp import web
 from sqlalchemy import Connection
 
+from service.domain.access import Permission, check_production
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.model import FORKS, Pipeline, Stage
 from service.store import activity, pipelines, subjects
+from service.store.sight import seen_pipelines, to_app
+from service.web import rights
 from service.web.api import answers, bodies, shapes
-from service.web.api.finding import find_pipeline
+from service.web.api.finding import find_pipeline, in_body, owner_to_be, pipeline_in_path
 from service.web.errors import not_found
 from service.web.keys import CALLER, CONTEXT
 
 
 async def found(request: web.Request) -> Pipeline:
     """Find the pipeline in the path."""
-    identity = request.match_info["pipeline"]
+    identity = pipeline_in_path(request)
     return await request.app[CONTEXT].db.read(lambda conn: find_pipeline(conn, identity))
 
 
@@ -23,16 +26,21 @@ async def create(request: web.Request) -> web.Response:
     """POST /pipelines."""
     context, caller = request.app[CONTEXT], request[CALLER]
     body = await bodies.parse(request, bodies.CreatePipeline)
-    if body.owner is not None and (body.owner.type, body.owner.id) != ("user", caller.user_id):
-        raise Refused("owner: a pipeline is created for yourself; transfer it afterwards")
-    made = await context.enactor.create_pipeline(name=body.name, user_id=caller.user_id, actor=caller.actor)
+    team = None
+    if body.owner is not None and body.owner.type == "team":
+        team = in_body(request, body.owner.id)
+    elif body.owner is not None and body.owner.id != caller.user_id:
+        raise Refused("owner: a pipeline is created for yourself or for a team of yours; transfer it afterwards")
+    owner = await context.db.read(lambda conn: owner_to_be(conn, caller, team))
+    made = await context.enactor.create_pipeline(name=body.name, owner=owner, actor=caller.actor)
     return answers.answer(request, shapes.pipeline(made), status=201)
 
 
 async def listing(request: web.Request) -> web.Response:
     """GET /pipelines, and those of one name by `?eq[name]=NAME`."""
     name = request.query.get("eq[name]")
-    listed = await request.app[CONTEXT].db.read(pipelines.listing)
+    by = request[CALLER].person
+    listed = await request.app[CONTEXT].db.read(lambda conn: seen_pipelines(conn, by))
     wanted = [each for each in listed if name is None or each.name == name]
     return answers.answer_list(
         request,
@@ -53,7 +61,7 @@ async def rename(request: web.Request) -> web.Response:
     """PATCH /pipelines/PIPELINE: its name. Names need not be unique."""
     db, actor = request.app[CONTEXT].db, request[CALLER].actor
     body = await bodies.parse(request, bodies.ChangePipeline)
-    identity, now = request.match_info["pipeline"], db.now()
+    identity, now = pipeline_in_path(request), db.now()
 
     def write(conn: Connection) -> Pipeline:
         pipeline = find_pipeline(conn, identity)
@@ -73,15 +81,18 @@ async def rename(request: web.Request) -> web.Response:
 
 async def delete(request: web.Request) -> web.Response:
     """DELETE /pipelines/PIPELINE: its apps live on, except review apps, which must be gone first."""
-    db, actor = request.app[CONTEXT].db, request[CALLER].actor
-    identity, now = request.match_info["pipeline"], db.now()
+    db, caller = request.app[CONTEXT].db, request[CALLER]
+    identity, now = pipeline_in_path(request), db.now()
 
     def write(conn: Connection) -> Pipeline:
         pipeline = find_pipeline(conn, identity)
+        for app, stage in pipelines.members(conn, pipeline.id):
+            if stage is Stage.PRODUCTION:
+                check_production(to_app(caller.person, app), app.name)
         activity.record(
             conn,
             now=now,
-            actor=actor,
+            actor=caller.actor,
             action="pipeline deleted",
             pipeline_id=pipeline.id,
             data={"name": pipeline.name},
@@ -138,13 +149,13 @@ async def change_stage_config(request: web.Request) -> web.Response:
 
 
 ROUTES = [
-    web.post("/pipelines", create),
-    web.get("/pipelines", listing),
-    web.get("/pipelines/{pipeline}", info),
-    web.patch("/pipelines/{pipeline}", rename),
-    web.delete("/pipelines/{pipeline}", delete),
-    web.get("/pipelines/{pipeline}/stage/{stage}/config-vars", stage_config),
-    web.patch("/pipelines/{pipeline}/stage/{stage}/config-vars", change_stage_config),
-    web.get("/pipelines/{pipeline}/forks/config-vars", stage_config),
-    web.patch("/pipelines/{pipeline}/forks/config-vars", change_stage_config),
+    rights.post("/pipelines", create, rights.BODY),
+    rights.get("/pipelines", listing, rights.CALLER),
+    rights.get("/pipelines/{pipeline}", info, rights.pipeline()),
+    rights.patch("/pipelines/{pipeline}", rename, rights.pipeline(Permission.MANAGE)),
+    rights.delete("/pipelines/{pipeline}", delete, rights.pipeline(Permission.MANAGE)),
+    rights.get("/pipelines/{pipeline}/stage/{stage}/config-vars", stage_config, rights.SECRETS_OF_PIPELINE),
+    rights.patch("/pipelines/{pipeline}/stage/{stage}/config-vars", change_stage_config, rights.SECRETS_OF_PIPELINE),
+    rights.get("/pipelines/{pipeline}/forks/config-vars", stage_config, rights.SECRETS_OF_PIPELINE),
+    rights.patch("/pipelines/{pipeline}/forks/config-vars", change_stage_config, rights.SECRETS_OF_PIPELINE),
 ]

@@ -9,8 +9,9 @@ from sqlalchemy import Connection, select
 from service.domain.model import QueuedRequest
 from service.store import requests as queue
 from service.store.tables import apps, builds, releases, requests
+from service.web import rights
 from service.web.api import answers, shapes
-from service.web.api.finding import app_in_path, find_app
+from service.web.api.finding import app_in_path, find_app, find_request_app, in_path
 from service.web.errors import not_found
 from service.web.keys import CONTEXT
 
@@ -80,8 +81,13 @@ def progress(conn: Connection, request_id: str) -> Progress | None:
 
 async def info(request: web.Request) -> web.Response:
     """GET /requests/REQUEST."""
-    request_id = request.match_info["request"]
-    found = await request.app[CONTEXT].db.read(lambda conn: progress(conn, request_id))
+    asked = in_path(request, "request")
+
+    def read(conn: Connection) -> Progress | None:
+        find_request_app(conn, asked)
+        return progress(conn, asked.name)
+
+    found = await request.app[CONTEXT].db.read(read)
     if found is None:
         raise not_found("request")
     return answers.answer(request, _progress_shape(found))
@@ -97,6 +103,6 @@ async def listing(request: web.Request) -> web.Response:
 
 
 ROUTES = [
-    web.get("/requests/{request}", info),
-    web.get("/apps/{app}/requests", listing),
+    rights.get("/requests/{request}", info, rights.app()),
+    rights.get("/apps/{app}/requests", listing, rights.app()),
 ]

@@ -6,10 +6,10 @@ from sqlalchemy import Connection
 from service.domain.model import App, Pipeline, Promotion, PromotionTarget, Release, TargetState
 from service.domain.promotion import status as outcome
 from service.store import promotions
+from service.web import rights
 from service.web.api import answers, bodies, shapes
-from service.web.api.finding import find_app, find_pipeline, find_release
+from service.web.api.finding import find_app, find_pipeline, find_promotion, find_release, in_body, in_path
 from service.web.api.loading import app_names
-from service.web.errors import not_found
 from service.web.keys import CALLER, CONTEXT
 
 
@@ -46,14 +46,14 @@ async def create(request: web.Request) -> web.Response:
     body = await bodies.parse(request, bodies.Promote)
 
     def read(conn: Connection) -> tuple[Pipeline, App, Release | None, list[str] | None]:
-        source = find_app(conn, bodies.identity(body.source.app))
+        source = find_app(conn, in_body(request, body.source.app))
         asked = body.source.release
         release = None if asked is None else find_release(conn, source, bodies.identity(asked))
         targets: list[str] | None = None
         if body.targets is not None:
             named = dict.fromkeys(bodies.identity(target.app) for target in body.targets)
-            targets = [find_app(conn, name).id for name in named]
-        return find_pipeline(conn, bodies.identity(body.pipeline)), source, release, targets
+            targets = [find_app(conn, in_body(request, name)).id for name in named]
+        return find_pipeline(conn, in_body(request, body.pipeline)), source, release, targets
 
     pipeline, source, release, targets = await context.db.read(read)
     made = await context.enactor.promote(
@@ -62,33 +62,27 @@ async def create(request: web.Request) -> web.Response:
         release_id=None if release is None else release.id,
         target_app_ids=targets,
         override_lock=body.override_lock,
+        by=request[CALLER].person,
         actor=request[CALLER].actor,
     )
     created = await context.db.read(lambda conn: promotions.targets(conn, made.id))
     return answers.answer(request, _shape(made, created), status=201)
 
 
-def _found(conn: Connection, promotion_id: str) -> Promotion:
-    promotion = promotions.get(conn, promotion_id)
-    if promotion is None:
-        raise not_found("pipeline promotion")
-    return promotion
-
-
 async def info(request: web.Request) -> web.Response:
     """GET /pipeline-promotions/PROMOTION."""
-    promotion_id = request.match_info["promotion"]
+    asked = in_path(request, "promotion")
     promotion, targets = await request.app[CONTEXT].db.read(
-        lambda conn: (_found(conn, promotion_id), promotions.targets(conn, promotion_id))
+        lambda conn: (find_promotion(conn, asked), promotions.targets(conn, asked.name))
     )
     return answers.answer(request, _shape(promotion, targets))
 
 
 async def target_list(request: web.Request) -> web.Response:
     """GET /pipeline-promotions/PROMOTION/promotion-targets: each app's state and release."""
-    promotion_id = request.match_info["promotion"]
+    asked = in_path(request, "promotion")
     _, targets, names = await request.app[CONTEXT].db.read(
-        lambda conn: (_found(conn, promotion_id), promotions.targets(conn, promotion_id), app_names(conn))
+        lambda conn: (find_promotion(conn, asked), promotions.targets(conn, asked.name), app_names(conn))
     )
     return answers.answer_list(
         request, targets, lambda it: _target_shape(it, names.get(it.app_id, "")), id=lambda it: it.id
@@ -96,7 +90,7 @@ async def target_list(request: web.Request) -> web.Response:
 
 
 ROUTES = [
-    web.post("/pipeline-promotions", create),
-    web.get("/pipeline-promotions/{promotion}", info),
-    web.get("/pipeline-promotions/{promotion}/promotion-targets", target_list),
+    rights.post("/pipeline-promotions", create, rights.BODY),
+    rights.get("/pipeline-promotions/{promotion}", info, rights.pipeline()),
+    rights.get("/pipeline-promotions/{promotion}/promotion-targets", target_list, rights.pipeline()),
 ]

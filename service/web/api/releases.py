@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from aiohttp import web
 from sqlalchemy import Connection
 
+from service.domain.access import Permission
 from service.domain.errors import Refused
 from service.domain.model import App, Release, ReleaseState
 from service.store import releases
+from service.store.sight import to_app
+from service.web import rights
 from service.web.api import answers, bodies, ranges, shapes
 from service.web.api.finding import app_in_path, find_app, find_pipeline, find_release, pipeline_in_path
 from service.web.api.loading import latest_deployments, latest_releases, slugs_with_release_phase
@@ -81,12 +84,12 @@ async def listing(request: web.Request) -> web.Response:
 
 
 async def latest(request: web.Request) -> web.Response:
-    """GET /pipelines/PIPELINE/latest-releases: the newest release of each of its apps."""
+    """GET /pipelines/PIPELINE/latest-releases: the newest release of each of its apps that one sees."""
     return await _list_of_pipeline(request, latest_releases)
 
 
 async def deployments(request: web.Request) -> web.Response:
-    """GET /pipelines/PIPELINE/latest-deployments: the newest release of each of its apps that brought other code."""
+    """GET /pipelines/PIPELINE/latest-deployments: of each app that one sees, the newest release with other code."""
     return await _list_of_pipeline(request, latest_deployments)
 
 
@@ -96,7 +99,8 @@ async def _list_of_pipeline(
     context, identity = request.app[CONTEXT], pipeline_in_path(request)
 
     def read(conn: Connection) -> list[ReleaseShown]:
-        found = find(conn, find_pipeline(conn, identity).id)
+        of_pipeline = find(conn, find_pipeline(conn, identity).id)
+        found = [(app, it) for app, it in of_pipeline if Permission.VIEW in to_app(identity.by, app)]
         with_output = slugs_with_release_phase(conn, {it.slug_id for _, it in found if it.slug_id is not None})
         return [ReleaseShown(release=it, app=app, has_output=it.slug_id in with_output) for app, it in found]
 
@@ -158,17 +162,17 @@ async def roll_back(request: web.Request) -> web.Response:
     def made(conn: Connection) -> ReleaseShown:
         release = releases.of_request(conn, queued.id)
         assert release is not None
-        return show(conn, find_app(conn, app.id), [release])[0]
+        return show(conn, find_app(conn, identity), [release])[0]
 
     described = shape(await context.db.read(made), context) | {"request": request_shape(queued)}
     return answers.answer(request, described, status=201)
 
 
 ROUTES = [
-    web.get("/apps/{app}/releases", listing),
-    web.post("/apps/{app}/releases", roll_back),
-    web.get("/apps/{app}/releases/{release}", info),
-    web.get("/apps/{app}/releases/{release}/config-vars", config),
-    web.get("/pipelines/{pipeline}/latest-releases", latest),
-    web.get("/pipelines/{pipeline}/latest-deployments", deployments),
+    rights.get("/apps/{app}/releases", listing, rights.app()),
+    rights.post("/apps/{app}/releases", roll_back, rights.app(Permission.DEPLOY, Permission.OPERATE)),
+    rights.get("/apps/{app}/releases/{release}", info, rights.app()),
+    rights.get("/apps/{app}/releases/{release}/config-vars", config, rights.SECRETS_OF_APP),
+    rights.get("/pipelines/{pipeline}/latest-releases", latest, rights.pipeline()),
+    rights.get("/pipelines/{pipeline}/latest-deployments", deployments, rights.pipeline()),
 ]

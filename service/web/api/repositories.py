@@ -9,13 +9,17 @@ from typing import Final
 from aiohttp import web
 from sqlalchemy import Connection
 
+from service.domain.access import Permission, for_new_code
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import App, AppId, Pipeline, Repository
 from service.store import activity, apps, facts, pipelines, repositories, reviews, subjects
+from service.store.sight import stage_of
+from service.web import rights
 from service.web.api import answers, bodies, shapes
-from service.web.api.finding import app_in_path, find_app, find_pipeline
+from service.web.api.finding import Asked, app_in_path, find_app, find_pipeline, pipeline_in_path
+from service.web.api.on_github import check_on_github
 from service.web.errors import not_found
 from service.web.keys import CALLER, CONTEXT, WebContext
 
@@ -23,7 +27,7 @@ _DIGITS: Final = 18
 """No number with more of them is in the database, nor fits into it."""
 
 
-def _connected(conn: Connection, identity: str) -> tuple[Pipeline, Repository]:
+def _connected(conn: Connection, identity: Asked) -> tuple[Pipeline, Repository]:
     pipeline = find_pipeline(conn, identity)
     repository = repositories.get(conn, pipeline.repository_id) if pipeline.repository_id is not None else None
     if repository is None:
@@ -74,10 +78,11 @@ async def look_up(context: WebContext, reference: str | int) -> Repository:
 
 async def connect(request: web.Request) -> web.Response:
     """POST /pipelines/PIPELINE/repository."""
-    context, identity = request.app[CONTEXT], request.match_info["pipeline"]
+    context, identity = request.app[CONTEXT], pipeline_in_path(request)
     body = await bodies.parse(request, bodies.ConnectRepository)
     pipeline = await context.db.read(lambda conn: find_pipeline(conn, identity))
     repository = await look_up(context, body.repository)
+    await check_on_github(context, request[CALLER].user, repository)
     connected = await context.enactor.connect_repository(
         pipeline_id=pipeline.id, repository=repository, actor=request[CALLER].actor
     )
@@ -86,7 +91,7 @@ async def connect(request: web.Request) -> web.Response:
 
 async def info(request: web.Request) -> web.Response:
     """GET /pipelines/PIPELINE/repository and .../repo."""
-    identity = request.match_info["pipeline"]
+    identity = pipeline_in_path(request)
 
     def read(conn: Connection) -> shapes.Json:
         pipeline, repository = _connected(conn, identity)
@@ -97,7 +102,7 @@ async def info(request: web.Request) -> web.Response:
 
 async def change(request: web.Request) -> web.Response:
     """PATCH /pipelines/PIPELINE/repository: the review app switches, also found in review-app-config."""
-    context, identity = request.app[CONTEXT], request.match_info["pipeline"]
+    context, identity = request.app[CONTEXT], pipeline_in_path(request)
     body = await bodies.parse(request, bodies.ChangeRepository)
     if body.ci:
         raise Refused("ci: test runs are not available yet; GitHub Actions reports to Towpath all the same")
@@ -112,7 +117,7 @@ async def change(request: web.Request) -> web.Response:
 
 async def disconnect(request: web.Request) -> web.Response:
     """DELETE /pipelines/PIPELINE/repository; refused while review apps live: nothing would tell of their end."""
-    db, actor, identity = request.app[CONTEXT].db, request[CALLER].actor, request.match_info["pipeline"]
+    db, actor, identity = request.app[CONTEXT].db, request[CALLER].actor, pipeline_in_path(request)
     now = db.now()
 
     def write(conn: Connection) -> shapes.Json:
@@ -142,7 +147,7 @@ async def disconnect(request: web.Request) -> web.Response:
 
 async def branch(request: web.Request) -> web.Response:
     """GET /pipelines/PIPELINE/repo/branches/BRANCH: where it points now."""
-    context, identity, name = request.app[CONTEXT], request.match_info["pipeline"], request.match_info["branch"]
+    context, identity, name = request.app[CONTEXT], pipeline_in_path(request), request.match_info["branch"]
     _, repository = await context.db.read(lambda conn: _connected(conn, identity))
     sha = await context.lookup.branch(repository, name)
     return answers.answer(request, {"name": name, "commit": {"sha": sha}})
@@ -156,7 +161,7 @@ class _Deploying:
     reason: str
 
 
-def _deploying(conn: Connection, identity: str) -> _Deploying:
+def _deploying(conn: Connection, identity: Asked) -> _Deploying:
     app = find_app(conn, identity)
     coupling = pipelines.coupling_of(conn, app.id)
     pipeline = pipelines.get(conn, coupling.pipeline_id) if coupling is not None else None
@@ -203,6 +208,8 @@ async def change_of_app(request: web.Request) -> web.Response:
     app_id: AppId = found.app.id
     if body.branch is not None and body.follow_default_branch:
         raise Refused("branch: name a branch, or follow the default branch, not both")
+    if body.model_fields_set != {"auto_deploy"} or body.auto_deploy:
+        await _check_code(request, identity, found)
     if body.branch is not None:
         await context.lookup.branch(found.repository, body.branch)
     await context.enactor.set_auto_deploy(
@@ -213,16 +220,31 @@ async def change_of_app(request: web.Request) -> web.Response:
         wait_for_ci=body.wait_for_ci,
         actor=request[CALLER].actor,
     )
-    return answers.answer(request, _app_shape(await context.db.read(lambda conn: _deploying(conn, app_id))))
+    return answers.answer(request, _app_shape(await context.db.read(lambda conn: _deploying(conn, identity))))
+
+
+async def _check_code(request: web.Request, asked: Asked, found: _Deploying) -> None:
+    """Refuse whoever may not bring new code to the app, here and on GitHub: a branch does so from now on.
+
+    Only to stop that takes no more than any deploy.
+    """
+
+    def check(conn: Connection) -> None:
+        for needed in for_new_code(stage_of(conn, found.app)):
+            find_app(conn, asked, needed)
+
+    context = request.app[CONTEXT]
+    await context.db.read(check)
+    await check_on_github(context, request[CALLER].user, found.repository)
 
 
 ROUTES = [
-    web.post("/pipelines/{pipeline}/repository", connect),
-    web.get("/pipelines/{pipeline}/repository", info),
-    web.get("/pipelines/{pipeline}/repo", info),
-    web.patch("/pipelines/{pipeline}/repository", change),
-    web.delete("/pipelines/{pipeline}/repository", disconnect),
-    web.get("/pipelines/{pipeline}/repo/branches/{branch:.+}", branch),
-    web.get("/apps/{app}/github", of_app),
-    web.patch("/apps/{app}/github", change_of_app),
+    rights.post("/pipelines/{pipeline}/repository", connect, rights.pipeline(Permission.MANAGE)),
+    rights.get("/pipelines/{pipeline}/repository", info, rights.pipeline()),
+    rights.get("/pipelines/{pipeline}/repo", info, rights.pipeline()),
+    rights.patch("/pipelines/{pipeline}/repository", change, rights.pipeline(Permission.MANAGE)),
+    rights.delete("/pipelines/{pipeline}/repository", disconnect, rights.pipeline(Permission.MANAGE)),
+    rights.get("/pipelines/{pipeline}/repo/branches/{branch:.+}", branch, rights.pipeline()),
+    rights.get("/apps/{app}/github", of_app, rights.app()),
+    rights.patch("/apps/{app}/github", change_of_app, rights.app(Permission.DEPLOY)),
 ]

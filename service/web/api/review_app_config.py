@@ -6,10 +6,13 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection
 
+from service.domain.access import Permission
 from service.domain.errors import Refused
 from service.domain.model import Pipeline
+from service.web import rights
 from service.web.api import answers, bodies, shapes
-from service.web.api.finding import find_pipeline
+from service.web.api.finding import Asked, find_pipeline, pipeline_in_path
+from service.web.api.on_github import check_on_github
 from service.web.api.repositories import look_up
 from service.web.errors import not_found
 from service.web.keys import CALLER, CONTEXT
@@ -30,7 +33,7 @@ def _shape(pipeline: Pipeline) -> shapes.Json:
     }
 
 
-def _enabled(conn: Connection, identity: str) -> Pipeline:
+def _enabled(conn: Connection, identity: Asked) -> Pipeline:
     pipeline = find_pipeline(conn, identity)
     if not pipeline.toggles.review_apps:
         raise not_found("review app config: review apps are not enabled")
@@ -50,18 +53,19 @@ def _changes(body: bodies.ReviewAppConfig) -> dict[str, Any]:
 
 async def info(request: web.Request) -> web.Response:
     """GET /pipelines/PIPELINE/review-app-config."""
-    identity = request.match_info["pipeline"]
+    identity = pipeline_in_path(request)
     return answers.answer(request, _shape(await request.app[CONTEXT].db.read(lambda conn: _enabled(conn, identity))))
 
 
 async def enable(request: web.Request) -> web.Response:
     """POST /pipelines/PIPELINE/review-app-config; connects the repository when the pipeline has none yet."""
-    context, identity, actor = request.app[CONTEXT], request.match_info["pipeline"], request[CALLER].actor
+    context, identity, actor = request.app[CONTEXT], pipeline_in_path(request), request[CALLER].actor
     body = await bodies.parse(request, bodies.ReviewAppConfig)
     pipeline = await context.db.read(lambda conn: find_pipeline(conn, identity))
     if body.repo is not None:
         repository = await look_up(context, body.repo)
         if pipeline.repository_id is None:
+            await check_on_github(context, request[CALLER].user, repository)
             await context.enactor.connect_repository(pipeline_id=pipeline.id, repository=repository, actor=actor)
         elif pipeline.repository_id != repository.id:
             raise Refused(f"repo: pipeline {pipeline.name} is connected to another repository")
@@ -73,7 +77,7 @@ async def enable(request: web.Request) -> web.Response:
 
 async def change(request: web.Request) -> web.Response:
     """PATCH /pipelines/PIPELINE/review-app-config."""
-    context, identity = request.app[CONTEXT], request.match_info["pipeline"]
+    context, identity = request.app[CONTEXT], pipeline_in_path(request)
     body = await bodies.parse(request, bodies.ReviewAppConfig)
     pipeline = await context.db.read(lambda conn: _enabled(conn, identity))
     if changes := _changes(body):
@@ -85,7 +89,7 @@ async def change(request: web.Request) -> web.Response:
 
 async def disable(request: web.Request) -> web.Response:
     """DELETE /pipelines/PIPELINE/review-app-config: the review apps there are are destroyed."""
-    context, identity = request.app[CONTEXT], request.match_info["pipeline"]
+    context, identity = request.app[CONTEXT], pipeline_in_path(request)
     pipeline = await context.db.read(lambda conn: _enabled(conn, identity))
     changed = await context.enactor.set_toggles(
         pipeline_id=pipeline.id, changes={"review_apps": False}, actor=request[CALLER].actor
@@ -94,8 +98,8 @@ async def disable(request: web.Request) -> web.Response:
 
 
 ROUTES = [
-    web.post("/pipelines/{pipeline}/review-app-config", enable),
-    web.get("/pipelines/{pipeline}/review-app-config", info),
-    web.patch("/pipelines/{pipeline}/review-app-config", change),
-    web.delete("/pipelines/{pipeline}/review-app-config", disable),
+    rights.post("/pipelines/{pipeline}/review-app-config", enable, rights.pipeline(Permission.MANAGE)),
+    rights.get("/pipelines/{pipeline}/review-app-config", info, rights.pipeline()),
+    rights.patch("/pipelines/{pipeline}/review-app-config", change, rights.pipeline(Permission.MANAGE)),
+    rights.delete("/pipelines/{pipeline}/review-app-config", disable, rights.pipeline(Permission.MANAGE)),
 ]

@@ -5,12 +5,23 @@ from collections.abc import Mapping, Sequence
 from aiohttp import web
 from sqlalchemy import Connection
 
+from service.domain.access import Permission
 from service.domain.errors import Refused
 from service.domain.model import Pipeline, Repository, ReviewApp, ReviewState
 from service.settings import Settings
 from service.store import pipelines, repositories, reviews
+from service.web import rights
 from service.web.api import answers, bodies, shapes
-from service.web.api.finding import app_in_path, find_app, find_pipeline, find_review
+from service.web.api.finding import (
+    Asked,
+    app_in_path,
+    find_app,
+    find_pipeline,
+    find_review,
+    in_body,
+    in_path,
+    pipeline_in_path,
+)
 from service.web.api.loading import app_names
 from service.web.errors import not_found
 from service.web.keys import CALLER, CONTEXT, RepositoryLookup
@@ -70,7 +81,7 @@ def _newest(listed: Sequence[ReviewApp]) -> list[ReviewApp]:
 
 async def of_pipeline(request: web.Request) -> web.Response:
     """GET /pipelines/PIPELINE/review-apps."""
-    context, identity = request.app[CONTEXT], request.match_info["pipeline"]
+    context, identity = request.app[CONTEXT], pipeline_in_path(request)
 
     def read(conn: Connection) -> tuple[Pipeline, list[ReviewApp], Mapping[str, str]]:
         pipeline = find_pipeline(conn, identity)
@@ -97,7 +108,7 @@ async def answer_review(request: web.Request, review: ReviewApp, *, status: int 
 
 async def info(request: web.Request) -> web.Response:
     """GET /review-apps/REVIEW_APP."""
-    review_id = request.match_info["review"]
+    review_id = in_path(request, "review")
     return await answer_review(request, await request.app[CONTEXT].db.read(lambda conn: find_review(conn, review_id)))
 
 
@@ -116,7 +127,7 @@ async def create(request: web.Request) -> web.Response:
     body = await bodies.parse(request, bodies.CreateReviewApp)
     if body.branch is None and body.pr_number is None:
         raise Refused("pr_number: is required when there is no branch")
-    pipeline, repository = await context.db.read(lambda conn: _source(conn, bodies.identity(body.pipeline)))
+    pipeline, repository = await context.db.read(lambda conn: _source(conn, in_body(request, body.pipeline)))
     if repository is not None:
         await _check_source(context.lookup, repository, body)
     made = await context.enactor.create_review_app(
@@ -125,8 +136,8 @@ async def create(request: web.Request) -> web.Response:
     return await answer_review(request, made, status=201)
 
 
-def _source(conn: Connection, identity: str) -> tuple[Pipeline, Repository | None]:
-    pipeline = find_pipeline(conn, identity)
+def _source(conn: Connection, asked: Asked) -> tuple[Pipeline, Repository | None]:
+    pipeline = find_pipeline(conn, asked, Permission.DEPLOY)
     return pipeline, None if pipeline.repository_id is None else repositories.get(conn, pipeline.repository_id)
 
 
@@ -140,7 +151,7 @@ async def _check_source(lookup: RepositoryLookup, repository: Repository, body: 
 
 async def destroy(request: web.Request) -> web.Response:
     """DELETE /review-apps/REVIEW_APP."""
-    context, review_id = request.app[CONTEXT], request.match_info["review"]
+    context, review_id = request.app[CONTEXT], in_path(request, "review")
     review = await context.db.read(lambda conn: find_review(conn, review_id))
     return await answer_review(
         request, await context.enactor.destroy_review_app(review_id=review.id, actor=request[CALLER].actor)
@@ -149,7 +160,7 @@ async def destroy(request: web.Request) -> web.Response:
 
 async def change(request: web.Request) -> web.Response:
     """PATCH /review-apps/REVIEW_APP: whether it is kept however long it is idle."""
-    context, review_id = request.app[CONTEXT], request.match_info["review"]
+    context, review_id = request.app[CONTEXT], in_path(request, "review")
     body = await bodies.parse(request, bodies.ChangeReviewApp)
     review = await context.db.read(lambda conn: find_review(conn, review_id))
     changed = await context.enactor.pin_review_app(review_id=review.id, pinned=body.pinned, actor=request[CALLER].actor)
@@ -157,10 +168,10 @@ async def change(request: web.Request) -> web.Response:
 
 
 ROUTES = [
-    web.post("/review-apps", create),
-    web.get("/review-apps/{review}", info),
-    web.patch("/review-apps/{review}", change),
-    web.delete("/review-apps/{review}", destroy),
-    web.get("/apps/{app}/review-app", of_app),
-    web.get("/pipelines/{pipeline}/review-apps", of_pipeline),
+    rights.post("/review-apps", create, rights.BODY),
+    rights.get("/review-apps/{review}", info, rights.pipeline()),
+    rights.patch("/review-apps/{review}", change, rights.pipeline(Permission.DEPLOY)),
+    rights.delete("/review-apps/{review}", destroy, rights.pipeline(Permission.DEPLOY)),
+    rights.get("/apps/{app}/review-app", of_app, rights.app()),
+    rights.get("/pipelines/{pipeline}/review-apps", of_pipeline, rights.pipeline()),
 ]

@@ -5,9 +5,11 @@ from typing import Any
 from aiohttp import web
 
 from service.domain import toggles
+from service.domain.access import Permission
 from service.domain.model import Pipeline
+from service.web import rights
 from service.web.api import answers, bodies, shapes
-from service.web.api.finding import find_pipeline
+from service.web.api.finding import find_pipeline, pipeline_in_path
 from service.web.keys import CALLER, CONTEXT
 
 
@@ -23,14 +25,14 @@ def _shape(pipeline: Pipeline) -> shapes.Json:
 
 async def info(request: web.Request) -> web.Response:
     """GET /pipelines/PIPELINE/settings."""
-    identity = request.match_info["pipeline"]
+    identity = pipeline_in_path(request)
     found = await request.app[CONTEXT].db.read(lambda conn: find_pipeline(conn, identity))
     return answers.answer(request, _shape(found))
 
 
 async def change(request: web.Request) -> web.Response:
     """PATCH /pipelines/PIPELINE/settings: `{NAME: VALUE}`; the others stay. All of it or, with one mistake, nothing."""
-    context, identity = request.app[CONTEXT], request.match_info["pipeline"]
+    context, identity = request.app[CONTEXT], pipeline_in_path(request)
     body = await bodies.parse(request, bodies.PipelineSettings)
     pipeline = await context.db.read(lambda conn: find_pipeline(conn, identity))
     if body.root:
@@ -41,6 +43,6 @@ async def change(request: web.Request) -> web.Response:
 
 
 ROUTES = [
-    web.get("/pipelines/{pipeline}/settings", info),
-    web.patch("/pipelines/{pipeline}/settings", change),
+    rights.get("/pipelines/{pipeline}/settings", info, rights.pipeline()),
+    rights.patch("/pipelines/{pipeline}/settings", change, rights.pipeline(Permission.MANAGE)),
 ]

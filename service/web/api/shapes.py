@@ -59,9 +59,15 @@ class AppShown:
 
     app: App
     owner_email: str | None
+    team_name: str | None
     space: Space
     slug_size: int | None
     stack: str | None
+
+
+def team_email(name: str | None) -> str:
+    """The address that stands for a team; Heroku's clients know a team's app by how it ends."""
+    return f"{name}@herokumanager.com" if name else ""
 
 
 def app(shown: AppShown, settings: Settings) -> Json:
@@ -69,6 +75,7 @@ def app(shown: AppShown, settings: Settings) -> Json:
     it, stack = shown.app, shown.stack or "host"
     named_stack = {"id": constant_id(f"stack:{stack}"), "name": stack}
     space = {"id": shown.space.id, "name": shown.space.name}
+    team = {"id": it.owner_id, "name": shown.team_name} if shown.team_name else None
     return {
         "acm": False,
         "archived_at": None,
@@ -81,15 +88,15 @@ def app(shown: AppShown, settings: Settings) -> Json:
         "internal_routing": None,
         "maintenance": it.maintenance,
         "name": it.name,
-        "organization": None,
-        "owner": {"id": it.owner_id, "email": shown.owner_email or ""},
+        "organization": team,
+        "owner": {"id": it.owner_id, "email": shown.owner_email or team_email(shown.team_name)},
         "region": space,
         "released_at": moment(it.released_at),
         "repo_size": None,
         "slug_size": shown.slug_size,
         "space": None if shown.space.name == "common" else {**space, "shield": False},
         "stack": named_stack,
-        "team": None,
+        "team": team,
         "updated_at": moment(it.updated_at),
         "web_url": web_url(settings, it.name, review=it.is_review),
         "state": it.state.value,

@@ -3,8 +3,9 @@
 from aiohttp import web
 
 from service.domain.errors import Refused
+from service.web import rights
 from service.web.api import answers, bodies, shapes
-from service.web.api.finding import find_pipeline, pipeline_in_path
+from service.web.api.finding import find_pipeline, in_body, pipeline_in_path
 from service.web.errors import not_found
 from service.web.keys import CONTEXT
 
@@ -19,7 +20,7 @@ async def of_pipeline(request: web.Request) -> web.Response:
 
 async def create(request: web.Request) -> web.Response:
     """POST /test-runs: refused with 422."""
-    wanted = bodies.identity((await bodies.parse(request, bodies.CreateTestRun)).pipeline)
+    wanted = in_body(request, (await bodies.parse(request, bodies.CreateTestRun)).pipeline)
     await request.app[CONTEXT].db.read(lambda conn: find_pipeline(conn, wanted))
     raise Refused("Test runs are not available yet; what GitHub Actions reports counts as CI all the same.")
 
@@ -30,11 +31,11 @@ async def missing(_request: web.Request) -> web.Response:
 
 
 ROUTES = [
-    web.post("/test-runs", create),
-    web.get("/test-runs/{run}", missing),
-    web.patch("/test-runs/{run}", missing),
-    web.get("/test-runs/{run}/test-nodes", missing),
-    web.get("/test-runs/{run}/test-cases", missing),
-    web.get("/pipelines/{pipeline}/test-runs", of_pipeline),
-    web.get("/pipelines/{pipeline}/test-runs/{number}", missing),
+    rights.post("/test-runs", create, rights.BODY),
+    rights.get("/test-runs/{run}", missing, rights.CALLER),
+    rights.patch("/test-runs/{run}", missing, rights.CALLER),
+    rights.get("/test-runs/{run}/test-nodes", missing, rights.CALLER),
+    rights.get("/test-runs/{run}/test-cases", missing, rights.CALLER),
+    rights.get("/pipelines/{pipeline}/test-runs", of_pipeline, rights.pipeline()),
+    rights.get("/pipelines/{pipeline}/test-runs/{number}", missing, rights.pipeline()),
 ]

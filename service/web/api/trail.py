@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, select
 
+from service.domain.access import Permission, Person
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.deploy_lock import DeployLock
 from service.domain.errors import Refused
@@ -19,12 +20,12 @@ from service.domain.model import App, AppId, QueuedRequest, ReviewApp
 from service.domain.names import in_words
 from service.store import activity, apps, deploy_locks, facts, pipelines, requests, reviews, subjects
 from service.store.reviews import as_review
+from service.store.sight import seen_names, to_app
 from service.store.tables import activity as activity_rows
 from service.store.tables import facts as fact_rows
 from service.store.tables import releases as release_rows
 from service.store.tables import requests as request_rows
 from service.store.tables import review_apps
-from service.web.api.loading import app_names, pipeline_names
 
 _PULL_REQUEST = re.compile(r"(?:.*/pull/|.*#|pr:|#)?(\d{1,6})")
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
@@ -56,42 +57,49 @@ def _told(entry: activity.Entry) -> str:
 
 
 class _Story:
-    """Collects entries, each once, with ids turned into names."""
+    """Collects entries, each once, with ids turned into names; only of what somebody sees."""
 
-    def __init__(self, conn: Connection) -> None:
+    def __init__(self, conn: Connection, by: Person) -> None:
         self._conn = conn
-        self._apps = app_names(conn)
-        self._pipelines = pipeline_names(conn)
+        seen = seen_names(conn, by)
+        self._apps, self._pipelines = seen.apps, seen.pipelines
+        self._all = by.is_admin
         self._entries: dict[tuple[str, object], Entry] = {}
 
     def requests(self, found: Iterable[QueuedRequest]) -> None:
         for it in found:
+            if it.app_id not in self._apps:
+                continue
             what = _plain(it.kind) + (f" {it.sha[:7]}" if it.sha else "")
             self._entries["request", it.id] = Entry(
                 at=it.created_at,
                 what="request",
-                about=self._apps.get(it.app_id, it.app_id),
+                about=self._apps[it.app_id],
                 state=it.state.value,
                 text=f"{what}: {it.reason}" if it.reason else what,
             )
 
     def activity(self, found: Iterable[activity.Entry]) -> None:
         for it in found:
-            about = self._apps.get(it.app_id or "") or self._pipelines.get(it.pipeline_id or "") or it.ref
+            about = self._apps.get(it.app_id or "") or self._pipelines.get(it.pipeline_id or "")
+            if about is None and not (self._all and it.app_id is None and it.pipeline_id is None):
+                continue
             self._entries["activity", it.id] = Entry(
                 at=it.at,
                 what="activity",
-                about=about,
+                about=about or it.ref,
                 state="",
                 text=f"{it.actor}: {_told(it)}",
             )
 
     def reviews(self, found: Iterable[ReviewApp]) -> None:
         for it in found:
+            if it.pipeline_id not in self._pipelines:
+                continue
             self._entries["review", it.id] = Entry(
                 at=it.updated_at,
                 what="review app",
-                about=f"{self._pipelines.get(it.pipeline_id, it.pipeline_id)} {in_words(it.ref)}",
+                about=f"{self._pipelines[it.pipeline_id]} {in_words(it.ref)}",
                 state=it.state.value,
                 text=it.reason or f"review app of {in_words(it.ref)} is {it.state.value}",
             )
@@ -106,7 +114,7 @@ class _Story:
 
     def verdicts(self, wanted: Iterable[Subject]) -> None:
         for it in subjects.verdicts(self._conn, wanted):
-            if it.reconciled_at is None:
+            if it.reconciled_at is None or not self._sees(it.subject):
                 continue
             cause = f" (because: {it.cause})" if it.cause else ""
             self._entries["verdict", it.subject] = Entry(
@@ -117,6 +125,10 @@ class _Story:
                 text=f"{it.reason or it.outcome}{cause}",
             )
 
+    def _sees(self, subject: Subject) -> bool:
+        head = subject.key.partition("/")[0]
+        return head in self._pipelines or head in self._apps
+
     def _name(self, subject: Subject) -> str:
         head, slash, rest = subject.key.partition("/")
         name = self._pipelines.get(head) or self._apps.get(head) or head
@@ -126,11 +138,14 @@ class _Story:
         return sorted(self._entries.values(), key=lambda it: it.at)
 
 
-def of(conn: Connection, question: str, now: datetime) -> tuple[str, list[Entry]]:
-    """Find what the question is about and tell its story; returns (what it is about, the entries, oldest first)."""
-    story = _Story(conn)
+def of(conn: Connection, question: str, by: Person, now: datetime) -> tuple[str, list[Entry]]:
+    """Find what the question is about and tell its story as far as `by` sees it.
+
+    Returns (what it is about, the entries, oldest first).
+    """
+    story = _Story(conn, by)
     app = apps.find(conn, question)
-    if app is not None:
+    if app is not None and Permission.VIEW in to_app(by, app):
         _of_app(conn, story, app)
         story.locks(deploy_locks.of_app(conn, app.id), now)
         return f"app {app.name}", story.told()

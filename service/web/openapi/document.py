@@ -8,9 +8,11 @@ from typing import Final
 import msgspec
 from aiohttp import hdrs, web
 
+from service.web import rights
 from service.web.api.bodies import AnyBody
 from service.web.openapi.notation import Schema
-from service.web.openapi.operations import OPERATIONS, Operation
+from service.web.openapi.operation import Operation
+from service.web.openapi.operations import OPERATIONS
 from service.web.openapi.things import THINGS
 
 _FOR_BROWSERS: Final = ("/dashboard", "/static", "/github/setup")
@@ -220,4 +222,4 @@ async def describe(request: web.Request) -> web.Response:
 def add_description(app: web.Application, *, url: str) -> None:
     """Serve the description of all routes that the application has by now."""
     app[DOCUMENT] = msgspec.json.encode(document(app.router.routes(), url=url))
-    app.add_routes([web.get("/openapi.json", describe)])
+    rights.add(app, [rights.get("/openapi.json", describe, rights.OPEN)])

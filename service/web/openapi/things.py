@@ -22,16 +22,20 @@ _TOGGLES: Final = (
     "deploy_without_ci:bool settle_seconds:number gate_seconds:number comment:bool "
     "health_path:text"
 )
+_USER: Final = (
+    "id:uuid email:text name:text? verified:bool beta:bool federated:bool suspended_at:time? "
+    "two_factor_authentication:bool admin:bool github:text? created_at:time updated_at:time"
+)
 _DELIVERY: Final = (
     "id:text event:text action:text? repository?.id:int installation?.id:int state:text verdict:text? attempts:int "
     "received_at:time processed_at:time?"
 )
 
 _ATTRIBUTES: Final[Mapping[str, str]] = {
-    "error": "id:text message:text url*:text",
+    "error": "id:text message:text url*:text resource*:text",
     "account": (
         "id:uuid email:text name:text? verified:bool beta:bool federated:bool suspended_at:time? "
-        "two_factor_authentication:bool"
+        "two_factor_authentication:bool admin:bool github:text?"
     ),
     "account-feature": (
         "created_at:time description:text display_name:text doc_url:text enabled:bool feedback_email:text id:uuid "
@@ -56,8 +60,39 @@ _ATTRIBUTES: Final[Mapping[str, str]] = {
         "id:uuid kind:heroku|custom sni_endpoint:object? status:text updated_at:time"
     ),
     "collaborator": (
-        "app.id:uuid app.name:text created_at:time id:uuid permissions:list role:text? updated_at:time user.id:uuid? "
-        "user.email:text user.federated:bool"
+        "app.id:uuid app.name:text created_at:time id:uuid permissions[].name:text permissions[].description:text "
+        "role:text? updated_at:time user.id:uuid? user.email:text user.federated:bool"
+    ),
+    "permission": "name:text description:text",
+    "user": _USER,
+    "new-user": f"{_USER} access_token.token:text",
+    "removed-user": f"{_USER} left:texts",
+    "authorization": (
+        "access_token.id:uuid access_token.token:text access_token.expires_in:int? client.id:uuid "
+        "client.ignores_delinquent:bool client.name:text created_at:time description:text grant:object? id:uuid "
+        "refresh_token:object? scope:texts session:object? updated_at:time user.id:uuid user.email:text "
+        "user.full_name:text? expires_at:time? last_used_at:time? current:bool"
+    ),
+    "team": (
+        "created_at:time credit_card_collections:bool default:bool enterprise_account:object? id:uuid "
+        "identity_provider:object? membership_limit:number? name:text provisioned_licenses:bool role:text? type:text "
+        "updated_at:time"
+    ),
+    "team-member": (
+        "created_at:time email:text federated:bool id:uuid identity_provider:object? role:text "
+        "two_factor_authentication:bool updated_at:time user.id:uuid user.email:text user.name:text?"
+    ),
+    "team-invitation": (
+        "created_at:time id:uuid invited_by.id:uuid invited_by.email:text invited_by.name:text? role:text team.id:uuid "
+        "team.name:text updated_at:time user.id:uuid user.email:text user.name:text?"
+    ),
+    "app-transfer": (
+        "app.id:uuid app.name:text created_at:time id:uuid owner.id:uuid owner.email:text recipient.id:uuid "
+        "recipient.email:text state:pending|accepted|declined updated_at:time"
+    ),
+    "pipeline-transfer": (
+        "pipeline.id:uuid previous_owner?.id:uuid previous_owner?.type:user|team new_owner.id:uuid "
+        "new_owner.type:user|team"
     ),
     "region": (
         "country:text created_at:time description:text id:uuid locale:text name:text private_capable:bool "

@@ -7,6 +7,8 @@ from typing import Any, Final
 from aiohttp import hdrs, web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from service.web import rights
+
 _HERE: Final = Path(__file__).parent
 _ENVIRONMENT: Final = Environment(
     loader=FileSystemLoader(_HERE / "templates"),
@@ -40,7 +42,8 @@ def add_static(app: web.Application) -> None:
     """Serve our style and scripts, read once: nothing that is asked for ever becomes a path."""
     for path in sorted((_HERE / "static").iterdir()):
         if path.suffix in _TYPES:
-            app.router.add_get(f"/static/{path.name}", _serve(path.read_bytes(), _TYPES[path.suffix]))
+            serve = _serve(path.read_bytes(), _TYPES[path.suffix])
+            rights.add(app, [rights.get(f"/static/{path.name}", serve, rights.OPEN)])
 
 
 def _serve(body: bytes, content_type: str) -> Any:

@@ -19,12 +19,14 @@ import structlog
 from aiohttp import hdrs, web
 from sqlalchemy import Connection
 
+from service.domain.access import Person
 from service.domain.errors import Refused, Transient
 from service.github import manifest as wanted
 from service.github.app import CODE_GONE
 from service.settings import Settings
-from service.store import activity, github_app, setups, users
+from service.store import activity, github_app, setups, sight, users
 from service.store.setups import Setup, SetupState
+from service.web import rights
 from service.web.keys import CONTEXT, WebContext
 from service.web.pages import problems
 from service.web.pages.rendering import page
@@ -86,6 +88,12 @@ async def actor_of(context: WebContext, setup: Setup) -> str:
     """Who asked for the link, as the activity log names them."""
     user = await context.db.read(lambda conn: users.get(conn, setup.user_id))
     return f"user:{user.email}" if user else "towpath"
+
+
+def person_of(conn: Connection, setup: Setup) -> Person:
+    """Who asked for the link, with what they may do now; nobody who sees anything once they are gone."""
+    user = users.get(conn, setup.user_id)
+    return sight.person(conn, user) if user else Person(id=setup.user_id)
 
 
 async def _link(request: web.Request) -> Setup | web.Response:
@@ -268,10 +276,11 @@ async def show_open(request: web.Request, setup: Setup) -> web.Response:
     return await _show_start(request, setup, action=f"{PATH}/again")
 
 
+# A page proves itself by its session, or by a link that nobody guesses.
 ROUTES = [
-    web.get(f"{PATH}/start/{{link}}", start),
-    web.post(f"{PATH}/start/{{link}}", press),
-    web.post(f"{PATH}/again", again),
-    web.get(f"{PATH}/created", created),
-    web.get(f"{PATH}/installed", installed),
+    rights.get(f"{PATH}/start/{{link}}", start, rights.OPEN),
+    rights.post(f"{PATH}/start/{{link}}", press, rights.OPEN),
+    rights.post(f"{PATH}/again", again, rights.OPEN),
+    rights.get(f"{PATH}/created", created, rights.OPEN),
+    rights.get(f"{PATH}/installed", installed, rights.OPEN),
 ]

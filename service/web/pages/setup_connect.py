@@ -9,21 +9,25 @@ import msgspec
 from aiohttp import hdrs, web
 from sqlalchemy import Connection
 
+from service.domain.access import Owner, Permission
 from service.domain.errors import Refused
 from service.domain.model import Pipeline, Repository, Stage
 from service.domain.names import check_app_name, check_pipeline_name
 from service.github.app import Installation
 from service.github.app_auth import Stranger
-from service.store import apps, deliveries, pipelines, repositories, reviews, setups
+from service.store import apps, deliveries, pipelines, repositories, reviews, setups, users
 from service.store.setups import Setup, SetupState
+from service.store.sight import to_pipeline, to_pipelines
+from service.web import rights
 from service.web.api.insight import delivery_shape, names_by_id
 from service.web.api.loading import app_names
+from service.web.api.on_github import check_on_github
 from service.web.api.repositories import look_up
 from service.web.api.review_apps import review_shape
 from service.web.keys import CLOSING, CONTEXT, WebContext
 from service.web.pages import problems
 from service.web.pages.rendering import page
-from service.web.pages.setup import PATH, actor_of, as_page, session_of, show_open
+from service.web.pages.setup import PATH, actor_of, as_page, person_of, session_of, show_open
 
 _POLL_SECONDS: Final = 0.5
 _BEAT_SECONDS: Final = 15.0
@@ -58,11 +62,11 @@ async def following(request: web.Request) -> web.StreamResponse:
         return problems.show(problems.FOREIGN)
     if setup.state is SetupState.OPEN:
         return await show_open(request, setup)
-    return await _show_choice(request, context)
+    return await _show_choice(request, context, setup)
 
 
 async def _show_choice(
-    request: web.Request, context: WebContext, *, chosen: Choice | None = None, error: str = ""
+    request: web.Request, context: WebContext, setup: Setup, *, chosen: Choice | None = None, error: str = ""
 ) -> web.Response:
     """The installations' repositories to choose from; where there are none, the way to install the App."""
     api, stored = context.identity.api, context.identity.stored
@@ -92,7 +96,7 @@ async def _show_choice(
         install_url=install_url,
         accounts=_accounts(active),
         repositories=found,
-        pipelines=await context.db.read(_pipelines),
+        pipelines=await context.db.read(lambda conn: _pipelines(conn, setup)),
         switches=_SWITCHES,
         chosen=chosen or Choice(repository="", pipeline=_NEW, name=_suggested(found), switches=frozenset(_ON)),
         new=_NEW,
@@ -113,11 +117,13 @@ def _suggested(found: list[Repository]) -> str:
         return ""
 
 
-def _pipelines(conn: Connection) -> list[dict[str, str]]:
-    names = _repository_names(conn)
+def _pipelines(conn: Connection, setup: Setup) -> list[dict[str, str]]:
+    names, listed = _repository_names(conn), pipelines.listing(conn)
+    may = to_pipelines(conn, person_of(conn, setup), listed)
     return [
         {"id": each.id, "name": each.name, "repository": names.get(each.repository_id or 0, "")}
-        for each in pipelines.listing(conn)
+        for each in listed
+        if Permission.MANAGE in may[each.id]
     ]
 
 
@@ -141,7 +147,7 @@ async def connect(request: web.Request) -> web.StreamResponse:
     try:
         pipeline = await _connect(context, setup, choice)
     except Refused as refused:
-        return await _show_choice(request, context, chosen=choice, error=refused.message)
+        return await _show_choice(request, context, setup, chosen=choice, error=refused.message)
     await context.db.write(lambda conn: setups.move(conn, setup, SetupState.DONE, now=context.db.now()))
     raise web.HTTPSeeOther(f"{PATH}/watch?pipeline={pipeline.id}")
 
@@ -150,10 +156,14 @@ async def _connect(context: WebContext, setup: Setup, choice: Choice) -> Pipelin
     if not choice.repository:
         raise Refused("Choose a repository.")
     repository, actor = await look_up(context, choice.repository), await actor_of(context, setup)
+    user = await context.db.read(lambda conn: users.get(conn, setup.user_id))
+    if user is None:
+        raise Refused("Whoever asked for the link of this set-up has no account any more.")
+    await check_on_github(context, user, repository)
     if choice.pipeline == _NEW:
         pipeline = await _make(context, setup, choice.name, actor)
     else:
-        pipeline = await context.db.read(lambda conn: _free(conn, choice.pipeline, repository))
+        pipeline = await context.db.read(lambda conn: _free(conn, setup, choice.pipeline, repository))
     enactor = context.enactor
     await enactor.connect_repository(pipeline_id=pipeline.id, repository=repository, actor=actor)
     own = ("automatic_review_apps", "destroy_stale", "wait_for_ci")
@@ -182,16 +192,24 @@ async def _make(context: WebContext, setup: Setup, name: str, actor: str) -> Pip
 
     if there := await context.db.read(taken):
         raise Refused(f"There is {' and '.join(there)} already: choose another name, or that pipeline.")
-    enactor = context.enactor
-    pipeline = await enactor.create_pipeline(name=name, user_id=setup.user_id, actor=actor)
+    enactor, owner = context.enactor, Owner(type="user", id=setup.user_id)
+    pipeline = await enactor.create_pipeline(name=name, owner=owner, actor=actor)
     for app_name, stage in named.items():
-        app = await enactor.create_app(name=app_name, space=None, user_id=setup.user_id, actor=actor)
+        app = await enactor.create_app(name=app_name, space=None, owner=owner, actor=actor)
         await enactor.couple(app_id=app.id, pipeline_id=pipeline.id, stage=stage, actor=actor)
     return pipeline
 
 
-def _free(conn: Connection, pipeline_id: str, repository: Repository) -> Pipeline:
+def _own(conn: Connection, setup: Setup, pipeline_id: str) -> Pipeline | None:
+    """The pipeline, if whoever asked for the link may connect it."""
     pipeline = pipelines.get(conn, pipeline_id)
+    if pipeline is None or Permission.MANAGE not in to_pipeline(conn, person_of(conn, setup), pipeline):
+        return None
+    return pipeline
+
+
+def _free(conn: Connection, setup: Setup, pipeline_id: str, repository: Repository) -> Pipeline:
+    pipeline = _own(conn, setup, pipeline_id)
     if pipeline is None:
         raise Refused("That pipeline is no longer there: choose another one.")
     if pipeline.repository_id not in (None, repository.id):
@@ -212,7 +230,7 @@ async def watch(request: web.Request) -> web.StreamResponse:
     wanted = request.query.get("pipeline", "")
 
     def read(conn: Connection) -> tuple[Pipeline | None, Repository | None]:
-        pipeline = pipelines.get(conn, wanted)
+        pipeline = _own(conn, setup, wanted)
         repository_id = pipeline.repository_id if pipeline is not None else None
         return pipeline, repositories.get(conn, repository_id) if repository_id else None
 
@@ -258,9 +276,11 @@ def _only(shape: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 async def events(request: web.Request) -> web.StreamResponse:
     """GET /github/setup/events: the same list as server-sent events, sent whenever it has changed."""
     context, setup = request.app[CONTEXT], await session_of(request)
-    pipeline = await context.db.read(lambda conn: pipelines.get(conn, request.query.get("pipeline", "")))
-    if setup is None or setup.state is SetupState.OPEN or pipeline is None:
+    if setup is None or setup.state is SetupState.OPEN:
         return web.Response(status=403, text="no set-up is under way in this browser\n")
+    pipeline = await context.db.read(lambda conn: _own(conn, setup, request.query.get("pipeline", "")))
+    if pipeline is None:
+        return web.Response(status=403, text="no set-up of this pipeline is under way in this browser\n")
     response = web.StreamResponse(headers={hdrs.CACHE_CONTROL: "no-store", "X-Accel-Buffering": "no"})
     response.content_type = "text/event-stream"
     await response.prepare(request)
@@ -288,9 +308,10 @@ async def _closing(request: web.Request) -> bool:
     return True
 
 
+# A page proves itself by its session, or by a link that nobody guesses.
 ROUTES = [
-    web.get(f"{PATH}/next", following),
-    web.post(f"{PATH}/connect", connect),
-    web.get(f"{PATH}/watch", watch),
-    web.get(f"{PATH}/events", events),
+    rights.get(f"{PATH}/next", following, rights.OPEN),
+    rights.post(f"{PATH}/connect", connect, rights.OPEN),
+    rights.get(f"{PATH}/watch", watch, rights.OPEN),
+    rights.get(f"{PATH}/events", events, rights.OPEN),
 ]

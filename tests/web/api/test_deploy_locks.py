@@ -5,24 +5,17 @@ from typing import Any
 
 import pytest
 
-from service.store import users
 from service.store.database import Database, new_id
 from service.store.tables import subjects as subject_rows
-from service.store.tables import users as user_rows
 from tests.web.api.test_deploying import deployed
 from tests.web.serving import Server
 
 
 async def bob(server: Server) -> dict[str, str]:
-    """What somebody else sends."""
-
-    def add(conn: Any) -> str:
-        made, now = new_id(), server.db.now()
-        values = {"id": made, "email": "bob@acme.example", "name": "Bob", "created_at": now, "updated_at": now}
-        conn.execute(user_rows.insert().values(values))
-        return users.add_token(conn, user_id=made, description="test", now=now)
-
-    return {"Authorization": f"Bearer {await server.db.write(add)}"}
+    """What somebody else sends who has access to the app."""
+    made, _ = await server.call("POST", "/users", {"email": "bob@acme.example", "name": "Bob"}, expect=201)
+    await server.call("POST", "/apps/example/collaborators", {"user": "bob@acme.example"}, expect=201)
+    return {"Authorization": f"Bearer {made['access_token']['token']}"}
 
 
 async def lock(server: Server, path: str, *, expect: int = 201, sent: Any = None, **terms: Any) -> Any:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.store import users
+from service.store import tokens, users
 from service.store.database import Database
 from service.store.secrets import Vault
 from service.web.limits import Allowances
@@ -70,7 +70,7 @@ async def test_a_token_that_asks_too_often_is_refused_and_another_is_not(strict:
 
     def another(conn) -> str:
         user_id = users.ensure_embedded_user(conn, now=strict.db.now())
-        return users.add_token(conn, user_id=user_id, description="", now=strict.db.now())
+        return tokens.create(conn, user_id=user_id, description="", now=strict.db.now())[1]
 
     strict.token = await strict.db.write(another)
     await strict.call("GET", "/apps", expect=200)
