@@ -12,8 +12,10 @@ import typer
 from service.cli import servers
 from service.cli.client import Client
 from service.cli.commands import (
+    access,
     approving,
     apps,
+    authorizations,
     config,
     deploy,
     github,
@@ -26,6 +28,8 @@ from service.cli.commands import (
     releases,
     reviewapps,
     settings,
+    teams,
+    users,
 )
 from service.cli.errors import ApiError, ExitCode, Stop
 from service.cli.output import note, paint
@@ -100,6 +104,10 @@ def build_cli() -> typer.Typer:
         locks,
         config,
         ps,
+        access,
+        authorizations,
+        teams,
+        users,
         insight,
         github,
         orphans,

@@ -15,6 +15,7 @@ StageOption = Annotated[
     str | None, typer.Option("--stage", "-s", metavar="STAGE", help="development, staging or production.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+TeamOption = Annotated[str | None, typer.Option("--team", "-t", metavar="TEAM", help="The team: its name or id.")]
 WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end and show the output.")]
 ConfirmOption = Annotated[
     str | None, typer.Option("--confirm", "-c", metavar="NAME", help="The name again, instead of being asked.")

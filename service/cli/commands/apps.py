@@ -7,7 +7,7 @@ import typer
 from service.cli import asking, output, target
 from service.cli.client import Client, Json, path
 from service.cli.errors import ApiError, ExitCode, Stop
-from service.cli.options import AppOption, ConfirmOption, JsonOption, RemoteOption
+from service.cli.options import AppOption, ConfirmOption, JsonOption, RemoteOption, TeamOption
 from service.cli.profile import Profile, load
 
 NameArgument = Annotated[str | None, typer.Argument(metavar="NAME")]
@@ -30,6 +30,7 @@ def listing(json: JsonOption = False) -> None:
 def create(
     name: NameArgument = None,
     *,
+    team: TeamOption = None,
     space: Annotated[str | None, typer.Option("--space", metavar="SPACE", help="Where it runs.")] = None,
     remote: Annotated[
         str, typer.Option("--remote", "-r", metavar="REMOTE", help="The git remote to make.")
@@ -39,7 +40,7 @@ def create(
 ) -> None:
     """Create an app, with a made-up name if none is given."""
     client = Client(profile=load())
-    body = {key: value for key, value in {"name": name, "space": space}.items() if value is not None}
+    body = {key: value for key, value in {"name": name, "space": space, "team": team}.items() if value is not None}
     with output.action(f"Creating {name or 'app'}", quiet=json) as doing:
         app = client.call("POST", "/apps", body).data
         doing.end = "done" if name else f"done, {app['name']}"

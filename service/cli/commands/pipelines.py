@@ -8,7 +8,7 @@ from service.cli import asking, output, target
 from service.cli.client import Client, Json, path
 from service.cli.commands import locks
 from service.cli.errors import ApiError, ExitCode, Stop
-from service.cli.options import AppOption, ConfirmOption, JsonOption, RemoteOption, StageOption
+from service.cli.options import AppOption, ConfirmOption, JsonOption, RemoteOption, StageOption, TeamOption
 from service.cli.profile import load
 
 _ORDER = ("development", "review", "staging", "production")
@@ -42,9 +42,10 @@ def create(
     app: AppOption = None,
     remote: RemoteOption = None,
     stage: StageOption = None,
+    team: TeamOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Create a pipeline with an app in it."""
+    """Create a pipeline with an app in it, yours or a team's."""
     profile = load()
     client = Client(profile=profile)
     found = client.get(path("apps", target.app_name(profile, app, remote)))
@@ -54,8 +55,9 @@ def create(
         stage or asking.ask(f"Stage of {found['name']}", default=guessed, option="--stage STAGE")
     )
     _refuse_coupled(client, found)
+    owner = {} if team is None else {"owner": {"type": "team", "id": client.get(path("teams", team))["id"]}}
     with output.action(f"Creating {name} pipeline", quiet=json):
-        pipeline = client.call("POST", "/pipelines", {"name": name}).data
+        pipeline = client.call("POST", "/pipelines", {"name": name} | owner).data
     coupling = _couple(client, found, pipeline, stage, quiet=json)
     if json:
         output.show_json({"pipeline": pipeline, "pipeline_coupling": coupling})
@@ -189,6 +191,21 @@ def info(
         rows.append([it["app"]["name"], it["stage"], runs, release["status"] if release else ""])
     output.table(rows, header=["app name", "stage", "release", "status"])
     locks.show(held)
+    _note_owners(client, found, [it["app"] for it in couplings])
+
+
+def _note_owners(client: Client, pipeline: Json, apps: list[Json]) -> None:
+    """Mark the apps that belong to others than the pipeline, and say how that is changed."""
+    if not apps or pipeline["owner"] is None:
+        return
+    seen = client.call("POST", "/filters/apps", {"in": {"id": [app["id"] for app in apps]}}).data
+    owners = {app["id"]: app["owner"] for app in seen}
+    others = [app for app in apps if owners.get(app["id"], {}).get("id") != pipeline["owner"]["id"]]
+    for app in others:
+        owner = owners[app["id"]]["email"] if app["id"] in owners else "somebody else"
+        output.note(f" !    {app['name']} belongs to {owner or 'nobody'}, not to the owner of the pipeline.")
+    if others:
+        output.note("      All apps in a pipeline should have its owner: towpath apps:transfer OWNER -a APP")
 
 
 def _repository(source: Json | None) -> str:
