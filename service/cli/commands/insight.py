@@ -25,7 +25,10 @@ def deliveries(
     number: Annotated[int, typer.Option("--num", "-n", metavar="N", min=1, max=200, help="How many.")] = 25,
     json: JsonOption = False,
 ) -> None:
-    """List GitHub's webhooks, sent or fetched, newest first, and what came of each; --json has the payload of one."""
+    """List GitHub's webhooks and what came of each.
+
+    Newest first, sent or fetched. --json has the payload of one.
+    """
     client = Client(profile=load())
     if delivery is not None:
         _show(client.get(path("deliveries", delivery)), json=json)
@@ -94,7 +97,9 @@ def replay(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Process stored deliveries once more, as if GitHub sent them again; nothing is deployed twice by it.
+    """Process stored deliveries once more.
+
+    As if GitHub sent them again; nothing is deployed twice by it.
 
     Buttons that people pressed and comments that they wrote are done again by their ids only.
     """
@@ -143,7 +148,10 @@ def why(
     ],
     json: JsonOption = False,
 ) -> None:
-    """Tell what was decided about a commit, a pull request or an app, and for what reason."""
+    """Tell why a commit, a pull request or an app is as it is.
+
+    With what was decided about it, and for what reason.
+    """
     answer = Client(profile=load()).call("GET", f"/why?{urlencode({'q': question}, errors='surrogateescape')}").data
     if json:
         output.show_json(answer)
