@@ -6,6 +6,7 @@ Everything a plan, a person or a timer wants ends as rows and an activity entry 
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar, assert_never
@@ -53,6 +54,8 @@ from service.store.secrets import Vault
 Result = TypeVar("Result")
 SYSTEM = "towpath"
 ATTEMPTS = 3
+WROTE: ContextVar[bool] = ContextVar("wrote", default=False)
+"""Whether this task may have committed something."""
 
 
 @dataclass(slots=True)
@@ -346,9 +349,15 @@ class Committer:
             tx = Transaction(conn=conn, now=self.db.now(), actor=actor, vault=self.vault)
             return fn(tx), tx.rings
 
+        before = WROTE.get()
         for _ in range(ATTEMPTS):
             with suppress(Conflict):
-                result, rings = await self.db.write(run)
+                WROTE.set(True)
+                try:
+                    result, rings = await self.db.write(run)
+                except (Refused, Conflict):  # rolled back; after anything else nobody knows
+                    WROTE.set(before)
+                    raise
                 await self.queue.ring(rings)
                 return result
         raise Transient("it was changed by others all the time; try again")

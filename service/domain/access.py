@@ -104,13 +104,16 @@ def on_app(person: Person, owner: Owner | None, app_id: str) -> Permissions:
 def on_pipeline(person: Person, owner: Owner | None, apps: Iterable[tuple[str, Owner | None]]) -> Permissions:
     """What a person may do to a pipeline with these apps (id, owner).
 
-    Whoever sees one of its apps sees the pipeline. One that nobody owns is everybody's as far as its apps are.
+    Whoever sees one of its apps sees the pipeline. One that nobody owns is theirs who own its apps, as far as they do:
+    who was only let in to one of them has no say in what the others get.
     """
-    there = [on_app(person, of_app, app_id) for app_id, of_app in apps]
-    if owner is None:
-        return frozenset().union(ALL if person.is_admin else NONE, *there)
-    seen = any(Permission.VIEW in each for each in there)
-    return _owning(person, owner, _ON_PIPELINES) | ({Permission.VIEW} if seen else NONE)
+    inside = list(apps)
+    seen = any(Permission.VIEW in on_app(person, of_app, app_id) for app_id, of_app in inside)
+    sight: Permissions = frozenset({Permission.VIEW}) if seen else NONE
+    if owner is not None:
+        return _owning(person, owner, _ON_PIPELINES) | sight
+    owned = [_owning(person, of_app, _ON_APPS) for _, of_app in inside if of_app is not None]
+    return sight.union(ALL if person.is_admin else NONE, *owned)
 
 
 def _owning(person: Person, owner: Owner | None, of_role: Mapping[TeamRole, Permissions]) -> Permissions:

@@ -135,6 +135,9 @@ def _give_app(tx: Transaction, app: App, to: Owner) -> App:
     if to.type == "user":
         # Whom the team had let in are not the new owner's guests: that is for the owner to say.
         grants.remove_of_app(tx.conn, app.id)
+    elif app.owner_type == "team":
+        # Nor another team's; leaving the former one would take nothing away from them any more.
+        grants.remove_of_strangers(tx.conn, app_id=app.id, team_id=to.id)
     given = apps.update(tx.conn, app=app, now=tx.now, owner_id=to.id, owner_type=to.type)
     tx.note("app transferred", app_id=app.id, data=_moved(tx.conn, owner_of(app), to))
     return given

@@ -12,7 +12,7 @@ from service.domain.access import Permission, Permissions
 from service.domain.model import AppId, UserId
 from service.store import rows
 from service.store.database import new_id
-from service.store.tables import app_grants, app_transfers, apps, users
+from service.store.tables import app_grants, app_transfers, apps, memberships, users
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +71,12 @@ def remove_of_team(conn: Connection, *, team_id: str, user_id: str) -> None:
     """Grant nothing any more on any app of a team."""
     of_team = select(apps.c.id).where(apps.c.owner_id == team_id, apps.c.owner_type == "team")
     conn.execute(app_grants.delete().where(app_grants.c.user_id == user_id, app_grants.c.app_id.in_(of_team)))
+
+
+def remove_of_strangers(conn: Connection, *, app_id: str, team_id: str) -> None:
+    """Grant nothing any more on an app to whoever is not in the team."""
+    inside = select(memberships.c.user_id).where(memberships.c.team_id == team_id)
+    conn.execute(app_grants.delete().where(app_grants.c.app_id == app_id, app_grants.c.user_id.not_in(inside)))
 
 
 @unique

@@ -142,8 +142,7 @@ class LogSink:
         await self._flush()
 
     def _take(self, text: str) -> None:
-        if whole := max(text.rfind("\n"), text.rfind("\r")) + 1:
-            self._cut = self._given + whole
+        whole = self._given + max(text.rfind("\n"), text.rfind("\r")) + 1
         self._given += len(text)
         if self._token_goes_on:
             text = text.lstrip(_OF_TOKENS)
@@ -153,6 +152,8 @@ class LogSink:
         if cut:
             self._ready += self._redactor.redact(self._line[:cut])
             self._line = self._line[cut:]
+            if not self._redactor.within_key:  # else a successor would begin within it, and not know
+                self._cut = whole
         held_back = max(_LONGEST_TOKEN, self._redactor.longest)
         if len(self._line) > max(_LONGEST_LINE, 2 * held_back):
             # The end is held back: it may be the beginning of a secret.
@@ -161,7 +162,6 @@ class LogSink:
             self._line = redacted[-held_back:]
             # What was recognized by its beginning may not have arrived whole.
             self._token_goes_on = redacted.endswith(REDACTED)
-            self._cut = self._given - len(self._line)
 
     def _take_rest(self) -> None:
         self._ready += self._redactor.redact(self._line)

@@ -41,6 +41,11 @@ class Redactor:
         """How many characters of a secret may be at hand before it is recognized."""
         return len(self._known[0]) if self._known else 0
 
+    @property
+    def within_key(self) -> bool:
+        """Whether what comes next is part of a private key."""
+        return bool(self._key_left)
+
     def redact(self, text: str) -> str:
         """The text without its secrets."""
         for form in self._known:

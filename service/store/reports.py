@@ -182,7 +182,14 @@ def _overtaken(conn: Connection, key: str, attempt: str) -> bool:
     Whoever stood still for longer than its lease may send what is no longer true when it goes on.
     """
     later = reports.update().where(reports.c.key == key, reports.c.attempt != attempt)
-    return bool(conn.execute(later.values(pending=True, attempted=True, retry_at=None)).rowcount)
+    # Nor is the other one the last for sure, should it be under way still: it is to find itself overtaken, too.
+    values = {"pending": True, "attempted": True, "attempt": new_id(), "retry_at": None}
+    return bool(conn.execute(later.values(values)).rowcount)
+
+
+def broken_off(conn: Connection, *, key: str, attempt: str) -> None:
+    """An attempt was given up in the middle; GitHub may take it all the same, and after another one's."""
+    _overtaken(conn, key, attempt)
 
 
 def shown(

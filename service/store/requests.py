@@ -241,7 +241,7 @@ def _start_next(conn: Connection, *, app_id: str, token: int, now: datetime) -> 
 def renew(conn: Connection, *, taken: TakenWork, terms: LeaseTerms) -> bool:
     """Keep the lease; False when it is lost or the request was cancelled, and the caller must stop at its next step."""
     expires = lease_now(conn) + timedelta(seconds=terms.seconds)
-    ours = (*_as_taken(taken), apps.c.lease_holder == terms.holder)
+    ours = (*as_taken(taken), apps.c.lease_holder == terms.holder)
     return conn.execute(apps.update().where(*ours).values(lease_expires=expires)).rowcount == 1
 
 
@@ -250,11 +250,12 @@ def is_current(conn: Connection, taken: TakenWork) -> bool:
 
     Then nobody has taken the app since and nothing was cancelled: the token only grows, whoever holds it.
     """
-    query = select(apps.c.id).where(*_as_taken(taken)).with_for_update()
+    query = select(apps.c.id).where(*as_taken(taken)).with_for_update()
     return conn.execute(query).scalar_one_or_none() is not None
 
 
-def _as_taken(taken: TakenWork) -> tuple[ColumnElement[bool], ...]:
+def as_taken(taken: TakenWork) -> tuple[ColumnElement[bool], ...]:
+    """SQL for "the app's pair is still the one of this taking"."""
     return (
         apps.c.id == taken.request.app_id,
         apps.c.lease_token == taken.token,

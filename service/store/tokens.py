@@ -138,3 +138,8 @@ def _token(row: RowMapping) -> Token:
         last_used_at=row["last_used_at"],
         expires_at=row["expires_at"],
     )
+
+
+def forget(conn: Connection, *, before: datetime) -> None:
+    """Delete those that expired before then."""
+    conn.execute(api_tokens.delete().where(api_tokens.c.expires_at < before))

@@ -1,8 +1,8 @@
 """`Idempotency-Key`: a client that does not know whether it was heard says it again and is not obeyed twice.
 
-The key is claimed before anything is done and the answer is kept after it, sealed, for a day. What was refused was not
-done, so its key is free again. Between the two a process can die or break; then nobody knows what was done, and a
-repetition is told just that.
+The key is claimed before anything is done and the answer is kept after it, sealed, for a day. What was refused before
+anything was written was not done, so its key is free again. Between the two a process can die or break; then nobody
+knows what was done, and a repetition is told just that. So it is after an answer that tells a secret: it is not kept.
 """
 
 import re
@@ -14,9 +14,11 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from service.domain.errors import Refused, Transient
+from service.enact import WROTE
 from service.store import idempotency
 from service.store.database import Conflict
 from service.store.idempotency import Answered, Begun
+from service.web.api import answers
 from service.web.api.raw import raw_body
 from service.web.keys import CALLER, CONTEXT
 
@@ -78,14 +80,18 @@ async def _begin(request: web.Request, key: str) -> Begun | Answered:
 
 async def _carried_out(request: web.Request, key: str, handler: Handler) -> web.StreamResponse:
     context, user_id = request.app[CONTEXT], request[CALLER].user_id
+    WROTE.set(False)
     try:
         response = await handler(request)
     except (Refused, Transient, Conflict, web.HTTPException):
-        await context.db.write(lambda conn: idempotency.free(conn, user_id=user_id, key=key))
+        if not WROTE.get():
+            await context.db.write(lambda conn: idempotency.free(conn, user_id=user_id, key=key))
         raise
     if response.status >= 400 or not isinstance(response, web.Response):
         await context.db.write(lambda conn: idempotency.free(conn, user_id=user_id, key=key))
         return response
+    if answers.OF_SECRETS.items() <= response.headers.items():
+        return response  # it tells a secret, which is told once and kept nowhere: the key stays taken
     body = response.body if isinstance(response.body, bytes) else b""
     headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
     answer = msgspec.msgpack.encode(_Answer(status=response.status, headers=headers, body=body))

@@ -367,6 +367,24 @@ async def test_what_was_sent_beside_a_later_attempt_is_told_again(database: Data
     assert await database.read(reports.unfinished) == 0
 
 
+async def test_of_two_attempts_under_way_neither_is_taken_for_the_last(database: Database) -> None:
+    await database.write(lambda conn: show(conn, "one", "live"))
+    first = await database.write(lambda conn: reports.begin(conn, lane=3, now=NOW))
+    await database.write(lambda conn: show(conn, "one", "replaced"))
+    second = await database.write(lambda conn: reports.begin(conn, lane=3, now=NOW))
+    assert first is not None
+    assert second is not None
+    await database.write(lambda conn: reports.broken_off(conn, key="one", attempt=first.attempt))
+    await database.write(
+        lambda conn: reports.shown(
+            conn, key="one", digest=second.wanted_digest, github_id=42, now=NOW, attempt=second.attempt
+        )
+    )
+    third = await database.write(lambda conn: reports.begin(conn, lane=3, now=NOW))
+    assert third is not None
+    assert (third.wanted, third.attempted) == ({"state": "replaced"}, True)
+
+
 async def test_final_reports_go_first_and_failed_ones_wait_their_time(database: Database) -> None:
     await database.write(lambda conn: show(conn, "old", "queued"))
     await database.write(lambda conn: show(conn, "new", "done", terminal=True, minutes=1))

@@ -106,6 +106,24 @@ async def test_a_line_that_is_not_kept_yet_is_told_again_to_a_successor(database
     await sink.close()
 
 
+async def test_a_successor_never_begins_within_a_private_key(database: Database) -> None:
+    log_id = await stream(database)
+    sink = logs.LogSink(database, log_id)
+    await sink.write_from("before\n", source="build", position=at(7))
+    await sink.write_from("-----BEGIN PRIVATE KEY-----\nMIIEvQIB\n", source="build", position=at(44))
+    await sink.write_from("ADANBgkq\n", source="build", position=at(53))
+
+    async def kept() -> bool:
+        return "[redacted]" in (await text_of(database, log_id))[0]
+
+    await until(kept)
+    assert await logs.LogSink(database, log_id).position("build") == at(7)
+    await sink.write_from("-----END PRIVATE KEY-----\nafter\n", source="build", position=at(85))
+    await sink.settle()
+    assert await logs.LogSink(database, log_id).position("build") == at(85)
+    await sink.close()
+
+
 async def test_what_goes_nowhere_is_not_kept(database: Database) -> None:
     log_id = await stream(database)
     async with logs.LogSink(database, log_id, ours=lambda _: False) as sink:

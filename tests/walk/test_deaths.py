@@ -10,6 +10,7 @@ import pytest
 
 from service.demo import remains
 from tests.waiting import until
+from tests.walk.acting import configured
 from tests.walk.samples import page, slow
 from tests.walk.stage import STEP_SECONDS, Pipeline, Stage
 
@@ -147,6 +148,9 @@ async def test_apps_that_an_old_backup_does_not_know_are_listed_and_ended_one_by
     await asyncio.to_thread(_copy, stage.data / "database/towpath.db", backup)
     lost = await stage.pipeline(auto_deploy=True)
     await stage.says(lost.staging, "first")
+    # The engine has seen more of the known one, too, than the backup has.
+    for number in range(3):
+        await configured(stage, known.staging, NUMBER=str(number))
     app_id = (await stage.api("GET", f"/apps/{lost.staging}"))["id"]
     await stage.lose_power()
     for file in (stage.data / "database").glob("towpath.db*"):
@@ -164,6 +168,8 @@ async def test_apps_that_an_old_backup_does_not_know_are_listed_and_ended_one_by
     await until(lambda: _is_listed(stage, app_id, there=False), seconds=STEP_SECONDS, what="it is gone")
     assert "first" in await stage.page(known.staging)
     assert [text for text in remains.of_apps(stage.data) if app_id in text] == []
+    sha = await stage.github.push(known.repo, "master", page("after the backup"))
+    await stage.says(known.staging, f"after the backup commit={sha}")
 
 
 def _copy(source: Path, target: Path) -> None:

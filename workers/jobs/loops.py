@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from service import queue
 from service.domain.decisions import Restart
+from service.domain.errors import Refused, Transient
 from service.domain.model import App, ReleaseId
 from service.enact import Transaction
 from service.queue import SHORT_QUEUE, WORK_QUEUE, Ring
@@ -34,6 +35,7 @@ from service.store import (
     routes,
     setups,
     subjects,
+    tokens,
 )
 from service.store.apps import Served
 from service.store.leases import LeaseTerms
@@ -44,7 +46,7 @@ from workers.jobs.orphans import mind_orphans
 from workers.jobs.overdue import mind_clock
 from workers.jobs.retention import KEEP_DAYS, in_parts, retain
 from workers.jobs.survey import begin_audit
-from workers.platforms.base import Fence, Instance, InstanceState, Platform
+from workers.platforms.base import Fence, Fenced, Instance, InstanceState, Platform
 
 log = structlog.get_logger()
 
@@ -129,7 +131,10 @@ async def _clear_gone(context: Context, platform: Platform, running: set[str]) -
     """Take away what runs of an app that is gone. One that nobody knows is an orphan, which people decide on."""
     for app in await context.db.read(lambda conn: apps.gone_among(conn, running)):
         log.warning("app runs although it is gone", app=app.id)
-        await platform.remove(app.id, fence=Fence(generation=app.generation + 1, token=0))
+        try:
+            await platform.remove(app.id, fence=Fence(generation=app.generation + 1, token=0))
+        except (Fenced, Refused, Transient) as error:  # tried again in the next round; the others are not to wait
+            log.warning("app that is gone still runs", app=app.id, error=str(error))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +251,7 @@ async def keep_house(context: Context) -> None:
         commands.forget(tx.conn, before=tx.now - KEEP_DAYS)
         setups.forget(tx.conn, before=tx.now - deliveries.KEPT_FOR)
         idempotency.forget(tx.conn, now=tx.now)
+        tokens.forget(tx.conn, before=tx.now - KEEP_DAYS)
 
     await context.commit(forget)
     await retain(context)

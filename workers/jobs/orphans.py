@@ -8,13 +8,14 @@ from typing import Final
 
 import structlog
 
+from service.domain.errors import Refused, Transient
 from service.store import apps, orphans
 from workers.context import Context
-from workers.platforms.base import Fence, Instance, Platform
+from workers.platforms.base import Fence, Fenced, Instance, Platform
 
 log = structlog.get_logger()
 
-_LAST: Final = Fence(generation=2**53, token=0)
+_LAST: Final = Fence(generation=2**30, token=0)
 """Above whatever the engine has seen, for the database has forgotten how far that was."""
 
 
@@ -28,8 +29,12 @@ async def mind_orphans(context: Context, driver: str, platform: Platform, found:
     before = {each.app_id: each.processes for each in listed.values() if each.driver == driver}
     for app_id in [each for each in strange if each in listed and listed[each].leaving]:
         log.warning("orphan is taken away", app=app_id)
-        await platform.remove(app_id, fence=_LAST)
-        del strange[app_id]
+        try:
+            await platform.remove(app_id, fence=_LAST)
+        except (Fenced, Refused, Transient) as error:  # tried again in the next round; the others are not to wait
+            log.warning("orphan is still there", app=app_id, error=str(error))
+        else:
+            del strange[app_id]
     if strange != before:
         now = context.db.now()
         await context.db.write(lambda conn: orphans.keep(conn, driver=driver, found=strange, now=now))

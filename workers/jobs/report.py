@@ -80,6 +80,10 @@ async def _write(context: Context, entry: Report) -> bool:
         return True
     try:
         github_id = await context.writes.write(entry, repository)
+    except asyncio.CancelledError:
+        broken = context.db.write(lambda conn: reports.broken_off(conn, key=entry.key, attempt=entry.attempt))
+        await asyncio.shield(broken)
+        raise
     except Refused as refused:
         await _give_up(context, entry, refused.message)
         return True

@@ -23,7 +23,7 @@ from service.domain.decisions import (
 )
 from service.domain.errors import Refused, Transient
 from service.github.app_auth import Stranger
-from service.store import requests
+from service.store import generations, requests
 from service.store.requests import TakenWork
 from workers.context import Context
 from workers.jobs import deploy, destroy, fenced, release, settle
@@ -85,6 +85,7 @@ async def _one(context: Context, taken: TakenWork) -> None:
             log.info("work goes on behind numbers that were given meanwhile", kind=taken.request.kind)
         except Fenced as overtaken:
             log.info("work left to its successor", kind=taken.request.kind, fenced=str(overtaken))
+            await context.db.write(lambda conn: generations.catch_up(conn, taken))
             rest = 1.0
         except asyncio.CancelledError:
             await asyncio.shield(_give_back(context, taken))

@@ -6,7 +6,7 @@ An unchanged thing costs the client nothing: the ETag is a digest of the body, s
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from aiohttp import hdrs, web
@@ -15,6 +15,9 @@ from service.domain.errors import Refused
 from service.web.api import ranges
 
 Row = TypeVar("Row")
+
+OF_SECRETS: Final[Mapping[str, str]] = {hdrs.CACHE_CONTROL: "no-store"}
+"""The headers of an answer that tells a secret: it is kept nowhere."""
 
 _ACCEPTED = re.compile(r"\*/\*|application/(\*|json)|application/vnd\.heroku\+json(;version=3(\.[\w-]+)*)?|text/.*")
 _WEIGHT = re.compile(r";q=[0-9.]+$")

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import Connection, select
 
-from service.domain.access import Owner, Permission, for_new_code, on_app, owner_of
+from service.domain.access import Act, Owner, Permission, for_new_code, on_app, owner_of, token_may
 from service.domain.errors import Refused
 from service.domain.model import Pipeline, Repository, RequestState
 from service.store import deploy_locks, repositories
@@ -57,6 +57,8 @@ async def create(request: web.Request) -> web.Response:
     wanted, env = body.pipeline_coupling, body.overrides.env
     named, now = in_body(request, wanted.pipeline), context.db.now()
     pipeline, repository = await context.db.read(lambda conn: _source(conn, named, now))
+    if env and not token_may(caller.token.scopes, Act.WRITE_PROTECTED):
+        raise Refused("overrides.env: this token does not reach config vars.", code="forbidden")
     owner = _owner(caller, pipeline)
     for needed in for_new_code(wanted.stage):
         check_may(on_app(caller.person, owner, ""), needed)
@@ -72,9 +74,13 @@ async def create(request: web.Request) -> web.Response:
     await context.enactor.couple(app_id=app.id, pipeline_id=pipeline.id, stage=wanted.stage, actor=caller.actor)
     if env:
         await context.enactor.change_config(app_id=app.id, changes=env, actor=caller.actor)
-    queued = await context.enactor.deploy(
-        app_id=app.id, repository_id=repository.id, sha=commit.sha, branch=commit.branch, actor=caller.actor
-    )
+    try:
+        queued = await context.enactor.deploy(
+            app_id=app.id, repository_id=repository.id, sha=commit.sha, branch=commit.branch, actor=caller.actor
+        )
+    except Refused:  # as by a lock that came meanwhile: nothing half done stays
+        await context.enactor.destroy_app(app_id=app.id, actor=caller.actor)
+        raise
     return await _answer(request, context, queued.id, status=202)
 
 

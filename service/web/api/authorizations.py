@@ -75,7 +75,8 @@ async def create(request: web.Request) -> web.Response:
         scopes=body.scope or [TokenScope.GLOBAL],
         actor=caller.actor,
     )
-    return answers.answer(request, _shape(made, caller, context.db.now(), secret=secret), status=201)
+    shape = _shape(made, caller, context.db.now(), secret=secret)
+    return answers.answer(request, shape, status=201, headers=answers.OF_SECRETS)
 
 
 async def info(request: web.Request) -> web.Response:
@@ -87,7 +88,7 @@ async def regenerate(request: web.Request) -> web.Response:
     """POST /oauth/authorizations/AUTHORIZATION/actions/regenerate-tokens: another token in its place, shown once."""
     context, caller, found = request.app[CONTEXT], request[CALLER], await _found(request)
     token, secret = await context.enactor.rotate_token(token_id=found.id, actor=caller.actor)
-    return answers.answer(request, _shape(token, caller, context.db.now(), secret=secret))
+    return answers.answer(request, _shape(token, caller, context.db.now(), secret=secret), headers=answers.OF_SECRETS)
 
 
 async def revoke(request: web.Request) -> web.Response:

@@ -69,8 +69,14 @@ async def of_app(request: web.Request) -> web.Response:
 
 async def of_pipeline(request: web.Request) -> web.Response:
     """GET /pipelines/PIPELINE/deploy-locks: its own and those of its apps."""
-    identity = pipeline_in_path(request)
-    return await _list(request, lambda conn: deploy_locks.of_pipeline(conn, find_pipeline(conn, identity).id))
+    identity, by = pipeline_in_path(request), request[CALLER].person
+
+    def read(conn: Connection) -> list[DeployLock]:
+        seen = seen_names(conn, by).apps
+        found = deploy_locks.of_pipeline(conn, find_pipeline(conn, identity).id)
+        return [it for it in found if it.app_id is None or it.app_id in seen]
+
+    return await _list(request, read)
 
 
 async def lock_app(request: web.Request) -> web.Response:

@@ -56,7 +56,7 @@ async def begin_setup(request: web.Request) -> web.Response:
         "webhook_url": f"{settings.url}/github/webhooks",
         "unreachable": _unreachable(settings) or None,
     }
-    return answers.answer(request, shown, status=201)
+    return answers.answer(request, shown, status=201, headers=answers.OF_SECRETS)
 
 
 async def webhook(request: web.Request) -> web.Response:
@@ -83,7 +83,7 @@ async def webhook(request: web.Request) -> web.Response:
         "app": stored.name if stored else settings.github_app_id or None,
         "findings": findings,
     }
-    return answers.answer(request, shown)
+    return answers.answer(request, shown, headers=answers.OF_SECRETS)
 
 
 async def _examined(request: web.Request, context: WebContext, repository: str) -> list[shapes.Json]:

@@ -16,22 +16,24 @@ import msgspec
 from aiohttp import hdrs, web
 from sqlalchemy import Connection, or_, select
 
-from service.domain.access import Permission
+from service.domain.access import NONE, Permission
 from service.domain.errors import Refused, Transient
 from service.domain.model import App, BuildState, ReleaseState, RequestState
-from service.store import apps, logs, sight
+from service.store import apps, logs, sight, users
 from service.store.database import new_id
 from service.store.tables import builds, releases, requests
 from service.web import rights
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import app_in_path, find_app
 from service.web.errors import not_found
-from service.web.keys import BUILD_OUTPUT, CALLER, CLOSING, CONTEXT, RELEASE_OUTPUT
+from service.web.keys import BUILD_OUTPUT, CALLER, CLOSING, CONTEXT, RELEASE_OUTPUT, WebContext
 
 _POLL_SECONDS: Final = 0.25
 _GRACE_POLLS: Final = 8
 _SESSION_MINUTES: Final = 5
 _SESSION: Final = "log session"
+_MAY_READ: Final = (Permission.DEPLOY, Permission.OPERATE)
+_LOOK_AGAIN_SECONDS: Final = 30.0
 _OPEN = (RequestState.QUEUED, RequestState.RUNNING)
 
 
@@ -172,6 +174,7 @@ class _Session(msgspec.Struct, frozen=True, array_like=True):
     tail: bool
     expires: float
     dyno: str | None
+    user_id: str
 
 
 async def open_session(request: web.Request) -> web.Response:
@@ -181,7 +184,14 @@ async def open_session(request: web.Request) -> web.Response:
     app = await context.db.read(lambda conn: find_app(conn, identity))
     now = context.db.now()
     expires = (now + timedelta(minutes=_SESSION_MINUTES)).timestamp()
-    session = _Session(app_id=app.id, lines=body.lines, tail=body.tail, expires=expires, dyno=body.dyno)
+    session = _Session(
+        app_id=app.id,
+        lines=body.lines,
+        tail=body.tail,
+        expires=expires,
+        dyno=body.dyno,
+        user_id=request[CALLER].user_id,
+    )
     # The session travels in its address, sealed: every web process can serve it and none has to remember it.
     key = base64.urlsafe_b64encode(context.vault.seal(msgspec.json.encode(session), _SESSION)).decode().rstrip("=")
     shape = {
@@ -201,14 +211,35 @@ async def read_session(request: web.Request) -> web.StreamResponse:
         session = msgspec.json.decode(context.vault.unseal(sealed, _SESSION), type=_Session)
     except (binascii.Error, ValueError, Refused):
         raise not_found("log session") from None
-    if session.expires < context.db.now().timestamp():
+    if session.expires < context.db.now().timestamp() or not await _may_read(context, session):
         raise not_found("log session")
     return await _send(request, _app_lines(request, session))
 
 
+async def _may_read(context: WebContext, session: _Session) -> bool:
+    """Whether who opened the session may read the app's log still."""
+
+    def read(conn: Connection) -> bool:
+        user, app = users.get(conn, session.user_id), apps.get(conn, session.app_id)
+        may = sight.to_app(sight.person(conn, user), app) if user and app else NONE
+        return not may.isdisjoint(_MAY_READ)
+
+    return await context.db.read(read)
+
+
+async def _over(request: web.Request, session: _Session) -> bool:
+    """Return when the server stops, or who opened the session may read the log no longer."""
+    while True:
+        with suppress(TimeoutError):
+            return await asyncio.wait_for(request.app[CLOSING].wait(), _LOOK_AGAIN_SECONDS)
+        with suppress(Transient):
+            if not await _may_read(request.app[CONTEXT], session):
+                return True
+
+
 async def _app_lines(request: web.Request, session: _Session) -> AsyncGenerator[str, None]:
     """The app's lines, given up when the server stops even if the app says nothing."""
-    closing = asyncio.create_task(request.app[CLOSING].wait())
+    closing = asyncio.create_task(_over(request, session))
     try:
         wanted = request.app[CONTEXT].app_logs(session.app_id, session.lines, session.tail, session.dyno or "")
         async with aclosing(wanted) as lines:
@@ -233,6 +264,6 @@ async def _next_unless(closing: asyncio.Task[bool], lines: AsyncGenerator[str, N
 ROUTES = [
     rights.get("/builds/{build}/output", build_output, rights.OPEN),
     rights.get("/releases/{release}/output", release_output, rights.OPEN),
-    rights.post("/apps/{app}/log-sessions", open_session, rights.app(Permission.DEPLOY, Permission.OPERATE)),
+    rights.post("/apps/{app}/log-sessions", open_session, rights.app(*_MAY_READ)),
     rights.get("/log-sessions/{key}", read_session, rights.OPEN),
 ]

@@ -34,7 +34,8 @@ async def create(request: web.Request) -> web.Response:
         github_login=body.github,
         actor=request[CALLER].actor,
     )
-    return answers.answer(request, _listed(made) | {"access_token": {"token": secret}}, status=201)
+    shape = _listed(made) | {"access_token": {"token": secret}}
+    return answers.answer(request, shape, status=201, headers=answers.OF_SECRETS)
 
 
 async def change(request: web.Request) -> web.Response:

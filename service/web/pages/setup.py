@@ -1,8 +1,8 @@
 """One-click set-up: from a link of one hour to our own GitHub App, by pages that say what is asked for and why.
 
-The link is the browser's authority until accounts exist: whoever has it may make the App. It is good for one App. What
-GitHub brings back has to match a cookie of the browser that was sent there, and opens nothing otherwise. Nothing is
-changed by looking at a page, so that a chat that looks at links does not use one up.
+The link is the browser's authority, as long as whoever asked for it is an administrator: whoever has it may make the
+App. It is good for one App. What GitHub brings back has to match a cookie of the browser that was sent there, and opens
+nothing otherwise. Nothing is changed by looking at a page, so that a chat that looks at links does not use one up.
 
 The secrets that GitHub hands over are in this process' memory until they are sealed, and on no page and in no log.
 """
@@ -80,8 +80,14 @@ async def session_of(request: web.Request) -> Setup | None:
     if not cookie:
         return None
     db = request.app[CONTEXT].db
-    found = await db.read(lambda conn: setups.by_session(conn, cookie))
+    found = await db.read(lambda conn: _of_administrator(conn, setups.by_session(conn, cookie)))
     return found if found is not None and found.expires_at > db.now() else None
+
+
+def _of_administrator(conn: Connection, setup: Setup | None) -> Setup | None:
+    """The set-up, as long as whoever asked for its link administers the installation; else it opens nothing."""
+    user = users.get(conn, setup.user_id) if setup is not None else None
+    return setup if user is not None and user.is_admin else None
 
 
 async def actor_of(context: WebContext, setup: Setup) -> str:
@@ -99,7 +105,7 @@ def person_of(conn: Connection, setup: Setup) -> Person:
 async def _link(request: web.Request) -> Setup | web.Response:
     """The set-up of the link in the path, or the page that says why it opens nothing."""
     context, link = request.app[CONTEXT], request.match_info["link"]
-    setup = await context.db.read(lambda conn: setups.by_link(conn, link))
+    setup = await context.db.read(lambda conn: _of_administrator(conn, setups.by_link(conn, link)))
     if setup is None:
         return problems.show(problems.UNKNOWN)
     own = await session_of(request)

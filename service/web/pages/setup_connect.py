@@ -11,13 +11,13 @@ from sqlalchemy import Connection
 
 from service.domain.access import Owner, Permission
 from service.domain.errors import Refused
-from service.domain.model import Pipeline, Repository, Stage
+from service.domain.model import App, Pipeline, Repository, Stage
 from service.domain.names import check_app_name, check_pipeline_name
 from service.github.app import Installation
 from service.github.app_auth import Stranger
 from service.store import apps, deliveries, pipelines, repositories, reviews, setups, users
 from service.store.setups import Setup, SetupState
-from service.store.sight import to_pipeline, to_pipelines
+from service.store.sight import to_app, to_pipeline, to_pipelines
 from service.web import rights
 from service.web.api.insight import delivery_shape, names_by_id
 from service.web.api.loading import app_names
@@ -169,16 +169,22 @@ async def _connect(context: WebContext, setup: Setup, choice: Choice) -> Pipelin
     own = ("automatic_review_apps", "destroy_stale", "wait_for_ci")
     changes = {"review_apps": True} | {name: name in choice.switches for name in own}
     await enactor.set_toggles(pipeline_id=pipeline.id, changes=changes, actor=actor)
-    for app, stage in await context.db.read(lambda conn: pipelines.members(conn, pipeline.id)):
-        if stage is Stage.STAGING:
-            await enactor.set_auto_deploy(
-                app_id=app.id,
-                enabled="auto_deploy" in choice.switches,
-                branch=None,
-                wait_for_ci="staging_waits_for_ci" in choice.switches,
-                actor=actor,
-            )
+    for app in await context.db.read(lambda conn: _staging(conn, setup, pipeline)):
+        await enactor.set_auto_deploy(
+            app_id=app.id,
+            enabled="auto_deploy" in choice.switches,
+            branch=None,
+            wait_for_ci="staging_waits_for_ci" in choice.switches,
+            actor=actor,
+        )
     return pipeline
+
+
+def _staging(conn: Connection, setup: Setup, pipeline: Pipeline) -> list[App]:
+    """The apps in staging that whoever asked for the link may deploy to."""
+    by = person_of(conn, setup)
+    members = pipelines.members(conn, pipeline.id)
+    return [app for app, stage in members if stage is Stage.STAGING and Permission.DEPLOY in to_app(by, app)]
 
 
 async def _make(context: WebContext, setup: Setup, name: str, actor: str) -> Pipeline:

@@ -155,3 +155,12 @@ async def test_reading_takes_no_key(server: Server) -> None:
     for path in ("/apps", "/account"):
         await server.call("GET", path, expect=200, Idempotency_Key=KEY)
     assert await kept(server) == []
+
+
+async def test_an_answer_that_tells_a_secret_is_not_kept(server: Server) -> None:
+    body = {"description": "for a script"}
+    made, _ = await server.call("POST", "/oauth/authorizations", body, expect=201, Idempotency_Key=KEY)
+    assert made["access_token"]["token"]
+    assert [row["sealed"] for row in await kept(server)] == [None]
+    again, _ = await server.call("POST", "/oauth/authorizations", body, expect=409, Idempotency_Key=KEY)
+    assert again["id"] == "conflict"

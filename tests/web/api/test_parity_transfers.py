@@ -169,3 +169,11 @@ async def test_a_transfer_is_in_the_activity_log(world: World) -> None:
     entries = await world.must("admin", "GET", f"/activity?pipeline={own}", status=200)
     (entry,) = [each for each in entries if each["action"] == "pipeline transferred"]
     assert (entry["actor"], entry["data"]) == ("user:member@example.com", {"from": "member@example.com", "to": "crew"})
+
+
+async def test_whoever_made_an_app_in_a_team_has_nothing_of_it_in_another(world: World) -> None:
+    own = await pipeline(world, "member", team=True)
+    await world.must("admin", "POST", "/teams", {"name": "others"})
+    await given(world, "admin", own, {"id": "others", "type": "team"})
+    await world.must("member", "GET", "/apps/shop-staging", status=404)
+    await world.must("admin", "GET", "/apps/shop-staging", status=200)
