@@ -9,6 +9,7 @@ from typing import TypeVar
 import pytest
 from sqlalchemy import Connection
 
+from service.domain.access import Person
 from service.domain.decisions import Destroy, Restart
 from service.domain.model import (
     App,
@@ -24,6 +25,7 @@ from service.domain.model import (
     Stage,
     Toggles,
     Trust,
+    UserId,
 )
 from service.enact import Transaction
 from service.queue import Queue, Ring
@@ -50,6 +52,7 @@ from workers.jobs.reconcile import reconcile
 __all__ = ["edge", "github", "octokit", "shop", "sqlite_database", "sqlite_template"]
 
 Result = TypeVar("Result")
+ADMINISTRATOR = Person(id=UserId("administrator"), is_admin=True)
 
 
 @dataclass

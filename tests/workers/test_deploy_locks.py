@@ -17,7 +17,7 @@ from service.enactor import Enactor
 from service.store import activity, apps, deploy_locks, facts, pipelines, releases, requests, subjects
 from service.web.api import trail
 from tests.waiting import until
-from tests.workers.conftest import Yard
+from tests.workers.conftest import ADMINISTRATOR, Yard
 from tests.workers.test_presses import delivered, press_of
 from workers.builds import runtimes
 from workers.jobs.loops import due
@@ -114,7 +114,7 @@ async def test_automatic_deploys_wait_visibly_for_a_lock_and_the_newest_goes_on_
     shown = await locking.yard.check(newest)
     assert shown.wanted["title"] == "shop-prod: waiting (locked by ada@acme.example: sale)"
     assert (shown.wanted["conclusion"], shown.wanted["actions"]) == ("neutral", [])
-    about = await locking.yard.see(lambda conn: trail.of(conn, "shop-prod", locking.yard.clock()))
+    about = await locking.yard.see(lambda conn: trail.of(conn, "shop-prod", ADMINISTRATOR, locking.yard.clock()))
     assert [(it.about, it.text) for it in about[1] if it.state == "locked"] == [
         ("pipeline shop" if pipeline else "shop-prod", "locked by ada@acme.example: sale")
     ]

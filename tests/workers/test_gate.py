@@ -13,7 +13,7 @@ from service.enactor import Enactor
 from service.github.events import parse
 from service.store import activity, apps, pipelines, requests, subjects
 from service.web.api import trail
-from tests.workers.conftest import Yard
+from tests.workers.conftest import ADMINISTRATOR, Yard
 from workers.jobs.loops import due
 from workers.jobs.react import _take_in
 
@@ -126,7 +126,7 @@ async def test_ci_that_ends_late_deploys_no_commit_that_the_branch_has_left_and_
     reason = f"superseded by {newer[:7]}"
     check = (await gate.yard.check(older)).wanted
     assert (check["title"], check["conclusion"]) == (f"shop-prod: superseded ({reason})", "neutral")
-    _, told = await gate.yard.see(lambda conn: trail.of(conn, older[:8], gate.yard.clock()))
+    _, told = await gate.yard.see(lambda conn: trail.of(conn, older[:8], ADMINISTRATOR, gate.yard.clock()))
     assert any(reason in each.text for each in told)
 
 
@@ -192,7 +192,7 @@ async def test_the_commit_that_waits_is_asked_about_by_a_part_of_its_sha(gate: G
     await sim.create_check_run("acme/shop", sha, "build", status="in_progress")
     await sim.set_status("acme/shop", sha, "pending", context="lint")
     await gate.told("push", ref="refs/heads/master")
-    about, told = await gate.yard.see(lambda conn: trail.of(conn, sha[:8], gate.yard.clock()))
+    about, told = await gate.yard.see(lambda conn: trail.of(conn, sha[:8], ADMINISTRATOR, gate.yard.clock()))
     assert about == f"commit {sha[:7]}"
     assert "waiting for: lint, build (ci)" in [each.text.partition(" (because")[0] for each in told]
     shown = await gate.yard.check(sha)

@@ -11,7 +11,7 @@ from service.domain.model import ReviewApp
 from service.enact import Transaction
 from service.store import facts, pipelines, reviews
 from service.web.api import trail
-from tests.workers.conftest import Yard
+from tests.workers.conftest import ADMINISTRATOR, Yard
 from workers.builds import runtimes
 from workers.jobs.work import work
 
@@ -81,7 +81,9 @@ class Cap:
         for number, sha in self.shas.items():
             review = await self.review(number)
             shown = (await self.yard.check(sha)).wanted["title"]
-            _, told = await self.yard.see(lambda conn, n=number: trail.of(conn, f"#{n}", self.yard.clock()))
+            _, told = await self.yard.see(
+                lambda conn, n=number: trail.of(conn, f"#{n}", ADMINISTRATOR, self.yard.clock())
+            )
             place = review.reason.partition("over the cap of 2 review apps: number ")[2]
             assert not place or (review.reason in shown and any(review.reason in each.text for each in told))
             seen[number] = place.removesuffix(" in the queue") or review.state.value

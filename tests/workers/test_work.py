@@ -23,7 +23,7 @@ from service.store import apps, builds, logs, releases, requests, reviews
 from service.store.tables import apps as app_rows
 from service.web.api import trail
 from tests.waiting import until
-from tests.workers.conftest import Yard
+from tests.workers.conftest import ADMINISTRATOR, Yard
 from workers.jobs import settle
 from workers.jobs.deploy import still_wanted
 from workers.jobs.destroy import PREDESTROY_ATTEMPTS
@@ -124,7 +124,7 @@ async def test_a_destroy_that_cannot_be_done_yet_says_why_and_is_never_said_to_b
         deployment, check, comment = await shown()
         assert (deployment, check) == ("success", "shop-pr-1: destroying (closed)")
         assert "destroyed" not in comment
-        _, told = await yard.see(lambda conn: trail.of(conn, "shop-pr-1", yard.clock()))
+        _, told = await yard.see(lambda conn: trail.of(conn, "shop-pr-1", ADMINISTRATOR, yard.clock()))
         assert "destroy: is tried again: the engine is down" in [each.text for each in told]
     await work(yard.context, app.id)
     deployment, check, comment = await shown()

@@ -174,7 +174,7 @@ _ATTRIBUTES: Final[Mapping[str, str]] = {
         "id:uuid app?.id:uuid app?.name:text pipeline?.id:uuid pipeline?.name:text owner.id:uuid owner.email:text "
         "reason:text expires_at:time? created_at:time updated_at:time message:text"
     ),
-    "orphan": "id:text driver:text processes:int state:running|leaving created_at:time",
+    "orphan": "id:text driver:text processes:text state:running|leaving created_at:time",
     "delivery": _DELIVERY,
     "delivery-replay": f"count:int {' '.join(f'deliveries[].{each}' for each in _DELIVERY.split())}",
     "delivery-with-payload": (
