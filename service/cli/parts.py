@@ -26,6 +26,10 @@ class Part:
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
+_MEMORY = {"MALLOC_ARENA_MAX": "2"}
+"""glibc gives each of many threads an arena of its own, and what becomes free in one is of no use to the others."""
+
+
 def parts(settings: Settings, listener: socket.socket, env: Mapping[str, str], *, confine: bool) -> list[Part]:
     """List what runs, in the order of starting; with `confine` all but the runner as users of their own."""
     started = _plain_parts(settings, listener, confine=confine)
@@ -35,7 +39,7 @@ def parts(settings: Settings, listener: socket.socket, env: Mapping[str, str], *
             argv=services.confined(part.name, part.argv, settings, env)
             if confine and part.name != "runner"
             else part.argv,
-            env={**services.environment(part.name, env), **part.env},
+            env={**_MEMORY, **services.environment(part.name, env), **part.env},
         )
         for part in started
     ]
