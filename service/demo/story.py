@@ -216,8 +216,8 @@ async def _one_sample(stage: Stage, sample: str) -> None:
     pipeline = f"hello-{sample}"
     started = time.monotonic()
     for args in (
-        ("apps:create", staging),
-        ("apps:create", production),
+        ("apps:create", staging, "--no-remote"),
+        ("apps:create", production, "--no-remote"),
         ("pipelines:create", pipeline, "-a", staging, "-s", "staging"),
         ("pipelines:add", pipeline, "-a", production, "-s", "production"),
         ("pipelines:connect", pipeline, "-r", repo.full_name),

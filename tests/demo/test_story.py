@@ -41,9 +41,10 @@ IN_EARNEST = {
 
 
 @asynccontextmanager
-async def story(samples: Path, place: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def story(samples: Path, place: Path, *, cwd: Path | None = None) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", PROGRAM, str(samples), str(place)),
+        cwd=cwd,
         env={**os.environ, **IN_EARNEST},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -70,13 +71,17 @@ async def test_a_step_that_does_not_come_true_ends_the_demo_with_1_and_what_was_
     samples = short_tmp / "samples"
     shutil.copytree(SAMPLES, samples)
     (samples / "python" / "Procfile").write_text("web: python -c 'import time; time.sleep(600)' # never listens\n")
-    async with story(samples, place) as process:
+    checkout = short_tmp / "checkout"
+    subprocess.run(["git", "init", "--quiet", checkout], check=True)
+    async with story(samples, place, cwd=checkout) as process:
         out, err = (text.decode() for text in await asyncio.wait_for(process.communicate(), 120))
     assert process.returncode == 1, out + err
     assert "not seen within 20 s: the review app's page, but 'HTTP " in err
     assert f"What was written is in {place}" in err
     assert "All of it was seen" not in out
     assert remains.of_all(place / "data") == []
+    # The apps of a demo are no business of the folder that it was begun in.
+    assert subprocess.run(["git", "remote"], cwd=checkout, check=True, capture_output=True).stdout == b""
 
 
 async def test_a_demo_that_is_told_to_stop_takes_everything_with_it(place: Path) -> None:
