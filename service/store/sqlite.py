@@ -95,6 +95,7 @@ class SQLite:
             raise Refused(_why_closed(path, error)) from error
         self._waiting: deque[_Write] = deque()
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
+        self._call = self._writing.submit(self._write_waiting)
         self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
 
     async def read(self, fn: Callable[[Connection], Result]) -> Result:
@@ -109,11 +110,12 @@ class SQLite:
         """
         done: Future[Result] = Future()
         self._waiting.append(_Write(fn, done))
-        self._writing.submit(self._write_waiting)
+        if self._call.running() or self._call.done():  # one that has not begun will find this too
+            self._call = self._writing.submit(self._write_waiting)
         return await asyncio.wrap_future(done)
 
     def _write_waiting(self) -> None:
-        """Do all that waits; one that was done with others finds nothing left."""
+        """Do all that waits. Where more comes all the time this does not end."""
         while self._waiting:
             group = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
             group = [each for each in group if each.done.set_running_or_notify_cancel()]

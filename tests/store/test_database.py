@@ -5,6 +5,7 @@ import os
 import signal
 import sqlite3
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -17,6 +18,7 @@ from sqlalchemy import Connection, insert, make_url, select, text, update
 from service.domain.errors import Refused, Transient
 from service.store.database import Database, SteadyClock, utc_now
 from service.store.postgresql import PostgreSQL
+from service.store.sqlite import SQLite
 from service.store.tables import counters, meta
 from tests.waiting import until
 
@@ -180,6 +182,21 @@ async def test_a_process_that_stands_still_while_it_writes_keeps_nobody_from_ren
     finally:
         frozen.kill()
         await frozen.wait()
+
+
+async def test_writes_that_wait_cost_what_is_to_be_written_and_no_call_of_the_writer_each(
+    sqlite_database: Database,
+) -> None:
+    held = threading.Event()
+    held_up = asyncio.ensure_future(sqlite_database.write(lambda _: held.wait(10)))
+    waiting = [asyncio.ensure_future(sqlite_database.write(_value)) for _ in range(500)]
+    await asyncio.sleep(0)  # all of them have begun
+    engine = sqlite_database._engine
+    assert isinstance(engine, SQLite)
+    calls = engine._writing._work_queue.qsize()
+    held.set()
+    await asyncio.gather(held_up, *waiting)
+    assert calls <= 1
 
 
 async def test_a_full_disk_is_a_passing_error_and_changes_nothing(sqlite_database: Database) -> None:
