@@ -135,11 +135,20 @@ async def _names(database: Database) -> set[str]:
     return set(await database.read(lambda conn: conn.execute(select(counters.c.name)).scalars().all()))
 
 
+async def _asked_behind_the_first(database: Database, writes) -> list[asyncio.Future]:
+    """Ask for the first, and for the others when the writer has taken it."""
+    first = asyncio.ensure_future(database.write(writes[0]))
+    await asyncio.sleep(0)
+    await until(lambda: not database._engine._waiting)
+    others = [asyncio.ensure_future(database.write(write)) for write in writes[1:]]
+    await until(lambda: len(database._engine._waiting) == len(others))
+    return [first, *others]
+
+
 async def _together(busy: tuple[Database, sqlite3.Connection], writes) -> list:
     """Ask for all of it while the first one waits, then let them."""
     database, holder = busy
-    asked = [asyncio.ensure_future(database.write(write)) for write in writes]
-    await until(lambda: len(database._engine._waiting) == len(writes) - 1)
+    asked = await _asked_behind_the_first(database, writes)
     holder.execute("ROLLBACK")
     return await asyncio.gather(*asked, return_exceptions=True)
 
@@ -207,8 +216,7 @@ async def test_none_of_several_waits_for_the_lock_after_another_has_waited_in_va
 
 async def test_one_that_nobody_waits_for_any_more_is_left_out(busy) -> None:
     database, holder = busy
-    first, second = (asyncio.ensure_future(database.write(_put(name))) for name in ("first", "second"))
-    await until(lambda: len(database._engine._waiting) == 1)
+    first, second = await _asked_behind_the_first(database, [_put("first"), _put("second")])
     second.cancel()
     await asyncio.gather(second, return_exceptions=True)
     holder.execute("ROLLBACK")
