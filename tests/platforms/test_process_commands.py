@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from service.domain.model import Position, Trust
 from tests.platforms.conftest import FENCE, Collected, Engine
 from tests.waiting import until
 from workers.platforms.base import Bind, Fence, Log, Lost, Network, SandboxRun
+from workers.platforms.process.files import delete
 from workers.platforms.process.stopping import stop_all
 
 
@@ -183,6 +185,25 @@ async def test_a_command_lost_with_the_machine_is_told_as_lost_and_a_lost_build_
     with pytest.raises(Transient, match="lost"):
         await engine.build("true")
     assert await engine.build("echo again") == (0, "again\n")
+
+
+@pytest.mark.parametrize("boot", ["this boot", "an earlier boot"])
+async def test_a_command_that_the_runner_had_no_time_to_begin_is_begun_by_the_next_one_if_nothing_else_can_be(
+    engine, boot
+):
+    await engine.run("exit 0", name="x")
+    await engine.end()
+    (about,) = (engine.data / "run/x").glob("*/about")
+    for file in set(about.parent.iterdir()) - {about}:
+        delete(file)
+    if boot == "an earlier boot":  # whose process ids nobody knows any more
+        about.write_text(json.dumps(json.loads(about.read_text()) | {"boot": "another"}))
+    await engine.start()
+    if boot == "this boot":
+        assert await engine.run("echo begun", name="x") == (0, "begun\n")
+    else:
+        with pytest.raises(Lost):
+            await engine.run("echo begun", name="x")
 
 
 async def test_a_build_writes_only_what_is_bound_writable_and_gives_it_back_to_the_runner(engine):

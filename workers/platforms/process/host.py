@@ -114,7 +114,7 @@ class Paths:
 
 def forget_other_boots(paths: Paths) -> None:
     """Drop the pids of processes that a reboot has ended: pid and start time name a process only within one boot."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    boot = boot_id()
     note = paths.data / "run/boot"
     if note.exists() and note.read_text() == boot:
         return
@@ -334,6 +334,11 @@ def _rlimits(limits: Limits, *, grouped: bool) -> dict[str, int]:
         "RLIMIT_NOFILE": 16384,
         **alone,
     }
+
+
+def boot_id() -> str:
+    """Names the time from one start of the machine to the next."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def boottime() -> float:

@@ -53,6 +53,11 @@ class Keeper:
         return False
 
     @property
+    def begun(self) -> bool:
+        """Whether the command may have begun: it waits until it can be found again. Known in the boot of its start."""
+        return (self.directory / "pids").exists()
+
+    @property
     def exit_code(self) -> int | None:
         """What the shim wrote down as the command's end."""
         record = files.read_json(self.directory / "exit")

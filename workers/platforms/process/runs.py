@@ -18,7 +18,7 @@ import structlog
 from service.domain.errors import Transient
 from workers.platforms.base import Lost, SandboxRun
 from workers.platforms.process import disk, files
-from workers.platforms.process.host import Host, boottime
+from workers.platforms.process.host import Host, boot_id, boottime
 from workers.platforms.process.keeper import Keeper
 
 log = structlog.get_logger()
@@ -63,12 +63,11 @@ class Runs:
         self._commands: dict[str, Command] = {}
 
     def resume(self) -> None:
-        """Take up what an earlier runner left, and forget what nobody has asked for in a week."""
+        """Take up what an earlier runner left; forget what it had no time to begin, and what a week ago was over."""
         for path in sorted(self._host.paths.runs.iterdir()):
             about = files.read_json(path / "about")
             keeper = self._host.keeper(path)
-            old = about is None or time.time() - about["at"] > _KEPT
-            if old and not keeper.alive:
+            if not keeper.alive and (_old(about) or _never_began(keeper, about)):  # in this order: it may be starting
                 keeper.delete()
             elif about is not None:
                 self._commands[path.name] = command = Command(keeper=keeper, about=about)
@@ -87,7 +86,7 @@ class Runs:
         about = {
             "kind": kind, "app_id": app_id, "name": name, "owner": f"app:{app_id}" if app_id else f"run:{identity}",
             "run": uuid.uuid4().hex, "until": boottime() + seconds, "at": time.time(), "writable": writable,
-            "disk_mb": build.limits.disk_mb if build else None,
+            "disk_mb": build.limits.disk_mb if build else None, "boot": boot_id(),
         }  # fmt: skip
         command = self._commands[identity] = Command(keeper=keeper, about=about)
         command.task = asyncio.create_task(self._run(command, start), name=f"{kind} {name}")
@@ -218,6 +217,17 @@ class Runs:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+
+def _old(about: dict[str, Any] | None) -> bool:
+    """Nobody has asked for it in a week."""
+    return about is None or time.time() - about["at"] > _KEPT
+
+
+def _never_began(keeper: Keeper, about: dict[str, Any] | None) -> bool:
+    """The runner died between noting the command down and starting it: whoever asks for it has it started."""
+    over = (keeper.directory / "result").exists()
+    return about is not None and about.get("boot") == boot_id() and not over and not keeper.begun
 
 
 def _directory_name(kind: str, app_id: str, name: str) -> str:
