@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from service.domain import pulling
+from service.domain import pulling, source_hosts
 
 _TEN_YEARS = 10 * 365 * 86_400.0
 
@@ -47,6 +47,7 @@ class Settings:
     allow_weak_isolation: bool = False
     log_format: str = "console"
     api_requests_per_hour: int = 36_000
+    other_source_hosts: tuple[str, ...] | None = None
 
     @property
     def run_dir(self) -> Path:
@@ -82,6 +83,19 @@ class Settings:
     def worker_ready(self) -> Path:
         """Holds the pid of the worker that is ready."""
         return self.services_dir / "worker.ready"
+
+    @property
+    def source_hosts(self) -> tuple[str, ...]:
+        """The hosts that packed sources may be fetched from: those that were named, or those of GitHub's archives."""
+        if self.other_source_hosts is not None:
+            return self.other_source_hosts
+        web, api = (urlsplit(url).hostname or "" for url in (self.github_url, self.github_api_url))
+        return tuple(dict.fromkeys((web, api, f"codeload.{web}")))
+
+    @property
+    def sources_dir(self) -> Path:
+        """Packed sources that were sent to us: web takes them, workers build them."""
+        return self.data / "sources"
 
     @property
     def work_dir(self) -> Path:
@@ -155,6 +169,14 @@ class _Reader:
             raise BadSetting(f"{name} is not an address such as https://towpath.example.com")
         return text.rstrip("/")
 
+    def hosts(self, name: str) -> tuple[str, ...] | None:
+        try:
+            return source_hosts.parse(self.env[name]) if self.env.get(name, "").strip() else None
+        except ValueError as error:
+            raise BadSetting(
+                f"{name}: {error} is no name of a host; write them like: files.example.com, *.example.net (or none)"
+            ) from None
+
     def choice(self, name: str, pattern: str, example: str) -> str:
         text = self.env.get(name, "")
         if text and not re.match(pattern, text):
@@ -200,6 +222,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         boot_seconds=read.seconds("TOWPATH_BOOT_SECONDS", 60.0),
         unlocked_build_seconds=read.seconds("TOWPATH_UNLOCKED_BUILD_SECONDS", 86_400.0),
         api_requests_per_hour=read.number("TOWPATH_API_REQUESTS_PER_HOUR", 36_000),
+        other_source_hosts=read.hosts("TOWPATH_SOURCE_HOSTS"),
         github_token=env.get("TOWPATH_GITHUB_TOKEN", ""),
         allow_weak_isolation=env.get("TOWPATH_ALLOW_WEAK_ISOLATION", "") == "1",
         log_format=read.choice("TOWPATH_LOG_FORMAT", "(console|json)$", "console or json") or "console",

@@ -21,6 +21,20 @@ def test_numbers_that_are_none_are_refused_by_name(text: str) -> None:
         from_environment({"TOWPATH_API_REQUESTS_PER_HOUR": text})
 
 
+def test_sources_are_fetched_from_the_hosts_of_githubs_archives_or_those_that_are_named() -> None:
+    assert from_environment({}).source_hosts == ("github.com", "api.github.com", "codeload.github.com")
+    enterprise = {
+        "TOWPATH_GITHUB_URL": "https://git.acme.example",
+        "TOWPATH_GITHUB_API_URL": "https://git.acme.example/api/v3",
+    }
+    assert from_environment(enterprise).source_hosts == ("git.acme.example", "codeload.git.acme.example")
+    named = {"TOWPATH_SOURCE_HOSTS": "files.example.com, *.example.net"}
+    assert from_environment(named).source_hosts == ("files.example.com", "*.example.net")
+    assert from_environment({"TOWPATH_SOURCE_HOSTS": "none"}).source_hosts == ()
+    with pytest.raises(BadSetting, match=r"TOWPATH_SOURCE_HOSTS: https://x is no name of a host"):
+        from_environment({"TOWPATH_SOURCE_HOSTS": "https://x"})
+
+
 @pytest.mark.parametrize("text", ["a day", "-1", "nan", "inf", "1e12"])
 def test_seconds_that_are_none_are_refused_by_name(text: str) -> None:
     with pytest.raises(BadSetting, match=r"TOWPATH_UNLOCKED_BUILD_SECONDS=.* is not a number of seconds"):

@@ -1,7 +1,7 @@
 """What jobs get: everything a worker process opened at its start, passed explicitly."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.enact import Committer
 from service.github.client import GitHub
@@ -10,6 +10,7 @@ from service.github.writes import Writes
 from service.settings import Settings
 from service.store.leases import LeaseTerms
 from workers.builds.builder import Workshop
+from workers.builds.download import Downloads
 from workers.builds.slug import SlugStore
 from workers.builds.source import Source
 from workers.platforms.base import Platform
@@ -27,6 +28,7 @@ class Context(Committer):
     platforms: Mapping[str, Platform]
     workshop: Workshop
     stack: str
+    downloads: Downloads = field(default_factory=Downloads)
     work_cap: int = 4
 
     @property

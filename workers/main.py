@@ -37,6 +37,7 @@ from workers import home
 from workers.builds import runtimes
 from workers.builds.builder import Workshop
 from workers.builds.cache import CacheStore
+from workers.builds.download import Downloads
 from workers.builds.slug import SlugStore
 from workers.builds.source import Source
 from workers.builds.stack import stack
@@ -171,6 +172,7 @@ async def open_context(settings: Settings, stack_of: AsyncExitStack) -> Context:
             sandbox=platform,
         ),
         stack=stack(),
+        downloads=Downloads(hosts=settings.source_hosts),
     )
 
 

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote, urlsplit
 
 from service.cli.errors import ApiError, Unreachable
@@ -82,6 +82,12 @@ class Client:
                 data=self._read(raw) if raw else None,
             )
 
+    def send(self, target: str, content: IO[bytes], *, size: int) -> None:
+        """Send a file to an address of this server; raises `ApiError` when it is refused."""
+        headers = {"Content-Type": "application/gzip", "Content-Length": str(size)}
+        with self._exchange("PUT", _path_of(target), content, headers) as response:
+            _raise_for(response, response.read(), target)
+
     def _read(self, raw: bytes) -> Any:
         try:
             return json.loads(raw)
@@ -106,7 +112,7 @@ class Client:
         self,
         method: str,
         target: str,
-        body: Mapping[str, Any] | None,
+        body: Mapping[str, Any] | IO[bytes] | None,
         headers: Mapping[str, str],
         *,
         follow: bool = False,
@@ -117,7 +123,7 @@ class Client:
             connection.request(
                 method,
                 urlsplit(self.profile.url).path.rstrip("/") + target,
-                body=None if body is None else json.dumps(body),
+                body=json.dumps(body) if isinstance(body, Mapping) else body,
                 headers={
                     "Host": self.profile.host,
                     "Authorization": f"Bearer {self.profile.token}",

@@ -41,7 +41,8 @@ def uids(settings: Settings) -> dict[str, int]:
 
 def make_directories(settings: Settings) -> None:
     """Make what the services keep things in: as themselves they could not."""
-    for path in (settings.services_dir, settings.redis_dir, settings.database_dir, settings.work_dir):
+    kept = (settings.services_dir, settings.redis_dir, settings.database_dir, settings.work_dir, settings.sources_dir)
+    for path in kept:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
@@ -79,8 +80,8 @@ def _access(settings: Settings) -> dict[str, Access]:
     return {
         "redis": Access(keep=(settings.redis_dir,)),
         "router": Access(keep=database),
-        "web": Access(keep=database, lend=keys),
-        "worker": Access(keep=(*database, settings.work_dir), lend=keys),
+        "web": Access(keep=(*database, settings.sources_dir), lend=keys),
+        "worker": Access(keep=(*database, settings.work_dir, settings.sources_dir), lend=keys),
     }
 
 

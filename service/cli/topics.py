@@ -11,6 +11,7 @@ TOPICS = {
     "pipelines": "Pipelines",
     "reviewapps": "Review apps",
     "deploy": "Deploys and releases",
+    "builds": "Deploys and releases",
     "releases": "Deploys and releases",
     "locks": "Deploys and releases",
     "lock": "Deploys and releases",

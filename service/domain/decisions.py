@@ -60,6 +60,23 @@ class Deploy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeployArchive:
+    """Build a packed source, a tar.gz that is no commit of a repository, and release it.
+
+    `source_id` names one that was sent to us. Without it the address travels encrypted, for it may hold a secret, and
+    `shown` is what people may read of it. `sha256` is what the file must have, empty if nobody said; `version` is what
+    whoever asked calls it. `past_locks` are the ids of the locks that a person went past.
+    """
+
+    source_id: str
+    shown: str
+    sha256: str = ""
+    version: str = ""
+    rebuild: bool = False
+    past_locks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseSlug:
     """Release a slug that exists: a promotion's target, or a retry (then `branch` is what was deployed).
 
@@ -119,7 +136,7 @@ class Destroy:
     reason: str
 
 
-Work = Deploy | ReleaseSlug | ChangeConfig | Rollback | Scale | Restart | Suspend | Destroy
+Work = Deploy | DeployArchive | ReleaseSlug | ChangeConfig | Rollback | Scale | Restart | Suspend | Destroy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

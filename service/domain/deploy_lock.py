@@ -13,6 +13,7 @@ from typing import Final, NewType, assert_never
 from service.domain.decisions import (
     ChangeConfig,
     Deploy,
+    DeployArchive,
     Destroy,
     ReleaseSlug,
     Restart,
@@ -102,10 +103,10 @@ def check_owner(lock: DeployLock, actor: str) -> None:
         )
 
 
-def new_code(work: Work) -> Deploy | ReleaseSlug | None:
+def new_code(work: Work) -> Deploy | DeployArchive | ReleaseSlug | None:
     """The work if it brings new code, which is what locks are about."""
     match work:
-        case Deploy() | ReleaseSlug():
+        case Deploy() | DeployArchive() | ReleaseSlug():
             return work
         case ChangeConfig() | Rollback() | Scale() | Restart() | Suspend() | Destroy():
             return None

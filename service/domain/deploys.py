@@ -2,13 +2,15 @@
 
 from typing import Final
 
-from service.domain.decisions import Deploy, Destroy
+from service.domain.decisions import Deploy, DeployArchive, Destroy
 from service.domain.model import QueuedRequest, RequestState, Sha
 
 UNTOUCHED: Final = "nothing changed in"
 DEPLOY: Final = Deploy.__name__
 DESTROY: Final = Destroy.__name__
 """`QueuedRequest.kind` names the class of the work; plans must know these two apart."""
+BUILDS: Final = (DEPLOY, DeployArchive.__name__)
+"""The kinds of work that begin with a build."""
 
 
 def settled(sha: Sha, *, queue: tuple[QueuedRequest, ...], last: QueuedRequest | None) -> str | None:
@@ -28,7 +30,9 @@ def _told_by(last: QueuedRequest, sha: Sha) -> str | None:
             return f"{sha[:7]} is deployed"
         case RequestState.FAILED:
             return f"deploy of {sha[:7]} failed; push a new commit or deploy it again"
-        case RequestState.CANCELLED | RequestState.SUPERSEDED:
+        case RequestState.CANCELLED:
+            return f"deploy of {sha[:7]} was cancelled; push a new commit or deploy it again"
+        case RequestState.SUPERSEDED:
             return None
         case RequestState.QUEUED | RequestState.RUNNING:
             return f"deploy of {sha[:7]} is under way"

@@ -55,10 +55,14 @@ class IdleAction(StrEnum):
 
 @unique
 class Trust(StrEnum):
-    """Whose code it is: `own` is reachable from a branch of the base repository, anything else is `fork`."""
+    """Whose code it is: `own` is reachable from a branch of the base repository, anything else on GitHub is `fork`.
+
+    `sent` is of no repository: somebody who may deploy the app sent it, or named where it lies.
+    """
 
     OWN = "own"
     FORK = "fork"
+    SENT = "sent"
 
 
 @unique

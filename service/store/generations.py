@@ -17,3 +17,8 @@ def catch_up(conn: Connection, taken: TakenWork) -> None:
     """
     ahead = 2 ** min(taken.attempts, _MOST_DOUBLINGS)
     conn.execute(apps.update().where(*requests.as_taken(taken)).values(generation=apps.c.generation + ahead))
+
+
+def rest_no_longer(conn: Connection, app_id: str) -> None:
+    """Let the app's next request begin at once: what was waited for is not wanted any more."""
+    conn.execute(apps.update().where(apps.c.id == app_id).values(retry_at=None, attempts=0))

@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
 
 from service.domain.decisions import Deploy, Destroy, Work
+from service.domain.deploys import BUILDS
 from service.domain.lifecycle import Signal, advance
 from service.domain.model import AppId, AppState, QueuedRequest, ReleaseState, RequestId, RequestState, Sha, Stage
 from service.store import rows
@@ -203,7 +204,7 @@ def take(
 def _start_next(conn: Connection, *, app_id: str, token: int, now: datetime) -> TakenWork | None:
     # A destroy ends all else. What is still to be built comes behind what is not: numbers are worked off in their
     # order, and nothing else waits for a deploy that waits for GitHub.
-    unbuilt = and_(requests.c.kind == Deploy.__name__, ~_NUMBERED)
+    unbuilt = and_(requests.c.kind.in_(BUILDS), ~_NUMBERED)
     row = conn.execute(
         select(requests)
         .where(requests.c.app_id == app_id, requests.c.state.in_(OPEN))

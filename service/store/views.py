@@ -7,7 +7,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, select
 
 from service.domain.auto_deploy import AutoDeployView
-from service.domain.decisions import Deploy, ReleaseSlug, Rollback
+from service.domain.decisions import Deploy, DeployArchive, ReleaseSlug, Rollback
 from service.domain.facts import ChangedPaths, Fact, FactKey, FactKind, PullRequest, changes_between
 from service.domain.model import (
     App,
@@ -70,7 +70,7 @@ def review_view(
         review=review,
         app=app,
         queue=() if app is None else tuple(requests.open_of(conn, app.id)),
-        last_deploy=None if app is None else _newest_deploy(conn, app.id, _ENDED_BY_ITSELF),
+        last_deploy=None if app is None else _newest_deploy(conn, app.id, _NOT_REPLACED),
         live_review_apps=reviews.live_count(conn, pipeline.id),
         waiting_ahead=reviews.waiting_ahead(conn, pipeline_id=pipeline.id, reason=OVER_CAP, of=queued),
         asked=asked,
@@ -134,7 +134,7 @@ def auto_deploy_view(
 
 
 def held(conn: Connection, app_id: str) -> str:
-    """Say "held at vN" once a rollback, a promotion into the app or a deploy of a bare commit is asked for, else empty.
+    """Say "held at vN" once a rollback, a promotion into the app or a deploy of no branch is asked for, else empty.
 
     One that fails holds nothing any more. A deploy of a branch ends it, and so does a person who switches automatic
     deploys on (again).
@@ -145,7 +145,7 @@ def held(conn: Connection, app_id: str) -> str:
         .where(
             request_rows.c.app_id == app_id,
             request_rows.c.state.in_([RequestState.SUCCEEDED, *requests.OPEN]),
-            request_rows.c.kind.in_([Deploy.__name__, ReleaseSlug.__name__, Rollback.__name__]),
+            request_rows.c.kind.in_(_HOLDING),
         )
         .order_by(request_rows.c.seq.desc())
         .limit(1)
@@ -159,10 +159,13 @@ def held(conn: Connection, app_id: str) -> str:
     )
     if conn.execute(resumed.limit(1)).first():
         return ""
-    return f"held at v{last.version}" if last.version else f"held at {str(wanted.get('sha'))[:7]}"
+    called = str(wanted.get("sha") or "")[:7] or wanted.get("version") or "the source that was sent"
+    return f"held at v{last.version}" if last.version else f"held at {called}"
 
 
-_ENDED_BY_ITSELF = request_rows.c.state.in_([RequestState.SUCCEEDED, RequestState.FAILED])
+_HOLDING = tuple(kind.__name__ for kind in (Deploy, DeployArchive, ReleaseSlug, Rollback))
+_NOT_REPLACED = request_rows.c.state.in_([RequestState.SUCCEEDED, RequestState.FAILED, RequestState.CANCELLED])
+"""What is cancelled has no successor: a destroy takes the app with it, and a person wants no other."""
 
 
 def _review(conn: Connection, pipeline: Pipeline, ref: str) -> ReviewApp | None:

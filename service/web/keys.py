@@ -90,6 +90,9 @@ class Caller:
 BUILD_OUTPUT = "build output"
 RELEASE_OUTPUT = "release output"
 """What the key in the address of an output is signed for."""
+SEND_SOURCE = "send a source"
+READ_SOURCE = "read a source"
+"""What the keys in the two addresses of a source are signed for."""
 
 CONTEXT: web.AppKey[WebContext] = web.AppKey("context", WebContext)
 CLOSING: web.AppKey[asyncio.Event] = web.AppKey("closing", asyncio.Event)

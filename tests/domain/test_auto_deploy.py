@@ -135,7 +135,12 @@ CASES: list[tuple[str, AutoDeployView, Decision]] = [
         auto_view(last_auto_deploy=request(A, FAILED)),
         Nothing(reason="deploy of aaaaaaa failed; push a new commit or deploy it again"),
     ),
-    ("cancelled: repeated", auto_view(last_auto_deploy=request(A, CANCELLED)), deploys(A)),
+    (
+        "cancelled: not repeated by itself",
+        auto_view(last_auto_deploy=request(A, CANCELLED)),
+        Nothing(reason="deploy of aaaaaaa was cancelled; push a new commit or deploy it again"),
+    ),
+    ("cancelled: the next commit is deployed", auto_view(last_auto_deploy=request(B, CANCELLED)), deploys(A)),
     (
         "waiting already: once is enough",
         auto_view(queue=(request(A, QUEUED),), last_auto_deploy=request(A, QUEUED)),

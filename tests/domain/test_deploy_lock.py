@@ -8,6 +8,7 @@ import pytest
 from service.domain.decisions import (
     ChangeConfig,
     Deploy,
+    DeployArchive,
     Destroy,
     ReleaseSlug,
     Restart,
@@ -30,11 +31,13 @@ from service.domain.model import ReleaseId, SlugId, Trust
 from tests.domain.things import NOW, OF_PIPELINE, REPO, A, ago, app, lock
 
 DEPLOY = Deploy(repository_id=REPO, sha=A, trust=Trust.OWN, branch="main")
+ARCHIVE = DeployArchive(source_id="s", shown="the source that was sent")
 PROMOTION = ReleaseSlug(slug_id=SlugId("s"), commit=A, repository_id=REPO, description="Promote")
 
 
 KEPT_OUT: list[tuple[str, Work, bool]] = [
     ("a deploy is kept out", DEPLOY, True),
+    ("a packed source is kept out", ARCHIVE, True),
     ("a promotion is kept out", PROMOTION, True),
     ("a rollback is let in: it is the way out of an incident", Rollback(release_id=ReleaseId("r"), version=3), False),
     ("a change of config is let in", ChangeConfig(set_keys=("A",), unset_keys=()), False),
@@ -43,6 +46,7 @@ KEPT_OUT: list[tuple[str, Work, bool]] = [
     ("a suspension is let in", Suspend(reason="idle"), False),
     ("a destroy is let in", Destroy(ordered=True, reason="by a person"), False),
     ("a deploy past this lock is let in", replace(DEPLOY, past_locks=("of-app",)), False),
+    ("a packed source past this lock is let in", replace(ARCHIVE, past_locks=("of-app",)), False),
     ("a promotion past this lock is let in", replace(PROMOTION, past_locks=("of-app",)), False),
     ("a deploy past another lock is kept out", replace(DEPLOY, past_locks=("former",)), True),
 ]

@@ -468,7 +468,11 @@ UPDATE: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
         live_view(last_deploy=request(A, RequestState.FAILED)),
         (Nothing(reason="deploy of aaaaaaa failed; push a new commit or deploy it again"),),
     ),
-    ("a cancelled deploy is repeated", live_view(last_deploy=request(A, RequestState.CANCELLED)), (updated(A),)),
+    (
+        "a cancelled deploy is not repeated by itself",
+        live_view(last_deploy=request(A, RequestState.CANCELLED)),
+        (Nothing(reason="deploy of aaaaaaa was cancelled; push a new commit or deploy it again"),),
+    ),
     (
         "a superseded deploy is repeated when its commit is the head again",
         live_view(last_deploy=request(A, RequestState.SUPERSEDED)),

@@ -132,6 +132,7 @@ OTHERS = {
     "/builds/{build}/output",
     "/releases/{release}/output",
     "/log-sessions/{key}",
+    "/sources/{source}",
     "/pipelines/{pipeline}/repo/branches/{branch}",
     "/pipeline-promotions/{promotion}",
     "/pipeline-promotions/{promotion}/promotion-targets",

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import tarfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -79,6 +80,7 @@ async def test_each_service_sees_only_what_it_works_on(part: str, keys: bool, da
     for private in ("ready.json", "api.token", "webhook.secret", "apps", "log"):
         assert not sees(stage, part, stage.data / private), private
     assert sees(stage, part, stage.data / "work") is (part == "worker")
+    assert sees(stage, part, stage.data / "sources") is (part in {"worker", "web"})
     for private in (Path("/etc/shadow"), Path(f"/proc/{stage.pid('runner')}/environ")):
         assert not may_read(stage, part, private)
 
@@ -99,3 +101,18 @@ async def test_what_services_keep_stays_root_s_on_disk(stage: Stage) -> None:
     for place in ("database/towpath.db", "work/mirrors", "work/slugs", "run/services/web.sock"):
         assert (stage.data / place).stat().st_uid == 0
     assert stat.S_IMODE((stage.data / "database").stat().st_mode) == 0o700
+
+
+async def test_a_source_that_web_takes_is_built_by_the_worker(stage: Stage, tmp_path: Path) -> None:
+    """Each as its own user: one file goes through the hands of both."""
+    app, page = stage.name("sent"), tmp_path / "index.html"
+    page.write_text("sent as it is")
+    with tarfile.open(tmp_path / "site.tar.gz", "w:gz") as archive:
+        archive.add(page, "site-1.0/index.html")
+    await stage.api("POST", "/apps", {"name": app}, status=201)
+    said = await stage.cli_says(
+        "builds:create", "--source-tar", str(tmp_path / "site.tar.gz"), "--source-version", "1.0", "-a", app
+    )
+    assert "-----> Reading the source that was sent" in said
+    await stage.says(app, "sent as it is")
+    assert (await stage.api("GET", f"/apps/{app}/releases/current"))["description"] == "Deploy 1.0"

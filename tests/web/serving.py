@@ -215,8 +215,8 @@ def _work_one(
     slug_id, commit = (current.slug_id, current.commit) if current else (None, None)
     description = row["reason"]
     match row["kind"]:
-        case "Deploy":
-            commit = row["sha"]
+        case "Deploy" | "DeployArchive":
+            commit = row["sha"] or "d" * 40
             build = builds.create(
                 conn,
                 app_id=app.id,

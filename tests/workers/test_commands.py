@@ -16,6 +16,7 @@ from service.store.tables import apps as app_rows
 from service.store.tables import commands
 from tests.workers.conftest import Yard
 from workers.jobs import destroy, release
+from workers.jobs.built_from import of_commit
 from workers.jobs.work import work
 from workers.platforms.base import Lost
 
@@ -39,7 +40,7 @@ async def deploying(yard: Yard) -> tuple[str, str, Slug]:
 
 async def released(yard: Yard, app_id: str, slug: Slug) -> None:
     work = await taken(yard, app_id)
-    await release.release_slug(yard.context, work, slug=slug, wanted=WANTED, manifest=SEEDING)
+    await release.release_slug(yard.context, work, slug=slug, source=of_commit(WANTED), manifest=SEEDING)
 
 
 async def recorded(yard: Yard) -> list[tuple[Any, ...]]:

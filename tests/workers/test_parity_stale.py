@@ -9,10 +9,10 @@ from service.domain.decisions import Deploy, Destroy, Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.model import QueuedRequest, RequestState, ReviewApp, ReviewState, Sha, Trust
 from service.enact import Transaction
+from service.enacting import ended
 from service.enactor import Enactor
 from service.store import pipelines, requests, reviews, subjects
 from tests.workers.conftest import Yard
-from workers.jobs import settle
 from workers.jobs.reconcile import reconcile
 
 
@@ -50,7 +50,7 @@ async def deployed(yard: Yard, *, branch: str = "topic") -> tuple[ReviewApp, Sub
         taken = requests.take(tx.conn, terms=yard.context.terms, now=tx.now, cap=9, app_id=review.app_id)
         assert taken is not None
         assert taken.request.id == asked.id
-        settle.finish(tx, taken.request, state=RequestState.SUCCEEDED, outcome="released v1")
+        ended.finish(tx, taken.request, state=RequestState.SUCCEEDED, outcome="released v1")
         requests.give_back(tx.conn, app_id=review.app_id, token=taken.token, holder=yard.context.terms.holder)
 
     await yard.do(deploy)

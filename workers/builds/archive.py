@@ -8,6 +8,7 @@ links and kinds are checked here on the list of members, and only then GNU tar, 
 import asyncio
 import posixpath
 import tarfile
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.domain.errors import Refused
@@ -35,24 +36,37 @@ async def unpack(archive: Path, dest: Path, *, max_bytes: int, seconds: float = 
 
 def check(archive: Path, *, max_bytes: int) -> None:
     """Raise `Refused` naming the first member that could reach outside, or is neither file, directory nor link."""
-    links: set[str] = set()
-    total = 0
+    rules = Rules(max_bytes=max_bytes)
     try:
         with tarfile.open(archive, "r:", errorlevel=2) as tar:
             for member in tar:
-                name = _inside(member.name)
-                _no_link_above(name, links)
-                if member.issym():
-                    links.add(name)
-                    check_link(name, member.linkname)
-                elif not (member.isreg() or member.isdir()) or member.issparse():
-                    kind = "a hard link" if member.islnk() else _KINDS.get(member.type, "of an unknown kind")
-                    raise Refused(f"{name} is {kind}; only files, directories and symbolic links can be built")
-                total += member.size
-                if total > max_bytes:
-                    raise Refused(f"the source is larger than {max_bytes >> 20} MB unpacked")
+                rules.admit(member)
     except (tarfile.TarError, UnicodeError, ValueError) as error:
         raise Refused(f"the source archive is damaged: {error}") from None
+
+
+@dataclass(slots=True, kw_only=True)
+class Rules:
+    """What the members of one archive may be, asked in their order."""
+
+    max_bytes: int
+    _links: set[str] = field(default_factory=set)
+    _total: int = 0
+
+    def admit(self, member: tarfile.TarInfo) -> str:
+        """Return the path of a file, directory or symbolic link inside; raises `Refused` for anything else."""
+        name = _inside(member.name)
+        _no_link_above(name, self._links)
+        if member.issym():
+            self._links.add(name)
+            check_link(name, member.linkname)
+        elif not (member.isreg() or member.isdir()) or member.issparse():
+            kind = "a hard link" if member.islnk() else _KINDS.get(member.type, "of an unknown kind")
+            raise Refused(f"{name} is {kind}; only files, directories and symbolic links can be built")
+        self._total += member.size
+        if self._total > self.max_bytes:
+            raise Refused(f"the source is larger than {self.max_bytes >> 20} MB unpacked")
+        return name
 
 
 def check_link(name: str, target: str) -> None:

@@ -23,7 +23,7 @@ from service.domain.errors import Refused, Transient
 from service.domain.manifest import parse_procfile
 from service.domain.model import Sha, Trust
 from service.store.redaction import Redactor
-from workers.builds import buildpack, runtimes
+from workers.builds import buildpack, packed, runtimes
 from workers.builds.buildpack import Buildpack
 from workers.builds.cache import CacheStore
 from workers.builds.files import drop_ignored, read_regular, scatter
@@ -99,6 +99,11 @@ class Workshop:
     caches: CacheStore
     sandbox: SandboxRunner
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def arrivals(self) -> Path:
+        """Where packed sources are while they are built, by the names of their builds."""
+        return self.data / "arrivals"
 
     def bench(self, name: str) -> "Bench":
         """Return the work directory of a build."""
@@ -179,11 +184,16 @@ async def build(order: Order, *, workshop: Workshop, log: Log) -> BuiltSlug:
         raise
     except OSError as error:
         await _put_away(order, bench, workshop)
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        raise Transient("the disk of the server is full") from error
+        raise_if_full(error)
+        raise
     await _put_away(order, bench, workshop)
     return built
+
+
+def raise_if_full(error: OSError) -> None:
+    """Raise `Transient` for an error that passes once there is room on the disk again."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        raise Transient("the disk of the server is full") from error
 
 
 def work_name(build_id: str) -> str:
@@ -217,6 +227,7 @@ async def sweep(workshop: Workshop, *, alive: Collection[str]) -> None:
         if directory.name not in alive:
             await discard(directory.name, workshop=workshop)
             log.info("dead build swept", build=directory.name)
+    await asyncio.to_thread(packed.tidy, workshop.arrivals, alive=alive)
     await workshop.slugs.tidy()
     await workshop.caches.tidy(unused=CACHES_UNUSED)
 

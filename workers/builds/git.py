@@ -34,7 +34,7 @@ class Git:
         token: str = "",
         pinned: str = "",
         seconds: float = 60.0,
-        stdin: bytes | None = None,
+        stdin: bytes | IO[bytes] | None = None,
         stdout: IO[bytes] | None = None,
     ) -> Finished:
         """Run `git ARGS` on the repository at `at`; `url` and `token` say what may be reached and as whom.

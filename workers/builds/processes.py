@@ -34,7 +34,7 @@ async def run(
     env: Mapping[str, str],
     seconds: float,
     cwd: Path | None = None,
-    stdin: bytes | None = None,
+    stdin: bytes | IO[bytes] | None = None,
     stdout: IO[bytes] | None = None,
 ) -> Finished:
     """Run to the end; a process that takes longer than `seconds` is ended and reported as `Transient`."""
@@ -42,14 +42,14 @@ async def run(
         *map(str, argv),
         cwd=cwd,
         env=dict(env),
-        stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
+        stdin=_source_of(stdin),
         stdout=asyncio.subprocess.PIPE if stdout is None else stdout,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
     )
     try:
         async with asyncio.timeout(seconds):
-            out, err = await process.communicate(stdin)
+            out, err = await process.communicate(stdin if isinstance(stdin, bytes) else None)
     except TimeoutError:
         raise Transient(f"{Path(argv[0]).name} did not finish within {seconds:.0f} s") from None
     finally:
@@ -59,6 +59,12 @@ async def run(
                 os.killpg(process.pid, signal.SIGKILL)
             await asyncio.shield(process.wait())
     return Finished(code=process.returncode or 0, stdout=out or b"", stderr=err.decode(errors="replace"))
+
+
+def _source_of(stdin: bytes | IO[bytes] | None) -> int | IO[bytes]:
+    if stdin is None:
+        return asyncio.subprocess.DEVNULL
+    return asyncio.subprocess.PIPE if isinstance(stdin, bytes) else stdin
 
 
 def delete_tree(path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 
 from service.domain.errors import Refused, Transient
-from service.domain.model import Sha, Trust
+from service.domain.model import RepositoryId, Sha, Trust
 from service.store.redaction import Redactor
 from workers.builds import addresses, archive
 from workers.builds.git import Git
@@ -28,11 +28,15 @@ log = structlog.get_logger()
 MANIFEST_LIMIT = 64 * 1024
 SOURCE_LIMIT = 2 * 1024**3
 
+NO_REPOSITORY = RepositoryId(0)
+"""What was sent belongs to none; its objects, of whatever app, are found by their ids alone."""
+_SUFFIXES = {Trust.OWN: "", Trust.FORK: "-forks", Trust.SENT: "-sent"}
 _BRANCHES = "refs/towpath-branches/"
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _MISSING = ("not our ref", "couldn't find remote ref", "no such remote ref", "unadvertised object")
 _MOVED = ("returned error: 301", "returned error: 302", "returned error: 307", "returned error: 308")
 _DENIED = ("authentication failed", "could not read username", "' not found", "returned error: 403")
+_NO_PATH = ("invalid path", "invalid subdirectory", "corrupt mode", "empty path component")
 _DAMAGED = ("is corrupt", "is empty", "inflate:", "unable to read", "packfile", "does not match index")
 _CORRUPT = (*_DAMAGED, "not a git repository", "bad object", "bad tree", "bad config", "unable to parse")
 
@@ -61,8 +65,7 @@ class Source:
 
     def mirror(self, repository_id: int, trust: Trust) -> Path:
         """Where the objects of that trust are."""
-        suffix = "-forks" if trust is Trust.FORK else ""
-        return self.data / "mirrors" / f"{int(repository_id)}{suffix}.git"
+        return self.data / "mirrors" / f"{int(repository_id)}{_SUFFIXES[trust]}.git"
 
     def _alone(self, mirror: Path) -> AbstractAsyncContextManager[None]:
         """Be the only one who changes a mirror.
@@ -89,6 +92,26 @@ class Source:
             if not await self._has(mirror, sha):
                 raise Refused(f"{sha[:7]} is not a commit of the repository", code="not_found")
         log.info("commit fetched", repository=remote.repository_id, sha=sha, trust=trust.value)
+
+    async def take_in(self, stream: Path) -> Sha:
+        """Have the commit that a stream for `git fast-import` makes, and whose id it ends with asking for.
+
+        It belongs to no repository. Raises `Refused` when git does not take what is in it.
+        """
+        mirror = self.mirror(NO_REPOSITORY, Trust.SENT)
+        async with self._alone(mirror):
+            await self._ready(mirror)
+        with await asyncio.to_thread(stream.open, "rb") as file:
+            # Compressed it was already, and it is read once.
+            quick = ("-c", "core.compression=0", "fast-import", "--quiet", "--force", "--done", "--depth=0")
+            done = await self.git(*quick, at=mirror, stdin=file, seconds=self.fetch_seconds)
+        if done.code and _says(done, _NO_PATH):
+            raise Refused(f"the source cannot be built: {done.cause.removeprefix('fatal: ')}")
+        if done.code:
+            raise Transient(f"the source could not be taken in: {done.cause}")
+        sha = Sha(done.stdout.decode().strip())
+        _checked(sha, Trust.SENT)
+        return sha
 
     async def fetch_branches(self, remote: Remote) -> list[Sha]:
         """Have every branch as it stands now and return their heads. Raises as `fetch` does."""

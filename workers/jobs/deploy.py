@@ -1,6 +1,6 @@
 """Deploy a commit: fetch, build (or find the slug of the same tree), release."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,7 +12,18 @@ from service.domain.decisions import Deploy
 from service.domain.errors import Refused, Transient
 from service.domain.facts import FactKey, FactKind
 from service.domain.manifest import Manifest, parse_app_json, review_manifest
-from service.domain.model import App, Build, BuildState, Pipeline, Repository, RequestState, Slug, Trust
+from service.domain.model import (
+    App,
+    Build,
+    BuildState,
+    Pipeline,
+    Repository,
+    RepositoryId,
+    RequestState,
+    Sha,
+    Slug,
+    Trust,
+)
 from service.enact import Transaction, app_or_refuse
 from service.enacting import moved
 from service.store import apps, builds, logs, pipelines, releases, repositories, requests, routes, views
@@ -21,8 +32,9 @@ from workers.builds import builder
 from workers.builds.buildpack import Buildpack, resolve
 from workers.builds.source import Moved, Remote
 from workers.context import Context
-from workers.jobs import fenced, forks, release, settle
+from workers.jobs import apart, fenced, forks, release, settle
 from workers.jobs.build_config import seen_by_build
+from workers.jobs.built_from import of_commit
 from workers.jobs.locked import Locked, check_unlocked
 from workers.jobs.look import fresh
 from workers.jobs.trust import prove_own
@@ -32,8 +44,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
-    """A fetched commit with what the repository says about running it."""
+    """A fetched commit, as which it is wanted, and what it says itself about running it."""
 
+    wanted: Deploy
     app: App
     pipeline: Pipeline | None
     trust: Trust
@@ -41,6 +54,9 @@ class Commit:
     root: str
     manifest: Manifest
     buildpacks: tuple[Buildpack, ...]
+
+
+Fetch = Callable[[logs.LogSink], Awaitable[Commit]]
 
 
 class Superseded(Exception):
@@ -52,10 +68,10 @@ async def deploy(context: Context, taken: TakenWork, wanted: Deploy) -> None:
     try:
         await context.db.read(lambda conn: check_unlocked(context, taken, conn))
         await still_wanted(context, taken, wanted)
-        build = await _begin_build(context, taken, wanted)
-        slug, commit = await _slug(context, taken, wanted, build)
+        build = await begin_build(context, taken, repository_id=wanted.repository_id, sha=wanted.sha)
+        slug, commit = await slug_of(context, taken, build, lambda _sink: _fetch(context, taken, wanted))
         await still_wanted(context, taken, wanted)
-        await release.release_slug(context, taken, slug=slug, wanted=wanted, manifest=commit.manifest)
+        await release.release_slug(context, taken, slug=slug, source=of_commit(wanted), manifest=commit.manifest)
     except Superseded as superseded:
         await settle.end(context, taken, state=RequestState.SUPERSEDED, outcome=str(superseded))
     except Locked as locked:
@@ -105,7 +121,9 @@ async def _still_head(context: Context, wanted: Deploy) -> None:
         raise Superseded(f"superseded by {head.sha[:7]}" if head.sha else f"branch {wanted.branch} is gone")
 
 
-async def _begin_build(context: Context, taken: TakenWork, wanted: Deploy) -> Build:
+async def begin_build(context: Context, taken: TakenWork, *, repository_id: RepositoryId | None, sha: Sha) -> Build:
+    """Begin the request's build, or find it begun; without a repository GitHub has nothing to show of it."""
+
     def begin(tx: Transaction) -> Build:
         app = app_or_refuse(tx.conn, taken.request.app_id)
         log_id = logs.open_log(tx.conn, tx.now)
@@ -115,23 +133,24 @@ async def _begin_build(context: Context, taken: TakenWork, wanted: Deploy) -> Bu
             tx.conn,
             app_id=taken.request.app_id,
             request_id=taken.request.id,
-            repository_id=wanted.repository_id,
-            sha=wanted.sha,
+            repository_id=repository_id,
+            sha=sha,
             log_id=log_id,
             now=tx.now,
         )
-        tx.show_commit(taken.request.app_id, wanted.sha)
+        if repository_id is not None:
+            tx.show_commit(taken.request.app_id, sha)
         return build
 
     return await fenced.commit(context, taken, begin)
 
 
-async def _slug(context: Context, taken: TakenWork, wanted: Deploy, build: Build) -> tuple[Slug, Commit]:
-    """Find or make the slug; whatever is wrong with the repository also ends its log, which people read first."""
+async def slug_of(context: Context, taken: TakenWork, build: Build, fetch: Fetch) -> tuple[Slug, Commit]:
+    """Find or make the slug of what is fetched; whatever is wrong with it also ends the log, which is read first."""
     async with fenced.log(context, taken, build.log_id) as sink:
         try:
-            commit = await _fetch(context, taken, wanted)
-            slug = await _found_or_built(context, taken, wanted, build, commit, sink)
+            commit = await fetch(sink)
+            slug = await _found_or_built(context, taken, build, commit, sink)
         except builder.BuildFailed:
             raise
         except Refused as refused:
@@ -140,9 +159,8 @@ async def _slug(context: Context, taken: TakenWork, wanted: Deploy, build: Build
     return slug, commit
 
 
-async def _found_or_built(
-    context: Context, taken: TakenWork, wanted: Deploy, build: Build, commit: Commit, sink: logs.LogSink
-) -> Slug:
+async def _found_or_built(context: Context, taken: TakenWork, build: Build, commit: Commit, sink: logs.LogSink) -> Slug:
+    wanted = commit.wanted
     seen = await seen_by_build(context, taken, commit.manifest, commit.trust, sink)
     key = builder.build_key(
         repository_id=wanted.repository_id,
@@ -152,13 +170,13 @@ async def _found_or_built(
         build_config=seen,
         trust=commit.trust,
     )
-    key = forks.build_key(key, commit.pipeline, wanted)
+    key = apart.build_key(key, commit.app, commit.pipeline, wanted)
     slug = await _reusable(context, wanted, build, key)
     reused = slug is not None and build.state is not BuildState.SUCCEEDED
     if slug is not None:
         await sink.write(f"-----> Using the slug that was built from the same files ({slug.sha256[:12]})\n")
     else:
-        order = _order(context, wanted, build, commit, seen)
+        order = _order(context, build, commit, seen)
         slug = await _built(context, order, key, sink)
     if not set(slug.process_types) - {"release"}:
         raise Refused("there is nothing to run: add a Procfile that names a process, for example web: python app.py")
@@ -206,8 +224,8 @@ async def _reusable(context: Context, wanted: Deploy, build: Build, key: str) ->
     return slug
 
 
-def _order(context: Context, wanted: Deploy, build: Build, commit: Commit, seen: Mapping[str, str]) -> builder.Order:
-    home = commit.pipeline.id if commit.pipeline else commit.app.id
+def _order(context: Context, build: Build, commit: Commit, seen: Mapping[str, str]) -> builder.Order:
+    wanted = commit.wanted
     return builder.Order(
         name=builder.work_name(build.id),
         repository_id=wanted.repository_id,
@@ -215,7 +233,7 @@ def _order(context: Context, wanted: Deploy, build: Build, commit: Commit, seen:
         root=commit.root,
         trust=commit.trust,
         stack=context.stack,
-        cache_key=forks.cache_key(home, wanted),
+        cache_key=apart.cache_key(commit.app, commit.pipeline, wanted),
         buildpacks=commit.buildpacks,
         build_config=seen,
         from_nothing=wanted.rebuild,
@@ -237,13 +255,14 @@ async def _built(context: Context, order: builder.Order, key: str, sink: logs.Lo
             locked=built.locked,
             now=tx.now,
         )
-        forks.check_process_types(slug, built.process_types)  # before the key leads to it: the next build looks there
+        apart.check_process_types(slug, built.process_types)  # before the key leads to it: the next build looks there
         return slug
 
     return await context.commit(keep)
 
 
-def _pipeline_of(conn: Connection, app_id: str) -> Pipeline | None:
+def pipeline_of(conn: Connection, app_id: str) -> Pipeline | None:
+    """The pipeline that an app is in."""
     coupling = pipelines.coupling_of(conn, app_id)
     return pipelines.get(conn, coupling.pipeline_id) if coupling else None
 
@@ -252,13 +271,18 @@ async def _fetch(context: Context, taken: TakenWork, wanted: Deploy) -> Commit:
     app, pipeline, repository = await context.db.read(
         lambda conn: (
             apps.get(conn, taken.request.app_id),
-            _pipeline_of(conn, taken.request.app_id),
+            pipeline_of(conn, taken.request.app_id),
             repositories.get(conn, wanted.repository_id),
         )
     )
     if app is None or repository is None:
         raise Refused("the app or its repository is gone")
     await _have(context, taken, repository, wanted)
+    return await read_commit(context, app, pipeline, wanted)
+
+
+async def read_commit(context: Context, app: App, pipeline: Pipeline | None, wanted: Deploy) -> Commit:
+    """Read what a commit that is here says about running it in the app."""
     root = pipeline.root_directory if pipeline else ""
     tree = await context.source.tree_of(wanted.repository_id, wanted.sha, trust=wanted.trust, root=root)
     path = f"{root}/app.json" if root else "app.json"
@@ -266,6 +290,7 @@ async def _fetch(context: Context, taken: TakenWork, wanted: Deploy) -> Commit:
     manifest = parse_app_json(text) if text is not None else Manifest()
     manifest = review_manifest(manifest) if app.is_review else manifest
     return Commit(
+        wanted=wanted,
         app=app,
         pipeline=pipeline,
         trust=wanted.trust,
@@ -274,6 +299,19 @@ async def _fetch(context: Context, taken: TakenWork, wanted: Deploy) -> Commit:
         manifest=manifest,
         buildpacks=await resolve(manifest.buildpacks, source=context.source),
     )
+
+
+async def clear_away(context: Context, taken: TakenWork) -> None:
+    """End the sandbox of a build that was cancelled while we were at it; what is left then, the next sweep finds."""
+
+    def given_up(conn: Connection) -> Build | None:
+        request = requests.get(conn, taken.request.id)
+        return builds.of_request(conn, taken.request.id) if request and request.state not in requests.OPEN else None
+
+    build = await context.db.read(given_up)
+    if build is not None:
+        with suppress(Transient, Refused):
+            await builder.discard(builder.work_name(build.id), workshop=context.workshop)
 
 
 async def _have(context: Context, taken: TakenWork, repository: Repository, wanted: Deploy) -> None:

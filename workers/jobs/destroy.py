@@ -8,11 +8,12 @@ from service.domain.errors import Refused
 from service.domain.manifest import Manifest, parse_app_json, review_manifest
 from service.domain.model import App, Release, RequestState, ReviewState, Trust
 from service.enact import Transaction
+from service.enacting.ended import ring_plan
 from service.store import apps, builds, pipelines, releases, requests, reviews, routes, spaces
 from service.store.requests import TakenWork
 from workers.builds import builder
 from workers.context import Context
-from workers.jobs import command, fenced, settle
+from workers.jobs import command, fenced
 from workers.jobs.rollout import Rollout, fence_of
 from workers.platforms.base import Unhealthy
 
@@ -112,7 +113,7 @@ def _gone(tx: Transaction, taken: TakenWork, wanted: Destroy) -> None:
     app = apps.get(tx.conn, taken.request.app_id)
     assert app is not None
     review = reviews.of_app(tx.conn, app.id)
-    settle.ring_plan(tx, app.id)
+    ring_plan(tx, app.id)
     if review is not None:
         tx.show_commit(app.id, review.sha)
     for made in releases.of_app(tx.conn, app.id, limit=20):

@@ -1,14 +1,11 @@
-"""What is different about code of forks and bots: approved commit by commit, kept apart from all else that we build."""
-
-import hashlib
-from collections.abc import Mapping
+"""What is different about code of forks and bots: it is approved commit by commit."""
 
 from sqlalchemy import Connection
 
 from service.domain.decisions import Deploy
 from service.domain.errors import Refused
 from service.domain.facts import PullRequest
-from service.domain.model import Pipeline, Sha, Slug, Trust
+from service.domain.model import Sha, Trust
 from service.domain.review_rules import trust_of
 from service.store import approvals, reviews
 from workers.context import Context
@@ -37,24 +34,3 @@ def _approved(conn: Connection, app_id: str, pull: PullRequest) -> frozenset[Sha
     return approvals.shas(
         conn, pipeline_id=review.pipeline_id, repository_id=pull.base_repository_id, number=pull.number
     )
-
-
-def cache_key(home: str, wanted: Deploy) -> str:
-    """Name the build cache below that of the pipeline or app; what other commits left gets into no slug of a fork."""
-    return home if wanted.trust is Trust.OWN else f"{home}/pr:{wanted.pull_request}/{wanted.sha}"
-
-
-def build_key(key: str, pipeline: Pipeline | None, wanted: Deploy) -> str:
-    """Name what a slug follows from: a fork's slug is found by its own pull request alone."""
-    if wanted.trust is Trust.OWN:
-        return key
-    words = f"{key} {pipeline.id if pipeline else ''} pr:{wanted.pull_request}"
-    return hashlib.sha256(words.encode()).hexdigest()
-
-
-def check_process_types(slug: Slug, built: Mapping[str, str]) -> None:
-    """Refuse a slug that another pull request's build has said to run otherwise: slugs of equal files are one."""
-    if slug.trust is Trust.FORK and dict(slug.process_types) != dict(built):
-        raise Refused(
-            "another pull request built the same files with other process types; change a file and push again"
-        )

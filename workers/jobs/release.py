@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from service.domain.decisions import ChangeConfig, Deploy, ReleaseSlug, Restart, Rollback, Scale, Suspend
+from service.domain.decisions import ChangeConfig, ReleaseSlug, Restart, Rollback, Scale, Suspend
 from service.domain.errors import Refused
 from service.domain.lifecycle import LONGEST_COMMAND
 from service.domain.manifest import Manifest, resolve_env
@@ -44,13 +44,14 @@ from service.store.requests import TakenWork
 from service.store.secrets import request_context
 from workers.context import Context
 from workers.jobs import command, fenced, settle
+from workers.jobs.built_from import BuiltFrom
 from workers.jobs.locked import check_unlocked
 from workers.jobs.rollout import LIVE, Rollout, go, spec_of
 
 log = structlog.get_logger()
 
 COMMAND_SECONDS = LONGEST_COMMAND.total_seconds()
-_WHOSE = {Trust.OWN: "review apps", Trust.FORK: "forks"}
+_WHOSE = {Trust.OWN: "review apps", Trust.FORK: "forks", Trust.SENT: "review apps"}
 RELEASE_ATTEMPTS = 3
 
 
@@ -60,7 +61,7 @@ class NotItsTurn(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a release is made of, known when its turn starts."""
+    """What a release is made of, known when its turn starts; `description` is for one that has no number yet."""
 
     slug_id: SlugId | None
     commit: Sha | None
@@ -68,10 +69,13 @@ class Plan:
     config: Mapping[str, str]
     formation: Mapping[str, int]
     postdeploy: str = ""
+    description: str = ""
 
 
-async def release_slug(context: Context, taken: TakenWork, *, slug: Slug, wanted: Deploy, manifest: Manifest) -> None:
-    """Release what was just built of a commit."""
+async def release_slug(
+    context: Context, taken: TakenWork, *, slug: Slug, source: BuiltFrom, manifest: Manifest
+) -> None:
+    """Release what was just built."""
 
     def plan(tx: Transaction) -> Plan:
         app = _app(tx, taken)
@@ -80,8 +84,9 @@ async def release_slug(context: Context, taken: TakenWork, *, slug: Slug, wanted
         asked = manifest.formation if app.current_release_id is None or app.is_review else {}
         return Plan(
             slug_id=slug.id,
-            commit=wanted.sha,
-            repository_id=wanted.repository_id,
+            commit=source.commit,
+            repository_id=source.repository_id,
+            description=source.description,
             config=config,
             formation=formation_of(app, slug, asked, scaled=_scaled(tx, app)),
             postdeploy=manifest.scripts.get("postdeploy", "")
@@ -199,7 +204,7 @@ def _made(tx: Transaction, taken: TakenWork, plan: Plan) -> Release:
         slug_id=plan.slug_id,
         commit=plan.commit,
         repository_id=plan.repository_id,
-        description=f"Deploy {(plan.commit or '')[:8]}",
+        description=plan.description,
         actor=taken.actor,
         log_id=logs.open_log(tx.conn, tx.now),
         now=tx.now,

@@ -1,14 +1,17 @@
 """Let go of old releases, and of the slugs, output, mirrors and parts of dead builds that nothing leads to any more."""
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import structlog
 
 from service.enact import Transaction
-from service.store import builds, forgetting, repositories, retention
+from service.store import builds, forgetting, repositories, retention, sources
 from workers.builds.builder import sweep, work_name
 from workers.context import Context
 
@@ -21,7 +24,7 @@ LOGS: Final = 50
 ROWS: Final = 500
 """Rows of other tables deleted at once."""
 JUST_WRITTEN: Final = timedelta(hours=1)
-"""A build's slug is a file before it is a row."""
+"""A build's slug is a file before it is a row, and so is a source that is sent."""
 
 
 async def in_parts(context: Context, delete: Callable[[Transaction], int], *, most: int) -> int:
@@ -53,9 +56,22 @@ async def retain(context: Context) -> None:
     before = context.db.now() - KEEP_DAYS
     await in_parts(context, lambda tx: retention.drop_logs(tx.conn, before=before, most=LOGS), most=LOGS)
     await _forget(context, before)
+    await _let_sources_go(context)
     used = await context.db.read(repositories.in_use)
     for mirror in await context.source.keep(used):
         log.info("mirror deleted", mirror=mirror)
+
+
+async def _let_sources_go(context: Context) -> None:
+    """What was sent goes once nothing can be built of it any more, and so does what was sent by halves."""
+    kept = await context.commit(lambda tx: sources.forget(tx.conn, before=tx.now - sources.KEPT_FOR))
+    await asyncio.to_thread(_delete_others, context.settings.sources_dir, kept)
+
+
+def _delete_others(directory: Path, kept: Collection[str]) -> None:
+    for path in directory.iterdir() if directory.is_dir() else ():
+        if path.name not in kept and time.time() - path.lstat().st_mtime > JUST_WRITTEN.total_seconds():
+            path.unlink(missing_ok=True)
 
 
 async def _forget(context: Context, before: datetime) -> None:

@@ -14,6 +14,7 @@ import structlog
 from service.domain.decisions import (
     ChangeConfig,
     Deploy,
+    DeployArchive,
     Destroy,
     ReleaseSlug,
     Restart,
@@ -26,7 +27,7 @@ from service.github.app_auth import Stranger
 from service.store import generations, requests
 from service.store.requests import TakenWork
 from workers.context import Context
-from workers.jobs import deploy, destroy, fenced, release, settle
+from workers.jobs import archives, deploy, destroy, fenced, release, settle
 from workers.jobs.release import NotItsTurn
 from workers.platforms.base import Fenced, Unhealthy
 
@@ -81,10 +82,12 @@ async def _one(context: Context, taken: TakenWork) -> None:
             rest = await _attempt(context, taken)
         except Stopped:
             log.info("work left to its successor", kind=taken.request.kind)
+            await deploy.clear_away(context, taken)
         except NotItsTurn:
             log.info("work goes on behind numbers that were given meanwhile", kind=taken.request.kind)
         except Fenced as overtaken:
             log.info("work left to its successor", kind=taken.request.kind, fenced=str(overtaken))
+            await deploy.clear_away(context, taken)
             await context.db.write(lambda conn: generations.catch_up(conn, taken))
             rest = 1.0
         except asyncio.CancelledError:
@@ -166,6 +169,8 @@ async def _do(context: Context, taken: TakenWork) -> None:
     match taken.work:
         case Deploy():
             await deploy.deploy(context, taken, taken.work)
+        case DeployArchive():
+            await archives.deploy_archive(context, taken, taken.work)
         case ReleaseSlug() | ChangeConfig() | Rollback():
             await release.release(context, taken)
         case Scale() | Restart() | Suspend():

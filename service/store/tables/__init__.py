@@ -16,6 +16,7 @@ from service.store.tables.apps import (
     requests,
     routes,
     slugs,
+    sources,
 )
 from service.store.tables.base import EPOCH, Moment, metadata
 from service.store.tables.flow import (
@@ -94,6 +95,7 @@ __all__ = [
     "builds",
     "slugs",
     "build_keys",
+    "sources",
     "releases",
     "routes",
     "commands",

@@ -145,6 +145,20 @@ builds = Table(
     UniqueConstraint("request_id"),
 )
 
+# A packed source that was sent to be built: its file is named by the id and the content.
+sources = Table(
+    "sources",
+    metadata,
+    id_column(),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Index("ix_sources_user_id", "user_id"),
+    Index("ix_sources_created_at", "created_at"),
+)
+
 slugs = Table(
     "slugs",
     metadata,

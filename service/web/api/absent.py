@@ -22,12 +22,7 @@ _SLUGS: Final = "Slugs are made by builds only: deploy a branch or commit by POS
 _CACHE: Final = (
     "An app has no build cache of its own: ask for a build from nothing by `rebuild` of POST /apps/APP/builds."
 )
-_SOURCES: Final = (
-    "Sources are not taken here: push to the connected repository and deploy its branch or commit by "
-    "POST /apps/APP/builds."
-)
 _ONE_OFFS: Final = "One-off dynos are not available yet: run the command in a process type of the Procfile."
-_CANCEL: Final = "A build cannot be taken back: deploy what shall run instead; it is built next."
 
 
 async def _check_app(request: web.Request) -> None:
@@ -66,21 +61,10 @@ async def no_cache(request: web.Request) -> web.Response:
     raise Refused(_CACHE)
 
 
-async def no_sources(_request: web.Request) -> web.Response:
-    """POST /sources and /apps/APP/sources: refused, because code comes from the connected repository."""
-    raise Refused(_SOURCES)
-
-
 async def no_one_offs(request: web.Request) -> web.Response:
     """POST /apps/APP/dynos: refused, because only process types run yet."""
     await _check_app(request)
     raise Refused(_ONE_OFFS)
-
-
-async def no_cancelling(request: web.Request) -> web.Response:
-    """DELETE /apps/APP/builds/BUILD: refused, because what was asked for is served in order."""
-    await _check_app(request)
-    raise Refused(_CANCEL)
 
 
 async def no_feature(request: web.Request) -> web.Response:
@@ -104,8 +88,5 @@ ROUTES = [
     rights.put("/apps/{app}/buildpack-installations", no_buildpacks, rights.app(Permission.DEPLOY)),
     rights.post("/apps/{app}/slugs", no_slugs, rights.app(Permission.DEPLOY)),
     rights.delete("/apps/{app}/build-cache", no_cache, rights.app(Permission.DEPLOY)),
-    rights.delete("/apps/{app}/builds/{build}", no_cancelling, rights.app(Permission.DEPLOY)),
     rights.post("/apps/{app}/dynos", no_one_offs, rights.app(Permission.DEPLOY)),
-    rights.post("/apps/{app}/sources", no_sources, rights.app(Permission.DEPLOY)),
-    rights.post("/sources", no_sources, rights.CALLER),
 ]

@@ -156,7 +156,7 @@ class Rollback(Body):
 
 
 class SourceBlob(Body):
-    """What to build: a branch or commit of the connected repository."""
+    """What to build: a branch or commit of the connected repository, or a packed source at an address."""
 
     version: Words | None = None
     url: str | None = None

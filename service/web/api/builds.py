@@ -1,22 +1,36 @@
 """Builds and slugs. A build goes by the id of the request that asked for it, so it has one before a worker takes it."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import msgspec
 from aiohttp import web
-from sqlalchemy import Connection, Select, and_, func, or_, select
+from sqlalchemy import Connection, Row, Select, and_, func, or_, select
 
 from service.domain.access import Permission, for_new_code
-from service.domain.decisions import Deploy
+from service.domain.decisions import DeployArchive
+from service.domain.deploys import BUILDS
 from service.domain.errors import Refused
-from service.domain.model import App, BuildState, Release, Repository, RequestState, Sha, Slug
+from service.domain.model import (
+    App,
+    BuildState,
+    Pipeline,
+    QueuedRequest,
+    Release,
+    Repository,
+    RequestState,
+    Sha,
+    Slug,
+)
 from service.store import builds as build_rows
 from service.store import pipelines, repositories
 from service.store.releases import as_release
 from service.store.sight import stage_of, to_app
 from service.store.tables import builds, releases, requests, slugs
 from service.web import rights
-from service.web.api import answers, archives, bodies, shapes
+from service.web.api import answers, archives, bodies, build_sources, shapes
 from service.web.api.finding import Asked, app_in_path, find_app, find_pipeline, pipeline_in_path
 from service.web.api.on_github import check_on_github
 from service.web.errors import not_found
@@ -26,7 +40,7 @@ _SHA = re.compile(r"[0-9a-f]{7,40}")
 _LISTED = 200
 
 
-def _status(row: Any) -> str:
+def _status(row: Row[Any]) -> str:
     """Heroku knows three states; what ends without a slug is "failed", and `error` says why."""
     match row.build_state or row.state:
         case BuildState.SUCCEEDED:
@@ -37,7 +51,7 @@ def _status(row: Any) -> str:
             return "failed"
 
 
-def _shape(row: Any, context: WebContext) -> shapes.Json:
+def _shape(row: Row[Any], context: WebContext) -> shapes.Json:
     settings = context.settings
     status = _status(row)
     outcome = row.error or (row.outcome if row.state != RequestState.SUCCEEDED else "")
@@ -49,7 +63,7 @@ def _shape(row: Any, context: WebContext) -> shapes.Json:
         "output_stream_url": f"{settings.url}/builds/{row.id}/output?key={context.vault.sign(row.id, BUILD_OUTPUT)}",
         "release": None if row.release_id is None else {"id": row.release_id},
         "slug": None if row.slug_id is None else {"id": row.slug_id},
-        "source_blob": {"checksum": None, "url": "", "version": row.sha, "version_description": row.reason},
+        "source_blob": _source_shape(row),
         "stack": row.stack or "host",
         "status": status,
         "updated_at": shapes.moment(row.updated_at),
@@ -59,12 +73,24 @@ def _shape(row: Any, context: WebContext) -> shapes.Json:
     }
 
 
+def _source_shape(row: Row[Any]) -> shapes.Json:
+    """What was built; of an address nothing that may be secret."""
+    shape = {"checksum": None, "url": "", "version": row.sha, "version_description": row.reason}
+    if row.kind != DeployArchive.__name__:
+        return shape
+    wanted = msgspec.json.decode(row.work, type=DeployArchive)
+    checksum = f"SHA256:{wanted.sha256}" if wanted.sha256 else None
+    return shape | {"checksum": checksum, "url": "" if wanted.source_id else wanted.shown, "version": wanted.version}
+
+
 def _deploys() -> Select[Any]:
     """Deploys with their build, slug and release, if they have come so far."""
     return (
         select(
             requests.c.id,
             requests.c.app_id,
+            requests.c.kind,
+            requests.c.work,
             requests.c.sha,
             requests.c.state,
             requests.c.reason,
@@ -84,56 +110,93 @@ def _deploys() -> Select[Any]:
         .outerjoin(builds, builds.c.request_id == requests.c.id)
         .outerjoin(slugs, slugs.c.id == builds.c.slug_id)
         .outerjoin(releases, releases.c.request_id == requests.c.id)
-        .where(requests.c.kind == Deploy.__name__)
+        .where(requests.c.kind.in_(BUILDS))
     )
 
 
-def _repository(conn: Connection, app: App) -> Repository:
-    """The repository an app deploys from: its pipeline's, else its own."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployable:
+    """An app, its pipeline, and the repository that it deploys from: its pipeline's, else its own."""
+
+    app: App
+    pipeline: Pipeline | None
+    repository: Repository | None
+
+    def needs_repository(self) -> Repository:
+        """The repository; refused where there is none."""
+        if self.repository is None:
+            where = f" {self.pipeline.name}" if self.pipeline else ""
+            raise Refused(
+                f"App {self.app.name} has no repository to deploy from; connect its pipeline: "
+                f"towpath pipelines:connect{where} -r ORG/REPO"
+            )
+        return self.repository
+
+
+def _deployable(conn: Connection, asked: Asked) -> Deployable:
+    """What is to be deployed; refused to whom may not bring new code to it where it stands."""
+    app = find_app(conn, asked)
+    for needed in for_new_code(stage_of(conn, app)):
+        find_app(conn, asked, needed)
     coupling = pipelines.coupling_of(conn, app.id)
     pipeline = pipelines.get(conn, coupling.pipeline_id) if coupling else None
     repository_id = (pipeline and pipeline.repository_id) or app.repository_id
     repository = repositories.get(conn, repository_id) if repository_id else None
-    if repository is None:
-        where = f" {pipeline.name}" if pipeline else ""
-        raise Refused(
-            f"App {app.name} has no repository to deploy from; connect its pipeline: "
-            f"towpath pipelines:connect{where} -r ORG/REPO"
-        )
-    return repository
-
-
-def _deployable(conn: Connection, asked: Asked) -> tuple[App, Repository]:
-    """The app with its repository; refused to whom may not bring new code to it where it stands."""
-    app = find_app(conn, asked)
-    for needed in for_new_code(stage_of(conn, app)):
-        find_app(conn, asked, needed)
-    return app, _repository(conn, app)
+    return Deployable(app=app, pipeline=pipeline, repository=repository)
 
 
 async def create(request: web.Request) -> web.Response:
-    """POST /apps/APP/builds: deploy a branch or commit of the connected repository, by hand, whatever CI says."""
+    """POST /apps/APP/builds: deploy a branch or commit of the connected repository, or a packed source, by hand."""
     context, asked = request.app[CONTEXT], app_in_path(request)
     body = await bodies.parse(request, bodies.CreateBuild)
-    source = body.source_blob
     if body.buildpacks:
         raise Refused(
             "buildpacks: they cannot be given with a build; name them in the repository, as `buildpacks` in app.json"
         )
-    app, repository = await context.db.read(lambda conn: _deployable(conn, asked))
-    await check_on_github(context, request[CALLER].user, repository)
-    commit = await commit_of(context, repository, source)
-    queued = await context.enactor.deploy(
+    target = await context.db.read(lambda conn: _deployable(conn, asked))
+    packed = await build_sources.packed(context, target.repository, body.source_blob)
+    if packed is not None:
+        queued = await _deploy_packed(request, target.app, packed, body)
+    else:
+        queued = await _deploy_commit(request, target.app, target.needs_repository(), body)
+    return answers.answer(
+        request, await context.db.read(lambda conn: shown_build(conn, queued.id, context)), status=201
+    )
+
+
+async def _deploy_commit(
+    request: web.Request, app: App, repository: Repository, body: bodies.CreateBuild
+) -> QueuedRequest:
+    context, caller = request.app[CONTEXT], request[CALLER]
+    await check_on_github(context, caller.user, repository)
+    commit = await commit_of(context, repository, body.source_blob)
+    return await context.enactor.deploy(
         app_id=app.id,
         repository_id=repository.id,
         sha=commit.sha,
         branch=commit.branch,
         rebuild=body.rebuild,
         override_lock=body.override_lock,
-        actor=request[CALLER].actor,
+        actor=caller.actor,
     )
-    return answers.answer(
-        request, await context.db.read(lambda conn: shown_build(conn, queued.id, context)), status=201
+
+
+async def _deploy_packed(
+    request: web.Request, app: App, packed: build_sources.Packed, body: bodies.CreateBuild
+) -> QueuedRequest:
+    archive = DeployArchive(
+        source_id=packed.source_id,
+        shown=packed.shown,
+        sha256=packed.sha256,
+        version=body.source_blob.version or "",
+        rebuild=body.rebuild,
+    )
+    return await request.app[CONTEXT].enactor.deploy_archive(
+        app_id=app.id,
+        archive=archive,
+        url=packed.url,
+        override_lock=body.override_lock,
+        actor=request[CALLER].actor,
     )
 
 
@@ -164,15 +227,15 @@ async def listing(request: web.Request) -> web.Response:
     """GET /apps/APP/builds: the newest two hundred."""
     context, identity = request.app[CONTEXT], app_in_path(request)
 
-    def read(conn: Connection) -> list[Any]:
+    def read(conn: Connection) -> Sequence[Row[Any]]:
         app = find_app(conn, identity)
         query = _deploys().where(requests.c.app_id == app.id).order_by(requests.c.seq.desc()).limit(_LISTED)
-        return list(conn.execute(query))
+        return conn.execute(query).all()
 
     return _list(request, await context.db.read(read), context)
 
 
-def _list(request: web.Request, rows: list[Any], context: WebContext) -> web.Response:
+def _list(request: web.Request, rows: Sequence[Row[Any]], context: WebContext) -> web.Response:
     return answers.answer_list(
         request,
         rows,
@@ -186,17 +249,17 @@ async def latest(request: web.Request) -> web.Response:
     """GET /pipelines/PIPELINE/latest-builds: the newest build of each of its apps."""
     context, identity = request.app[CONTEXT], pipeline_in_path(request)
 
-    def read(conn: Connection) -> list[Any]:
+    def read(conn: Connection) -> Sequence[Row[Any]]:
         members = pipelines.members(conn, find_pipeline(conn, identity).id)
         of_pipeline = [app.id for app, _ in members if Permission.VIEW in to_app(identity.by, app)]
         newest = (
             select(func.max(requests.c.seq).label("seq"), requests.c.app_id)
-            .where(requests.c.kind == Deploy.__name__, requests.c.app_id.in_(of_pipeline))
+            .where(requests.c.kind.in_(BUILDS), requests.c.app_id.in_(of_pipeline))
             .group_by(requests.c.app_id)
             .subquery()
         )
         same = and_(newest.c.app_id == requests.c.app_id, newest.c.seq == requests.c.seq)
-        return list(conn.execute(_deploys().join(newest, same)))
+        return conn.execute(_deploys().join(newest, same)).all()
 
     return _list(request, await context.db.read(read), context)
 
@@ -205,7 +268,7 @@ async def info(request: web.Request) -> web.Response:
     """GET /apps/APP/builds/BUILD."""
     context, identity, build_id = request.app[CONTEXT], app_in_path(request), request.match_info["build"]
 
-    def read(conn: Connection) -> Any:
+    def read(conn: Connection) -> Row[Any] | None:
         app = find_app(conn, identity)
         same = or_(requests.c.id == build_id, builds.c.id == build_id)
         return conn.execute(_deploys().where(requests.c.app_id == app.id, same)).first()
@@ -214,6 +277,16 @@ async def info(request: web.Request) -> web.Response:
     if row is None:
         raise not_found("build")
     return answers.answer(request, _shape(row, context))
+
+
+async def cancel(request: web.Request) -> web.Response:
+    """DELETE /apps/APP/builds/BUILD: end a build that is not over; nothing of it is released."""
+    context, identity = request.app[CONTEXT], app_in_path(request)
+    app = await context.db.read(lambda conn: find_app(conn, identity))
+    ended = await context.enactor.cancel_build(
+        app_id=app.id, build_id=request.match_info["build"], actor=request[CALLER].actor
+    )
+    return answers.answer(request, await context.db.read(lambda conn: shown_build(conn, ended.id, context)))
 
 
 def _released_slug(conn: Connection, app: App, slug_id: str) -> tuple[Slug, Release]:
@@ -258,6 +331,7 @@ ROUTES = [
     rights.get("/apps/{app}/builds", listing, rights.app()),
     rights.post("/apps/{app}/builds", create, rights.app(Permission.DEPLOY)),
     rights.get("/apps/{app}/builds/{build}", info, rights.app()),
+    rights.delete("/apps/{app}/builds/{build}", cancel, rights.app(Permission.DEPLOY)),
     rights.get("/apps/{app}/slugs/{slug}", slug_info, rights.app()),
     rights.get("/pipelines/{pipeline}/latest-builds", latest, rights.pipeline()),
 ]

@@ -16,8 +16,8 @@ from service.web.openapi.operations import OPERATIONS
 from service.web.openapi.things import THINGS
 
 _FOR_BROWSERS: Final = ("/dashboard", "/static", "/github/setup")
-_OUTSIDE: Final = frozenset({"/", "/openapi.json", "/github/webhooks"})
-"""Pages, this description, and what only GitHub sends to."""
+_OUTSIDE: Final = frozenset({"/", "/openapi.json", "/github/webhooks", "/sources/{source}"})
+"""Pages, this description, what only GitHub sends to, and where the addresses of a source lead."""
 _PLACE: Final = re.compile(r"{(\w+)}")
 _VERBS: Final = {"GET": "Show", "POST": "Create", "PUT": "Set", "PATCH": "Change", "DELETE": "Delete"}
 _WRITING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})

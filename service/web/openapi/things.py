@@ -174,6 +174,7 @@ _ATTRIBUTES: Final[Mapping[str, str]] = {
         "id:uuid app?.id:uuid app?.name:text pipeline?.id:uuid pipeline?.name:text owner.id:uuid owner.email:text "
         "reason:text expires_at:time? created_at:time updated_at:time message:text"
     ),
+    "source": ("source_blob.get_url:text source_blob.put_url:text created_at:time expires_at:time max_bytes:int"),
     "orphan": "id:text driver:text processes:text state:running|leaving created_at:time",
     "delivery": _DELIVERY,
     "delivery-replay": f"count:int {' '.join(f'deliveries[].{each}' for each in _DELIVERY.split())}",

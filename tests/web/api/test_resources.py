@@ -42,9 +42,7 @@ REFUSED = [
     ("buildpacks", "PUT", "/apps/example/buildpack-installations", {"updates": []}, "updates: buildpacks are named in the repository"),
     ("a slug", "POST", "/apps/example/slugs", {"process_types": {}}, "builds only"),
     ("no cache", "DELETE", "/apps/example/build-cache", None, "rebuild"),
-    ("a place for sources", "POST", "/sources", None, "connected repository"),
     ("a one-off dyno", "POST", "/apps/example/dynos", {"command": "ls"}, "not available yet"),
-    ("the end of a build", "DELETE", "/apps/example/builds/x", None, "deploy what shall run instead"),
     ("a domain", "POST", "/apps/example/domains", {"hostname": "www.example.com"}, "hostname: app example is served as example.localhost only"),
     ("no domain", "DELETE", "/apps/example/domains/example.localhost", None, "it goes with the app"),
     ("a test run", "POST", "/test-runs", {"pipeline": "shop", "commit_sha": "a" * 40}, "not available yet"),
@@ -200,9 +198,6 @@ async def test_an_archive_of_the_connected_repository_is_built_as_its_commit(fur
     url = "https://github.com/Acme/Shop/archive/refs/heads/fix/cart.tar.gz"
     build = await deployed(furnished, "example", url=url, version="v42")
     assert build["source_blob"]["version"] == HEADS["fix/cart"]
-    other = {"source_blob": {"url": "https://github.com/acme/other/archive/main.tar.gz"}}
-    error, _ = await furnished.call("POST", "/apps/example/builds", other, expect=422)
-    assert error["message"] == "source_blob.url: acme/other is not the connected repository, which is acme/shop."
 
 
 async def test_an_app_is_made_coupled_configured_and_deployed_by_one_call(furnished: Server) -> None:

@@ -214,7 +214,7 @@ class Host:
         temporary.chmod(0o1777)
         env = {"HOME": "/app", "PATH": sandbox.DEFAULT_PATH, "LANG": "C.UTF-8", "TMPDIR": "/tmp"}  # noqa: S108
         if run.network is not Network.NONE:
-            known = self._indexes if run.trust is Trust.OWN else indexes.for_strangers(self._indexes)
+            known = indexes.for_strangers(self._indexes) if run.trust is Trust.FORK else self._indexes
             env |= indexes.sandbox_env(known, proxy_port=namespaces.PROXY_PORT, builds=True)
         made = sandbox.Sandbox(
             etc=self.paths.etc, runtimes=self._runtimes, slug=None, binds=run.binds,
