@@ -11,7 +11,7 @@ from enum import StrEnum, unique
 from typing import Final, Literal
 
 from service.domain.errors import Refused
-from service.domain.model import App, AppId, Pipeline, Stage, TeamId, UserId
+from service.domain.model import App, AppId, Pipeline, Repository, Stage, TeamId, UserId
 
 
 @unique
@@ -226,6 +226,21 @@ def check_on_github(*, login: str, permission: str, repository: str) -> None:
             f"{login} has the permission {permission} in {repository}: it takes write or admin there, on GitHub.",
             code="forbidden",
         )
+
+
+def right_lost(pipeline: Pipeline, repository: Repository) -> str:
+    """Why nothing is made of the repository by itself any more; empty while whoever connected it may do so still."""
+    if not pipeline.right_lost:
+        return ""
+    return (
+        f"waiting for: somebody with write or admin in {repository.full_name} to connect it, for {pipeline.right_lost} "
+        f"by now: towpath pipelines:connect {pipeline.name} -r {repository.full_name}"
+    )
+
+
+def what_is_left(login: str, permission: str) -> str:
+    """Say what is left of the right of who connected a repository; empty if it is enough."""
+    return "" if permission in ENOUGH_ON_GITHUB else f"{login}, who did, has the permission {permission}"
 
 
 @unique

@@ -37,7 +37,8 @@ class AutoDeployView:
     `toggles` are the pipeline's. `held` says why nothing is deployed by itself ("held at v12"), else it is empty.
     `required` is what `branch` requires, None where the toggles do not ask for that.
     `serving` is the commit of this repository that the app runs, `changes` what the head changed over it, loaded where
-    the settings name paths. `locks` are the app's own and its pipeline's.
+    the settings name paths. `locks` are the app's own and its pipeline's. `right_lost` says that whoever connected the
+    repository may do so no longer, else it is empty.
     """
 
     now: datetime
@@ -57,6 +58,7 @@ class AutoDeployView:
     serving: Sha | None = None
     changes: Fact[ChangedPaths] | None = None
     locks: tuple[DeployLock, ...] = ()
+    right_lost: str = ""
 
 
 def plan(view: AutoDeployView) -> tuple[Decision, ...]:
@@ -99,7 +101,7 @@ def _why_stopped(view: AutoDeployView, repository: Repository) -> Nothing | Wait
             return Nothing(reason=reason)
     if not repository.accessible:
         return Wait(reason=f"waiting for: access to {repository.full_name}")
-    return None
+    return Wait(reason=view.right_lost) if view.right_lost else None
 
 
 def _no_branch(view: AutoDeployView, repository: Repository) -> str:

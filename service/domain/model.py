@@ -191,7 +191,11 @@ class Toggles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
-    """Apps that share one source."""
+    """Apps that share one source.
+
+    `connected_by` is the user whose own right on GitHub let them connect it, None where nobody's did; `right_lost` says
+    what that right is by now when it is not enough any more, else it is empty.
+    """
 
     id: PipelineId
     name: str
@@ -203,6 +207,8 @@ class Pipeline:
     created_at: datetime
     updated_at: datetime
     version: int
+    connected_by: UserId | None = None
+    right_lost: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ away: a fact that is missing, outdated or an error leads to a look, never to a d
 from datetime import timedelta
 from typing import Final
 
+from service.domain.access import right_lost
 from service.domain.decisions import (
     CreateReviewApp,
     Decision,
@@ -171,6 +172,8 @@ def _plan_creation(view: ReviewView, pull_request: PullRequest, key: FactKey) ->
     reason = obstacle(pull_request, view.pipeline.toggles, by_person=view.by_person, approved=view.approved)
     if not reason and view.repository.archived and not view.by_person:
         reason = ARCHIVED  # nobody can push, close, or be told on GitHub
+    if not reason and not view.by_person:
+        reason = right_lost(view.pipeline, view.repository)
     if reason and view.asked:
         raise Refused(f"No review app for {view.source}: {reason}.")
     if reason:
@@ -210,12 +213,17 @@ def _plan_update(view: ReviewView, pull_request: PullRequest, key: FactKey) -> t
     done = settled(target.sha, queue=view.queue, last=view.last_deploy)
     if done is not None:
         return idle(view, done)
+    held_back = _held_back(view, target, key) or _gated(view, target, pull_request.base_ref)
+    return held_back or _request(view, target, f"the pull request is at {target.sha[:7]}")
+
+
+def _held_back(view: ReviewView, target: Target, key: FactKey) -> tuple[Decision, ...]:
+    """What keeps a newer commit out whatever CI says of it; what was made before serves on, and nothing is taken."""
+    lost = right_lost(view.pipeline, view.repository)
+    if lost:
+        return (*_follow(view, lost, target), Wait(reason=lost))
     lack = lacking(view.pull_request, key, now=view.now, age=ACTED_ON_FOR)
-    if lack is not None:
-        return (lack,)
-    return _gated(view, target, pull_request.base_ref) or _request(
-        view, target, f"the pull request is at {target.sha[:7]}"
-    )
+    return () if lack is None else (lack,)
 
 
 def _not_updated(view: ReviewView, untrusted: str, target: Target) -> tuple[Decision, ...]:

@@ -11,13 +11,13 @@ from service.domain.access import Owner
 from service.domain.decisions import Destroy, Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind
-from service.domain.model import Coupling, Pipeline, Repository, ReviewState, Stage
+from service.domain.model import Coupling, Pipeline, Repository, ReviewState, Stage, UserId
 from service.domain.review_rules import AWAITS_APPROVAL, MOVED, OVER
 from service.enact import Committer, Transaction, app_or_refuse
 from service.enacting import moved
 from service.enacting.finding import pipeline_or_refuse
 from service.queue import look
-from service.store import facts, pipelines, repositories, requests, reviews
+from service.store import connections, facts, pipelines, repositories, requests, reviews
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +74,13 @@ class PipelineVerbs(Committer):
 
         return await self.commit(uncouple, actor=actor)
 
-    async def connect_repository(self, *, pipeline_id: str, repository: Repository, actor: str) -> Pipeline:
-        """Give a pipeline its source; review apps of a former one are taken away first."""
+    async def connect_repository(
+        self, *, pipeline_id: str, repository: Repository, by: UserId | None = None, actor: str
+    ) -> Pipeline:
+        """Give a pipeline its source; review apps of a former one are taken away first.
+
+        `by` is whose own right on GitHub it is done by, None where it is the installation's.
+        """
 
         def connect(tx: Transaction) -> Pipeline:
             pipeline = pipeline_or_refuse(tx.conn, pipeline_id)
@@ -83,7 +88,15 @@ class PipelineVerbs(Committer):
             repositories.remember(tx.conn, repository, tx.now)
             if pipeline.repository_id not in (None, repository.id):
                 _drain(tx, pipeline, MOVED)
-            pipeline = pipelines.update(tx.conn, pipeline=pipeline, now=tx.now, repository_id=repository.id)
+            pipeline = pipelines.update(
+                tx.conn,
+                pipeline=pipeline,
+                now=tx.now,
+                repository_id=repository.id,
+                connected_by=by,
+                right_lost="",
+            )
+            connections.looked_up(tx.conn, pipeline_id, tx.now)
             tx.note("repository connected", pipeline_id=pipeline_id, data={"repository": repository.full_name})
             _look_around(tx, pipeline)
             return pipeline

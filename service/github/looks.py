@@ -121,9 +121,13 @@ class Looks:
 
     async def standing(self, repository: Repository, login: str) -> Standing:
         """What a person may do there now, and who they are; nothing and nobody when GitHub does not tell."""
+        return await self.told_standing(repository, login) or Standing(permission="none")
+
+    async def told_standing(self, repository: Repository, login: str) -> Standing | None:
+        """The same; None when GitHub does not tell, which proves nothing."""
         reply = await self._github.get(repository, f"/collaborators/{quote(login, safe='')}/permission")
         if not reply.ok:
-            return Standing(permission="none")
+            return None
         read = reply.read(_Permission)
         return Standing(permission=read.permission, github_id=read.user.id if read.user else None)
 

@@ -18,6 +18,7 @@ from service.domain.model import (
     ReviewState,
     Stage,
     Toggles,
+    UserId,
 )
 from service.store import rows, tables
 from service.store.apps import as_app
@@ -43,6 +44,8 @@ class PipelineChange(TypedDict, total=False):
     repository_id: RepositoryId | None
     root_directory: str
     toggles: Toggles
+    connected_by: UserId | None
+    right_lost: str
 
 
 def create(conn: Connection, *, name: str, owner_id: str | None, owner_type: str | None, now: datetime) -> Pipeline:
@@ -256,6 +259,8 @@ def as_pipeline(row: RowMapping) -> Pipeline:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         version=row["row_version"],
+        connected_by=row["connected_by"],
+        right_lost=row["right_lost"],
     )
 
 

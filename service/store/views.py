@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, select
 
+from service.domain.access import right_lost
 from service.domain.auto_deploy import AutoDeployView
 from service.domain.decisions import Deploy, DeployArchive, ReleaseSlug, Rollback
 from service.domain.facts import ChangedPaths, Fact, FactKey, FactKind, PullRequest, changes_between
@@ -130,6 +131,7 @@ def auto_deploy_view(
         serving=serving,
         changes=_changes(conn, toggles, repository.id, serving, sha) if repository and serving and sha else None,
         locks=deploy_locks.of_app(conn, app.id),
+        right_lost=right_lost(pipeline, repository) if pipeline and repository else "",
     )
 
 

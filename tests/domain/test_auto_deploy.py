@@ -58,6 +58,11 @@ CASES: list[tuple[str, AutoDeployView, Decision]] = [
         auto_view(repository=repository(accessible=False)),
         Wait(reason="waiting for: access to acme/shop"),
     ),
+    (
+        "whoever connected it may do so no longer: it waits for somebody who may",
+        auto_view(right_lost="waiting for: somebody"),
+        Wait(reason="waiting for: somebody"),
+    ),
     ("held: nothing", auto_view(held="held at v12"), Nothing(reason="held at v12")),
     ("no branch named: nothing", auto_view(branch=""), Nothing(reason="no branch is named")),
     (

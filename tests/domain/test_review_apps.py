@@ -137,6 +137,11 @@ RUNNING_A = (request(A, RequestState.RUNNING),)
 CAPPED = toggles(max_review_apps=2)
 CAP_TEXT = f"{OVER_CAP} of 2 review apps: number 1 in the queue"
 SOON = NOW + timedelta(minutes=1)
+DISCONNECTED = pipeline(right_lost="octavia, who did, has the permission read")
+NO_RIGHT = (
+    "waiting for: somebody with write or admin in acme/shop to connect it, for octavia, who did, has the permission read "
+    "by now: towpath pipelines:connect shop -r acme/shop"
+)
 LABELED = toggles(labels=("Preview", "demo"))
 NO_LABEL = "it has none of the labels: Preview, demo"
 BASED = toggles(base_branches=("main", "release/*"))
@@ -370,6 +375,21 @@ CREATION: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
         (waits(ARCHIVED), Wait(reason=ARCHIVED)),
     ),
     (
+        "whoever connected it may do so no longer: nothing new is made",
+        review_view(pipeline=DISCONNECTED),
+        (waits(NO_RIGHT), Wait(reason=NO_RIGHT)),
+    ),
+    (
+        "whoever connected it may do so no longer: what is closed goes all the same",
+        live_view(pipeline=DISCONNECTED, pull_request=of(state="closed")),
+        (destroyed(CLOSED),),
+    ),
+    (
+        "whoever connected it may do so no longer: what a person asks for is made",
+        review_view(pipeline=DISCONNECTED, asked="create"),
+        (created(reason=ASKED, by_person=True),),
+    ),
+    (
         "of an archived repository what a person asked for is made",
         review_view(repository=repository(archived=True), review=replace(waiting(ARCHIVED), by_person=True)),
         (created(reason=ASKED, by_person=True),),
@@ -472,6 +492,11 @@ UPDATE: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
         "a cancelled deploy is not repeated by itself",
         live_view(last_deploy=request(A, RequestState.CANCELLED)),
         (Nothing(reason="deploy of aaaaaaa was cancelled; push a new commit or deploy it again"),),
+    ),
+    (
+        "whoever connected it may do so no longer: what there is stays as it is",
+        live_view(pipeline=DISCONNECTED, pull_request=of(head_sha=B)),
+        (moved(B, reason=NO_RIGHT), Wait(reason=NO_RIGHT)),
     ),
     (
         "a superseded deploy is repeated when its commit is the head again",

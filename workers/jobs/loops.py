@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from service import queue
 from service.domain.decisions import Restart
 from service.domain.errors import Refused, Transient
-from service.domain.model import App, ReleaseId
+from service.domain.model import App, ReleaseId, Repository
 from service.enact import Transaction
 from service.queue import SHORT_QUEUE, WORK_QUEUE, Ring
 from service.store import (
@@ -44,6 +44,7 @@ from service.store.routes import Route
 from workers.context import Context
 from workers.jobs.orphans import mind_orphans
 from workers.jobs.overdue import mind_clock
+from workers.jobs.recheck import recheck
 from workers.jobs.retention import KEEP_DAYS, in_parts, retain
 from workers.jobs.survey import begin_audit
 from workers.platforms.base import Fence, Fenced, Instance, InstanceState, Platform
@@ -206,7 +207,7 @@ async def audit(context: Context) -> None:
     """Ask GitHub, per repository, what is open and where the followed branches stand; not of all at the same moment."""
     period = timedelta(seconds=context.settings.audit_seconds)
 
-    def begin(tx: Transaction) -> None:
+    def begin(tx: Transaction) -> list[Repository]:
         late = repositories.due_for_audit(tx.conn, before=tx.now - period)
         begun = [repository for repository in late if not context.github.is_low(repository.installation_id)]
         begin_audit(tx, begun)
@@ -215,9 +216,11 @@ async def audit(context: Context) -> None:
         writable = [each.id for each in begun if each.accessible and not each.archived]
         if reports.retry_refused(tx.conn, writable, now=tx.now):
             tx.rings.append(queue.REPORT)
+        return begun
 
-    await context.commit(begin)
+    begun = await context.commit(begin)
     await note_quotas(context)
+    await recheck(context, begun)
 
 
 async def note_quotas(context: Context) -> None:

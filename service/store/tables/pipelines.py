@@ -30,6 +30,11 @@ pipelines = Table(
     Column("root_directory", Text, nullable=False, server_default=""),
     Column("toggles", Text, nullable=False, server_default="{}"),
     Column("build_config", Text, nullable=False, server_default="[]"),
+    # The user whose own right on GitHub it was connected by, what that was found to be since if it is not enough any
+    # more, and when it was looked up last.
+    Column("connected_by", String(36)),
+    Column("right_lost", Text, nullable=False, server_default=""),
+    Column("right_checked_at", Moment),
     *time_columns(),
     version_column(),
     CheckConstraint("owner_type in ('user', 'team')", name="owner_type"),

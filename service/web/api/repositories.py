@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import web
 from sqlalchemy import Connection
 
-from service.domain.access import Permission, for_new_code
+from service.domain.access import Permission, for_new_code, right_lost
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind
@@ -82,9 +82,9 @@ async def connect(request: web.Request) -> web.Response:
     body = await bodies.parse(request, bodies.ConnectRepository)
     pipeline = await context.db.read(lambda conn: find_pipeline(conn, identity))
     repository = await look_up(context, body.repository)
-    await check_on_github(context, request[CALLER].user, repository)
+    by = await check_on_github(context, request[CALLER].user, repository)
     connected = await context.enactor.connect_repository(
-        pipeline_id=pipeline.id, repository=repository, actor=request[CALLER].actor
+        pipeline_id=pipeline.id, repository=repository, by=by, actor=request[CALLER].actor
     )
     return answers.answer(request, _shape(connected, repository), status=201)
 
@@ -95,7 +95,7 @@ async def info(request: web.Request) -> web.Response:
 
     def read(conn: Connection) -> shapes.Json:
         pipeline, repository = _connected(conn, identity)
-        return _shape(pipeline, repository, _problem(conn, repository))
+        return _shape(pipeline, repository, _problem(conn, repository) or right_lost(pipeline, repository))
 
     return answers.answer(request, await request.app[CONTEXT].db.read(read))
 
@@ -131,7 +131,7 @@ async def disconnect(request: web.Request) -> web.Response:
             app = apps.get(conn, coupling.app_id)
             if app is not None and app.auto_deploy:
                 apps.update(conn, app=app, now=now, auto_deploy=False)
-        pipelines.update(conn, pipeline=pipeline, now=now, repository_id=None)
+        pipelines.update(conn, pipeline=pipeline, now=now, repository_id=None, connected_by=None, right_lost="")
         activity.record(
             conn,
             now=now,

@@ -65,8 +65,8 @@ async def enable(request: web.Request) -> web.Response:
     if body.repo is not None:
         repository = await look_up(context, body.repo)
         if pipeline.repository_id is None:
-            await check_on_github(context, request[CALLER].user, repository)
-            await context.enactor.connect_repository(pipeline_id=pipeline.id, repository=repository, actor=actor)
+            by = await check_on_github(context, request[CALLER].user, repository)
+            await context.enactor.connect_repository(pipeline_id=pipeline.id, repository=repository, by=by, actor=actor)
         elif pipeline.repository_id != repository.id:
             raise Refused(f"repo: pipeline {pipeline.name} is connected to another repository")
     changed = await context.enactor.set_toggles(

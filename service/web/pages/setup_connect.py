@@ -159,13 +159,13 @@ async def _connect(context: WebContext, setup: Setup, choice: Choice) -> Pipelin
     user = await context.db.read(lambda conn: users.get(conn, setup.user_id))
     if user is None:
         raise Refused("Whoever asked for the link of this set-up has no account any more.")
-    await check_on_github(context, user, repository)
+    by = await check_on_github(context, user, repository)
     if choice.pipeline == _NEW:
         pipeline = await _make(context, setup, choice.name, actor)
     else:
         pipeline = await context.db.read(lambda conn: _free(conn, setup, choice.pipeline, repository))
     enactor = context.enactor
-    await enactor.connect_repository(pipeline_id=pipeline.id, repository=repository, actor=actor)
+    await enactor.connect_repository(pipeline_id=pipeline.id, repository=repository, by=by, actor=actor)
     own = ("automatic_review_apps", "destroy_stale", "wait_for_ci")
     changes = {"review_apps": True} | {name: name in choice.switches for name in own}
     await enactor.set_toggles(pipeline_id=pipeline.id, changes=changes, actor=actor)
