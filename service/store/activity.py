@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from service.store import rows
 from service.store.tables import activity
@@ -77,5 +77,9 @@ def listing(
         query = query.where(activity.c.app_id.in_(app_ids))
     if before is not None:
         query = query.where(activity.c.id < before)
-    found = conn.execute(query.order_by(activity.c.id.desc()).limit(limit)).mappings()
-    return [Entry(**{**row, "data": rows.from_json(row["data"], dict[str, Any])}) for row in found]
+    return [as_entry(row) for row in conn.execute(query.order_by(activity.c.id.desc()).limit(limit))]
+
+
+def as_entry(row: Row[Any]) -> Entry:
+    """The entry of a row."""
+    return Entry(**row._asdict() | {"data": rows.from_json(row.data, dict[str, Any])})

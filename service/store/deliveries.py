@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import zstandard
-from sqlalchemy import ColumnElement, Connection, and_, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, literal, or_, select, tuple_
 
 from service.store import rows
 from service.store.inbox import Inbox
@@ -16,6 +16,7 @@ __all__ = [
     "Delivery",
     "Inbox",
     "Receipt",
+    "as_receipt",
     "broken",
     "delete_older",
     "finish",
@@ -26,6 +27,7 @@ __all__ = [
     "listing",
     "open_guids",
     "put_off",
+    "receipts",
     "reopen",
 ]
 
@@ -75,10 +77,20 @@ def is_open(conn: Connection, guid: str) -> bool:
     return bool(state == "received")
 
 
+def receipts() -> Select[Any]:
+    """All deliveries, for whoever orders and bounds them; `as_receipt` reads a row."""
+    return select(*_RECEIPT)
+
+
+def as_receipt(row: Row[Any]) -> Receipt:
+    """The delivery of a row."""
+    return Receipt(**row._asdict())
+
+
 def listing(conn: Connection, limit: int) -> list[Receipt]:
     """The newest deliveries first."""
-    query = select(*_RECEIPT).order_by(deliveries.c.received_at.desc(), deliveries.c.guid).limit(limit)
-    return [Receipt(**row) for row in conn.execute(query).mappings()]
+    query = receipts().order_by(deliveries.c.received_at.desc(), deliveries.c.guid).limit(limit)
+    return [as_receipt(row) for row in conn.execute(query)]
 
 
 def known(conn: Connection, guids: Collection[str]) -> dict[str, Receipt]:

@@ -6,7 +6,6 @@ there is.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from sqlalchemy import Connection, select
 
@@ -16,10 +15,6 @@ from service.store import activity, apps, grants, pipelines, teams, users
 from service.store.tables import apps as app_rows
 from service.store.tables import couplings as coupling_rows
 from service.store.tables import pipelines as pipeline_rows
-
-_PART_OF_LOG: Final = 500
-_PARTS_OF_LOG: Final = 40
-"""The log is read from its end in parts until enough is found that somebody sees, and given up after so many."""
 
 
 def person(conn: Connection, user: users.User) -> Person:
@@ -103,22 +98,13 @@ def seen_names(conn: Connection, by: Person) -> Seen:
     )
 
 
-def seen_activity(conn: Connection, by: Person, *, actor: str, limit: int) -> list[activity.Entry]:
-    """The newest entries of the log about what the person sees, and of what they did; of the newest so many at all.
+def sees_entry(by: Person, seen: Seen, it: activity.Entry, *, actor: str) -> bool:
+    """Whether an entry of the log is about what the person sees, or of what they did themselves, as `actor`.
 
     An administrator of the installation sees what is about neither app nor pipeline, too.
     """
-    seen, found, before = seen_names(conn, by), [], None
-    for _ in range(_PARTS_OF_LOG):
-        part = activity.listing(conn, before=before, limit=_PART_OF_LOG)
-        for it in part:
-            general = by.is_admin and it.app_id is None and it.pipeline_id is None
-            if general or it.actor == actor or it.app_id in seen.apps or it.pipeline_id in seen.pipelines:
-                found.append(it)
-        if len(found) >= limit or len(part) < _PART_OF_LOG:
-            break
-        before = part[-1].id
-    return found[:limit]
+    general = by.is_admin and it.app_id is None and it.pipeline_id is None
+    return general or it.actor == actor or it.app_id in seen.apps or it.pipeline_id in seen.pipelines
 
 
 def _inside(conn: Connection, among: Collection[str] | None) -> Mapping[str, list[tuple[str, Owner | None]]]:

@@ -16,6 +16,11 @@ class Moment(TypeDecorator[datetime]):
     impl = BigInteger
     cache_ok = True
 
+    @property
+    def python_type(self) -> type[datetime]:
+        """What it reads as."""
+        return datetime
+
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
         """Refuse naive times: they would be off by the server's zone."""
         return None if value is None else (value - EPOCH) // timedelta(microseconds=1)

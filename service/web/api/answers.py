@@ -55,10 +55,18 @@ def wanted_range(request: web.Request, *attributes: str) -> ranges.Range:
 
 
 def answer_list(
-    request: web.Request, rows: Sequence[Row], shape: Callable[[Row], Any], **keys: ranges.SortKey[Row]
+    request: web.Request,
+    rows: Sequence[Row],
+    shape: Callable[[Row], Any],
+    *,
+    read_to: int | None = None,
+    **keys: ranges.SortKey[Row],
 ) -> web.Response:
-    """Send the part of a list that was asked for; `keys` are what it may be ordered by, the first one by default."""
-    page = ranges.cut(rows, wanted_range(request, *keys), keys)
+    """Send the part of a list that was asked for; `keys` are what it may be ordered by, the first one by default.
+
+    `read_to` is where reading the list was given up, if it was: the next part begins behind it.
+    """
+    page = ranges.cut(rows, wanted_range(request, *keys), keys, read_to=read_to)
     headers = {"Accept-Ranges": ", ".join(keys), hdrs.CONTENT_RANGE: page.content_range}
     if page.next_range is not None:
         headers["Next-Range"] = page.next_range

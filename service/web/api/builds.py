@@ -30,14 +30,14 @@ from service.store.releases import as_release
 from service.store.sight import stage_of, to_app
 from service.store.tables import builds, releases, requests, slugs
 from service.web import rights
-from service.web.api import answers, archives, bodies, build_sources, shapes
+from service.web.api import answers, archives, bodies, build_sources, parts, shapes
 from service.web.api.finding import Asked, app_in_path, find_app, find_pipeline, pipeline_in_path
 from service.web.api.on_github import check_on_github
 from service.web.errors import not_found
 from service.web.keys import BUILD_OUTPUT, CALLER, CONTEXT, WebContext
 
 _SHA = re.compile(r"[0-9a-f]{7,40}")
-_LISTED = 200
+_KEYS = {"created_at": requests.c.created_at, "id": requests.c.id}
 
 
 def _status(row: Row[Any]) -> str:
@@ -224,13 +224,13 @@ def shown_build(conn: Connection, build_id: str, context: WebContext) -> shapes.
 
 
 async def listing(request: web.Request) -> web.Response:
-    """GET /apps/APP/builds: the newest two hundred."""
+    """GET /apps/APP/builds."""
     context, identity = request.app[CONTEXT], app_in_path(request)
+    wanted = answers.wanted_range(request, *_KEYS)
 
     def read(conn: Connection) -> Sequence[Row[Any]]:
         app = find_app(conn, identity)
-        query = _deploys().where(requests.c.app_id == app.id).order_by(requests.c.seq.desc()).limit(_LISTED)
-        return conn.execute(query).all()
+        return parts.read(conn, _deploys().where(requests.c.app_id == app.id), wanted, _KEYS)
 
     return _list(request, await context.db.read(read), context)
 

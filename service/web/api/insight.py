@@ -2,23 +2,29 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import msgspec
 from aiohttp import web
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.model import Space
 from service.store import activity, apps, deliveries, subjects
-from service.store.sight import seen_activity
+from service.store.sight import seen_names, sees_entry
+from service.store.tables import activity as log_rows
+from service.store.tables import deliveries as delivery_rows
 from service.web import rights
-from service.web.api import answers, bodies, shapes, trail
+from service.web.api import answers, bodies, parts, ranges, shapes, trail
 from service.web.api.finding import find_app, find_pipeline, in_body
 from service.web.api.loading import app_names, pipeline_names
-from service.web.keys import CALLER, CONTEXT
+from service.web.keys import CALLER, CONTEXT, Caller
 
-_LISTED = 200
+_LOG = {"id": log_rows.c.id}
+_PART_OF_LOG = 500
+_PARTS_OF_LOG = 40
+"""The log is read in parts until enough is found that somebody sees; after so many the answer says where to go on."""
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _RUNG = re.compile(rf"\b({'|'.join(SubjectKind)}) ([^\s,;]+)")
 """A subject as a delivery's verdict names those that it rang."""
@@ -47,10 +53,15 @@ def names_by_id(conn: Connection) -> Mapping[str, str]:
 
 
 async def delivery_list(request: web.Request) -> web.Response:
-    """GET /deliveries: the newest two hundred, with what came of each."""
-    listed, names = await request.app[CONTEXT].db.read(
-        lambda conn: (deliveries.listing(conn, _LISTED), names_by_id(conn))
-    )
+    """GET /deliveries: all that are kept, with what came of each."""
+    keys = {"received_at": delivery_rows.c.received_at, "id": delivery_rows.c.guid}
+    wanted = answers.wanted_range(request, *keys)
+
+    def read(conn: Connection) -> tuple[list[deliveries.Receipt], Mapping[str, str]]:
+        found = parts.read(conn, deliveries.receipts(), wanted, keys)
+        return [deliveries.as_receipt(row) for row in found], names_by_id(conn)
+
+    listed, names = await request.app[CONTEXT].db.read(read)
     return answers.answer_list(
         request,
         listed,
@@ -108,22 +119,34 @@ def _activity_shape(it: activity.Entry) -> shapes.Json:
 
 
 async def activity_list(request: web.Request) -> web.Response:
-    """GET /activity, of one `?app=` or `?pipeline=` if given: the newest two hundred of what one sees."""
+    """GET /activity: what one sees of the log, of one `?app=` or `?pipeline=` if given."""
     app, pipeline = request.query.get("app"), request.query.get("pipeline")
-    caller = request[CALLER]
+    caller, wanted = request[CALLER], answers.wanted_range(request, *_LOG)
 
-    def read(conn: Connection) -> list[activity.Entry]:
+    def read(conn: Connection) -> tuple[list[activity.Entry], int | None]:
         if not app and not pipeline:
-            return seen_activity(conn, caller.person, actor=caller.actor, limit=_LISTED)
-        return activity.listing(
-            conn,
-            app_id=find_app(conn, in_body(request, app)).id if app else None,
-            pipeline_id=find_pipeline(conn, in_body(request, pipeline)).id if pipeline else None,
-            limit=_LISTED,
-        )
+            return _seen(conn, caller, wanted)
+        query = select(log_rows)
+        if app:
+            query = query.where(log_rows.c.app_id == find_app(conn, in_body(request, app)).id)
+        if pipeline:
+            query = query.where(log_rows.c.pipeline_id == find_pipeline(conn, in_body(request, pipeline)).id)
+        return [activity.as_entry(row) for row in parts.read(conn, query, wanted, _LOG)], None
 
-    entries = await request.app[CONTEXT].db.read(read)
-    return answers.answer_list(request, entries, _activity_shape, id=lambda it: it.id)
+    entries, read_to = await request.app[CONTEXT].db.read(read)
+    return answers.answer_list(request, entries, _activity_shape, read_to=read_to, id=lambda it: it.id)
+
+
+def _seen(conn: Connection, caller: Caller, wanted: ranges.Range) -> tuple[list[activity.Entry], int | None]:
+    """What somebody sees of the log, read in parts until there is enough, and how far if that was given up before."""
+    seen, found, rest = seen_names(conn, caller.person), list[activity.Entry](), replace(wanted, max=_PART_OF_LOG)
+    for _ in range(_PARTS_OF_LOG):
+        part = [activity.as_entry(row) for row in parts.read(conn, select(log_rows), rest, _LOG)]
+        found += [it for it in part[:_PART_OF_LOG] if sees_entry(caller.person, seen, it, actor=caller.actor)]
+        if len(part) <= _PART_OF_LOG or len(found) > wanted.max:
+            return found, None
+        rest = replace(rest, start=str(part[_PART_OF_LOG - 1].id), exclusive=True)
+    return found, int(rest.start)
 
 
 async def why(request: web.Request) -> web.Response:

@@ -10,7 +10,7 @@ from service.domain.model import QueuedRequest
 from service.store import requests as queue
 from service.store.tables import apps, builds, releases, requests
 from service.web import rights
-from service.web.api import answers, shapes
+from service.web.api import answers, parts, shapes
 from service.web.api.finding import app_in_path, find_app, find_request_app, in_path
 from service.web.errors import not_found
 from service.web.keys import CONTEXT
@@ -94,11 +94,15 @@ async def info(request: web.Request) -> web.Response:
 
 
 async def listing(request: web.Request) -> web.Response:
-    """GET /apps/APP/requests: the newest hundred."""
-    identity = app_in_path(request)
-    found = await request.app[CONTEXT].db.read(
-        lambda conn: queue.of_apps(conn, [find_app(conn, identity).id], limit=100)
-    )
+    """GET /apps/APP/requests."""
+    identity, keys = app_in_path(request), {"seq": requests.c.seq}
+    wanted = answers.wanted_range(request, *keys)
+
+    def read(conn: Connection) -> list[QueuedRequest]:
+        query = select(requests).where(requests.c.app_id == find_app(conn, identity).id)
+        return [queue.as_request(row) for row in parts.read(conn, query, wanted, keys)]
+
+    found = await request.app[CONTEXT].db.read(read)
     return answers.answer_list(request, found, request_shape, seq=lambda it: it.seq)
 
 

@@ -90,7 +90,8 @@ def _text(value: str | int | datetime) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def _bound(text: str, like: str | int | datetime) -> str | int | datetime:
+def bound(text: str, like: str | int | datetime) -> str | int | datetime:
+    """Read a bound as what the list is ordered by, of which `like` is an example."""
     try:
         match like:
             case int():
@@ -107,8 +108,8 @@ def _bound(text: str, like: str | int | datetime) -> str | int | datetime:
 def _within(value: str | int | datetime, wanted: Range) -> bool:
     """Compare as the list's own type: versions are numbers, names are texts."""
 
-    def order(bound: str) -> int:
-        limit = _bound(bound, value)
+    def order(text: str) -> int:
+        limit = bound(text, value)
         # The three types are never mixed in one list, which the type checker cannot see.
         sign = (value > limit) - (value < limit)  # type: ignore[operator]
         return -sign if wanted.descending else sign
@@ -117,8 +118,10 @@ def _within(value: str | int | datetime, wanted: Range) -> bool:
     return after_start and (not wanted.end or order(wanted.end) <= 0)
 
 
-def cut(rows: Sequence[Row], wanted: Range, keys: Mapping[str, SortKey[Row]]) -> Page[Row]:
-    """Sort, bound and cut a list as its `Range` says."""
+def cut(
+    rows: Sequence[Row], wanted: Range, keys: Mapping[str, SortKey[Row]], *, read_to: int | None = None
+) -> Page[Row]:
+    """Sort, bound and cut a list as its `Range` says; of one that was read up to `read_to` only, more may follow."""
     key = keys[wanted.attribute]
     inside = [row for row in rows if _within(key(row), wanted)]
     inside.sort(key=key, reverse=wanted.descending)
@@ -126,11 +129,15 @@ def cut(rows: Sequence[Row], wanted: Range, keys: Mapping[str, SortKey[Row]]) ->
     while 0 < end < len(inside) and key(inside[end]) == key(inside[end - 1]):
         end += 1
     shown = inside[:end]
+    following = None if read_to is None else _following(wanted, str(read_to))
     if not shown:
-        return Page(rows=(), content_range=f"{wanted.attribute} ..", next_range=None)
+        return Page(rows=(), content_range=f"{wanted.attribute} ..", next_range=following)
     first, last = _text(key(shown[0])), _text(key(shown[-1]))
-    following = None
     if len(inside) > len(shown):
-        order = ", order=desc" if wanted.descending else ""
-        following = f"{wanted.attribute} ]{last}..{wanted.end}; max={wanted.max}{order}"
+        following = _following(wanted, last)
     return Page(rows=shown, content_range=f"{wanted.attribute} {first}..{last}", next_range=following)
+
+
+def _following(wanted: Range, last: str) -> str:
+    order = ", order=desc" if wanted.descending else ""
+    return f"{wanted.attribute} ]{last}..{wanted.end}; max={wanted.max}{order}"

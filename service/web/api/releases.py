@@ -4,19 +4,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from service.domain.access import Permission
 from service.domain.errors import Refused
 from service.domain.model import App, Release, ReleaseState
 from service.store import releases
 from service.store.sight import to_app
+from service.store.tables import releases as rows
 from service.web import rights
-from service.web.api import answers, bodies, ranges, shapes
+from service.web.api import answers, bodies, parts, shapes
 from service.web.api.finding import app_in_path, find_app, find_pipeline, find_release, pipeline_in_path
 from service.web.api.loading import latest_deployments, latest_releases, slugs_with_release_phase
 from service.web.api.progress import request_shape
 from service.web.keys import CALLER, CONTEXT, RELEASE_OUTPUT, WebContext
+
+_KEYS = {"version": rows.c.version, "id": rows.c.id}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,20 +62,15 @@ def show(conn: Connection, app: App, listed: Sequence[Release]) -> list[ReleaseS
     return [ReleaseShown(release=it, app=app, has_output=it.slug_id in with_output) for it in listed]
 
 
-def _rows_needed(wanted: ranges.Range) -> int | None:
-    """How many of the newest releases are enough for this page: one more than it, when it is the newest ones."""
-    newest = wanted.attribute == "version" and wanted.descending and not wanted.start and not wanted.end
-    return wanted.max + 1 if newest else None
-
-
 async def listing(request: web.Request) -> web.Response:
     """GET /apps/APP/releases."""
     context, identity = request.app[CONTEXT], app_in_path(request)
-    needed = _rows_needed(answers.wanted_range(request, "version", "id"))
+    wanted = answers.wanted_range(request, *_KEYS)
 
     def read(conn: Connection) -> list[ReleaseShown]:
         app = find_app(conn, identity)
-        return show(conn, app, releases.of_app(conn, app.id, needed))
+        found = parts.read(conn, select(rows).where(rows.c.app_id == app.id), wanted, _KEYS)
+        return show(conn, app, [releases.as_release(row._mapping) for row in found])  # noqa: SLF001
 
     return answers.answer_list(
         request,
