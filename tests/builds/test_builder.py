@@ -246,6 +246,7 @@ FAILURES: dict[str, tuple[dict[str, str | bytes], str]] = {
         {
             "package.json": '{"name": "x", "dependencies": {"left-pad": "1.3.0"}}',
             "package-lock.json": '{"name": "x", "lockfileVersion": 3, "packages": {"": {"name": "x"}}}',
+            ".npmrc": "fetch-retries = 0\n",  # npm asks the registry, which is not there, again after 10 s and 60 s
         },
         "run `npm install --package-lock-only` and commit package-lock.json",
     ),
