@@ -42,6 +42,7 @@ from service.store import (
     facts,
     logs,
     pipelines,
+    promotions,
     releases,
     requests,
     reviews,
@@ -175,6 +176,7 @@ class Transaction:
         """Note that a request is over and bring what GitHub shows of its commit and release up to date."""
         of = {"app_id": ended.app_id, "sha": ended.sha}
         self.note(f"{ended.kind} {ended.state.value}", **of, data={"outcome": ended.reason})
+        self.ring(promotions.wholes(self.conn, ended.id), cause="a target has ended")
         release = releases.of_request(self.conn, ended.id)
         if release is not None:
             self.show_release(release.id)

@@ -7,12 +7,14 @@ from service.enacting.apps import AppVerbs
 from service.enacting.builds import BuildVerbs
 from service.enacting.deliveries import DeliveryVerbs
 from service.enacting.locks import LockVerbs
+from service.enacting.looking import LookVerbs
 from service.enacting.ownership import OwnershipVerbs
 from service.enacting.pipelines import PipelineVerbs
 from service.enacting.promotions import PromotionVerbs
 from service.enacting.releases import ReleaseVerbs
 from service.enacting.reviews import ReviewVerbs
 from service.enacting.teams import TeamVerbs
+from service.enacting.undoing import UndoVerbs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,9 +23,11 @@ class Enactor(
     BuildVerbs,
     DeliveryVerbs,
     LockVerbs,
+    LookVerbs,
     PipelineVerbs,
     ReleaseVerbs,
     PromotionVerbs,
+    UndoVerbs,
     ReviewVerbs,
     AccountVerbs,
     TeamVerbs,

@@ -26,6 +26,7 @@ class FactKind(StrEnum):
     REQUIRED = "required"  # the branch: what its protection and rulesets require
     CHANGED_PATHS = "changed_paths"  # "BASE...HEAD", two commits
     REPOSITORY = "repository"  # "": what it is called, and where it is now
+    COMMITS = "commits"  # "BASE...HEAD", two commits: what each holds that the other has not; read from git
 
 
 class FactKey(NamedTuple):
@@ -189,3 +190,32 @@ class ChangedPaths:
 def changes_between(repository_id: RepositoryId, base: Sha, head: Sha) -> FactKey:
     """The address of what `head` changed over `base`."""
     return FactKey(FactKind.CHANGED_PATHS, repository_id, f"{base}...{head}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedCommit:
+    """A commit as lists show it, in one line each."""
+
+    sha: Sha
+    author: str
+    at: datetime
+    subject: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitsApart:
+    """How many commits `head` has that `base` has not (`ahead`), and the other way round; the newest are listed.
+
+    Not `related` when the two have no commit in common.
+    """
+
+    ahead: int
+    behind: int
+    ahead_commits: tuple[ListedCommit, ...]
+    behind_commits: tuple[ListedCommit, ...]
+    related: bool
+
+
+def commits_between(repository_id: RepositoryId, base: Sha, head: Sha) -> FactKey:
+    """The address of what stands between two commits."""
+    return FactKey(FactKind.COMMITS, repository_id, f"{base}...{head}")

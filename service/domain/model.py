@@ -228,6 +228,7 @@ class App:
     """The unit of exclusion: one queue, one lease, one generation.
 
     With `follows_default` nobody named `auto_deploy_branch`: it is the repository's default branch, whichever that is.
+    Not `promotable` is one whose builds hold its own config vars.
     """
 
     id: AppId
@@ -250,6 +251,7 @@ class App:
     released_at: datetime | None
     version: int
     owner_type: str | None = None
+    promotable: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,7 +307,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promotion:
-    """One source release on its way to its targets."""
+    """One source release on its way to its targets: each by itself or, `all_or_nothing`, none without the others."""
 
     id: PromotionId
     pipeline_id: PipelineId
@@ -315,11 +317,15 @@ class Promotion:
     actor: str
     created_at: datetime
     updated_at: datetime
+    all_or_nothing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromotionTarget:
-    """One app that a promotion goes to; independent of the others."""
+    """One app that a promotion goes to; independent of the others unless that is all or nothing.
+
+    One that is `prepared` could go live, `back_request_id` puts it back to what it ran before.
+    """
 
     id: TargetId
     promotion_id: PromotionId
@@ -328,6 +334,8 @@ class PromotionTarget:
     release_id: ReleaseId | None
     state: TargetState
     error: str
+    prepared: bool = False
+    back_request_id: RequestId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

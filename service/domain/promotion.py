@@ -1,4 +1,8 @@
-"""Which apps get which slug when one is promoted. The very same slug moves; config, add-ons and domains stay."""
+"""Which apps get which slug when one is promoted. The very same slug moves; config, add-ons and domains stay.
+
+Targets do not depend on one another, unless the promotion is all or nothing: then none goes live before all can, and
+what is live goes back once one has failed.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,12 +10,22 @@ from enum import StrEnum, unique
 from typing import Final
 
 from service.domain.errors import Refused
-from service.domain.model import App, Pipeline, PromotionTarget, Release, ReleaseState, Stage, TargetState
+from service.domain.model import (
+    App,
+    Pipeline,
+    PromotionTarget,
+    Release,
+    ReleaseState,
+    RequestState,
+    Stage,
+    TargetState,
+)
 
 _NEXT: Final[Mapping[Stage, Stage]] = {
     Stage.DEVELOPMENT: Stage.STAGING,
     Stage.STAGING: Stage.PRODUCTION,
 }
+_OPEN: Final = (RequestState.QUEUED, RequestState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +87,7 @@ def resolve(request: PromotionRequest) -> ResolvedPromotion:
     """The apps and the release meant, or why not, in the words Heroku uses."""
     source = _find(request, request.source)
     targets = _named_targets(request, source) if request.to is not None else _next_targets(request, source)
+    _check_promotable(source.app, [target.app for target in targets])
     return ResolvedPromotion(
         source=source.app,
         release=_release(request, source.app),
@@ -123,6 +138,22 @@ def _next_targets(request: PromotionRequest, source: Member) -> list[Member]:
     return targets
 
 
+def _check_promotable(source: App, targets: Sequence[App]) -> None:
+    """Refuse what would run with the config vars of another app built into it."""
+    if not source.promotable:
+        deploys = " and ".join(f"towpath deploy -a {target.name}" for target in targets)
+        raise Refused(
+            f"{source.name} is not promotable: its builds hold its own config vars, so its slug is good for no other "
+            f"app. Deploy from git instead: {deploys}"
+        )
+    for target in targets:
+        if not target.promotable:
+            raise Refused(
+                f"{target.name} is not promotable: its builds hold its own config vars, so no slug of another app is "
+                f"good for it. Deploy it from git instead: towpath deploy -a {target.name}"
+            )
+
+
 def _release(request: PromotionRequest, source: App) -> Release:
     release = request.release
     if release is None or release.app_id != source.id:
@@ -141,3 +172,133 @@ def _release(request: PromotionRequest, source: App) -> Release:
     if release.slug_id is None:
         raise Refused(f"Release v{release.version} of {source.name} has no slug: deploy to it first")
     return release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetView:
+    """A target with what became of it: how its request stands, and what that said at its end.
+
+    `version` is the number that the promotion has there, `former` what the app ran before, `later` the newest that it
+    was given since. `back` is how the request stands that puts it back, if that was asked for.
+    """
+
+    target: PromotionTarget
+    app_name: str
+    gone: bool
+    request: RequestState
+    outcome: str
+    version: int | None
+    former: Release | None
+    later: Release | None
+    back: RequestState | None = None
+    back_outcome: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBack:
+    """Release again what the app ran before."""
+
+    target: PromotionTarget
+    to: Release
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """Bring a target to its end."""
+
+    target: PromotionTarget
+    state: TargetState
+    error: str = ""
+
+
+def settle(views: Sequence[TargetView]) -> tuple[PutBack | Finish, ...]:
+    """What is to be done about a promotion that is all or nothing, whoever asks and however often."""
+    failed = _failed(views)
+    if not failed:
+        done = all(view.request is RequestState.SUCCEEDED for view in views)
+        waiting = [view.target for view in views if view.target.state is TargetState.PENDING]
+        return tuple(Finish(target=target, state=TargetState.SUCCEEDED) for target in waiting if done)
+    cause = f"the promotion failed on {' and '.join(failed)}"
+    return tuple(step for view in views if (step := _after_failure(view, cause)) is not None)
+
+
+def called_off(views: Sequence[TargetView], own: PromotionTarget) -> str:
+    """Why a target of a promotion that is all or nothing is not to go live any more; empty if it may."""
+    failed = _failed([view for view in views if view.target.id != own.id])
+    return f"not released: the promotion failed on {' and '.join(failed)}, and it is all or nothing" if failed else ""
+
+
+def awaited(views: Sequence[TargetView]) -> tuple[str, ...]:
+    """The apps that cannot go live yet, by name."""
+    return tuple(view.app_name for view in views if view.request in _OPEN and not view.target.prepared)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WayBack:
+    """What undoing a promotion does to a target: releases `to` again or, without, nothing, and says why."""
+
+    view: TargetView
+    to: Release | None
+    why: str = ""
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it does not go back although it was promoted to."""
+        return self.to is None and self.view.target.state is not TargetState.FAILED
+
+
+def undo(views: Sequence[TargetView]) -> tuple[WayBack, ...]:
+    """How each target goes back to what it ran before; one that was given anything since stays as it is."""
+    return tuple(_way_back(view) for view in views)
+
+
+def _way_back(view: TargetView) -> WayBack:
+    match view.target.state:
+        case TargetState.PENDING:
+            return WayBack(view=view, to=None, why="the promotion is still under way there")
+        case TargetState.FAILED:
+            return WayBack(view=view, to=None, why="the promotion failed there, so there is nothing to undo")
+        case TargetState.SUCCEEDED:
+            why = _why_not_back(view)
+            return WayBack(view=view, to=None if why else view.former, why=why)
+
+
+def _why_not_back(view: TargetView) -> str:
+    """Why an app stays at what it was promoted to; empty if it can go back."""
+    former, later = view.former, view.later
+    if view.gone:
+        return "it is gone"
+    if later is not None:
+        return f"v{later.version} came after it ({later.description})"
+    if former is None or former.slug_id is None:
+        return "it ran nothing before"
+    if former.state is ReleaseState.EXPIRED:
+        return f"v{former.version}, which it ran before, is expired"
+    return ""
+
+
+def _failed(views: Sequence[TargetView]) -> list[str]:
+    return [view.app_name for view in views if view.request not in {RequestState.SUCCEEDED, *_OPEN}]
+
+
+def _after_failure(view: TargetView, cause: str) -> PutBack | Finish | None:
+    """What becomes of a target when another one, or itself, has failed; None if that is still to be waited for."""
+    if view.target.state is not TargetState.PENDING or view.request in _OPEN or view.back in _OPEN:
+        return None
+    if view.request is not RequestState.SUCCEEDED:
+        return Finish(target=view.target, state=TargetState.FAILED, error=view.outcome)
+    if view.back is not None:
+        return Finish(target=view.target, state=TargetState.FAILED, error=_put_back(view, cause))
+    why = _why_not_back(view)
+    if why or view.former is None:
+        error = f"stays at v{view.version} although {cause}: {why}"
+        return Finish(target=view.target, state=TargetState.FAILED, error=error)
+    return PutBack(target=view.target, to=view.former, reason=f"Rollback to v{view.former.version}: {cause}")
+
+
+def _put_back(view: TargetView, cause: str) -> str:
+    to = f"v{view.former.version}" if view.former is not None else "what it ran before"
+    if view.back is RequestState.SUCCEEDED:
+        return f"put back to {to}: {cause}"
+    return f"could not be put back to {to} ({view.back_outcome}) and still runs v{view.version}: {cause}"

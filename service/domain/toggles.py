@@ -39,6 +39,11 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "health_path": "What `web` must answer with 2xx or 3xx before a release gets traffic, as in `/healthz`; empty"
     " means that it need only accept connections. Counts from the next release or restart on.",
 }
+APP_DESCRIPTIONS: Final[Mapping[str, str]] = {
+    "promotable": "The app's slug may be promoted to others, and theirs to it; `no` is for builds that hold the app's"
+    " own config vars: they are deployed from git.",
+}
+"""What an app's own switches mean."""
 _FORKS: Final = ("never", "approve")
 ROOT: Final = "root_directory"
 ROOT_DESCRIPTION: Final = (

@@ -48,9 +48,15 @@ class AppVerbs(Committer):
         return await self.commit(create, actor=actor)
 
     async def change_app(
-        self, *, app_id: str, name: str | None = None, maintenance: bool | None = None, actor: str
+        self,
+        *,
+        app_id: str,
+        name: str | None = None,
+        maintenance: bool | None = None,
+        promotable: bool | None = None,
+        actor: str,
     ) -> App:
-        """Rename an app or switch its maintenance page."""
+        """Rename an app, switch its maintenance page, or say whether its slug is good for others and theirs for it."""
 
         def change(tx: Transaction) -> App:
             app = app_or_refuse(tx.conn, app_id)
@@ -61,6 +67,9 @@ class AppVerbs(Committer):
             if maintenance is not None and maintenance != app.maintenance:
                 app = apps.update(tx.conn, app=app, now=tx.now, maintenance=maintenance)
                 tx.note("maintenance switched", app_id=app_id, data={"maintenance": maintenance})
+            if promotable is not None and promotable != app.promotable:
+                app = apps.update(tx.conn, app=app, now=tx.now, promotable=promotable)
+                tx.note("promotable switched", app_id=app_id, data={"promotable": promotable})
             routes.refresh(tx.conn, app_id=app_id)
             return app
 

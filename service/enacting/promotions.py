@@ -27,13 +27,15 @@ class PromotionVerbs(Committer):
         source_app_id: str,
         release_id: str | None,
         target_app_ids: Sequence[str] | None,
+        all_or_nothing: bool = False,
         override_lock: bool = False,
         by: Person | None = None,
         actor: str,
     ) -> Promotion:
         """Release the source's slug, as it is now, in each target; refused to a person who may not do so to all.
 
-        Refused as a whole while one of them is locked, unless a person goes past the locks.
+        Refused as a whole while one of them is locked, unless a person goes past the locks. With `all_or_nothing` no
+        target goes live before all can, and what is live goes back if one fails after all.
         """
 
         def promote(tx: Transaction) -> Promotion:
@@ -52,6 +54,7 @@ class PromotionVerbs(Committer):
                 slug_id=release.slug_id,
                 actor=actor,
                 targets=targets,
+                all_or_nothing=all_or_nothing,
                 now=tx.now,
             )
             tx.note(
@@ -85,7 +88,8 @@ def _ask_each(
     if locked := [why for app_id, work in wanted.items() if (why := tx.why_locked(app_id, work))]:
         raise Refused("\n".join(locked), code="conflict")
     targets = []
-    for app_id, work in wanted.items():
+    # In one order whoever asks: of two promotions to the same apps, the same one is first everywhere.
+    for app_id, work in sorted(wanted.items()):
         queued = tx.request(app_id, work, reason=work.description, by_person=True)
         made = releases.of_request(tx.conn, queued.id)
         targets.append((app_id, queued.id, made.id if made else None))

@@ -131,12 +131,7 @@ class ReleaseVerbs(Committer):
                 raise Refused(f"Cannot roll back to v{release.version}: it is expired, its slug is no longer kept.")
             if release.state is not ReleaseState.SUCCEEDED or release.slug_id is None:
                 raise Refused(f"Cannot roll back to v{release.version}: it did not succeed or has no slug.")
-            if not keep_config:
-                # At once, so that a change asked for while the rollback waits builds on what it leads to.
-                config = releases.config(tx.conn, tx.vault, release.id)
-                apps.set_config(tx.conn, tx.vault, app_id=app_id, vars=config, now=tx.now)
-            wanted = Rollback(release_id=release.id, version=release.version, keep_config=keep_config)
-            return tx.request(app_id, wanted, reason=f"Rollback to v{release.version}", by_person=True)
+            return roll_back(tx, release, keep_config=keep_config)
 
         return await self.commit(rollback, actor=actor)
 
@@ -193,6 +188,16 @@ class ReleaseVerbs(Committer):
             return tx.request(app_id, Restart(), reason="restart", by_person=True)
 
         return await self.commit(restart, actor=actor)
+
+
+def roll_back(tx: Transaction, release: Release, *, keep_config: bool = False) -> QueuedRequest:
+    """Queue for its app that a former release is released again."""
+    if not keep_config:
+        # At once, so that a change asked for while the rollback waits builds on what it leads to.
+        config = releases.config(tx.conn, tx.vault, release.id)
+        apps.set_config(tx.conn, tx.vault, app_id=release.app_id, vars=config, now=tx.now)
+    wanted = Rollback(release_id=release.id, version=release.version, keep_config=keep_config)
+    return tx.request(release.app_id, wanted, reason=f"Rollback to v{release.version}", by_person=True)
 
 
 def _release(conn: Connection, app_id: str, release_id: str) -> Release:

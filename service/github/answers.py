@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
-from service.domain.facts import ChangedPaths, CiSignals, Head, PullRequest, RequiredChecks
+from service.domain.facts import ChangedPaths, CiSignals, CommitsApart, Head, PullRequest, RequiredChecks
 from service.domain.model import Repository
 
-LookValue = PullRequest | tuple[PullRequest, ...] | Head | CiSignals | RequiredChecks | ChangedPaths | Repository
+LookValue = (
+    PullRequest | tuple[PullRequest, ...] | Head | CiSignals | RequiredChecks | ChangedPaths | CommitsApart | Repository
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

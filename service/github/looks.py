@@ -91,8 +91,8 @@ class Looks:
                 return Requirements(self._github).look(repository, fact.key, etag)
             case FactKind.CHANGED_PATHS:
                 return self._changed_paths(repository, fact.key)
-            case FactKind.MANIFEST:
-                raise Refused("app.json and Procfile are read from git")
+            case FactKind.MANIFEST | FactKind.COMMITS:
+                raise Refused("files and commits are read from git")
             case _:
                 assert_never(fact.kind)
 

@@ -53,6 +53,7 @@ class AppChange(TypedDict, total=False):
     follows_default: bool
     wait_for_ci: bool
     maintenance: bool
+    promotable: bool
     formation: Mapping[str, int]
     repository_id: RepositoryId | None
     current_release_id: ReleaseId | None
@@ -232,6 +233,7 @@ def as_app(row: RowMapping) -> App:
         follows_default=row["follows_default"],
         wait_for_ci=row["wait_for_ci"],
         maintenance=row["maintenance"],
+        promotable=row["promotable"],
         formation=rows.from_json(row["formation"], dict[str, int]),
         created_at=row["created_at"],
         updated_at=row["updated_at"],

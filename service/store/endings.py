@@ -28,6 +28,8 @@ def end_with_request(
         releases.finish(conn, release_id=release.id, state=final, error=error, now=now)
     target = promotions.target_of_request(conn, request_id)
     if target is not None and target.state is TargetState.PENDING:
+        if succeeded and promotions.is_whole(conn, target.promotion_id):
+            return release  # it ends with the others: one that fails puts this one back
         promotions.finish_target(
             conn,
             target_id=target.id,

@@ -4,7 +4,16 @@ from typing import Any
 
 import msgspec
 
-from service.domain.facts import ChangedPaths, CiSignals, FactKind, Head, ManifestFiles, PullRequest, RequiredChecks
+from service.domain.facts import (
+    ChangedPaths,
+    CiSignals,
+    CommitsApart,
+    FactKind,
+    Head,
+    ManifestFiles,
+    PullRequest,
+    RequiredChecks,
+)
 from service.domain.model import Repository
 
 FactValue = (
@@ -15,6 +24,7 @@ FactValue = (
     | ManifestFiles
     | RequiredChecks
     | ChangedPaths
+    | CommitsApart
     | Repository
 )
 
@@ -27,6 +37,7 @@ _TYPES: dict[FactKind, Any] = {
     FactKind.REQUIRED: RequiredChecks,
     FactKind.CHANGED_PATHS: ChangedPaths,
     FactKind.REPOSITORY: Repository,
+    FactKind.COMMITS: CommitsApart,
 }
 _DECODERS = {kind: msgspec.json.Decoder(of) for kind, of in _TYPES.items()}
 _ENCODER = msgspec.json.Encoder()

@@ -56,9 +56,14 @@ def of_requests(conn: Connection, now: datetime) -> list[QueuedRequest]:
 
 
 def left_behind(conn: Connection) -> list[QueuedRequest]:
-    """Requests that are over although something of them is still pending."""
-    parts = (builds, releases, promotion_targets)
-    pending = union(*(select(table.c.request_id).where(table.c.state == "pending") for table in parts))
+    """Requests that are over although something of them is still pending; a target may wait for others to end."""
+    single = (
+        select(promotion_targets.c.request_id)
+        .join(promotions, promotions.c.id == promotion_targets.c.promotion_id)
+        .where(promotion_targets.c.state == "pending", ~promotions.c.all_or_nothing)
+    )
+    of_table = (select(table.c.request_id).where(table.c.state == "pending") for table in (builds, releases))
+    pending = union(*of_table, single)
     query = select(requests).where(requests.c.id.in_(pending), requests.c.state.not_in(OPEN))
     return [as_request(row) for row in conn.execute(query)]
 

@@ -297,17 +297,15 @@ def finish(conn: Connection, request_id: str, *, state: RequestState, outcome: s
     return True
 
 
-def give_back(conn: Connection, *, app_id: str, token: int, holder: str, retry_at: datetime | None = None) -> None:
-    """End the lease; with `retry_at` the app rests until then and its attempts are counted."""
-    values: dict[str, Any] = {"lease_expires": None, "lease_holder": None}
-    if retry_at is not None:
-        values |= {"retry_at": retry_at, "attempts": apps.c.attempts + 1}
-    else:
-        values |= {"retry_at": None, "attempts": 0}
+def give_back(
+    conn: Connection, *, app_id: str, token: int, holder: str, retry_at: datetime | None = None, counted: bool = True
+) -> None:
+    """End the lease; with `retry_at` the app rests until then, and that is `counted` among its attempts."""
+    attempts = 0 if retry_at is None else apps.c.attempts + int(counted)
     conn.execute(
         update(apps)
         .where(apps.c.id == app_id, apps.c.lease_token == token, apps.c.lease_holder == holder)
-        .values(**values)
+        .values(lease_expires=None, lease_holder=None, retry_at=retry_at, attempts=attempts)
     )
 
 

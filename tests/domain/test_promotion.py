@@ -12,18 +12,26 @@ from service.domain.model import (
     PromotionTarget,
     ReleaseState,
     RequestId,
+    RequestState,
     Stage,
     TargetId,
     TargetState,
 )
 from service.domain.promotion import (
+    Finish,
     Member,
     PromotionRequest,
     PromotionStatus,
+    PutBack,
+    TargetView,
+    awaited,
+    called_off,
     describe,
     downstream,
     resolve,
+    settle,
     status,
+    undo,
 )
 from tests.domain.things import app, pipeline, release
 
@@ -132,6 +140,22 @@ REFUSALS = [
         "Release v12 of shop-staging is pending: only a release that succeeded can be promoted",
     ),
     (
+        "a source whose builds hold its config vars",
+        wish(members=(Member(app=app("shop-staging", promotable=False), stage=Stage.STAGING), PROD, PROD_EU)),
+        (
+            "shop-staging is not promotable: its builds hold its own config vars, so its slug is good for no other app. "
+            "Deploy from git instead: towpath deploy -a shop and towpath deploy -a shop-eu"
+        ),
+    ),
+    (
+        "a target whose builds hold its config vars",
+        wish(members=(STAGING, PROD, Member(app=app("shop-eu", promotable=False), stage=Stage.PRODUCTION))),
+        (
+            "shop-eu is not promotable: its builds hold its own config vars, so no slug of another app is good for it. "
+            "Deploy it from git instead: towpath deploy -a shop-eu"
+        ),
+    ),
+    (
         "a release without code",
         wish(release=release(slug_id=None)),
         "Release v12 of shop-staging has no slug: deploy to it first",
@@ -173,3 +197,136 @@ def test_the_whole_is_told_from_its_targets(states: list[str], want: PromotionSt
     whole = status([target(TargetState(state)) for state in states])
     assert whole is want
     assert whole.for_heroku == heroku
+
+
+def test_a_target_that_is_not_promotable_hinders_no_promotion_to_others() -> None:
+    members = (STAGING, PROD, Member(app=app("shop-eu", promotable=False), stage=Stage.PRODUCTION))
+    assert names(wish(members=members, to=("shop",))) == ["shop"]
+
+
+# All or nothing, and the way back
+
+S, F, Q, R, C = (RequestState(each) for each in ("succeeded", "failed", "queued", "running", "cancelled"))
+OVER = {S: TargetState.PENDING, F: TargetState.FAILED, C: TargetState.FAILED}
+FORMER = release(version=4)
+
+
+def seen(name: str, request: RequestState = S, **changes: Any) -> TargetView:
+    """A target of a promotion to v5 of an app that ran v4."""
+    of_target = {each: changes.pop(each) for each in ("state", "prepared") if each in changes}
+    own = replace(target(OVER.get(request, TargetState.PENDING)), id=TargetId(f"to {name}"), **of_target)
+    whole = TargetView(
+        target=own,
+        app_name=name,
+        gone=False,
+        request=request,
+        outcome="the release command failed" if request is F else "",
+        version=5,
+        former=FORMER,
+        later=None,
+    )
+    return replace(whole, **changes)
+
+
+FAILED_ON_EU = "the promotion failed on shop-eu"
+EU_FAILED = seen("shop-eu", F)
+TOGETHER: list[tuple[str, list[TargetView], list[tuple[str, str]]]] = [
+    ("both are on their way", [seen("shop", Q), seen("shop-eu", R)], []),
+    ("one is live, the other on its way", [seen("shop"), seen("shop-eu", R)], []),
+    ("both are live", [seen("shop"), seen("shop-eu")], [("shop", "succeeded: "), ("shop-eu", "succeeded: ")]),
+    ("all is over", [seen("shop", state=TargetState.SUCCEEDED), seen("shop-eu", state=TargetState.SUCCEEDED)], []),
+    ("one failed, the other is live", [seen("shop"), EU_FAILED], [("shop", f"back to v4: {FAILED_ON_EU}")]),
+    ("one failed, the other is on its way", [seen("shop", R), EU_FAILED], []),
+    ("one was cancelled with its app", [seen("shop"), seen("shop-eu", C)], [("shop", f"back to v4: {FAILED_ON_EU}")]),
+    ("both failed", [seen("shop", F), EU_FAILED], []),
+    ("it is going back", [seen("shop", back=R), EU_FAILED], []),
+    ("it went back", [seen("shop", back=S), EU_FAILED], [("shop", f"failed: put back to v4: {FAILED_ON_EU}")]),
+    (
+        "it could not go back",
+        [seen("shop", back=F, back_outcome="nobody answers"), EU_FAILED],
+        [("shop", f"failed: could not be put back to v4 (nobody answers) and still runs v5: {FAILED_ON_EU}")],
+    ),
+    ("it went back and that is noted", [seen("shop", back=S, state=TargetState.FAILED), EU_FAILED], []),
+    (
+        "something was released since",
+        [seen("shop", later=release(version=6, description="Set A")), EU_FAILED],
+        [("shop", f"failed: stays at v5 although {FAILED_ON_EU}: v6 came after it (Set A)")],
+    ),
+    (
+        "it ran nothing before",
+        [seen("shop", former=None), EU_FAILED],
+        [("shop", f"failed: stays at v5 although {FAILED_ON_EU}: it ran nothing before")],
+    ),
+    (
+        "what it ran before is expired",
+        [seen("shop", former=release(version=4, state=ReleaseState.EXPIRED)), EU_FAILED],
+        [("shop", f"failed: stays at v5 although {FAILED_ON_EU}: v4, which it ran before, is expired")],
+    ),
+    (
+        "it is gone",
+        [seen("shop", gone=True), EU_FAILED],
+        [("shop", f"failed: stays at v5 although {FAILED_ON_EU}: it is gone")],
+    ),
+    (
+        "two failed",
+        [seen("shop"), EU_FAILED, seen("shop-us", F)],
+        [("shop", "back to v4: the promotion failed on shop-eu and shop-us")],
+    ),
+    (
+        "it failed and nobody noted it",
+        [seen("shop"), seen("shop-eu", F, state=TargetState.PENDING)],
+        [("shop", f"back to v4: {FAILED_ON_EU}"), ("shop-eu", "failed: the release command failed")],
+    ),
+]
+
+
+def told(step: PutBack | Finish) -> tuple[str, str]:
+    name = step.target.id.removeprefix("to ")
+    match step:
+        case PutBack(to=to, reason=reason):
+            return name, f"back to v{to.version}: {reason.removeprefix(f'Rollback to v{to.version}: ')}"
+        case Finish(state=state, error=error):
+            return name, f"{state.value}: {error}"
+
+
+@pytest.mark.parametrize(("views", "steps"), [row[1:] for row in TOGETHER], ids=[row[0] for row in TOGETHER])
+def test_all_or_nothing_is_decided_from_what_became_of_each(
+    views: list[TargetView], steps: list[tuple[str, str]]
+) -> None:
+    assert [told(step) for step in settle(views)] == steps
+    assert sorted(told(step) for step in settle(views[::-1])) == sorted(
+        (name, text.replace("shop-eu and shop-us", "shop-us and shop-eu")) for name, text in steps
+    )
+
+
+def test_nobody_goes_live_before_all_can_nor_after_one_has_failed() -> None:
+    shop, other = seen("shop", R, prepared=True), seen("shop-eu", R)
+    assert awaited([shop, other]) == ("shop-eu",)
+    assert awaited([shop, seen("shop-eu", Q)]) == ("shop-eu",)
+    assert awaited([shop, seen("shop-eu", R, prepared=True)]) == ()
+    assert awaited([shop, seen("shop-eu")]) == ()
+    assert called_off([shop, other], shop.target) == ""
+    assert called_off([shop, EU_FAILED], EU_FAILED.target) == ""
+    assert called_off([shop, EU_FAILED], shop.target) == (f"not released: {FAILED_ON_EU}, and it is all or nothing")
+
+
+DONE = TargetState.SUCCEEDED
+UNDOING = [
+    ("promoted", seen("shop", state=DONE), 4, ""),
+    ("still under way", seen("shop", R), None, "the promotion is still under way there"),
+    ("failed there", EU_FAILED, None, "the promotion failed there, so there is nothing to undo"),
+    ("given something since", seen("shop", state=DONE, later=release(version=6, description="Deploy b")), None, "v6 came after it (Deploy b)"),
+    ("ran nothing before", seen("shop", state=DONE, former=None), None, "it ran nothing before"),
+    ("had no code before", seen("shop", state=DONE, former=release(slug_id=None)), None, "it ran nothing before"),
+    ("expired", seen("shop", state=DONE, former=release(version=4, state=ReleaseState.EXPIRED)), None, "v4, which it ran before, is expired"),
+    ("gone", seen("shop", state=DONE, gone=True), None, "it is gone"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("view", "version", "why"), [row[1:] for row in UNDOING], ids=[row[0] for row in UNDOING])
+def test_undoing_goes_back_to_what_ran_before_unless_anything_came_since(
+    view: TargetView, version: int | None, why: str
+) -> None:
+    (way,) = undo([view])
+    assert (way.to.version if way.to else None, way.why) == (version, why)
+    assert way.is_refused is (version is None and view.target.state is not TargetState.FAILED)

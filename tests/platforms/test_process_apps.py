@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from service.domain.errors import Refused
 from service.router.dial import Absent, dial
 from tests.platforms.conftest import FENCE, Collected, Engine, Routes, fetch
 from tests.waiting import until
@@ -99,13 +100,16 @@ async def test_a_worker_that_ends_at_once_is_unhealthy_and_one_that_stays_is_not
     assert await states(engine) == [("r2", "worker.1", InstanceState.UP)]
 
 
-async def test_when_go_live_fails_the_prepared_release_is_gone_and_the_old_one_serves(engine):
+@pytest.mark.parametrize(
+    "why", [Fenced("another worker"), Refused("nobody wants it any more")], ids=["fenced", "refused"]
+)
+async def test_when_go_live_fails_the_prepared_release_is_gone_and_the_old_one_serves(engine, why):
     routes = await engine.up(engine.spec("r1", greeting="old"))
 
     async def refuse(_) -> None:
-        raise Fenced("another worker")
+        raise why
 
-    with pytest.raises(Fenced):
+    with pytest.raises(type(why)):
         await engine.platform.apply(engine.spec("r2"), fence=FENCE, log=Collected(), go_live=refuse)
     await only_release(engine, "r1")
     assert await routes.get() == "old"

@@ -87,6 +87,7 @@ PAGES = {
     "/pipelines/{pipeline}/test-runs": f"/pipelines/{PIPELINE}/test-runs",
     "/pipelines/{pipeline}/latest-releases": f"/pipelines/{PIPELINE}/latest-releases",
     "/pipelines/{pipeline}/pipeline-couplings": f"/pipelines/{PIPELINE}/pipeline-couplings",
+    "/pipelines/{pipeline}/pipeline-promotions": f"/pipelines/{PIPELINE}/pipeline-promotions",
     "/pipelines/{pipeline}/repo": f"/pipelines/{PIPELINE}/repo",
     "/pipelines/{pipeline}/repository": f"/pipelines/{PIPELINE}/repository",
     "/pipelines/{pipeline}/build-config": f"/pipelines/{PIPELINE}/build-config",
@@ -108,7 +109,7 @@ PAGES = {
     "/why of an app": f"/why?q={APP}",
     "/why of a pull request": "/why?q=%232",
 }
-# They are constant, follow, ask GitHub, or show promotions and teams, of which there are none.
+# They are constant, follow, ask GitHub or a worker, or show promotions and teams, of which there are none.
 OTHERS = {
     "/account/features",
     "/account/features/{feature}",
@@ -134,6 +135,7 @@ OTHERS = {
     "/log-sessions/{key}",
     "/sources/{source}",
     "/pipelines/{pipeline}/repo/branches/{branch}",
+    "/apps/{app}/pipeline-diffs",
     "/pipeline-promotions/{promotion}",
     "/pipeline-promotions/{promotion}/promotion-targets",
 }

@@ -1,6 +1,6 @@
 """What people do in walks through the API, each to its end."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from tests.waiting import until
@@ -38,15 +38,25 @@ async def configured(stage: Stage, app: str, *, state: str = "succeeded", **vari
 
 
 async def promoted(
-    stage: Stage, pipeline_id: str, source: str, *, to: Sequence[str] | None = None, release: str | None = None
+    stage: Stage,
+    pipeline_id: str,
+    source: str,
+    *,
+    to: Sequence[str] | None = None,
+    release: str | None = None,
+    all_or_nothing: bool = False,
+    meanwhile: Callable[[], Awaitable[object]] | None = None,
 ) -> tuple[Any, dict[str, Any]]:
     """Promote and wait until every target is final; returns the promotion and its targets by app name."""
     body: dict[str, Any] = {"pipeline": {"id": pipeline_id}, "source": {"app": {"id": await app_id(stage, source)}}}
+    body |= {"all_or_nothing": True} if all_or_nothing else {}
     if release is not None:
         body["source"]["release"] = {"id": release}
     if to is not None:
         body["targets"] = [{"app": {"id": await app_id(stage, each)}} for each in to]
     made = await stage.api("POST", "/pipeline-promotions", body)
+    if meanwhile is not None:
+        await meanwhile()
 
     async def look() -> Any:
         found = await stage.api("GET", f"/pipeline-promotions/{made['id']}")

@@ -129,3 +129,46 @@ async def test_promote_a_given_older_release(stage: Stage) -> None:
     assert targets[pipeline.production]["status"] == "succeeded"
     await stage.says(pipeline.production, "the old one")
     assert "v1" in (await current(stage, pipeline.production))["description"]
+
+
+async def test_all_or_nothing_keeps_to_it_although_the_worker_is_killed_while_one_waits_for_the_other(
+    stage: Stage,
+) -> None:
+    """The one that is ready first goes live only with the other, and each release command runs once."""
+    release = 'release: echo "migrating $SHOW_NAME"; sleep "${SHOW_SECONDS:-0}"; test "$SHOW_BREAK" != yes\n'
+    pipeline = await stage.pipeline("whole", files={**quick("old"), "Procfile": quick("")["Procfile"] + release})
+    fast, slow = pipeline.production, await coupled(stage, pipeline.id, f"{pipeline.name}-prod2", "production")
+    await configured(stage, fast, SHOW_NAME="fast")
+    await configured(stage, slow, SHOW_NAME="slow", SHOW_SECONDS="0")
+    await deployed(stage, pipeline.staging)
+    await promoted(stage, pipeline.id, pipeline.staging)
+    await configured(stage, slow, SHOW_BREAK="yes", SHOW_SECONDS="3", state="failed")
+    sha = await stage.github.push(pipeline.repo, "master", page("new"), message="Say new")
+    await deployed(stage, pipeline.staging)
+    diffs = await stage.api("GET", f"/apps/{pipeline.staging}/pipeline-diffs")
+    assert [each["app"]["name"] for each in diffs] == [fast, slow]
+    for apart in diffs:
+        assert (apart["relation"], apart["ahead_by"], apart["behind_by"]) == ("ahead", 1, 0)
+        assert [(each["sha"], each["message"]) for each in apart["commits"]] == [(sha, "Say new")]
+
+    async def killed() -> None:
+        async def waits() -> bool:
+            asked = await stage.api("GET", f"/apps/{fast}/requests")
+            newest = asked[-1]
+            return (await stage.api("GET", f"/requests/{newest['id']}"))["step"] == "waits for the others"
+
+        await until(waits, seconds=20, what="one waits for the other")
+        await stage.kill("worker")
+
+    promotion, targets = await promoted(stage, pipeline.id, pipeline.staging, all_or_nothing=True, meanwhile=killed)
+
+    assert (promotion["outcome"], promotion["failed_targets"]) == ("failed", 2)
+    assert targets[fast]["error_message"] == (f"not released: the promotion failed on {slow}, and it is all or nothing")
+    assert "release command failed" in targets[slow]["error_message"]
+    assert (await output(stage, targets[fast]["release"]["id"])).count("migrating fast") == 1
+    assert [await stage.page(app) for app in (fast, slow)] == [await stage.says(app, "old") for app in (fast, slow)]
+
+    await configured(stage, slow, SHOW_BREAK=None, SHOW_SECONDS="0")
+    promotion, _ = await promoted(stage, pipeline.id, pipeline.staging, all_or_nothing=True)
+    assert promotion["outcome"] == "completed"
+    assert [(await stage.page(app)).startswith("new") for app in (fast, slow)] == [True, True]

@@ -15,6 +15,7 @@ from service.queue import REPORT
 from service.store import facts, reports, repositories
 from service.store.facts import TakenLook
 from workers.context import Context
+from workers.jobs.compare import compare
 from workers.jobs.passed_over import head_of, pass_over
 
 log = structlog.get_logger()
@@ -57,7 +58,11 @@ async def _answer(context: Context, taken: TakenLook) -> None:
     if repository is None:
         raise Transient(f"repository {taken.key.repository_id} is not known")
     began = context.db.now()
-    answer = await context.looks.look(taken.key, repository, etag=taken.etag)
+    from_git = taken.key.kind is FactKind.COMMITS
+    if from_git:
+        answer = await compare(context, taken.key, repository)
+    else:
+        answer = await context.looks.look(taken.key, repository, etag=taken.etag)
     # An event may be lost. Only the audit asks, and only GitHub's own word counts: an error alone proves nothing.
     audits = taken.key.kind is FactKind.OPEN_PULL_REQUESTS and repository.accessible
     lost = audits and answer.error != "" and await context.looks.suspended(repository)
@@ -81,7 +86,7 @@ async def _answer(context: Context, taken: TakenLook) -> None:
             )
         pass_over(tx, taken.key, former)
         tx.ring(waiting, cause=f"looked up {taken.key.kind.value} {taken.key.key}".rstrip())
-        if not answer.error and not repository.accessible:
+        if not answer.error and not repository.accessible and not from_git:
             repositories.set_accessible(tx.conn, repository.id, True, tx.now)
             tx.ring([Subject(SubjectKind.REPOSITORY, str(repository.id))], cause="the repository can be read again")
             if reports.revive(tx.conn, repository.id):

@@ -10,7 +10,7 @@ from service.domain.lifecycle import advance, limit
 from service.domain.model import QueuedRequest, RequestState, ReviewApp
 from service.enact import Transaction
 from service.enacting.ended import ring_plan
-from service.store import clock, reports, requests, reviews
+from service.store import clock, promotions, reports, requests, reviews
 from service.store import overdue as late
 from service.store.endings import end_with_request
 from workers.context import Context
@@ -45,6 +45,7 @@ def _end_all(tx: Transaction) -> None:
         end_with_request(tx.conn, request.id, state=request.state, outcome=request.reason, now=tx.now)
         tx.show_end(request)
         ring_plan(tx, request.app_id)
+    tx.ring(promotions.unsettled_wholes(tx.conn), cause="unfinished")
     for review in late.of_reviews(tx.conn, tx.now):
         _end_review(tx, review)
     for app_id in late.undestroyed(tx.conn, tx.now):

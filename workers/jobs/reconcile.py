@@ -10,6 +10,7 @@ from service.domain import auto_deploy, review_apps
 from service.domain.decisions import Decision, Look, Nothing, Subject, SubjectKind, Wait
 from service.domain.model import Repository, RepositoryId
 from service.enact import Transaction, enact
+from service.enacting import undoing
 from service.store import subjects, views
 from service.store.subjects import TakenSubject
 from workers.context import Context
@@ -104,7 +105,8 @@ def _decide(tx: Transaction, subject: Subject, context: Context) -> Outcome:
         case SubjectKind.GITHUB_DEPLOYMENT | SubjectKind.COMMENT:
             return Outcome(outcome="described", reason=_DESCRIBED[subject.kind](tx, subject.key, context.settings))
         case SubjectKind.PROMOTION:
-            return Outcome(outcome="nothing", reason="promotions are settled by their targets' requests")
+            outcome, reason = undoing.settle(tx, subject.key)
+            return Outcome(outcome=outcome, reason=reason)
 
 
 _DESCRIBED = {

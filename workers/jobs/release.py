@@ -43,7 +43,7 @@ from service.store import (
 from service.store.requests import TakenWork
 from service.store.secrets import request_context
 from workers.context import Context
-from workers.jobs import command, fenced, settle
+from workers.jobs import command, fenced, settle, together
 from workers.jobs.built_from import BuiltFrom
 from workers.jobs.locked import check_unlocked
 from workers.jobs.rollout import LIVE, Rollout, go, spec_of
@@ -140,6 +140,7 @@ async def release(context: Context, taken: TakenWork) -> None:
 async def _release(context: Context, taken: TakenWork, plan: Callable[[Transaction], Plan]) -> None:
     def begin(tx: Transaction) -> tuple[Release, Plan, Rollout | None]:
         check_unlocked(context, taken, tx.conn)
+        together.check(tx.conn, taken)
         return _make(tx, taken, plan(tx))
 
     made, fixed, rollout = await fenced.commit(context, taken, begin)
@@ -152,6 +153,7 @@ async def _release(context: Context, taken: TakenWork, plan: Callable[[Transacti
             await _release_phase(context, taken, rollout, phase, sink)
         if fixed.postdeploy:
             await _postdeploy(context, taken, rollout, fixed.postdeploy, sink)
+        await together.join(context, taken)
         await fenced.step(context, taken, "start")
         await go(context, taken, spec=spec, rollout=rollout, log=sink)
     await settle.end(context, taken, state=RequestState.SUCCEEDED, outcome=f"released v{made.version}")

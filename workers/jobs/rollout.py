@@ -9,7 +9,7 @@ from service.enact import Transaction
 from service.store import apps, logs, pipelines, releases, requests, reviews, routes
 from service.store.requests import TakenWork
 from workers.context import Context
-from workers.jobs import fenced
+from workers.jobs import fenced, together
 from workers.platforms.base import AppSpec, Endpoint, Fence, ProcessSpec
 
 LIVE: Final = "live"
@@ -86,6 +86,9 @@ def _switch(tx: Transaction, taken: TakenWork, rollout: Rollout, endpoints: Sequ
     """The one moment at which all of it becomes true: what serves, where it is reached, and that it has succeeded."""
     app = apps.get(tx.conn, rollout.app.id)
     assert app is not None
+    made = releases.get(tx.conn, rollout.release.id)
+    if made is not None and made.state is ReleaseState.PENDING:
+        together.check(tx.conn, taken)
     former, rests = app.current_release_id, rollout.suspended is not None
     reached = [endpoint.address for endpoint in endpoints if endpoint.process.partition(".")[0] == "web"]
     apps.update(
@@ -116,7 +119,6 @@ def _switch(tx: Transaction, taken: TakenWork, rollout: Rollout, endpoints: Sequ
     )
     requests.set_incarnation(tx.conn, app.id, rollout.incarnation)
     requests.set_step(tx.conn, taken.request.id, step=LIVE, now=tx.now)
-    made = releases.get(tx.conn, rollout.release.id)
     if made is not None and made.state is ReleaseState.PENDING:
         releases.finish(tx.conn, release_id=made.id, state=ReleaseState.SUCCEEDED, error="", now=tx.now)
     for shown in {former, rollout.release.id} - {None}:

@@ -29,6 +29,7 @@ from service.store.requests import TakenWork
 from workers.context import Context
 from workers.jobs import archives, deploy, destroy, fenced, release, settle
 from workers.jobs.release import NotItsTurn
+from workers.jobs.together import PAUSE, Waits
 from workers.platforms.base import Fenced, Unhealthy
 
 log = structlog.get_logger()
@@ -61,7 +62,7 @@ async def _take(context: Context) -> TakenWork | None:
     )
 
 
-async def _give_back(context: Context, taken: TakenWork, *, seconds: float | None = None) -> None:
+async def _give_back(context: Context, taken: TakenWork, *, seconds: float | None = None, counted: bool = True) -> None:
     retry_at = None if seconds is None else context.db.now() + timedelta(seconds=seconds)
     await context.db.write(
         lambda conn: requests.give_back(
@@ -70,6 +71,7 @@ async def _give_back(context: Context, taken: TakenWork, *, seconds: float | Non
             token=taken.token,
             holder=context.terms.holder,
             retry_at=retry_at,
+            counted=counted,
         )
     )
 
@@ -78,11 +80,15 @@ async def _one(context: Context, taken: TakenWork) -> None:
     """Do one request and give its app back."""
     with structlog.contextvars.bound_contextvars(app=taken.request.app_id, request=taken.request.id):
         rest: float | None = None
+        counted = True
         try:
             rest = await _attempt(context, taken)
         except Stopped:
             log.info("work left to its successor", kind=taken.request.kind)
             await deploy.clear_away(context, taken)
+        except Waits as others:
+            log.info("work waits for other targets of its promotion", kind=taken.request.kind, apps=str(others))
+            rest, counted = PAUSE, False
         except NotItsTurn:
             log.info("work goes on behind numbers that were given meanwhile", kind=taken.request.kind)
         except Fenced as overtaken:
@@ -93,14 +99,14 @@ async def _one(context: Context, taken: TakenWork) -> None:
         except asyncio.CancelledError:
             await asyncio.shield(_give_back(context, taken))
             raise
-        await _give_back(context, taken, seconds=rest)
+        await _give_back(context, taken, seconds=rest, counted=counted)
 
 
 async def _attempt(context: Context, taken: TakenWork) -> float | None:
     """Bring the request to a final state (None), or say how many seconds it rests before the next attempt."""
     try:
         await _under_lease(context, taken)
-    except (Stopped, Fenced, NotItsTurn):
+    except (Stopped, Fenced, NotItsTurn, Waits):
         raise
     except (Refused, Unhealthy) as error:
         return await _failed(context, taken, str(error))

@@ -113,7 +113,10 @@ class Endpoint:
 
 
 GoLive = Callable[[Sequence[Endpoint]], Awaitable[None]]
-"""Writes routes and current release in one transaction that checks the fence; raises `Fenced` if it is not ours."""
+"""Writes routes and current release in one transaction that checks the fence.
+
+Raises `Fenced` if it is not ours and `Refused` if nobody wants it any more; then nothing was written.
+"""
 
 
 @unique

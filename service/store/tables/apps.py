@@ -40,6 +40,7 @@ apps = Table(
     Column("follows_default", Boolean, nullable=False, server_default=text("false")),
     Column("wait_for_ci", Boolean, nullable=False, server_default=text("false")),
     Column("maintenance", Boolean, nullable=False, server_default=text("false")),
+    Column("promotable", Boolean, nullable=False, server_default=text("true")),
     Column("formation", Text, nullable=False, server_default="{}"),
     Column("wanted_config", LargeBinary),
     Column("build_config", Text, nullable=False, server_default="[]"),

@@ -118,6 +118,7 @@ deploy_locks = Table(
     CheckConstraint("(app_id is null) <> (pipeline_id is null)", name="one_target"),
 )
 
+# With `all_or_nothing` no target keeps what another could not be given.
 promotions = Table(
     "promotions",
     metadata,
@@ -127,9 +128,12 @@ promotions = Table(
     Column("source_release_id", String(36), nullable=False),
     Column("slug_id", ForeignKey("slugs.id"), nullable=False),
     Column("actor", Text, nullable=False),
+    Column("all_or_nothing", Boolean, nullable=False, server_default=text("false")),
     *time_columns(),
 )
 
+# `prepared`: its release command has passed, and it may go live with the others. `back_request_id` is what puts it back
+# to what it ran before, because another one failed.
 promotion_targets = Table(
     "promotion_targets",
     metadata,
@@ -140,7 +144,10 @@ promotion_targets = Table(
     Column("release_id", String(36)),
     Column("state", String(16), nullable=False),
     Column("error", Text, nullable=False, server_default=""),
+    Column("prepared", Boolean, nullable=False, server_default=text("false")),
+    Column("back_request_id", String(36)),
     Index("ix_promotion_targets_promotion", "promotion_id"),
     Index("ix_promotion_targets_request", "request_id"),
+    Index("ix_promotion_targets_back", "back_request_id"),
     Index("ix_promotion_targets_state", "state"),
 )

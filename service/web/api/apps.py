@@ -79,10 +79,10 @@ async def info(request: web.Request) -> web.Response:
 
 
 async def change(request: web.Request) -> web.Response:
-    """PATCH /apps/APP: name, which takes `manage`, and maintenance mode, which takes `operate`."""
+    """PATCH /apps/APP: name, which takes `manage`, maintenance mode and whether it is promotable (`operate`)."""
     body, asked = await bodies.parse(request, bodies.ChangeApp), app_in_path(request)
     needed = [Permission.MANAGE] if body.name is not None else []
-    needed += [Permission.OPERATE] if body.maintenance is not None else []
+    needed += [Permission.OPERATE] if body.maintenance is not None or body.promotable is not None else []
 
     def read(conn: Connection) -> App:
         for each in needed:
@@ -91,7 +91,11 @@ async def change(request: web.Request) -> web.Response:
 
     app = await request.app[CONTEXT].db.read(read)
     await request.app[CONTEXT].enactor.change_app(
-        app_id=app.id, name=body.name, maintenance=body.maintenance, actor=request[CALLER].actor
+        app_id=app.id,
+        name=body.name,
+        maintenance=body.maintenance,
+        promotable=body.promotable,
+        actor=request[CALLER].actor,
     )
     changed = await request.app[CONTEXT].db.read(lambda conn: find_app(conn, replace(asked, name=app.id)))
     return answers.answer(request, await show(request, changed))

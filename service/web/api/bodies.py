@@ -1,4 +1,4 @@
-"""What the API accepts, checked by pydantic: only used here and in `setup_bodies`.
+"""What the API accepts, checked by pydantic: only used here and in the other modules that are named so.
 
 Fields that Heroku's clients send and that mean nothing here are named and ignored; any other unknown field is refused,
 because a misspelt switch that silently does nothing is worse than an error.
@@ -68,10 +68,11 @@ class CreateApp(Body):
 
 
 class ChangeApp(Body):
-    """PATCH /apps/APP."""
+    """PATCH /apps/APP. `promotable` is Towpath's own."""
 
     name: AppName | None = None
     maintenance: StrictBool | None = None
+    promotable: StrictBool | None = None
     build_stack: Identity | None = None
 
 
@@ -121,28 +122,6 @@ class Move(Body):
     """PATCH /pipeline-couplings/COUPLING."""
 
     stage: Stage
-
-
-class PromotionSource(Body):
-    """The app whose code is promoted, and which of its releases when not the current one."""
-
-    app: Identity
-    release: Identity | None = None
-
-
-class PromotionTarget(Body):
-    """An app to promote to."""
-
-    app: Identity
-
-
-class Promote(Body):
-    """POST /pipeline-promotions. Without targets: every app of the next stage. `override_lock` is Towpath's own."""
-
-    pipeline: Identity
-    source: PromotionSource
-    targets: list[PromotionTarget] | None = Field(default=None, min_length=1, max_length=100)
-    override_lock: StrictBool = False
 
 
 class Rollback(Body):

@@ -101,6 +101,7 @@ def app(shown: AppShown, settings: Settings) -> Json:
         "web_url": web_url(settings, it.name, review=it.is_review),
         "state": it.state.value,
         "review": it.is_review,
+        "promotable": it.promotable,
     }
 
 

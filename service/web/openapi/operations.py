@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from service.web.api import bodies
+from service.web.api import bodies, promotion_bodies
 from service.web.api.setup_bodies import CreateAppSetup
 from service.web.openapi import access
 from service.web.openapi.operation import REFUSED, Operation, changed, made, many, one, text
@@ -65,6 +65,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "GET /apps/{app}/log-drains": many("absent"),
     "POST /apps/{app}/log-sessions": made("log-session", bodies.LogSession),
     "GET /apps/{app}/pipeline-couplings": one("pipeline-coupling"),
+    "GET /apps/{app}/pipeline-diffs": many("pipeline-diff"),
     "GET /apps/{app}/releases": many("release"),
     "POST /apps/{app}/releases": made("new-release", bodies.Rollback),
     "GET /apps/{app}/releases/{release}": one("release"),
@@ -95,8 +96,9 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "GET /pipeline-couplings/{coupling}": one("pipeline-coupling"),
     "PATCH /pipeline-couplings/{coupling}": changed("pipeline-coupling", bodies.Move),
     "DELETE /pipeline-couplings/{coupling}": changed("pipeline-coupling"),
-    "POST /pipeline-promotions": made("pipeline-promotion", bodies.Promote),
+    "POST /pipeline-promotions": made("pipeline-promotion", promotion_bodies.Promote),
     "GET /pipeline-promotions/{promotion}": one("pipeline-promotion"),
+    "POST /pipeline-promotions/{promotion}/actions/undo": made("promotion-undo", promotion_bodies.Undo),
     "GET /pipeline-promotions/{promotion}/promotion-targets": many("promotion-target"),
     "GET /pipelines": many("pipeline", {"eq[name]": "Only those of this name."}),
     "POST /pipelines": made("pipeline", bodies.CreatePipeline),
@@ -113,6 +115,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "GET /pipelines/{pipeline}/latest-deployments": many("release"),
     "GET /pipelines/{pipeline}/latest-releases": many("release"),
     "GET /pipelines/{pipeline}/pipeline-couplings": many("pipeline-coupling"),
+    "GET /pipelines/{pipeline}/pipeline-promotions": many("pipeline-promotion"),
     "GET /pipelines/{pipeline}/pipeline-stack": one("pipeline-stack"),
     "GET /pipelines/{pipeline}/repo": one("repository"),
     "GET /pipelines/{pipeline}/repo/branches/{branch}": one("branch"),

@@ -22,6 +22,7 @@ _TOGGLES: Final = (
     "deploy_without_ci:bool settle_seconds:number gate_seconds:number comment:bool "
     "health_path:text"
 )
+_COMMITS: Final = "{0}[].sha:text {0}[].author:text {0}[].date:time {0}[].message:text"
 _USER: Final = (
     "id:uuid email:text name:text? verified:bool beta:bool federated:bool suspended_at:time? "
     "two_factor_authentication:bool admin:bool github:text? created_at:time updated_at:time"
@@ -48,7 +49,7 @@ _ATTRIBUTES: Final[Mapping[str, str]] = {
         "maintenance:bool name:text organization:object? owner.id:uuid? owner.email:text region.id:uuid "
         "region.name:text released_at:time? repo_size:int? slug_size:int? space?.id:uuid space?.name:text "
         "space?.shield:bool stack.id:uuid stack.name:text team:object? updated_at:time web_url:text "
-        "state:active|suspended|destroying|gone review:bool"
+        "state:active|suspended|destroying|gone review:bool promotable:bool"
     ),
     "app-setup": (
         "app.id:uuid app.name:text build?.id:uuid build?.status:pending|succeeded|failed build?.output_stream_url:text "
@@ -111,7 +112,20 @@ _ATTRIBUTES: Final[Mapping[str, str]] = {
     "pipeline-stack": "stack?.id:uuid stack?.name:text",
     "pipeline-promotion": (
         "created_at:time id:uuid pipeline.id:uuid source.app.id:uuid source.release.id:uuid status:pending|completed "
-        "updated_at:time? failed_targets:int outcome:text"
+        "updated_at:time? failed_targets:int outcome:text all_or_nothing:bool"
+    ),
+    "promotion-undo": (
+        "pipeline_promotion.id:uuid targets[].app.id:uuid targets[].app.name:text targets[].error_message:text? "
+        "targets[].id:uuid targets[].refused:bool targets[].release?.id:uuid targets[].release?.version:int "
+        f"{' '.join(f'targets[].request?.{each}' for each in _REQUEST.split())} "
+        "targets[].to?.id:uuid targets[].to?.version:int"
+    ),
+    "pipeline-diff": (
+        "app.id:uuid app.name:text release?.id:uuid release?.version:int commit:text? stage:staging|production "
+        "source.app.id:uuid source.app.name:text source.release?.id:uuid source.release?.version:int "
+        "source.commit:text? relation:same|ahead|behind|diverged|unrelated|unknown|pending reason:text? "
+        f"ahead_by:int? behind_by:int? {_COMMITS.format('commits')} {_COMMITS.format('behind_commits')} "
+        "config_vars?.missing:texts config_vars?.extra:texts config_vars?.different:texts"
     ),
     "promotion-target": (
         "app.id:uuid app.name:text error_message:text? id:uuid pipeline_promotion.id:uuid release?.id:uuid "

@@ -33,6 +33,7 @@ CONFIGURES = DEPLOYS | OPERATES
 MANAGES = frozenset({"admin", "manage"})
 CHANGES = OPERATES | MANAGES
 STAFF = frozenset({"admin", "member"})
+UNDOES = CONFIGURES | {"promote"}
 ADMIN = frozenset({"admin"})
 OPERATOR = frozenset({"operator"})
 OPEN = frozenset({"nobody"})
@@ -137,6 +138,7 @@ TABLE: dict[str, Row] = {
     "PATCH /apps/{app}/github": app(DEPLOYS),
     "POST /apps/{app}/log-sessions": app(CONFIGURES),
     "GET /apps/{app}/pipeline-couplings": app(SEES),
+    "GET /apps/{app}/pipeline-diffs": app(SEES),
     "GET /apps/{app}/releases": app(SEES),
     "POST /apps/{app}/releases": app(CONFIGURES),
     "GET /apps/{app}/releases/{release}": app(SEES),
@@ -171,6 +173,7 @@ TABLE: dict[str, Row] = {
     "DELETE /pipeline-couplings/{coupling}": pipeline(STAFF | {"manage"}),
     "POST /pipeline-promotions": Row(frozenset({"admin", "promote"}), SEES, PROMOTE),
     "GET /pipeline-promotions/{promotion}": pipeline(SEES),
+    "POST /pipeline-promotions/{promotion}/actions/undo": pipeline(UNDOES, body={}),
     "GET /pipeline-promotions/{promotion}/promotion-targets": pipeline(SEES),
     "POST /pipeline-transfers": Row(ADMIN, SEES, TO_MYSELF),
     "GET /pipelines": anybody(),
@@ -188,6 +191,7 @@ TABLE: dict[str, Row] = {
     "GET /pipelines/{pipeline}/latest-deployments": pipeline(SEES),
     "GET /pipelines/{pipeline}/latest-releases": pipeline(SEES),
     "GET /pipelines/{pipeline}/pipeline-couplings": pipeline(SEES),
+    "GET /pipelines/{pipeline}/pipeline-promotions": pipeline(SEES),
     "GET /pipelines/{pipeline}/pipeline-stack": pipeline(SEES),
     "GET /pipelines/{pipeline}/repo": pipeline(SEES),
     "GET /pipelines/{pipeline}/repo/branches/{branch}": pipeline(SEES),

@@ -34,7 +34,7 @@ class ProcessPlatform:
         prepared = await self._ask(wire.Prepare(spec=spec, fence=fence), log=log)
         try:
             await go_live(_sorted(prepared.endpoints))
-        except Fenced:
+        except (Fenced, Refused):
             # Only then it is sure that no route leads there. After any other failure the transaction may have been
             # committed: what is prepared stays for a successor to adopt, and ends by itself if none comes.
             with contextlib.suppress(Transient, Fenced):
