@@ -24,6 +24,14 @@ def ask(question: str, *, default: str, option: str) -> str:
     return answer or default
 
 
+def confirmed(question: str) -> bool:
+    """Ask a question of yes or no; an empty answer is yes."""
+    while True:
+        answer = ask(f"{question} (Y/n)", default="", option="--yes").lower()
+        if answer in {"", "y", "yes", "n", "no"}:
+            return answer in {"", "y", "yes"}
+
+
 def split_name(app: str) -> tuple[str, str]:
     """What an app's name suggests: the pipeline's name and the stage."""
     base, dash, ending = app.rpartition("-")

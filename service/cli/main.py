@@ -19,6 +19,7 @@ from service.cli.commands import (
     builds,
     config,
     deploy,
+    diff,
     github,
     insight,
     locks,
@@ -29,6 +30,8 @@ from service.cli.commands import (
     releases,
     reviewapps,
     settings,
+    setup,
+    switches,
     teams,
     users,
 )
@@ -95,9 +98,12 @@ def build_cli() -> typer.Typer:
     cli.callback(help=_ABOUT)(_options)
     for part in (
         apps,
+        switches,
         pipelines,
+        setup,
         settings,
         promote,
+        diff,
         reviewapps,
         approving,
         deploy,

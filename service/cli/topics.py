@@ -7,6 +7,7 @@ from typer.core import TyperGroup
 
 TOPICS = {
     "apps": "Apps",
+    "maintenance": "Apps",
     "git": "Apps",
     "pipelines": "Pipelines",
     "reviewapps": "Review apps",

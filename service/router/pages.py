@@ -116,7 +116,7 @@ def not_serving(route: Route) -> Page:
                 code="maintenance",
                 status=503,
                 title=f"{name} is down for maintenance",
-                text="Try again later. Its owner ends this through the API, by `maintenance` of the app.",
+                text=f"Try again later. Its owner ends this by `towpath maintenance:off -a {name}`.",
             )
         case "starting":
             return starting(name)

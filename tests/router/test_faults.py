@@ -29,7 +29,7 @@ async def never(request: web.Request) -> web.Response:
         ("crashed", "crashed", "towpath logs -a shop`, then deploy a fix or `towpath ps:restart -a shop`"),
         ("stopped", "stopped", "towpath ps:scale web=1 -a shop"),
         ("suspended", "suspended", "towpath ps:restart -a shop"),
-        ("maintenance", "maintenance", "maintenance"),
+        ("maintenance", "maintenance", "towpath maintenance:off -a shop"),
         ("live", "no-web", "has no web process"),
     ],
 )

@@ -84,6 +84,7 @@ def info(
         "Released": output.ago(found["released_at"]),
         "State": found["state"],
         "Maintenance": "on" if found["maintenance"] else "",
+        "Promotable": "" if found["promotable"] else "no: its builds hold its own config vars",
         "Auto deploy": _auto_deploy(client, found["id"]),
         "Locked": _locked(client, found["id"]),
     }

@@ -238,6 +238,23 @@ def connect(
         output.show_json(connected)
 
 
+def open_(
+    pipeline: Annotated[str | None, typer.Argument(metavar="PIPELINE")] = None,
+    *,
+    app: AppOption = None,
+    remote: RemoteOption = None,
+) -> None:
+    """Open the dashboard of a pipeline in the browser."""
+    import webbrowser  # only needed here
+
+    client = Client(profile=load())
+    target.pipeline(client, pipeline, app=app, remote=remote)
+    url = f"{client.profile.url.rstrip('/')}/dashboard"
+    with output.action(f"Opening {url}") as doing:
+        if not webbrowser.open(url):
+            doing.end = "no browser was found here, open it yourself"
+
+
 def register(cli: typer.Typer) -> None:
     """Add the commands."""
     cli.command("pipelines")(listing)
@@ -248,4 +265,5 @@ def register(cli: typer.Typer) -> None:
     cli.command("pipelines:rename")(rename)
     cli.command("pipelines:destroy")(destroy)
     cli.command("pipelines:info")(info)
+    cli.command("pipelines:open")(open_)
     cli.command("pipelines:connect")(connect)

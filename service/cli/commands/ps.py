@@ -14,6 +14,9 @@ from service.cli.profile import load
 
 _MOST = 100
 _SCALE = re.compile(r"([-\w]+?)([=+-])(\d{1,3})")
+TailOption = Annotated[bool, typer.Option("--tail", "-t", help="Go on with new lines.")]
+LinesOption = Annotated[int, typer.Option("--num", "-n", metavar="N", min=1, max=1500, help="How many lines.")]
+DynoOption = Annotated[str | None, typer.Option("--dyno", "-d", metavar="NAME", help="One process only, as web.1.")]
 
 
 def listing(app: AppOption = None, remote: RemoteOption = None, json: JsonOption = False) -> None:
@@ -87,15 +90,17 @@ def restart(
 def logs(
     app: AppOption = None,
     remote: RemoteOption = None,
-    tail: Annotated[bool, typer.Option("--tail", "-t", help="Go on with new lines.")] = False,
-    number: Annotated[int, typer.Option("--num", "-n", metavar="N", min=1, max=1500, help="How many lines.")] = 100,
-    dyno: Annotated[
-        str | None, typer.Option("--dyno", "-d", metavar="NAME", help="One process only, as web.1.")
-    ] = None,
+    tail: TailOption = False,
+    number: LinesOption = 100,
+    dyno: DynoOption = None,
 ) -> None:
     """Show what an app writes."""
     client = Client(profile=load())
-    name = target.app_name(client.profile, app, remote)
+    show_logs(client, target.app_name(client.profile, app, remote), tail=tail, number=number, dyno=dyno)
+
+
+def show_logs(client: Client, name: str, *, tail: bool, number: int, dyno: str | None) -> None:
+    """Write the last lines of an app and, with `tail`, those to come."""
     body = {"lines": number, "tail": tail, "dyno": dyno}
     session = client.call("POST", path("apps", name, "log-sessions"), body).data
     try:

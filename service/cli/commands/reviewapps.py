@@ -7,6 +7,7 @@ import typer
 
 from service.cli import asking, following, output, target
 from service.cli.client import Client, Json, path
+from service.cli.commands import ps
 from service.cli.errors import ApiError, ExitCode, Stop
 from service.cli.options import AppOption, ConfirmOption, JsonOption, PipelineOption, RemoteOption, WaitOption
 from service.cli.profile import load
@@ -166,6 +167,23 @@ def _pin(doing: str, wanted: str | None, pipeline: str | None, app: str | None, 
         changed = client.call("PATCH", path("review-apps", review["id"]), {"pinned": pinned}).data
     if json:
         output.show_json(changed)
+
+
+def logs(
+    wanted: ForArgument = None,
+    *,
+    pipeline: PipelineOption = None,
+    app: AppOption = None,
+    tail: ps.TailOption = False,
+    number: ps.LinesOption = 100,
+    dyno: ps.DynoOption = None,
+) -> None:
+    """Show what a review app writes."""
+    client = Client(profile=load())
+    review = _find(client, wanted, pipeline, app)
+    if review["app"] is None:
+        raise Stop(f"There is no app for {_label(review)} yet: it is {review['state']} ({review['reason'] or '-'}).")
+    ps.show_logs(client, review["app"]["name"], tail=tail, number=number, dyno=dyno)
 
 
 def one_of(reviews: list[Json], reference: Json, pipeline: Json) -> Json:
@@ -342,5 +360,6 @@ def register(cli: typer.Typer) -> None:
     cli.command("reviewapps:destroy")(destroy)
     cli.command("reviewapps:pin")(pin)
     cli.command("reviewapps:unpin")(unpin)
+    cli.command("reviewapps:logs")(logs)
     cli.command("reviewapps:enable")(enable)
     cli.command("reviewapps:disable")(disable)

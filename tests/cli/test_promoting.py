@@ -1,0 +1,284 @@
+"""Around promotions from the command line: outputs side by side, the way back, what differs, and an app's switches."""
+
+import asyncio
+import io
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from service.cli import following
+from service.cli.main import run
+from service.domain.facts import CommitsApart
+from service.store import apps, pipelines, spaces
+from service.web.api import downstream
+from tests.cli.conftest import Cli, Run
+from tests.web.api.test_promoting import APART, learned
+from tests.web.serving import HEADS, Server
+
+Here = Callable[..., Awaitable[Run]]
+
+
+@pytest.fixture
+def here(towpath: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """The command line in this process: there are many of them, and what they wait for is soon done."""
+    for name, value in towpath.env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(towpath.cwd)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    monkeypatch.setattr("service.queue.log", Mock())  # the server's words are not the command's
+    monkeypatch.setattr(following, "POLL_SECONDS", 0.05)
+
+    async def call(*args: str, code: int = 0) -> Run:
+        capsys.readouterr()
+        ended = await asyncio.to_thread(run, args)
+        out, err = capsys.readouterr()
+        assert ended == code, f"exit {ended}\n{out}\n{err}"
+        return Run(code=ended, out=out, err=err)
+
+    return call
+
+
+async def two_live(server: Server, towpath: Here) -> None:
+    """A staging app with two downstream."""
+    pipeline = await server.pipeline(staging="example-staging", production="example")
+    await server.app("example-admin")
+    coupling = {"app": "example-admin", "pipeline": pipeline["id"], "stage": "production"}
+    await server.call("POST", "/pipeline-couplings", coupling, expect=201)
+    await towpath("deploy", "-a", "example-staging")
+
+
+async def test_the_release_commands_of_all_targets_are_shown_each_line_behind_its_app(
+    here: Here, server: Server, worker: dict[str, Any]
+) -> None:
+    worker["release_phase"] = True
+    await two_live(server, here)
+    done = await here("pipelines:promote", "-a", "example-staging")
+    lines = done.out.splitlines()
+    assert sorted(line for line in lines if line.startswith("[")) == [
+        "[example-admin] migrating",
+        "[example] migrating",
+    ]
+    ends = [line for line in lines if "done, v1" in line]
+    assert ends == [
+        "Promoting example-staging to example (production)... done, v1",
+        "Promoting example-staging to example-admin (production)... done, v1",
+    ]
+    assert lines.index("[example] migrating") < lines.index(ends[0])
+    several = await here("pipelines:promote", "-a", "example-staging", "--to", "example", "-t", "example-admin")
+    assert several.out.startswith("Starting promotion to apps: example,example-admin... done\n")
+    assert several.out.count("] migrating\n") == 2
+    assert several.out.endswith(
+        "Waiting for promotion to complete... done\nPromotion successful\nexample: succeeded\nexample-admin: succeeded\n"
+    )
+    for_programs = await here("pipelines:promote", "-a", "example-staging", "--json")
+    assert for_programs.json["promotion"]["outcome"] == "completed"
+    assert for_programs.err.count("] migrating\n") == 2
+
+
+async def test_all_or_nothing_is_asked_for_and_shown(here: Here, server: Server, worker: dict[str, Any]) -> None:
+    await two_live(server, here)
+    done = await here("pipelines:promote", "-a", "example-staging", "--all-or-nothing", "--json")
+    assert done.json["promotion"]["all_or_nothing"] is True
+
+
+async def test_the_last_promotion_is_undone_on_all_its_targets_or_on_those_that_are_named(
+    here: Here, server: Server, worker: dict[str, Any]
+) -> None:
+    await two_live(server, here)
+    assert (
+        "no promotion from example-staging to undo"
+        in (await here("pipelines:promote", "-a", "example-staging", "--undo", code=1)).err
+    )
+    await here("pipelines:promote", "-a", "example-staging")
+    await here("deploy", "-a", "example-staging", "fix/cart")
+    await here("pipelines:promote", "-a", "example-staging")
+    done = await here("pipelines:promote", "-a", "example-staging", "--undo", "--to", "example")
+    assert done.out == "Rolling example back to v1... done, v3\n"
+    await here("config:set", "A=1", "-a", "example-admin")
+    refused = await here("pipelines:promote", "-a", "example-staging", "--undo", code=1)
+    assert "example stays as it is: v3 came after it (Rollback to v1)" in refused.err
+    assert "example-admin stays as it is: v3 came after it (Set A config vars)" in refused.err
+
+    await here("pipelines:promote", "-a", "example-staging")
+    await here("config:set", "B=1", "-a", "example")
+    some = await here("pipelines:promote", "-a", "example-staging", "--undo", code=5)
+    assert "example stays as it is: v5 came after it (Set B config vars)\n" in some.out
+    assert "Rolling example-admin back to v3... done, v5\n" in some.out
+    assert "Not undone: example." in some.err
+
+    await here("pipelines:promote", "-a", "example-staging")
+    worker["fail"] = "release"
+    failed = await here("pipelines:promote", "-a", "example-staging", "--undo", "--json", code=5)
+    assert [it["request"]["state"] for it in failed.json["targets"]] == ["failed", "failed"]
+    await here("pipelines:promote", "-a", "example-staging", "--undo", "--release", "v1", code=2)
+
+
+async def test_what_a_promotion_would_bring_is_shown(
+    here: Here, server: Server, worker: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downstream, "PATIENCE", 0.05)
+    await server.pipeline(staging="example-staging", production="example")
+    empty = await here("pipelines:diff", "-a", "example-staging")
+    assert "example-staging could not be compared with example\n\nexample-staging has no release yet.\n" in empty.out
+    await here("deploy", "-a", "example-staging")
+    await here("pipelines:promote", "-a", "example-staging")
+    same = await here("pipelines:diff", "-a", "example-staging")
+    assert same.out == "=== example-staging is up to date with example\n\n"
+    await here("deploy", "-a", "example-staging", "fix/cart")
+    await here("config:set", "ONLY_HERE=1", "BOTH=1", "-a", "example-staging")
+    await here("config:set", "BOTH=2", "-a", "example")
+    ahead = CommitsApart(ahead=1, behind=0, ahead_commits=APART.ahead_commits, behind_commits=(), related=True)
+    await learned(server, ahead)
+    told = await here("pipelines:diff", "-a", "example-staging")
+    assert told.out == (
+        "=== example-staging is ahead of example by 1 commit\n\n"
+        f"{HEADS['fix/cart'][:7]}  2026-11-27  Ada  Fix the cart\n"
+        "\nconfig vars\n"
+        "only in example-staging:  ONLY_HERE\n"
+        "with other values:        BOTH\n"
+    )
+    await learned(server, APART)
+    diverged = await here("pipelines:diff", "-a", "example-staging")
+    assert diverged.out.startswith("=== example-staging and example have diverged: 1 commit ahead, 1 commit behind\n\n")
+    assert (
+        "\nonly in example, so that a promotion would take it away:\naaaaaaa  2026-11-27  Ada  Main\n" in diverged.out
+    )
+    assert (await here("pipelines:diff", "-a", "example-staging", "--json")).json[0]["relation"] == "diverged"
+    assert "Nothing is downstream of example" in (await here("pipelines:diff", "-a", "example", code=1)).err
+
+
+async def test_an_app_says_that_its_code_is_not_promotable(here: Here, server: Server, worker: dict[str, Any]) -> None:
+    await server.pipeline(staging="example-staging", production="example")
+    await here("deploy", "-a", "example-staging")
+    assert "Promotable" not in (await here("apps:info", "-a", "example")).out
+    done = await here("apps:promotable", "no", "-a", "example")
+    assert done.out == "Refusing promotions of example... done\n"
+    assert "Promotable:  no: its builds hold its own config vars\n" in (await here("apps:info", "-a", "example")).out
+    shown = await here("apps:promotable", "-a", "example")
+    assert (shown.out, "deployed from git" in shown.err) == ("no\n", True)
+    refused = await here("pipelines:promote", "-a", "example-staging", code=1)
+    assert "Deploy it from git instead: towpath deploy -a example" in refused.err
+    assert (await here("apps:promotable", "yes", "-a", "example", "--json")).json["promotable"] is True
+    await here("apps:promotable", "maybe", "-a", "example", code=2)
+    assert (await here("apps:promotable", "-a", "example", "--json")).json == {"promotable": True}
+
+
+async def test_maintenance_is_switched_on_and_off(here: Here, server: Server) -> None:
+    await server.app("example")
+    assert (await here("maintenance", "-a", "example")).out == "off\n"
+    assert (await here("maintenance:on", "-a", "example")).out == "Enabling maintenance mode for example... done\n"
+    assert (await here("maintenance", "-a", "example")).out == "on\n"
+    done = await here("maintenance:off", "-a", "example")
+    assert done.out == "Disabling maintenance mode for example... done\n"
+    assert (await here("maintenance", "-a", "example", "--json")).json == {"maintenance": False}
+
+
+async def test_the_dashboard_of_a_pipeline_is_opened_or_told(towpath: Cli, server: Server) -> None:
+    await server.pipeline()
+    opened = await towpath("pipelines:open", "shop", BROWSER="/bin/true")
+    assert opened.out == f"Opening {server.url}/dashboard... done\n"
+    told = await towpath("pipelines:open", "shop", BROWSER="/bin/false", PATH=os.environ["PATH"])
+    assert told.out == f"Opening {server.url}/dashboard... no browser was found here, open it yourself\n"
+
+
+async def test_the_log_of_a_review_app_is_shown_by_its_pull_request(here: Here, server: Server) -> None:
+    pipeline = await server.pipeline()
+    await server.call("POST", f"/pipelines/{pipeline['id']}/review-app-config", {}, expect=201)
+    await server.call("POST", "/review-apps", {"pipeline": pipeline["id"], "pr_number": 7}, expect=201)
+    waiting = await here("reviewapps:logs", "7", "-p", "shop", code=1)
+    assert "There is no app for #7 yet" in waiting.err
+    assert "no review app for 9" in (await here("reviewapps:logs", "9", "-p", "shop", code=1)).err
+
+    def appear(conn: Any) -> None:
+        now = server.db.now()
+        space = spaces.ensure(conn, name="common", driver="process", now=now)
+        app = apps.create(conn, name="shop-pr-7", space_id=space.id, owner_id=None, is_review=True, now=now)
+        pipelines.couple(conn, app_id=app.id, pipeline_id=pipeline["id"], stage=pipelines.Stage.REVIEW, now=now)
+        conn.execute(pipelines.tables.review_apps.update().values(app_id=app.id))
+
+    await server.db.write(appear)
+    shown = await here("reviewapps:logs", "7", "-p", "shop", "-n", "1")
+    assert shown.out.count("\n") == 1
+    assert "line" in shown.out
+
+
+# A pipeline in one go
+
+
+async def test_a_pipeline_is_set_up_in_one_go_and_goes_on_where_it_stopped(
+    here: Here, server: Server, worker: dict[str, Any]
+) -> None:
+    done = await here("pipelines:setup", "My Shop", "acme/shop", "-y", "--env", "A=1")
+    assert done.out == (
+        "Creating pipeline... done\n"
+        "Linking to repo... done\n"
+        "Creating production app my-shop... done\n"
+        "Creating staging app my-shop-staging... done\n"
+        "Deploying my-shop... done, v2\n"
+        "Deploying my-shop-staging... done, v2\n"
+        "Configuring pipeline... done\n"
+        "View your new pipeline by running `towpath pipelines:info my-shop`\n"
+    )
+    info = (await here("pipelines:info", "my-shop", "--json")).json
+    assert [(it["name"], it["stage"], it["release"]["commit"]) for it in info["apps"]] == [
+        ("my-shop-staging", "staging", HEADS["main"]),
+        ("my-shop", "production", HEADS["main"]),
+    ]
+    follows = await server.get("/apps/my-shop-staging/github")
+    assert (follows["auto_deploy"], follows["wait_for_ci"], follows["follows_default_branch"]) == (True, True, True)
+    assert await server.get("/apps/my-shop/config-vars") == {"A": "1"}
+    config = await server.get("/pipelines/my-shop/review-app-config")
+    assert (config["automatic_review_apps"], config["destroy_stale_apps"], config["stale_days"]) == (True, True, 5)
+
+    again = await here("pipelines:setup", "my-shop", "acme/shop", "-y")
+    assert again.out == (
+        "Creating pipeline... done, it is there already\n"
+        "Linking to repo... done\n"
+        "Creating production app my-shop... done, it is there already (production)\n"
+        "Creating staging app my-shop-staging... done, it is there already (staging)\n"
+        "Configuring pipeline... done\n"
+        "View your new pipeline by running `towpath pipelines:info my-shop`\n"
+    )
+    other = await here("pipelines:setup", "my-shop", "acme/other", "-y", code=1)
+    assert "is connected to acme/shop already, not to acme/other" in other.err
+
+
+async def test_a_setup_asks_what_is_wanted_and_leaves_out_what_is_not(towpath: Cli, server: Server) -> None:
+    asked = await towpath("pipelines:setup", "--no-wait", stdin="shop\nacme/shop\nn\nsoon\ny\nn\n\n")
+    assert "? Deploy the default branch to shop-staging automatically? (Y/n): " in asked.out
+    assert "Wait for CI" not in asked.out
+    assert (await server.get("/apps/shop-staging/github"))["auto_deploy"] is False
+    config = await server.get("/pipelines/shop/review-app-config")
+    assert (config["automatic_review_apps"], config["destroy_stale_apps"]) == (False, True)
+
+
+async def test_a_setup_whose_build_fails_is_configured_all_the_same_and_says_so(
+    here: Here, server: Server, worker: dict[str, Any]
+) -> None:
+    worker["fail"] = "build"
+    done = await here("pipelines:setup", "shop", "acme/shop", "-y", code=3)
+    assert "Deploying shop... failed\n" in done.out
+    assert done.out.count("Configuring pipeline... done\n") == 1
+    assert "The build for shop failed: no Procfile" in done.err
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["ab", "acme/shop"], "3 to 22"),
+        (["a" * 23, "acme/shop"], "3 to 22"),
+        (["shop", "acme"], "'acme' is not of the form ORG/REPO"),
+        (["shop", "acme/shop", "--env", "A"], "KEY=VALUE"),
+        (["shop", "acme/shop"], "--yes"),
+    ],
+    ids=["a short name", "a long name", "a repository of no form", "a config var of no form", "nobody who answers"],
+)
+async def test_a_setup_that_cannot_be_is_refused_before_anything_is_made(
+    here: Here, server: Server, args: list[str], words: str
+) -> None:
+    refused = await here("pipelines:setup", *args, code=2)
+    assert words in refused.err
+    assert await server.get("/pipelines") == []
