@@ -11,6 +11,7 @@ from service.enacting.looking import LookVerbs
 from service.enacting.ownership import OwnershipVerbs
 from service.enacting.pipelines import PipelineVerbs
 from service.enacting.promotions import PromotionVerbs
+from service.enacting.pushes import PushVerbs
 from service.enacting.releases import ReleaseVerbs
 from service.enacting.reviews import ReviewVerbs
 from service.enacting.teams import TeamVerbs
@@ -28,6 +29,7 @@ class Enactor(
     ReleaseVerbs,
     PromotionVerbs,
     UndoVerbs,
+    PushVerbs,
     ReviewVerbs,
     AccountVerbs,
     TeamVerbs,

@@ -47,6 +47,7 @@ class Settings:
     allow_weak_isolation: bool = False
     log_format: str = "console"
     api_requests_per_hour: int = 36_000
+    push_limit_mb: int = 512
     other_source_hosts: tuple[str, ...] | None = None
 
     @property
@@ -101,6 +102,11 @@ class Settings:
     def work_dir(self) -> Path:
         """What workers keep: mirrors, slugs, caches, builds, runtimes. One directory: much is moved by renaming."""
         return self.data / "work"
+
+    @property
+    def pushes_dir(self) -> Path:
+        """The repositories of apps that are pushed to: the web process fills them, workers build from them."""
+        return self.data / "pushes"
 
     @property
     def database_dir(self) -> Path:
@@ -222,6 +228,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         boot_seconds=read.seconds("TOWPATH_BOOT_SECONDS", 60.0),
         unlocked_build_seconds=read.seconds("TOWPATH_UNLOCKED_BUILD_SECONDS", 86_400.0),
         api_requests_per_hour=read.number("TOWPATH_API_REQUESTS_PER_HOUR", 36_000),
+        push_limit_mb=read.number("TOWPATH_PUSH_LIMIT_MB", 512),
         other_source_hosts=read.hosts("TOWPATH_SOURCE_HOSTS"),
         github_token=env.get("TOWPATH_GITHUB_TOKEN", ""),
         allow_weak_isolation=env.get("TOWPATH_ALLOW_WEAK_ISOLATION", "") == "1",

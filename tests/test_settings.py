@@ -15,6 +15,11 @@ def test_how_often_a_token_may_ask_is_a_setting() -> None:
     assert from_environment({"TOWPATH_API_REQUESTS_PER_HOUR": "0"}).api_requests_per_hour == 0
 
 
+def test_how_much_a_push_may_bring_is_a_setting() -> None:
+    assert from_environment({}).push_limit_mb == 512
+    assert from_environment({"TOWPATH_PUSH_LIMIT_MB": "2048"}).push_limit_mb == 2048
+
+
 @pytest.mark.parametrize("text", ["many", "-1", "1.5", "1" * 10])
 def test_numbers_that_are_none_are_refused_by_name(text: str) -> None:
     with pytest.raises(BadSetting, match=r"TOWPATH_API_REQUESTS_PER_HOUR=.* is not a whole number"):

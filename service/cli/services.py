@@ -41,8 +41,8 @@ def uids(settings: Settings) -> dict[str, int]:
 
 def make_directories(settings: Settings) -> None:
     """Make what the services keep things in: as themselves they could not."""
-    kept = (settings.services_dir, settings.redis_dir, settings.database_dir, settings.work_dir, settings.sources_dir)
-    for path in kept:
+    kept = (settings.redis_dir, settings.database_dir, settings.work_dir, settings.sources_dir, settings.pushes_dir)
+    for path in (settings.services_dir, *kept):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
@@ -77,11 +77,12 @@ def _access(settings: Settings) -> dict[str, Access]:
     database = _database_directory(settings)
     key = settings.github_private_key_file
     keys = (settings.keys_file, *([key] if key else []))
+    sent = (settings.sources_dir, settings.pushes_dir)
     return {
         "redis": Access(keep=(settings.redis_dir,)),
         "router": Access(keep=database),
-        "web": Access(keep=(*database, settings.sources_dir), lend=keys),
-        "worker": Access(keep=(*database, settings.work_dir, settings.sources_dir), lend=keys),
+        "web": Access(keep=(*database, *sent), lend=keys),
+        "worker": Access(keep=(*database, settings.work_dir, *sent), lend=keys),
     }
 
 

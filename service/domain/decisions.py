@@ -47,7 +47,8 @@ class Deploy:
     """Build a commit and release it; the state and head of `pull_request` are read again before it goes live.
 
     `rebuild` builds from nothing, whatever was built of the same files before. `past_locks` are the ids of the locks
-    that a person went past.
+    that a person went past. `pushed_to` is the branch of the app's own repository that the commit was pushed to: then
+    `repository_id` is 0, and GitHub is not asked.
     """
 
     repository_id: RepositoryId
@@ -57,6 +58,7 @@ class Deploy:
     pull_request: int | None = None
     rebuild: bool = False
     past_locks: tuple[str, ...] = ()
+    pushed_to: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

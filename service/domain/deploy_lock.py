@@ -142,5 +142,12 @@ def refusal(app_name: str, locks: Iterable[DeployLock]) -> str:
     )
 
 
+def refusal_of_push(app_name: str, locks: Iterable[DeployLock]) -> str:
+    """Why what was pushed is not deployed; git has no way to say that a lock is to be gone past."""
+    found = tuple(locks)
+    unlock = " and ".join(lock.unlock_command for lock in found)
+    return f"{app_name} is {waits_for(found)}. Take the lock off ({unlock}), then push again."
+
+
 def _shown(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -15,7 +15,7 @@ from service.store.secrets import Vault
 from service.store.spaces import ensure as ensure_space
 from service.store.spaces import get as space
 from service.store.spaces import listing as spaces
-from service.store.tables import apps, couplings, deploy_locks, names
+from service.store.tables import apps, couplings, deploy_locks, names, pushed_heads
 
 __all__ = [
     "AppChange",
@@ -135,6 +135,7 @@ def forget(conn: Connection, *, app: App, now: datetime) -> App:
     conn.execute(names.update().where(names.c.app_id == app.id).values(app_id=None))
     conn.execute(couplings.delete().where(couplings.c.app_id == app.id))
     conn.execute(deploy_locks.delete().where(deploy_locks.c.app_id == app.id))
+    conn.execute(pushed_heads.delete().where(pushed_heads.c.app_id == app.id))
     routes.delete(conn, app.id)
     gone = rows.reach(app.state, AppState.GONE)
     return _change(conn, app, now, {"state": gone, "wanted_config": None, "auto_deploy": False})

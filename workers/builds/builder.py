@@ -29,7 +29,7 @@ from workers.builds.cache import CacheStore
 from workers.builds.files import drop_ignored, read_regular, scatter
 from workers.builds.processes import delete_tree
 from workers.builds.slug import Blob, SlugStore
-from workers.builds.source import Source
+from workers.builds.source import Origin, Source
 from workers.builds.tail import Tail
 from workers.platforms.base import Bind, Limits, Log, Network, SandboxRun, SandboxRunner
 
@@ -63,7 +63,7 @@ class Order:
     """
 
     name: str
-    repository_id: int
+    repository_id: Origin
     sha: Sha
     root: str
     trust: Trust
@@ -151,7 +151,7 @@ class Bench:
 
 def build_key(
     *,
-    repository_id: int,
+    repository_id: Origin,
     tree: str,
     stack: str,
     buildpacks: Sequence[Buildpack],

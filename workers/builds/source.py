@@ -3,11 +3,15 @@
 Every repository has two mirrors, by its numeric id: one for what its own branches reach and a quarantine for objects
 of forks. GitHub serves fork objects from the base repository's URL too, so having an object proves nothing: `own` is
 what `is_reachable` from a branch head read at that time.
+
+What is pushed to an app itself lies in a repository that the web process fills. Of that one only the objects are used,
+lent to a mirror of our own: nothing in its settings or hooks has a say here.
 """
 
 import asyncio
 import re
 import tempfile
+import uuid
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -33,12 +37,17 @@ NO_REPOSITORY = RepositoryId(0)
 _SUFFIXES = {Trust.OWN: "", Trust.FORK: "-forks", Trust.SENT: "-sent"}
 _BRANCHES = "refs/towpath-branches/"
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_APP_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MISSING = ("not our ref", "couldn't find remote ref", "no such remote ref", "unadvertised object")
 _MOVED = ("returned error: 301", "returned error: 302", "returned error: 307", "returned error: 308")
 _DENIED = ("authentication failed", "could not read username", "' not found", "returned error: 403")
 _NO_PATH = ("invalid path", "invalid subdirectory", "corrupt mode", "empty path component")
 _DAMAGED = ("is corrupt", "is empty", "inflate:", "unable to read", "packfile", "does not match index")
 _CORRUPT = (*_DAMAGED, "not a git repository", "bad object", "bad tree", "bad config", "unable to parse")
+
+
+Origin = int | str
+"""Where commits come from: a repository by its number, or the app that they are pushed to by its id."""
 
 
 class Moved(Transient):
@@ -56,16 +65,18 @@ class Remote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """The mirrors under `data`."""
+    """The mirrors under `data`; `pushes` is where the repositories of apps are that are pushed to."""
 
     data: Path
+    pushes: Path | None = None
     git: Git = field(default_factory=Git)
     fetch_seconds: float = 600.0
     frozen_after: float = 30.0
 
-    def mirror(self, repository_id: int, trust: Trust) -> Path:
+    def mirror(self, repository_id: Origin, trust: Trust) -> Path:
         """Where the objects of that trust are."""
-        return self.data / "mirrors" / f"{int(repository_id)}{_SUFFIXES[trust]}.git"
+        name = f"app-{uuid.UUID(repository_id)}" if isinstance(repository_id, str) else f"{repository_id:d}"
+        return self.data / "mirrors" / f"{name}{_SUFFIXES[trust]}.git"
 
     def _alone(self, mirror: Path) -> AbstractAsyncContextManager[None]:
         """Be the only one who changes a mirror.
@@ -135,7 +146,31 @@ class Source:
             raise Transient(f"the branches of the repository could not be compared: {done.cause}")
         return bool(known) and not done.stdout.strip()
 
-    async def keep(self, repository_ids: Collection[int]) -> list[str]:
+    async def have_pushed(self, app_id: str, sha: Sha) -> None:
+        """Have the commit that was pushed to an app; `Refused` when it is not kept any more."""
+        mirror = self.mirror(app_id, _checked(sha, Trust.OWN))
+        async with self._alone(mirror):
+            await self._ready(mirror)
+            await asyncio.to_thread(_borrow, mirror, self.pushed(app_id))
+            done = await self.git("cat-file", "-e", f"{sha}^{{commit}}", at=mirror)
+        if done.code:
+            raise Refused(f"{sha[:7]} was pushed and is not here any more: push it again", code="not_found")
+
+    def pushed(self, app_id: str) -> Path:
+        """The repository that an app is pushed to."""
+        return (self.pushes or self.data / "pushes") / f"{uuid.UUID(app_id)}.git"
+
+    def pushed_to(self) -> set[str]:
+        """The ids of the apps that have a repository of their own."""
+        pushes = self.pushes or self.data / "pushes"
+        return {place.stem for place in pushes.glob("*.git") if _APP_ID.fullmatch(place.stem)}
+
+    async def drop_pushed(self, app_ids: Collection[str]) -> None:
+        """Delete the repositories of these apps, which are gone."""
+        for app_id in app_ids:
+            await asyncio.to_thread(delete_tree, self.pushed(app_id))
+
+    async def keep(self, repository_ids: Collection[Origin]) -> list[str]:
         """Delete the mirrors of all other repositories; returns their names. Who still builds fetches anew."""
         kept = {self.mirror(number, trust).name for number in repository_ids for trust in Trust}
         others = [mirror for mirror in (self.data / "mirrors").glob("*.git") if mirror.name not in kept]
@@ -144,7 +179,7 @@ class Source:
                 await asyncio.to_thread(delete_tree, mirror)
         return [mirror.name for mirror in others]
 
-    async def tree_of(self, repository_id: int, sha: Sha, *, trust: Trust, root: str = "") -> str:
+    async def tree_of(self, repository_id: Origin, sha: Sha, *, trust: Trust, root: str = "") -> str:
         """Name the content of the root directory at that commit: equal trees hold equal files."""
         mirror = self.mirror(repository_id, _checked(sha, trust))
         root = _root(root)
@@ -159,7 +194,7 @@ class Source:
         return fields[-1].decode()
 
     async def read_file(
-        self, repository_id: int, sha: Sha, path: str, *, trust: Trust, limit: int = MANIFEST_LIMIT
+        self, repository_id: Origin, sha: Sha, path: str, *, trust: Trust, limit: int = MANIFEST_LIMIT
     ) -> str | None:
         """Return the text of a regular file of the commit, None if there is none; anything odd is `Refused`."""
         mirror = self.mirror(repository_id, _checked(sha, trust))
@@ -177,7 +212,7 @@ class Source:
         await self._require(content, mirror, sha)
         return as_text(path, content.stdout)
 
-    async def export(self, repository_id: int, sha: Sha, dest: Path, *, trust: Trust, root: str = "") -> None:
+    async def export(self, repository_id: Origin, sha: Sha, dest: Path, *, trust: Trust, root: str = "") -> None:
         """Write the files of the root directory at that commit into the new directory `dest`."""
         tree = await self.tree_of(repository_id, sha, trust=trust, root=root)
         mirror = self.mirror(repository_id, trust)
@@ -321,6 +356,11 @@ def _deploy_everything(mirror: Path) -> None:
     info = mirror / "info"
     info.mkdir(exist_ok=True)
     (info / "attributes").write_text("* -export-ignore -export-subst\n")
+
+
+def _borrow(mirror: Path, pushed: Path) -> None:
+    (mirror / "objects/info").mkdir(exist_ok=True)
+    (mirror / "objects/info/alternates").write_text(f"{pushed.absolute()}/objects\n")
 
 
 def _remove_leftovers(mirror: Path) -> None:

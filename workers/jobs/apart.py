@@ -20,7 +20,7 @@ def cache_key(app: App, pipeline: Pipeline | None, wanted: Deploy) -> str:
     home = pipeline.id if pipeline else app.id
     match wanted.trust:
         case Trust.OWN:
-            return home
+            return f"app:{app.id}" if wanted.pushed_to else home
         case Trust.FORK:
             return f"{home}/pr:{wanted.pull_request}/{wanted.sha}"
         case Trust.SENT:

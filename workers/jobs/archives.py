@@ -49,7 +49,7 @@ async def _as_commit(
         raise_if_full(error)
         raise
     commit = Deploy(repository_id=NO_REPOSITORY, sha=sha, trust=Trust.SENT, branch="", rebuild=wanted.rebuild)
-    return await deploy.read_commit(context, app, pipeline, commit)
+    return await deploy.read_commit(context, app, pipeline, commit, origin=commit.repository_id)
 
 
 def _target(conn: Connection, app_id: str) -> tuple[App, Pipeline | None]:

@@ -21,7 +21,9 @@ class BuiltFrom:
 
 def of_commit(wanted: Deploy) -> BuiltFrom:
     """A commit of a repository."""
-    return BuiltFrom(commit=wanted.sha, repository_id=wanted.repository_id, description=f"Deploy {wanted.sha[:_SHORT]}")
+    return BuiltFrom(
+        commit=wanted.sha, repository_id=wanted.repository_id or None, description=f"Deploy {wanted.sha[:_SHORT]}"
+    )
 
 
 def of_archive(wanted: DeployArchive) -> BuiltFrom:

@@ -26,11 +26,11 @@ from service.domain.model import (
 )
 from service.enact import Transaction, app_or_refuse
 from service.enacting import moved
-from service.store import apps, builds, logs, pipelines, releases, repositories, requests, routes, views
+from service.store import apps, builds, logs, pipelines, pushes, releases, repositories, requests, routes, views
 from service.store.requests import TakenWork
 from workers.builds import builder
 from workers.builds.buildpack import Buildpack, resolve
-from workers.builds.source import Moved, Remote
+from workers.builds.source import Moved, Origin, Remote
 from workers.context import Context
 from workers.jobs import apart, fenced, forks, release, settle
 from workers.jobs.build_config import seen_by_build
@@ -50,6 +50,7 @@ class Commit:
     app: App
     pipeline: Pipeline | None
     trust: Trust
+    origin: Origin
     tree: str
     root: str
     manifest: Manifest
@@ -68,7 +69,7 @@ async def deploy(context: Context, taken: TakenWork, wanted: Deploy) -> None:
     try:
         await context.db.read(lambda conn: check_unlocked(context, taken, conn))
         await still_wanted(context, taken, wanted)
-        build = await begin_build(context, taken, repository_id=wanted.repository_id, sha=wanted.sha)
+        build = await begin_build(context, taken, repository_id=wanted.repository_id or None, sha=wanted.sha)
         slug, commit = await slug_of(context, taken, build, lambda _sink: _fetch(context, taken, wanted))
         await still_wanted(context, taken, wanted)
         await release.release_slug(context, taken, slug=slug, source=of_commit(wanted), manifest=commit.manifest)
@@ -163,7 +164,7 @@ async def _found_or_built(context: Context, taken: TakenWork, build: Build, comm
     wanted = commit.wanted
     seen = await seen_by_build(context, taken, commit.manifest, commit.trust, sink)
     key = builder.build_key(
-        repository_id=wanted.repository_id,
+        repository_id=commit.origin,
         tree=commit.tree,
         stack=context.stack,
         buildpacks=commit.buildpacks,
@@ -180,17 +181,15 @@ async def _found_or_built(context: Context, taken: TakenWork, build: Build, comm
         slug = await _built(context, order, key, sink)
     if not set(slug.process_types) - {"release"}:
         raise Refused("there is nothing to run: add a Procfile that names a process, for example web: python app.py")
-    await _succeeded(context, taken, build, slug, build_key=key, reused=reused)
+    await _succeeded(context, taken, wanted, build, slug, build_key=key, reused=reused)
     return slug
 
 
 async def _succeeded(
-    context: Context, taken: TakenWork, build: Build, slug: Slug, *, build_key: str, reused: bool
+    context: Context, taken: TakenWork, wanted: Deploy, build: Build, slug: Slug, *, build_key: str, reused: bool
 ) -> None:
-    await fenced.commit(
-        context,
-        taken,
-        lambda tx: builds.finish(
+    def succeed(tx: Transaction) -> None:
+        builds.finish(
             tx.conn,
             build_id=build.id,
             state=BuildState.SUCCEEDED,
@@ -199,8 +198,12 @@ async def _succeeded(
             reused=reused,
             build_key=build_key,
             now=tx.now,
-        ),
-    )
+        )
+        if wanted.pushed_to:  # the push is accepted, whether or not anybody waits for its end
+            to = {"app_id": taken.request.app_id, "branch": wanted.pushed_to}
+            pushes.built(tx.conn, **to, sha=wanted.sha, now=tx.now)
+
+    await fenced.commit(context, taken, succeed)
 
 
 async def _reusable(context: Context, wanted: Deploy, build: Build, key: str) -> Slug | None:
@@ -228,7 +231,7 @@ def _order(context: Context, build: Build, commit: Commit, seen: Mapping[str, st
     wanted = commit.wanted
     return builder.Order(
         name=builder.work_name(build.id),
-        repository_id=wanted.repository_id,
+        repository_id=commit.origin,
         sha=wanted.sha,
         root=commit.root,
         trust=commit.trust,
@@ -275,18 +278,24 @@ async def _fetch(context: Context, taken: TakenWork, wanted: Deploy) -> Commit:
             repositories.get(conn, wanted.repository_id),
         )
     )
-    if app is None or repository is None:
+    if app is None or (repository is None and not wanted.pushed_to):
         raise Refused("the app or its repository is gone")
-    await _have(context, taken, repository, wanted)
-    return await read_commit(context, app, pipeline, wanted)
+    origin: Origin = app.id if wanted.pushed_to else wanted.repository_id
+    if repository is None or wanted.pushed_to:
+        await context.source.have_pushed(app.id, wanted.sha)
+    else:
+        await _have(context, taken, repository, wanted)
+    return await read_commit(context, app, pipeline, wanted, origin=origin)
 
 
-async def read_commit(context: Context, app: App, pipeline: Pipeline | None, wanted: Deploy) -> Commit:
+async def read_commit(
+    context: Context, app: App, pipeline: Pipeline | None, wanted: Deploy, *, origin: Origin
+) -> Commit:
     """Read what a commit that is here says about running it in the app."""
     root = pipeline.root_directory if pipeline else ""
-    tree = await context.source.tree_of(wanted.repository_id, wanted.sha, trust=wanted.trust, root=root)
+    tree = await context.source.tree_of(origin, wanted.sha, trust=wanted.trust, root=root)
     path = f"{root}/app.json" if root else "app.json"
-    text = await context.source.read_file(wanted.repository_id, wanted.sha, path, trust=wanted.trust)
+    text = await context.source.read_file(origin, wanted.sha, path, trust=wanted.trust)
     manifest = parse_app_json(text) if text is not None else Manifest()
     manifest = review_manifest(manifest) if app.is_review else manifest
     return Commit(
@@ -294,6 +303,7 @@ async def read_commit(context: Context, app: App, pipeline: Pipeline | None, wan
         app=app,
         pipeline=pipeline,
         trust=wanted.trust,
+        origin=origin,
         tree=tree,
         root=root,
         manifest=manifest,

@@ -221,7 +221,7 @@ def _put(
 
 
 def _deployed(conn: Connection, sha: Sha) -> Deployed:
-    return {each.app_id: each for each in reversed(requests.of_commit(conn, sha, limit=DEPLOYS))}
+    return {each.app_id: each for each in reversed(requests.of_commit(conn, sha, limit=DEPLOYS, pushed_too=False))}
 
 
 def _check_view(

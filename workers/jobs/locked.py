@@ -1,8 +1,11 @@
 """Locks where work is taken up: one that came after the work was asked for keeps it out all the same."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection
 
-from service.domain.deploy_lock import refusal, waits_for
+from service.domain.decisions import Deploy
+from service.domain.deploy_lock import DeployLock, refusal, refusal_of_push, waits_for
 from service.domain.errors import Refused
 from service.enact import Transaction
 from service.enacting.locks import remove
@@ -26,7 +29,14 @@ def check_unlocked(context: Context, taken: TakenWork, conn: Connection) -> None
         return
     made = releases.of_request(conn, taken.request.id)
     if made is None or not releases.is_fixed(conn, made.id):
-        raise Locked(refusal(app.name, locks) if taken.request.by_person else waits_for(locks), code="conflict")
+        raise Locked(_words(taken, app.name, locks), code="conflict")
+
+
+def _words(taken: TakenWork, app_name: str, locks: Sequence[DeployLock]) -> str:
+    if not taken.request.by_person:
+        return waits_for(locks)
+    pushed = isinstance(taken.work, Deploy) and taken.work.pushed_to
+    return refusal_of_push(app_name, locks) if pushed else refusal(app_name, locks)
 
 
 def end_expired(tx: Transaction) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from service.enact import Transaction
-from service.store import builds, forgetting, repositories, retention, sources
+from service.store import apps, builds, forgetting, repositories, retention, sources
 from workers.builds.builder import sweep, work_name
 from workers.context import Context
 
@@ -57,8 +57,12 @@ async def retain(context: Context) -> None:
     await in_parts(context, lambda tx: retention.drop_logs(tx.conn, before=before, most=LOGS), most=LOGS)
     await _forget(context, before)
     await _let_sources_go(context)
+    # Listed before the apps are: who begins to push meanwhile keeps what is pushed.
+    pushed_to = await asyncio.to_thread(context.source.pushed_to)
+    gone = await context.db.read(lambda conn: {app.id for app in apps.gone_among(conn, pushed_to)})
+    await context.source.drop_pushed(gone)
     used = await context.db.read(repositories.in_use)
-    for mirror in await context.source.keep(used):
+    for mirror in await context.source.keep({*used, *pushed_to - gone}):
         log.info("mirror deleted", mirror=mirror)
 
 

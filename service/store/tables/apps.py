@@ -211,6 +211,16 @@ releases = Table(
     Index("ix_releases_log", "log_id"),
 )
 
+# What an app's own repository has on its branches: the commits that were pushed to it and built.
+pushed_heads = Table(
+    "pushed_heads",
+    metadata,
+    Column("app_id", ForeignKey("apps.id", ondelete="CASCADE"), primary_key=True),
+    Column("branch", String(16), primary_key=True),
+    Column("sha", String(40), nullable=False),
+    Column("updated_at", Moment, nullable=False),
+)
+
 # Where the router sends an app's requests. A change raises counters.route_version in the same transaction.
 routes = Table(
     "routes",
