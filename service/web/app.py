@@ -11,6 +11,7 @@ from service.web import api, ops, rights
 from service.web.api.answers import check_accept
 from service.web.auth import USES, Uses, authenticated, is_open
 from service.web.errors import errors_as_json
+from service.web.git import routes as git
 from service.web.idempotency import once
 from service.web.keys import CLOSING, CONTEXT, WebContext
 from service.web.limits import ALLOWANCES, REMAINING, Allowances, limited
@@ -27,7 +28,8 @@ MAX_FIELD_SIZE = 65536
 def build_app(context: WebContext) -> web.Application:
     """Put the application together; whoever runs it must give its runner `max_field_size=MAX_FIELD_SIZE`."""
     app = web.Application(
-        middlewares=[errors_as_json, authenticated, limited, version_three, once], client_max_size=CLIENT_MAX_SIZE
+        middlewares=[git.for_git, errors_as_json, authenticated, limited, version_three, once],
+        client_max_size=CLIENT_MAX_SIZE,
     )
     app[CONTEXT] = context
     app[ALLOWANCES] = Allowances(context.settings.api_requests_per_hour)
@@ -37,6 +39,7 @@ def build_app(context: WebContext) -> web.Application:
     app.on_shutdown.append(_close_streams)
     app.on_cleanup.append(app[USES].finish)
     rights.add(app, ops.ROUTES)
+    git.add_to(app, context)
     rights.add(app, [rights.get(path, welcome, rights.OPEN) for path in ("/", "/dashboard")])
     api.add_routes(app)
     add_static(app)
@@ -64,7 +67,7 @@ def _receiver(context: WebContext) -> Receiver:
 @web.middleware
 async def version_three(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse other versions of the API before anything is done."""
-    if not is_open(request):
+    if not (is_open(request) or git.is_gits(request)):
         check_accept(request)
     return await handler(request)
 

@@ -82,6 +82,11 @@ def secret(right: Right) -> Right:
     return replace(right, secret=True)
 
 
+def reading(right: Right) -> Right:
+    """The same, and nothing is changed, whatever the method says."""
+    return replace(right, act=Act.READ)
+
+
 def account(right: Right) -> Right:
     """The same, and it is about who may do what, which takes a token for everything."""
     return replace(right, act=Act.ACCOUNT)

@@ -1,10 +1,12 @@
 """What people do in walks through the API, each to its end."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tests.waiting import until
 from tests.walk.stage import STEP_SECONDS, Stage
+from tests.web.git.pushing import Clone
 
 FINAL = ("succeeded", "failed", "superseded", "cancelled")
 
@@ -90,3 +92,11 @@ async def coupled(stage: Stage, pipeline_id: str, name: str, at: str) -> str:
     await stage.api("POST", "/apps", {"name": name})
     await stage.api("POST", "/pipeline-couplings", {"app": name, "pipeline": pipeline_id, "stage": at})
     return name
+
+
+async def pushable(stage: Stage, at: Path, files: Mapping[str, str]) -> tuple[str, Clone]:
+    """An app in no pipeline, with a clone to push from."""
+    app = stage.name("pushed")
+    made = await stage.api("POST", "/apps", {"name": app})
+    url = made["git_url"].replace("//localhost", f"//x:{stage.token}@127.0.0.1")
+    return app, await Clone.new(at / app, url, files)

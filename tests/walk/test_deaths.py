@@ -10,7 +10,7 @@ import pytest
 
 from service.demo import remains
 from tests.waiting import until
-from tests.walk.acting import configured
+from tests.walk.acting import configured, pushable
 from tests.walk.samples import page, slow
 from tests.walk.stage import STEP_SECONDS, Pipeline, Stage
 
@@ -179,3 +179,28 @@ def _copy(source: Path, target: Path) -> None:
 
 async def _is_listed(stage: Stage, app_id: str, *, there: bool = True) -> bool:
     return (app_id in {each["id"] for each in await stage.api("GET", "/orphans")}) is there
+
+
+async def test_a_push_is_built_on_when_the_web_process_is_killed_and_the_push_is_taken_up_again(
+    stage: Stage, tmp_path: Path
+) -> None:
+    app, clone = await pushable(stage, tmp_path, slow("survivor", seconds=2.5))
+    process = await clone.start("push", "towpath", "main")
+    assert process.stdout is not None
+    seen = b""
+    while b"tick 2" not in seen:
+        seen += await asyncio.wait_for(process.stdout.read(4096), STEP_SECONDS)
+    await stage.kill("web")
+    await asyncio.wait_for(process.wait(), STEP_SECONDS)
+    assert process.returncode != 0
+
+    async def answers() -> bool:
+        return (await clone.says("ls-remote", "towpath")).code == 0
+
+    await until(answers, seconds=STEP_SECONDS, what="web is back")
+    said = await clone.says("push", "towpath", "main")
+    assert said.code == 0, said.text
+    assert "Verifying deploy... done." in said.remote or "Everything up-to-date" in said.text
+    assert "survivor" in await stage.says(app, "survivor")
+    assert len(await stage.api("GET", f"/apps/{app}/requests")) == 1
+    assert list((stage.data / "pushes").glob("*/incoming-*")) == []

@@ -1,13 +1,16 @@
-"""Parity with Heroku, rows 4 and 5: pushes to the followed branch, with CI and without, and a deploy by hand."""
+"""Parity with Heroku, rows 4 and 5: pushes to the followed branch, with CI and without, a deploy by hand, and git push."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.waiting import until
-from tests.walk.acting import current, deployed
-from tests.walk.samples import page
+from tests.walk.acting import current, deployed, pushable
+from tests.walk.samples import page, quick
 from tests.walk.stage import STEP_SECONDS, Pipeline, Stage
+from tests.web.git.pushing import Clone
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -156,3 +159,26 @@ async def test_a_deploy_of_an_explicit_commit_holds_until_a_person_resumes(stage
     await stage.api("PATCH", f"/apps/{app}/github", {"auto_deploy": True})
 
     await stage.says(app, f"kept back commit={newest}")
+
+
+async def test_git_push_goes_live_and_the_next_one_too(stage: Stage, tmp_path: Path) -> None:
+    app, clone = await pushable(stage, tmp_path, quick("first") | {"release.py": "print('migrated')"})
+    await clone.commit(
+        {"Procfile": quick("")["Procfile"] + "release: /opt/towpath/runtimes/python/bin/python3 release.py\n"}
+    )
+    said = await clone.says("push", "towpath", "main")
+    assert said.code == 0, said.text
+    assert said.remote.index("Building on the") < said.remote.index("migrated") < said.remote.index("deploy... done.")
+    assert "first" in await stage.page(app)
+    sha = await clone.commit(page("second") | {"noise": os.urandom(2 << 20)})
+    # Larger than git sends in one piece.
+    said = await clone.says("push", "towpath", "main")
+    assert said.code == 0, said.text
+    assert f"second commit={sha} release=v2" in await stage.page(app)
+    other = Clone(path=tmp_path / "other")
+    url = await clone.git("remote", "get-url", "towpath")
+    await clone.git("clone", "--quiet", url, str(other.path))
+    assert await other.head() == sha
+    if os.geteuid() == 0:
+        kept = [each for each in (stage.data / "pushes").rglob("*") if each.lstat().st_uid]
+        assert kept == [], "what the web process keeps stays root's on disk"

@@ -80,6 +80,7 @@ async def test_each_service_sees_only_what_it_works_on(part: str, keys: bool, da
     for private in ("ready.json", "api.token", "webhook.secret", "apps", "log"):
         assert not sees(stage, part, stage.data / private), private
     assert sees(stage, part, stage.data / "work") is (part == "worker")
+    assert sees(stage, part, stage.data / "pushes") is (part in {"worker", "web"})
     assert sees(stage, part, stage.data / "sources") is (part in {"worker", "web"})
     for private in (Path("/etc/shadow"), Path(f"/proc/{stage.pid('runner')}/environ")):
         assert not may_read(stage, part, private)

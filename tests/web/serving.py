@@ -38,7 +38,7 @@ from service.github.transport import Transport, new_session
 from service.identity import Identity
 from service.queue import Queue
 from service.settings import Settings
-from service.store import apps, builds, logs, promotions, releases, requests, tokens, users
+from service.store import apps, builds, logs, promotions, pushes, releases, requests, tokens, users
 from service.store.database import Database
 from service.store.deliveries import Inbox
 from service.store.secrets import Vault
@@ -231,6 +231,8 @@ def _work_one(
                 conn, build_id=build.id, state=BuildState.FAILED if fail == "build" else BuildState.SUCCEEDED, slug_id=slug_id,
                 error="no Procfile" if fail == "build" else "", reused=False, build_key=f"key-{commit}", now=now,
             )  # fmt: skip
+            if work.get("pushed_to") and fail != "build":
+                pushes.built(conn, app_id=app.id, branch=work["pushed_to"], sha=commit, now=now)
             description = f"Deploy {commit[:8]}"
         case "ReleaseSlug":
             slug_id, commit = work["slug_id"], work["commit"]

@@ -16,6 +16,7 @@ from service.web.openapi.operations import OPERATIONS
 from service.web.openapi.things import THINGS
 
 _FOR_BROWSERS: Final = ("/dashboard", "/static", "/github/setup")
+_FOR_GIT: Final = "/{app}.git/"
 _OUTSIDE: Final = frozenset({"/", "/openapi.json", "/github/webhooks", "/sources/{source}"})
 """Pages, this description, what only GitHub sends to, and where the addresses of a source lead."""
 _PLACE: Final = re.compile(r"{(\w+)}")
@@ -46,7 +47,8 @@ def paths(routes: Iterable[web.AbstractRoute]) -> Iterator[tuple[str, str, web.A
     for route in routes:
         path = route.resource.canonical if route.resource is not None else ""
         browsers = any(path == tree or path.startswith(f"{tree}/") for tree in _FOR_BROWSERS)
-        if path and path not in _OUTSIDE and not browsers and route.method != hdrs.METH_HEAD:
+        other = browsers or path.startswith(_FOR_GIT)
+        if path and path not in _OUTSIDE and not other and route.method != hdrs.METH_HEAD:
             yield route.method, path, route
 
 

@@ -263,6 +263,9 @@ TABLE: dict[str, Row] = {
     "GET /users/{user}/apps": anybody(),
     "GET /users/{user}/pipeline-couplings": anybody(),
     "GET /why": anybody(),
+    "GET /{app}.git/info/refs": app(SEES),
+    "POST /{app}.git/git-upload-pack": app(SEES),
+    "POST /{app}.git/git-receive-pack": app(DEPLOYS),
     # For people's browsers, GitHub and load balancers: no token is asked for.
     "GET /": Row(OPEN),
     "GET /dashboard": Row(OPEN),
