@@ -20,6 +20,7 @@ from service.cli.commands import (
     config,
     deploy,
     diff,
+    git,
     github,
     insight,
     locks,
@@ -118,6 +119,7 @@ def build_cli() -> typer.Typer:
         users,
         insight,
         github,
+        git,
         orphans,
         servers,
     ):

@@ -18,7 +18,9 @@ def git(*args: str) -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def _same_host(one: str, other: str) -> bool:
+def same_host(one: str, other: str) -> bool:
+    """Whether two hosts with their ports are one."""
+
     def plain(netloc: str) -> str:
         host, _, port = netloc.rpartition("@")[2].partition(":")
         return f"{'localhost' if host == '127.0.0.1' else host}:{port}"
@@ -30,7 +32,7 @@ def app_of_url(url: str, profile: Profile) -> str | None:
     """The app a git address belongs to, if it is one of this server."""
     parts = urlsplit(url)
     name = parts.path.strip("/")
-    if not _same_host(parts.netloc, profile.host) or not name.endswith(".git") or "/" in name:
+    if not same_host(parts.netloc, profile.host) or not name.endswith(".git") or "/" in name:
         return None
     return name.removesuffix(".git")
 

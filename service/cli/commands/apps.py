@@ -6,6 +6,7 @@ import typer
 
 from service.cli import asking, output, target
 from service.cli.client import Client, Json, path
+from service.cli.commands import git
 from service.cli.errors import ApiError, ExitCode, Stop
 from service.cli.options import AppOption, ConfirmOption, JsonOption, RemoteOption, TeamOption
 from service.cli.profile import Profile, load
@@ -47,6 +48,7 @@ def create(
     if not no_remote and target.git("rev-parse", "--git-dir") is not None:
         added = target.git("remote", "add", remote, app["git_url"]) is not None
         output.note(f"Git remote {remote} {'added' if added else 'is there already: it stays as it is'}")
+        git.know_token(app["git_url"])
     if json:
         output.show_json(app)
     else:
@@ -144,7 +146,7 @@ def git_remote(
     app: AppOption = None,
     remote: Annotated[str, typer.Option("--remote", "-r", metavar="REMOTE", help="The remote's name.")] = "towpath",
 ) -> None:
-    """Make the git remote of an app, so that commands in this clone know it."""
+    """Make the git remote of an app, so that commands in this clone know it and git can push to it."""
     if not app:
         raise Stop("Which app? Say -a APP.", code=ExitCode.USAGE)
     if target.git("rev-parse", "--git-dir") is None:
@@ -153,6 +155,7 @@ def git_remote(
     known = remote in (target.git("remote") or "").split()
     if target.git("remote", "set-url" if known else "add", remote, url) is None:
         raise Stop(f"git refused to make the remote {remote}.")
+    git.know_token(url)
     output.say(f"set git remote {remote} to {url}")
 
 
