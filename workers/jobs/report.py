@@ -1,17 +1,17 @@
 """Bring GitHub to what the outbox says: newest wins per object, terminal states first, one lane per installation."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
 from service.domain.errors import Refused, Transient
 from service.queue import REPORT
-from service.store import leases, reports, repositories
-from service.store.leases import LeaseTerms
+from service.store import reports, repositories
 from service.store.reports import Report
 from workers.context import Context
+from workers.jobs.lanes import alone
 
 log = structlog.get_logger()
 
@@ -27,35 +27,10 @@ async def report(context: Context) -> None:
 
 async def _lane(context: Context, lane: int) -> None:
     """Work one installation's reports one after the other, unless another worker does."""
-    name = f"report:{lane}"
-    terms = LeaseTerms(holder=f"{context.terms.holder}/{id(asyncio.current_task())}", seconds=context.terms.seconds)
-
-    async def take() -> bool:
-        return await context.db.write(lambda conn: leases.take(conn, name, terms=terms))
-
-    if not await take():
-        return
-    writing = asyncio.ensure_future(_empty(context, lane))
-    keeping = asyncio.ensure_future(_keep(take, every=terms.seconds / 4))
-    try:
-        await asyncio.wait((writing, keeping), return_when=asyncio.FIRST_COMPLETED)
-        emptied = writing.done() and await writing
-    finally:
-        for task in (writing, keeping):
-            task.cancel()
-        await asyncio.gather(writing, keeping, return_exceptions=True)
-        await asyncio.shield(context.db.write(lambda conn: leases.give_back(conn, name, holder=terms.holder)))
+    emptied = await alone(context, f"report:{lane}", partial(_empty, context, lane))
     # Whoever was rung for something that came after our last look found the lane taken.
     if emptied and lane in await context.db.read(lambda conn: reports.lanes(conn, now=context.db.now())):
         await context.queue.ring([REPORT])
-
-
-async def _keep(take: Callable[[], Awaitable[bool]], *, every: float) -> None:
-    """Renew the lane's lease until it is lost: one write may take several requests of GitHub's slowest."""
-    while True:
-        if not await take():
-            return
-        await asyncio.sleep(every)
 
 
 async def _empty(context: Context, lane: int) -> bool:
