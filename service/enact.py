@@ -34,10 +34,11 @@ from service.domain.deploy_lock import refusal
 from service.domain.errors import Refused, Transient
 from service.domain.model import App, QueuedRequest, Release, ReviewApp, ReviewState, Sha, Stage
 from service.domain.review_rules import OVER, OVER_CAP
-from service.queue import Queue, Ring, look, reconcile, work
+from service.queue import Queue, Ring, deliver, look, reconcile, work
 from service.store import (
     activity,
     apps,
+    changes,
     deploy_locks,
     facts,
     logs,
@@ -48,12 +49,13 @@ from service.store import (
     reviews,
     spaces,
     subjects,
+    telling,
 )
 from service.store.database import Conflict, Database
 from service.store.secrets import Vault
 
 Result = TypeVar("Result")
-SYSTEM = "towpath"
+SYSTEM = telling.SYSTEM
 ATTEMPTS = 3
 WROTE: ContextVar[bool] = ContextVar("wrote", default=False)
 """Whether this task may have committed something."""
@@ -105,6 +107,7 @@ class Transaction:
         """Queue work for an app and tell everybody whom it concerns; refused while a lock keeps it out."""
         if locked := self.why_locked(app_id, wanted):
             raise Refused(locked, code="conflict")
+        leaving = apps.get(self.conn, app_id) if isinstance(wanted, Destroy) else None
         queued = requests.add(
             self.conn,
             app_id=app_id,
@@ -123,8 +126,8 @@ class Transaction:
         self._number(queued, wanted)
         for ended in requests.displaced_by(self.conn, queued.id):
             self.show_end(ended)
-        if isinstance(wanted, Destroy):
-            self._review_goes(app_id, reason)
+        if leaving is not None:
+            self._goes(leaving, reason)
         return queued
 
     def why_locked(self, app_id: str, wanted: Work) -> str:
@@ -166,11 +169,12 @@ class Transaction:
         )
         self.show_release(made.id)
 
-    def _review_goes(self, app_id: str, reason: str) -> None:
-        review = reviews.of_app(self.conn, app_id)
+    def _goes(self, app: App, reason: str) -> None:
+        changes.note(self.conn, app, apps.get(self.conn, app.id) or app)
+        review = reviews.of_app(self.conn, app.id)
         if review is not None and review.state not in (ReviewState.DESTROYING, ReviewState.DESTROYED):
             reviews.update(self.conn, review=review, now=self.now, state=ReviewState.DESTROYING, reason=reason)
-            self.show_commit(app_id, review.sha)
+            self.show_commit(app.id, review.sha)
 
     def show_end(self, ended: QueuedRequest) -> None:
         """Note that a request is over and bring what GitHub shows of its commit and release up to date."""
@@ -348,8 +352,11 @@ class Committer:
         """Run `fn` in one transaction, anew when what it read has changed, then wake whom it named."""
 
         def run(conn: Connection) -> tuple[Result, list[Ring]]:
+            changes.taken(conn)  # what was rolled back is no news
             tx = Transaction(conn=conn, now=self.db.now(), actor=actor, vault=self.vault)
-            return fn(tx), tx.rings
+            result = fn(tx)
+            hearing = telling.tell(conn, changes.taken(conn), actor=actor, now=tx.now)
+            return result, [*tx.rings, *map(deliver, hearing)]
 
         before = WROTE.get()
         for _ in range(ATTEMPTS):

@@ -16,6 +16,7 @@ from service.enacting.releases import ReleaseVerbs
 from service.enacting.reviews import ReviewVerbs
 from service.enacting.teams import TeamVerbs
 from service.enacting.undoing import UndoVerbs
+from service.enacting.webhooks import WebhookVerbs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,5 +35,6 @@ class Enactor(
     AccountVerbs,
     TeamVerbs,
     OwnershipVerbs,
+    WebhookVerbs,
 ):
     """All verbs. `actor` is who asks, as `user:EMAIL`."""

@@ -28,12 +28,13 @@ from service.domain.facts import FactKey
 
 log = structlog.get_logger()
 
-# arq serves a queue in order: calls to GitHub must not wait behind builds, nor either behind people who follow logs.
+# arq serves a queue in order: calls to GitHub must not wait behind builds, nor either behind people who follow logs or
+# behind receivers of webhooks that take their time.
 SHORT_QUEUE = "towpath:short"
 WORK_QUEUE = "towpath:work"
 LIVE_QUEUE = "towpath:live"
 DOORS = {SHORT_QUEUE: "towpath:door:short", WORK_QUEUE: "towpath:door:work", LIVE_QUEUE: "towpath:door:live"}
-_OWN_QUEUE = {"work": WORK_QUEUE, "logs": LIVE_QUEUE}
+_OWN_QUEUE = {"work": WORK_QUEUE, "logs": LIVE_QUEUE, "deliver": LIVE_QUEUE}
 ROUTES_CHANNEL = "towpath:routes"
 DELIVERIES_OF_A_RING: Final = 10
 """Few enough that workers share a burst, enough that it is not the ringing that takes long."""
@@ -91,6 +92,11 @@ def work(app_id: str) -> Ring:
 
 
 REPORT = Ring("report")
+
+
+def deliver(webhook_id: str) -> Ring:
+    """Ring for what an outbound webhook is to be told."""
+    return Ring("deliver", (webhook_id,))
 
 
 def redis_pool(url: str, *, attempts: int) -> ArqRedis:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from service.domain import pulling, source_hosts
+from service.domain import pulling, source_hosts, webhooks
 
 _TEN_YEARS = 10 * 365 * 86_400.0
 
@@ -49,6 +49,7 @@ class Settings:
     api_requests_per_hour: int = 36_000
     push_limit_mb: int = 512
     other_source_hosts: tuple[str, ...] | None = None
+    webhook_hosts: str = ""
 
     @property
     def run_dir(self) -> Path:
@@ -124,6 +125,11 @@ class Settings:
         return pulling.why_pull(asked=self.github_pull, url=self.url, api_url=self.github_api_url)
 
     @property
+    def webhook_reach(self) -> webhooks.Reach:
+        """Where outbound webhooks may lead."""
+        return webhooks.reach(self.webhook_hosts, local=webhooks.is_local(urlsplit(self.url).hostname or ""))
+
+    @property
     def sqlalchemy_url(self) -> str:
         """The database, embedded SQLite unless one is given."""
         return self.database_url or f"sqlite:///{self.database_dir / 'towpath.db'}"
@@ -183,6 +189,14 @@ class _Reader:
                 f"{name}: {error} is no name of a host; write them like: files.example.com, *.example.net (or none)"
             ) from None
 
+    def reach(self, name: str) -> str:
+        text = self.env.get(name, "")
+        try:
+            webhooks.reach(text, local=False)
+        except ValueError:
+            raise BadSetting(f"{name} is not a list such as hooks.example.com,10.0.0.0/8") from None
+        return text
+
     def choice(self, name: str, pattern: str, example: str) -> str:
         text = self.env.get(name, "")
         if text and not re.match(pattern, text):
@@ -230,6 +244,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         api_requests_per_hour=read.number("TOWPATH_API_REQUESTS_PER_HOUR", 36_000),
         push_limit_mb=read.number("TOWPATH_PUSH_LIMIT_MB", 512),
         other_source_hosts=read.hosts("TOWPATH_SOURCE_HOSTS"),
+        webhook_hosts=read.reach("TOWPATH_WEBHOOK_HOSTS"),
         github_token=env.get("TOWPATH_GITHUB_TOKEN", ""),
         allow_weak_isolation=env.get("TOWPATH_ALLOW_WEAK_ISOLATION", "") == "1",
         log_format=read.choice("TOWPATH_LOG_FORMAT", "(console|json)$", "console or json") or "console",

@@ -20,6 +20,14 @@ def test_how_much_a_push_may_bring_is_a_setting() -> None:
     assert from_environment({"TOWPATH_PUSH_LIMIT_MB": "2048"}).push_limit_mb == 2048
 
 
+def test_where_webhooks_may_lead_is_a_setting() -> None:
+    reach = from_environment({"TOWPATH_WEBHOOK_HOSTS": "hooks.internal,10.0.0.0/8"}).webhook_reach
+    assert reach.allows("hooks.internal", "192.168.1.1")
+    assert reach.allows("example.com", "10.1.2.3")
+    with pytest.raises(BadSetting, match="TOWPATH_WEBHOOK_HOSTS is not a list such as"):
+        from_environment({"TOWPATH_WEBHOOK_HOSTS": "https://hooks.internal/"})
+
+
 @pytest.mark.parametrize("text", ["many", "-1", "1.5", "1" * 10])
 def test_numbers_that_are_none_are_refused_by_name(text: str) -> None:
     with pytest.raises(BadSetting, match=r"TOWPATH_API_REQUESTS_PER_HOUR=.* is not a whole number"):

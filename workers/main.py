@@ -43,6 +43,7 @@ from workers.builds.source import Source
 from workers.builds.stack import stack
 from workers.context import Context
 from workers.jobs import loops, pull
+from workers.jobs.deliver import deliver
 from workers.jobs.look import look
 from workers.jobs.overdue import overdue
 from workers.jobs.pull import Puller
@@ -201,7 +202,7 @@ async def serve(settings: Settings) -> None:
         workers = [
             _worker(context, SHORT_QUEUE, short, SHORT_JOBS),
             _worker(context, WORK_QUEUE, [_job(context, "work", work)], WORK_JOBS),
-            _worker(context, LIVE_QUEUE, [_job(context, "logs", _logs)], LIVE_JOBS),
+            _worker(context, LIVE_QUEUE, [_job(context, "logs", _logs), _job(context, "deliver", deliver)], LIVE_JOBS),
         ]
         tasks = [asyncio.ensure_future(worker.main()) for worker in workers]
         for name, seconds, once in (

@@ -35,6 +35,7 @@ from service.cli.commands import (
     switches,
     teams,
     users,
+    webhooks,
 )
 from service.cli.errors import ApiError, ExitCode, Stop
 from service.cli.output import note, paint
@@ -118,6 +119,7 @@ def build_cli() -> typer.Typer:
         teams,
         users,
         insight,
+        webhooks,
         github,
         git,
         orphans,

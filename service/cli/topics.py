@@ -30,6 +30,7 @@ TOPICS = {
     "github": "GitHub",
     "deliveries": "What happened and why",
     "why": "What happened and why",
+    "webhooks": "What happened and why",
 }
 _SERVER = "The server"
 

@@ -8,8 +8,9 @@ from typing import Any, TypedDict, Unpack
 from sqlalchemy import Connection, RowMapping, or_, select
 
 from service.domain.errors import Refused
+from service.domain.happenings import Engine
 from service.domain.model import App, AppId, AppState, PipelineId, ReleaseId, RepositoryId, SpaceId
-from service.store import routes, rows
+from service.store import changes, routes, rows
 from service.store.database import new_id
 from service.store.secrets import Vault
 from service.store.spaces import ensure as ensure_space
@@ -86,7 +87,9 @@ def create(
         "created_at": now,
         "updated_at": now,
     }
-    return as_app(conn.execute(apps.insert().values(values).returning(apps)).mappings().one())
+    made = as_app(conn.execute(apps.insert().values(values).returning(apps)).mappings().one())
+    changes.note(conn, None, made)
+    return made
 
 
 def get(conn: Connection, app_id: str) -> App | None:
@@ -127,7 +130,12 @@ def update(conn: Connection, *, app: App, now: datetime, **change: Unpack[AppCha
     values: dict[str, Any] = dict(change)
     if "formation" in change:
         values["formation"] = rows.to_json(dict(change["formation"]))
-    return _change(conn, app, now, values)
+    seen = engine_state(conn, app.id) if "engine_state" in change else ""
+    changed = _change(conn, app, now, values)
+    if "engine_state" in change and seen != change["engine_state"]:
+        before = Engine(app=app, state=seen)
+        changes.note(conn, before, Engine(app=changed, state=change["engine_state"]))
+    return changed
 
 
 def forget(conn: Connection, *, app: App, now: datetime) -> App:
@@ -244,7 +252,9 @@ def as_app(row: RowMapping) -> App:
 
 
 def _change(conn: Connection, app: App, now: datetime, values: Mapping[str, object]) -> App:
-    return as_app(rows.compare_and_set(conn, apps, key=app.id, version=app.version, now=now, values=values))
+    changed = as_app(rows.compare_and_set(conn, apps, key=app.id, version=app.version, now=now, values=values))
+    changes.note(conn, app, changed)
+    return changed
 
 
 def _reserve(conn: Connection, *, name: str, app_id: AppId, pipeline_id: str | None) -> None:

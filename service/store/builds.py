@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, RowMapping, or_, select
 
 from service.domain.model import Build, BuildId, BuildState, Slug, SlugId, Trust
-from service.store import rows
+from service.store import changes, rows
 from service.store.database import new_id
 from service.store.tables import build_keys, builds, slugs
 
@@ -36,7 +36,9 @@ def create(
         "created_at": now,
         "updated_at": now,
     }
-    return as_build(conn.execute(builds.insert().values(values).returning(builds)).mappings().one())
+    begun = as_build(conn.execute(builds.insert().values(values).returning(builds)).mappings().one())
+    changes.note(conn, None, begun)
+    return begun
 
 
 def finish(
@@ -67,7 +69,9 @@ def finish(
             updated_at=now,
         )
     )
-    return as_build(conn.execute(change.returning(builds)).mappings().one())
+    ended = as_build(conn.execute(change.returning(builds)).mappings().one())
+    changes.note(conn, made, ended)
+    return ended
 
 
 def get(conn: Connection, build_id: str) -> Build | None:

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, or_, select
 
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.model import Promotion, PromotionId, PromotionTarget, TargetId, TargetState
-from service.store import rows
+from service.store import changes, rows
 from service.store.database import new_id
 from service.store.tables import apps, promotion_targets, promotions
 
@@ -51,20 +51,22 @@ def create(
     ]
     if made:
         conn.execute(promotion_targets.insert(), made)
-    return _promotion(row)
+    promotion = as_promotion(row)
+    changes.note(conn, None, promotion)
+    return promotion
 
 
 def get(conn: Connection, promotion_id: str) -> Promotion | None:
     """One promotion."""
     row = rows.one(conn, select(promotions).where(promotions.c.id == promotion_id))
-    return _promotion(row) if row else None
+    return as_promotion(row) if row else None
 
 
 def of_pipeline(conn: Connection, pipeline_id: str, limit: int) -> list[Promotion]:
     """The pipeline's promotions, newest first."""
     query = select(promotions).where(promotions.c.pipeline_id == pipeline_id)
     found = conn.execute(query.order_by(promotions.c.created_at.desc(), promotions.c.id).limit(limit))
-    return [_promotion(row) for row in found.mappings()]
+    return [as_promotion(row) for row in found.mappings()]
 
 
 def targets(conn: Connection, promotion_id: str) -> list[PromotionTarget]:
@@ -136,6 +138,7 @@ def finish_target(
     row = rows.one(conn, select(promotion_targets).where(promotion_targets.c.id == target_id))
     assert row is not None
     target = _change(conn, target_id, state=rows.reach(TargetState(row["state"]), state), error=error)
+    changes.note(conn, as_target(row), target)
     conn.execute(promotions.update().where(promotions.c.id == target.promotion_id).values(updated_at=now))
     return target
 
@@ -145,7 +148,8 @@ def _change(conn: Connection, target_id: str, **values: Any) -> PromotionTarget:
     return as_target(conn.execute(changed.returning(promotion_targets)).mappings().one())
 
 
-def _promotion(row: RowMapping) -> Promotion:
+def as_promotion(row: RowMapping) -> Promotion:
+    """The promotion of a row."""
     return Promotion(
         id=PromotionId(row["id"]),
         pipeline_id=row["pipeline_id"],

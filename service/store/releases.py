@@ -7,7 +7,7 @@ from sqlalchemy import Connection, RowMapping, select
 
 from service.domain.decisions import ChangeConfig
 from service.domain.model import Release, ReleaseId, ReleaseState
-from service.store import rows
+from service.store import changes, rows
 from service.store.database import new_id
 from service.store.secrets import Vault
 from service.store.tables import apps, releases, requests
@@ -46,7 +46,9 @@ def create(
         "created_at": now,
         "updated_at": now,
     }
-    return as_release(conn.execute(releases.insert().values(values).returning(releases)).mappings().one())
+    made = as_release(conn.execute(releases.insert().values(values).returning(releases)).mappings().one())
+    changes.note(conn, None, made)
+    return made
 
 
 def fix(
@@ -80,7 +82,9 @@ def finish(conn: Connection, *, release_id: str, state: ReleaseState, error: str
     """Bring the release to its end."""
     made = get(conn, release_id)
     assert made is not None
-    return _change(conn, release_id, state=rows.reach(made.state, state), error=error, updated_at=now)
+    ended = _change(conn, release_id, state=rows.reach(made.state, state), error=error, updated_at=now)
+    changes.note(conn, made, ended)
+    return ended
 
 
 def get(conn: Connection, release_id: str) -> Release | None:

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func
 
 from service.domain.decisions import Destroy
 from service.domain.model import ReviewApp, ReviewAppId, ReviewState
-from service.store import rows
+from service.store import changes, rows
 from service.store.database import new_id
 from service.store.tables import requests, review_apps
 
@@ -60,16 +60,20 @@ def create(
         "created_at": now,
         "updated_at": now,
     }
-    return as_review(conn.execute(review_apps.insert().values(values).returning(review_apps)).mappings().one())
+    made = as_review(conn.execute(review_apps.insert().values(values).returning(review_apps)).mappings().one())
+    changes.note(conn, None, made)
+    return made
 
 
 def update(conn: Connection, *, review: ReviewApp, now: datetime, **change: Unpack[ReviewChange]) -> ReviewApp:
     """Change some of it; raises `Conflict` when it has changed since it was read."""
     if "state" in change:
         change["state"] = rows.reach(review.state, change["state"])
-    return as_review(
+    changed = as_review(
         rows.compare_and_set(conn, review_apps, key=review.id, version=review.version, now=now, values=change)
     )
+    changes.note(conn, review, changed)
+    return changed
 
 
 def get(conn: Connection, review_id: str) -> ReviewApp | None:

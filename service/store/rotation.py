@@ -12,7 +12,16 @@ from service.store.idempotency import context as answer_context
 from service.store.pipelines import stage_context
 from service.store.releases import config_context as release_context
 from service.store.secrets import Vault, request_context
-from service.store.tables import apps, github_app, idempotent_requests, pipeline_config, releases, requests
+from service.store.tables import (
+    apps,
+    github_app,
+    idempotent_requests,
+    pipeline_config,
+    releases,
+    requests,
+    webhooks,
+)
+from service.store.webhooks import context as webhook_context
 
 _OPEN = (RequestState.QUEUED, RequestState.RUNNING)
 
@@ -29,6 +38,7 @@ def rotate(conn: Connection, vault: Vault) -> int:
             _reseal(conn, vault, pipeline_config.c.sealed, list(pipeline_config.primary_key), _of_stage),
             _reseal(conn, vault, idempotent_requests.c.sealed, list(idempotent_requests.primary_key), _of_answer),
             _reseal(conn, vault, github_app.c.sealed, [github_app.c.id], lambda row: secrets_context(row["id"])),
+            _reseal(conn, vault, webhooks.c.sealed, [webhooks.c.id], lambda row: webhook_context(row["id"])),
         )
     )
     vault.renew_canary(conn)

@@ -79,6 +79,10 @@ MISSING: dict[str, tuple[str, ...] | None] = {
     "logs": APP,
     "deliveries": ("nowhere",),
     "why": ("nowhere",),
+    "webhooks": APP,
+    "webhooks:add": ("-i", "api:app", "-l", "sync", "-u", "https://example.com/", *APP),
+    "webhooks:events": APP,
+    "webhooks:deliveries": APP,
     "github:setup": None,
     "github:webhook": None,
 }

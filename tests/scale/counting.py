@@ -21,6 +21,8 @@ BIG = (
     "reports",
     "subjects",
     "facts",
+    "webhook_events",
+    "webhook_deliveries",
 )
 
 Statement = tuple[str, Any]

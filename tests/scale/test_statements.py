@@ -67,6 +67,9 @@ PAGES = {
     "/apps/{app}/releases": f"/apps/{APP}/releases",
     "/apps/{app}/releases/{release}": f"/apps/{APP}/releases/10",
     "/apps/{app}/config-vars": f"/apps/{APP}/config-vars",
+    "/apps/{app}/webhooks": f"/apps/{APP}/webhooks",
+    "/apps/{app}/webhook-events": f"/apps/{APP}/webhook-events",
+    "/apps/{app}/webhook-deliveries": f"/apps/{APP}/webhook-deliveries",
     "/apps/{app}/releases/{release}/config-vars": f"/apps/{APP}/releases/10/config-vars",
     "/apps/{app}/requests": f"/apps/{APP}/requests",
     "/apps/{app}/review-app": f"/apps/{REVIEW}/review-app",
@@ -88,6 +91,9 @@ PAGES = {
     "/pipelines/{pipeline}/latest-releases": f"/pipelines/{PIPELINE}/latest-releases",
     "/pipelines/{pipeline}/pipeline-couplings": f"/pipelines/{PIPELINE}/pipeline-couplings",
     "/pipelines/{pipeline}/pipeline-promotions": f"/pipelines/{PIPELINE}/pipeline-promotions",
+    "/pipelines/{pipeline}/webhooks": f"/pipelines/{PIPELINE}/webhooks",
+    "/pipelines/{pipeline}/webhook-events": f"/pipelines/{PIPELINE}/webhook-events",
+    "/pipelines/{pipeline}/webhook-deliveries": f"/pipelines/{PIPELINE}/webhook-deliveries",
     "/pipelines/{pipeline}/repo": f"/pipelines/{PIPELINE}/repo",
     "/pipelines/{pipeline}/repository": f"/pipelines/{PIPELINE}/repository",
     "/pipelines/{pipeline}/build-config": f"/pipelines/{PIPELINE}/build-config",
@@ -109,7 +115,7 @@ PAGES = {
     "/why of an app": f"/why?q={APP}",
     "/why of a pull request": "/why?q=%232",
 }
-# They are constant, follow, ask GitHub or a worker, or show promotions and teams, of which there are none.
+# They are constant, follow, ask GitHub or a worker, or show promotions, teams and what webhooks heard, of which there are none.
 OTHERS = {
     "/account/features",
     "/account/features/{feature}",
@@ -137,6 +143,12 @@ OTHERS = {
     "/pipelines/{pipeline}/repo/branches/{branch}",
     "/apps/{app}/pipeline-diffs",
     "/pipeline-promotions/{promotion}",
+    "/apps/{app}/webhooks/{webhook}",
+    "/apps/{app}/webhook-events/{event}",
+    "/apps/{app}/webhook-deliveries/{delivery}",
+    "/pipelines/{pipeline}/webhooks/{pipeline_webhook}",
+    "/pipelines/{pipeline}/webhook-events/{pipeline_event}",
+    "/pipelines/{pipeline}/webhook-deliveries/{pipeline_delivery}",
     "/pipeline-promotions/{promotion}/promotion-targets",
 }
 

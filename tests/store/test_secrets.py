@@ -8,7 +8,8 @@ from sqlalchemy import Connection
 from service.domain.decisions import Restart
 from service.domain.errors import Refused
 from service.domain.model import FORKS, Stage
-from service.store import apps, github_app, idempotency, pipelines, releases, requests, users
+from service.domain.webhooks import Include, Level
+from service.store import apps, github_app, idempotency, pipelines, releases, requests, users, webhooks
 from service.store.database import Database
 from service.store.github_app import GitHubApp
 from service.store.rotation import rotate
@@ -142,6 +143,17 @@ async def test_after_a_rotation_the_old_key_is_not_needed_any_more(database: Dat
         idempotency.begin(conn, user_id=user_id, key="k", fingerprint="f", is_same=lambda _: False, now=NOW)
         answer = old.seal(b"answer", idempotency.context(user_id, "k"))
         idempotency.answer(conn, user_id=user_id, key="k", sealed=answer)
+        webhooks.add(
+            conn,
+            old,
+            app_id=app.id,
+            pipeline_id=None,
+            include=[Include.APP],
+            level=Level.SYNC,
+            url="https://example.com/",
+            secrets={"E": "5"},
+            now=NOW,
+        )
         return made.id
 
     release_id = await database.write(fill)
@@ -149,7 +161,7 @@ async def test_after_a_rotation_the_old_key_is_not_needed_any_more(database: Dat
     with path.open("a") as file:
         file.write(key)
     both = Vault.open(path, create=False)
-    assert await database.write(lambda conn: rotate(conn, both)) == 8
+    assert await database.write(lambda conn: rotate(conn, both)) == 9
     assert await database.write(lambda conn: rotate(conn, both)) == 0
     path.write_text(key)
     new = Vault.open(path, create=False)
@@ -159,6 +171,8 @@ async def test_after_a_rotation_the_old_key_is_not_needed_any_more(database: Dat
         (app,) = apps.listing(conn)
         (pipeline,) = pipelines.listing(conn)
         assert github_app.get(conn, new) == APP
+        (webhook,) = webhooks.listing(conn, app_id=app.id, pipeline_id=None)
+        assert new.unseal_vars(webhook.sealed, webhooks.context(webhook.id)) == {"E": "5"}
         return [
             apps.config(conn, new, app.id),
             pipelines.stage_config(conn, new, pipeline.id, Stage.REVIEW),

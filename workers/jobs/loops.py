@@ -19,8 +19,9 @@ from service import queue
 from service.domain.decisions import Restart
 from service.domain.errors import Refused, Transient
 from service.domain.model import App, ReleaseId, Repository
+from service.domain.webhooks import KEPT_FOR
 from service.enact import Transaction
-from service.queue import SHORT_QUEUE, WORK_QUEUE, Ring
+from service.queue import LIVE_QUEUE, SHORT_QUEUE, WORK_QUEUE, Ring
 from service.store import (
     apps,
     commands,
@@ -28,6 +29,7 @@ from service.store import (
     facts,
     idempotency,
     leases,
+    outbound,
     quotas,
     reports,
     repositories,
@@ -36,6 +38,7 @@ from service.store import (
     setups,
     subjects,
     tokens,
+    webhooks,
 )
 from service.store.apps import Served
 from service.store.leases import LeaseTerms
@@ -89,7 +92,7 @@ async def every(context: Context, name: str, seconds: float, once: Callable[[Con
 async def due(context: Context) -> None:
     """Ring for everything in the database that is due and that nobody is at, no more than can be heard soon."""
     now, terms = context.db.now(), context.terms
-    waiting = {each: await context.queue.waiting(each) for each in (SHORT_QUEUE, WORK_QUEUE)}
+    waiting = {each: await context.queue.waiting(each) for each in (SHORT_QUEUE, WORK_QUEUE, LIVE_QUEUE)}
     # A ring stands for several deliveries: in a flood of them, those that are open longest are in rings that wait.
     unheard = max(0, LIMIT - waiting[SHORT_QUEUE] * queue.DELIVERIES_OF_A_RING)
 
@@ -99,6 +102,7 @@ async def due(context: Context) -> None:
             rings.append(queue.REPORT)
         rings += [queue.reconcile(each) for each in subjects.due(conn, terms=terms, now=now, limit=LIMIT)]
         rings += queue.react(deliveries.open_guids(conn, limit=unheard, now=now))
+        rings += [queue.deliver(each) for each in webhooks.due(conn, now=now, limit=LIMIT)]
         rings += [queue.look(each) for each in facts.due_looks(conn, terms=terms, now=now, limit=LIMIT)]
         return rings
 
@@ -247,6 +251,7 @@ async def keep_house(context: Context) -> None:
     await in_parts(
         context, lambda tx: deliveries.delete_older(tx.conn, tx.now - deliveries.KEPT_FOR, most=PART), most=PART
     )
+    await in_parts(context, lambda tx: outbound.forget(tx.conn, before=tx.now - KEPT_FOR, most=PART), most=PART)
 
     def forget(tx: Transaction) -> None:
         subjects.forget_settled(tx.conn, before=tx.now - deliveries.KEPT_FOR)
@@ -254,6 +259,7 @@ async def keep_house(context: Context) -> None:
         commands.forget(tx.conn, before=tx.now - KEEP_DAYS)
         setups.forget(tx.conn, before=tx.now - deliveries.KEPT_FOR)
         idempotency.forget(tx.conn, now=tx.now)
+        webhooks.forget(tx.conn, now=tx.now)
         tokens.forget(tx.conn, before=tx.now - KEEP_DAYS)
 
     await context.commit(forget)

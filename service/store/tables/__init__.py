@@ -59,6 +59,7 @@ from service.store.tables.pipelines import (
     promotions,
     review_apps,
 )
+from service.store.tables.webhooks import webhook_deliveries, webhook_events, webhooks
 
 __all__ = [
     "EPOCH",
@@ -110,4 +111,7 @@ __all__ = [
     "log_chunks",
     "log_positions",
     "log_streams",
+    "webhooks",
+    "webhook_events",
+    "webhook_deliveries",
 ]

@@ -46,6 +46,7 @@ from service.web.api import (
     teams,
     test_runs,
     users,
+    webhooks,
 )
 
 _PARTS = (
@@ -87,6 +88,7 @@ _PARTS = (
     teams,
     users,
     test_runs,
+    webhooks,
 )
 
 

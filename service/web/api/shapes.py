@@ -4,53 +4,32 @@ What Heroku has and Towpath has not (regions, generations, dyno sizes) is filled
 clients read it.
 """
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
-from urllib.parse import urlsplit
 
 from service.domain.model import App, Coupling, Pipeline, Space, Stage
 from service.settings import Settings
+from service.shown import Json, constant_id, git_url, moment, user_of, web_url
 
-Json = dict[str, Any]
+__all__ = [
+    "GENERATION",
+    "PROMOTION_ORDER",
+    "AppShown",
+    "Json",
+    "app",
+    "constant_id",
+    "coupling",
+    "formation",
+    "moment",
+    "pipeline",
+    "quantity",
+    "space",
+    "team_email",
+    "user_of",
+    "web_url",
+]
 
-_NAMES = uuid.UUID("6f0c2a52-6c0e-4a3d-9d5e-0d0f6a7b1c11")
-GENERATION = {"id": str(uuid.uuid5(_NAMES, "generation:cedar")), "name": "cedar"}
-
-
-def constant_id(name: str) -> str:
-    """An id for something that has a name only: the same name has the same id for ever."""
-    return str(uuid.uuid5(_NAMES, name))
-
-
-def moment(at: datetime | None) -> str | None:
-    """A time as Heroku writes it."""
-    return None if at is None else at.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def web_url(settings: Settings, name: str, *, review: bool) -> str:
-    """Where people reach an app: its own host under the domain for its kind."""
-    domain = settings.review_domain if review else settings.apps_domain
-    if domain == "localhost":
-        return f"http://{name}.localhost:{settings.port}/"
-    public = urlsplit(settings.url)
-    port = f":{public.port}" if public.port else ""
-    return f"{public.scheme}://{name}.{domain}{port}/"
-
-
-def user_of(actor: str, settings: Settings) -> Json:
-    """Show who did something (`user:EMAIL`, `github:LOGIN`, `towpath`) as a user: clients need an address."""
-    kind, _, rest = actor.partition(":")
-    match kind:
-        case "user":
-            email = rest
-        case "github":
-            email = f"{rest}@users.noreply.github.com"
-        case _:
-            email = f"towpath@{urlsplit(settings.url).hostname}"
-    return {"id": constant_id(actor), "email": email}
+GENERATION = {"id": constant_id("generation:cedar"), "name": "cedar"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +62,7 @@ def app(shown: AppShown, settings: Settings) -> Json:
         "buildpack_provided_description": None,
         "created_at": moment(it.created_at),
         "generation": GENERATION,
-        "git_url": f"{settings.url}/{it.name}.git",
+        "git_url": git_url(settings, it.name),
         "id": it.id,
         "internal_routing": None,
         "maintenance": it.maintenance,

@@ -35,6 +35,7 @@ _HEADERS: Final[Mapping[str, str]] = {
     "Content-Range": "Which part of the list this is.",
     "Next-Range": "The Range to ask for the next part; not there at the list's end.",
     "Accept-Ranges": "What the list may be ordered by.",
+    "Heroku-Webhook-Secret": "What a webhook signs with, when it was made up; it is not shown again.",
     "Towpath-Request": "The id of the request in the app's queue that the change became.",
     "Idempotency-Replayed": "That this answer was given before.",
 }

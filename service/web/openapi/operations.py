@@ -5,7 +5,7 @@ from typing import Final
 
 from service.web.api import bodies, promotion_bodies
 from service.web.api.setup_bodies import CreateAppSetup
-from service.web.openapi import access
+from service.web.openapi import access, webhooks
 from service.web.openapi.operation import REFUSED, Operation, changed, made, many, one, text
 
 _KEY: Final = "The key in the address that the thing itself shows; with a token it is not needed."
@@ -159,4 +159,5 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "GET /users/{user}/pipeline-couplings": many("pipeline-coupling"),
     "GET /why": one("trail", q="A commit, a pull request (#12) or an app."),
     **access.OPERATIONS,
+    **webhooks.OPERATIONS,
 }

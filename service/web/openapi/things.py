@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from service.web.openapi import webhooks
 from service.web.openapi.notation import Schema, described
 
 _RELEASE: Final = (
@@ -221,5 +222,5 @@ THINGS: Final[Mapping[str, Schema]] = {
     "config-vars": _CONFIG_VARS,
     # What Heroku's apps have and ours have not: lists of these are empty.
     "absent": {"type": "object"},
-    **{name: described(attributes) for name, attributes in _ATTRIBUTES.items()},
+    **{name: described(attributes) for name, attributes in {**_ATTRIBUTES, **webhooks.ATTRIBUTES}.items()},
 }

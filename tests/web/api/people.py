@@ -59,6 +59,10 @@ async def furnish(world: World, admin: str, team: str, branch: str) -> dict[str,
     for app, stage in ((staging, "staging"), (production, "production")):
         await post("/apps", {"name": app, "team": team})
         await post("/pipeline-couplings", {"app": app, "pipeline": pipeline["id"], "stage": stage})
+    webhook = {"include": ["api:app"], "level": "sync", "url": "http://localhost:9/"}
+    hook = await post(f"/apps/{staging}/webhooks", webhook)
+    pipeline_hook = await post(f"{home}/webhooks", webhook | {"include": ["api:promotion"]})
+    await world.must(admin, "PATCH", f"/apps/{staging}", {"maintenance": True}, status=200)
     build = await post(f"/apps/{staging}/builds", {"source_blob": {"version": branch}})
     await server.work(release_phase=True)
     promotion = await post("/pipeline-promotions", {"pipeline": pipeline["id"], "source": {"app": staging}})
@@ -67,6 +71,8 @@ async def furnish(world: World, admin: str, team: str, branch: str) -> dict[str,
     spare = await post("/apps", {"name": f"{team}-spare", "team": team})
     lock = await post(f"/apps/{spare['name']}/deploy-locks", {"reason": "for the audit"})
     release = await world.must(admin, "GET", f"/apps/{staging}/releases/1", status=200)
+    (told,) = await world.must(admin, "GET", f"/apps/{staging}/webhook-deliveries", status=200)
+    told_of_pipeline = await world.must(admin, "GET", f"{home}/webhook-deliveries", status=200)
     coupling = await world.must(admin, "GET", f"/apps/{staging}/pipeline-couplings", status=200)
     invitation = await world.must(
         admin, "PUT", f"/teams/{team}/invitations", {"email": f"new-{team}@example.com", "role": "member"}
@@ -86,6 +92,12 @@ async def furnish(world: World, admin: str, team: str, branch: str) -> dict[str,
         "slug": release["slug"]["id"],
         "promotion": promotion["id"],
         "review": review["id"],
+        "webhook": hook["id"],
+        "event": told["event"]["id"],
+        "delivery": told["id"],
+        "pipeline_webhook": pipeline_hook["id"],
+        "pipeline_event": told_of_pipeline[0]["event"]["id"],
+        "pipeline_delivery": told_of_pipeline[0]["id"],
         "team": team,
         "invitation": invitation["id"],
     }

@@ -1,0 +1,147 @@
+"""What a transaction changed becomes events and deliveries of those who listen, in the same transaction.
+
+Where nothing changed that anybody could hear of, this costs nothing; where nobody listens, one look by an index.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, RowMapping, Table, select
+
+from service.domain.happenings import Asked, Change, Engine, Happening, Known, happenings
+from service.domain.model import App, AppState, Build, Promotion, PromotionTarget, Release, ReviewApp
+from service.domain.webhooks import EventId, OutboundState
+from service.store import rows, webhooks
+from service.store.apps import as_app
+from service.store.database import new_id
+from service.store.promotions import as_promotion, as_target
+from service.store.tables import apps, pipelines, promotion_targets, promotions, releases, requests, teams, users
+from service.store.tables import webhook_deliveries as deliveries
+from service.store.tables import webhook_events as events
+from service.store.tables import webhooks as webhook_rows
+from service.store.webhooks import Listener
+
+SYSTEM: Final = "towpath"
+
+
+def tell(conn: Connection, changes: Sequence[Change], *, actor: str, now: datetime) -> list[str]:
+    """Put down what those who listen are to hear of; returns the ids of the webhooks that have something to hear.
+
+    What was done by the system is told as done by whoever asked for it, where that is known.
+    """
+    if not changes:
+        return []
+    promoted = _promotions(conn, changes)
+    pipeline_ids = {each.after.pipeline_id for each in changes if isinstance(each.after, ReviewApp)}
+    pipeline_ids |= {each.pipeline_id for each in promoted.values()}
+    listening = webhooks.listening(conn, app_ids=_apps_of(changes), pipeline_ids=pipeline_ids)
+    if not listening:
+        return []
+    gone = [it.after.id for it in changes if isinstance(it.after, App) and it.after.state is AppState.GONE]
+    if gone:
+        webhooks.stop(conn, webhook_rows.c.app_id.in_(gone), reason=webhooks.APP_GONE, now=now)
+    known, woken = _known(conn, changes, promoted), set()
+    for change in changes:
+        for happening in happenings(change, known):
+            hearing = [each for each in listening if _hears(each, happening)]
+            if hearing:
+                _put_down(conn, happening, hearing, actor=actor, now=now)
+                woken |= {each.id for each in hearing}
+    webhooks.wake(conn, woken, now=now)
+    return sorted(woken)
+
+
+def _hears(listener: Listener, it: Happening) -> bool:
+    same = listener.app_id == it.app_id if it.app_id is not None else listener.pipeline_id == it.pipeline_id
+    return same and it.include in listener.include
+
+
+def _put_down(conn: Connection, it: Happening, hearing: Collection[Listener], *, actor: str, now: datetime) -> None:
+    values = {
+        "id": EventId(new_id()),
+        "app_id": it.app_id,
+        # An app's event is also its pipeline's where a webhook of that hears it.
+        "pipeline_id": it.pipeline_id or next((each.pipeline_id for each in hearing if each.pipeline_id), None),
+        "include": it.include,
+        "action": it.action,
+        "actor": (it.actor or actor) if actor == SYSTEM else actor,
+        "data": rows.to_json(it.data),
+        "previous": rows.to_json(it.previous),
+        "created_at": now,
+    }
+    seq = conn.execute(events.insert().values(values).returning(events.c.seq)).scalar_one()
+    made = [
+        {
+            "id": new_id(),
+            "webhook_id": each,
+            "event_seq": seq,
+            "state": OutboundState.PENDING,
+            "since": now,
+            "next_attempt_at": now,
+            "created_at": now,
+            "updated_at": now,
+        }
+        for each in sorted({each.id for each in hearing})
+    ]
+    conn.execute(deliveries.insert(), made)
+
+
+def _apps_of(changes: Iterable[Change]) -> set[str]:
+    """The apps that something happened to."""
+    found: set[str] = set()
+    for each in changes:
+        match each.after:
+            case App(id=app_id) | Build(app_id=app_id) | Release(app_id=app_id) | Engine(app=App(id=app_id)):
+                found.add(app_id)
+            case _:
+                pass
+    return found
+
+
+def _promotions(conn: Connection, changes: Iterable[Change]) -> dict[str, Promotion]:
+    """The promotions that something happened to, by id."""
+    made = {each.after.id: each.after for each in changes if isinstance(each.after, Promotion)}
+    found = {each.after.promotion_id for each in changes if isinstance(each.after, PromotionTarget)}
+    query = select(promotions).where(promotions.c.id.in_(found - made.keys()))
+    read = [as_promotion(row) for row in conn.execute(query).mappings()] if found - made.keys() else []
+    return {str(each.id): each for each in [*made.values(), *read]}
+
+
+def _known(conn: Connection, changes: Sequence[Change], promoted: dict[str, Promotion]) -> Known:
+    """Read what is told beside the changed things: a few look-ups by ids, and only when somebody listens."""
+    targets = promotion_targets.select().where(promotion_targets.c.promotion_id.in_(promoted))
+    of_promotion = [as_target(row) for row in conn.execute(targets.order_by(promotion_targets.c.app_id)).mappings()]
+    reviews = [each.after for each in changes if isinstance(each.after, ReviewApp)]
+    app_ids = {
+        *_apps_of(changes),
+        *(each.app_id for each in of_promotion),
+        *(each.source_app_id for each in promoted.values()),
+        *(each.app_id for each in reviews if each.app_id),
+    }
+    shown = {str(app.id): app for app in map(as_app, _rows(conn, apps, app_ids))}
+    pipeline_ids = {each.pipeline_id for each in promoted.values()} | {each.pipeline_id for each in reviews}
+    owners = {app.owner_id for app in shown.values() if app.owner_id}
+    named = {row["id"]: f"{row['name']}@herokumanager.com" for row in _rows(conn, teams, owners)}
+    return Known(
+        apps=shown,
+        pipelines={row["id"]: row["name"] for row in _rows(conn, pipelines, pipeline_ids)},
+        owners=named | {row["id"]: row["email"] for row in _rows(conn, users, owners)},
+        asked=_asked(conn, {each.after.request_id for each in changes if isinstance(each.after, Build)}),
+        promotions=promoted,
+        targets={key: [each for each in of_promotion if each.promotion_id == key] for key in promoted},
+    )
+
+
+def _asked(conn: Connection, request_ids: Collection[str]) -> dict[str, Asked]:
+    query = (
+        select(requests.c.id, requests.c.actor, requests.c.reason, releases.c.id.label("release_id"))
+        .outerjoin(releases, releases.c.request_id == requests.c.id)
+        .where(requests.c.id.in_(request_ids))
+    )
+    found = conn.execute(query) if request_ids else ()
+    return {row.id: Asked(actor=row.actor, reason=row.reason, release_id=row.release_id) for row in found}
+
+
+def _rows(conn: Connection, table: Table, ids: Collection[str]) -> Sequence[RowMapping]:
+    return conn.execute(select(table).where(table.c.id.in_(ids))).mappings().all() if ids else ()
