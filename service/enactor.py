@@ -8,6 +8,7 @@ from service.enacting.builds import BuildVerbs
 from service.enacting.deliveries import DeliveryVerbs
 from service.enacting.locks import LockVerbs
 from service.enacting.looking import LookVerbs
+from service.enacting.one_offs import OneOffVerbs
 from service.enacting.ownership import OwnershipVerbs
 from service.enacting.pipelines import PipelineVerbs
 from service.enacting.promotions import PromotionVerbs
@@ -26,6 +27,7 @@ class Enactor(
     DeliveryVerbs,
     LockVerbs,
     LookVerbs,
+    OneOffVerbs,
     PipelineVerbs,
     ReleaseVerbs,
     PromotionVerbs,

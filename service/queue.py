@@ -34,7 +34,13 @@ SHORT_QUEUE = "towpath:short"
 WORK_QUEUE = "towpath:work"
 LIVE_QUEUE = "towpath:live"
 DOORS = {SHORT_QUEUE: "towpath:door:short", WORK_QUEUE: "towpath:door:work", LIVE_QUEUE: "towpath:door:live"}
-_OWN_QUEUE = {"work": WORK_QUEUE, "logs": LIVE_QUEUE, "deliver": LIVE_QUEUE}
+_OWN_QUEUE = {
+    "work": WORK_QUEUE,
+    "logs": LIVE_QUEUE,
+    "deliver": LIVE_QUEUE,
+    "one_off": LIVE_QUEUE,
+    "attach": LIVE_QUEUE,
+}
 ROUTES_CHANNEL = "towpath:routes"
 DELIVERIES_OF_A_RING: Final = 10
 """Few enough that workers share a burst, enough that it is not the ringing that takes long."""
@@ -89,6 +95,11 @@ def look(key: FactKey) -> Ring:
 def work(app_id: str) -> Ring:
     """Ring for an app's queue."""
     return Ring("work", (app_id,))
+
+
+def one_off(one_off_id: str) -> Ring:
+    """Ring for a one-off dyno that is to be started or ended, or whose end is to be read."""
+    return Ring("one_off", (one_off_id,))
 
 
 REPORT = Ring("report")

@@ -33,6 +33,7 @@ READERS = {
     "service/cli/profile.py",
     "service/cli/servers.py",
     "service/cli/output.py",
+    "service/cli/terminal.py",  # what kind of terminal it is
     "service/cli/up.py",  # NOTIFY_SOCKET of systemd
     "service/router/__main__.py",  # the inherited listener
     "service/demo/story.py",

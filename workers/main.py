@@ -45,6 +45,7 @@ from workers.context import Context
 from workers.jobs import loops, pull
 from workers.jobs.deliver import deliver
 from workers.jobs.look import look
+from workers.jobs.one_off import attach, one_off
 from workers.jobs.overdue import overdue
 from workers.jobs.pull import Puller
 from workers.jobs.react import react
@@ -199,10 +200,14 @@ async def serve(settings: Settings) -> None:
     async with AsyncExitStack() as stack_of:
         context = await open_context(settings, stack_of)
         short = [_job(context, body.__name__, body) for body in (react, reconcile, look, report)]
+        live = [
+            _job(context, name, body)
+            for name, body in (("logs", _logs), ("deliver", deliver), ("one_off", one_off), ("attach", attach))
+        ]
         workers = [
             _worker(context, SHORT_QUEUE, short, SHORT_JOBS),
             _worker(context, WORK_QUEUE, [_job(context, "work", work)], WORK_JOBS),
-            _worker(context, LIVE_QUEUE, [_job(context, "logs", _logs), _job(context, "deliver", deliver)], LIVE_JOBS),
+            _worker(context, LIVE_QUEUE, live, LIVE_JOBS),
         ]
         tasks = [asyncio.ensure_future(worker.main()) for worker in workers]
         for name, seconds, once in (

@@ -19,6 +19,7 @@ TOPICS = {
     "unlock": "Deploys and releases",
     "config": "Config vars",
     "ps": "Processes and logs",
+    "run": "Processes and logs",
     "logs": "Processes and logs",
     "orphans": "Processes and logs",
     "access": "Access",

@@ -120,7 +120,9 @@ class Scale:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restart:
-    """Start the current release's processes anew."""
+    """Start the current release's processes anew, or one of them, as `web.2`."""
+
+    process: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,10 @@ from enum import StrEnum, unique
 from typing import Any, Final, TypeVar
 
 from service.domain.model import AppState, BuildState, ReleaseState, RequestState, ReviewState, TargetState
+from service.domain.one_offs import LONGEST, OneOffState
 
-State = TypeVar("State", ReviewState, AppState, RequestState, BuildState, ReleaseState, TargetState)
-AnyState = ReviewState | AppState | RequestState | BuildState | ReleaseState | TargetState
+State = TypeVar("State", ReviewState, AppState, RequestState, BuildState, ReleaseState, TargetState, OneOffState)
+AnyState = ReviewState | AppState | RequestState | BuildState | ReleaseState | TargetState | OneOffState
 
 
 @unique
@@ -48,7 +49,7 @@ class Limit:
 
 
 _R, _A, _Q = ReviewState, AppState, RequestState
-_B, _L, _T = BuildState, ReleaseState, TargetState
+_B, _L, _T, _O = BuildState, ReleaseState, TargetState, OneOffState
 _S = Signal
 
 _REVIEW: Final[Mapping[ReviewState, Mapping[Signal, ReviewState]]] = {
@@ -139,6 +140,12 @@ _TARGET: Final[Mapping[TargetState, Mapping[Signal, TargetState]]] = {
     _T.SUCCEEDED: {},
     _T.FAILED: {},
 }
+_ONE_OFF: Final[Mapping[OneOffState, Mapping[Signal, OneOffState]]] = {
+    _O.STARTING: {_S.START: _O.UP, _S.SUCCEED: _O.ENDED, _S.FAIL: _O.FAILED},
+    _O.UP: {_S.SUCCEED: _O.ENDED, _S.FAIL: _O.FAILED},
+    _O.ENDED: {},
+    _O.FAILED: {},
+}
 
 LONGEST_COMMAND: Final = timedelta(hours=1)
 """A release or postdeploy script that takes longer is ended."""
@@ -165,6 +172,11 @@ _LIMITS: Final[Mapping[type[AnyState], Mapping[str, Limit]]] = {
     # From when they are asked for: as long as their request may wait and then run.
     ReleaseState: {_L.PENDING: Limit(age=_WAITS + _RUNS, signal=_S.FAIL)},
     TargetState: {_T.PENDING: Limit(age=_WAITS + _RUNS, signal=_S.FAIL)},
+    # The engine ends what has run its time; a worker that was away for long is given a while to read how.
+    OneOffState: {
+        _O.STARTING: Limit(age=timedelta(minutes=10), signal=_S.FAIL),
+        _O.UP: Limit(age=timedelta(seconds=LONGEST) + _TROUBLE, signal=_S.FAIL),
+    },
 }
 # By type first: members of two StrEnums with one text are equal, and `destroying` is a state of two machines.
 _MACHINES: Final[Mapping[type[AnyState], Mapping[Any, Mapping[Signal, Any]]]] = {
@@ -174,6 +186,7 @@ _MACHINES: Final[Mapping[type[AnyState], Mapping[Any, Mapping[Signal, Any]]]] = 
     BuildState: _BUILD_STATES,
     ReleaseState: _RELEASE,
     TargetState: _TARGET,
+    OneOffState: _ONE_OFF,
 }
 
 

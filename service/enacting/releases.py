@@ -180,12 +180,19 @@ class ReleaseVerbs(Committer):
 
         return await self.commit(scale, actor=actor)
 
-    async def restart(self, *, app_id: str, actor: str) -> QueuedRequest:
-        """Start the current release's processes anew, without a gap."""
+    async def restart(self, *, app_id: str, process: str = "", actor: str) -> QueuedRequest:
+        """Start the current release's processes anew, without a gap; or one of them, which the others stand in for.
+
+        Where it is the only `web` there is none to stand in: then all are started anew.
+        """
 
         def restart(tx: Transaction) -> QueuedRequest:
-            _slug_of(tx.conn, app_or_refuse(tx.conn, app_id))
-            return tx.request(app_id, Restart(), reason="restart", by_person=True)
+            app = app_or_refuse(tx.conn, app_id)
+            _slug_of(tx.conn, app)
+            is_only = process.startswith("web.") and app.formation.get("web", 1) < 2
+            alone = "" if is_only else process
+            reason = f"restart of {alone}" if alone else "restart"
+            return tx.request(app_id, Restart(process=alone), reason=reason, by_person=True)
 
         return await self.commit(restart, actor=actor)
 

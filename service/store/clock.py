@@ -16,6 +16,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Column, Connection, case, select, type_coerce
 
 from service.domain.model import BuildState, RequestState
+from service.domain.one_offs import OneOffState
 from service.store.tables import (
     EPOCH,
     apps,
@@ -23,6 +24,7 @@ from service.store.tables import (
     counters,
     deliveries,
     facts,
+    one_offs,
     reports,
     repositories,
     requests,
@@ -42,6 +44,7 @@ _PAST: Final = (
     requests.c.created_at,
     requests.c.started_at,
     builds.c.created_at,
+    one_offs.c.created_at,
     repositories.c.audited_at,
     subjects.c.rung_at,
 )
@@ -112,6 +115,8 @@ def _set_on(conn: Connection, step: timedelta) -> None:
         (requests.c.started_at, requests.c.state, RequestState.RUNNING.value),
         (requests.c.created_at, requests.c.state, RequestState.QUEUED.value),
         (builds.c.created_at, builds.c.state, BuildState.PENDING.value),
+        (one_offs.c.created_at, one_offs.c.state, OneOffState.STARTING.value),
+        (one_offs.c.created_at, one_offs.c.state, OneOffState.UP.value),
     ]
     for column, state, open_ in running:
         moved = type_coerce(type_coerce(column, BigInteger) + step // _MICROSECOND, Moment)

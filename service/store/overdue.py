@@ -17,9 +17,20 @@ from service.domain.model import (
     ReviewState,
     TargetState,
 )
+from service.domain.one_offs import OneOff, OneOffState
+from service.store.one_offs import as_one_off
 from service.store.requests import OPEN, as_request
 from service.store.reviews import as_review
-from service.store.tables import apps, builds, promotion_targets, promotions, releases, requests, review_apps
+from service.store.tables import (
+    apps,
+    builds,
+    one_offs,
+    promotion_targets,
+    promotions,
+    releases,
+    requests,
+    review_apps,
+)
 
 
 def _beyond(state: AnyState, column: ColumnElement[Any], since: Any, now: datetime) -> ColumnElement[bool]:
@@ -74,6 +85,13 @@ def of_reviews(conn: Connection, now: datetime) -> list[ReviewApp]:
     creating = _beyond(ReviewState.CREATING, review_apps.c.state, review_apps.c.updated_at, now)
     query = select(review_apps).where(or_(waiting, and_(creating, ~_has_open(review_apps.c.app_id))))
     return [as_review(row) for row in conn.execute(query).mappings()]
+
+
+def of_one_offs(conn: Connection, now: datetime) -> list[OneOff]:
+    """One-off dynos that no worker has started, or whose end nobody has read."""
+    states = (OneOffState.STARTING, OneOffState.UP)
+    late = or_(*(_beyond(state, one_offs.c.state, one_offs.c.created_at, now) for state in states))
+    return [as_one_off(row) for row in conn.execute(select(one_offs).where(late)).mappings()]
 
 
 def undestroyed(conn: Connection, now: datetime) -> list[str]:

@@ -9,6 +9,7 @@ from service.domain.model import RequestState
 from service.store.apps import config_context as app_context
 from service.store.github_app import secrets_context
 from service.store.idempotency import context as answer_context
+from service.store.one_offs import order_context
 from service.store.pipelines import stage_context
 from service.store.releases import config_context as release_context
 from service.store.secrets import Vault, request_context
@@ -16,6 +17,7 @@ from service.store.tables import (
     apps,
     github_app,
     idempotent_requests,
+    one_offs,
     pipeline_config,
     releases,
     requests,
@@ -39,6 +41,7 @@ def rotate(conn: Connection, vault: Vault) -> int:
             _reseal(conn, vault, idempotent_requests.c.sealed, list(idempotent_requests.primary_key), _of_answer),
             _reseal(conn, vault, github_app.c.sealed, [github_app.c.id], lambda row: secrets_context(row["id"])),
             _reseal(conn, vault, webhooks.c.sealed, [webhooks.c.id], lambda row: webhook_context(row["id"])),
+            _reseal(conn, vault, one_offs.c.sealed, [one_offs.c.id], lambda row: order_context(row["id"])),
         )
     )
     vault.renew_canary(conn)

@@ -9,6 +9,7 @@ import uvloop
 from aiohttp import web
 
 from service import log as logging
+from service.attachments import Attachments
 from service.domain.errors import Refused
 from service.enactor import Enactor
 from service.github.client import GitHub
@@ -51,6 +52,7 @@ async def serve(settings: Settings) -> None:
             inbox=inbox,
             queue=queue,
             app_logs=live.read,
+            attachments=Attachments(redis_url=settings.redis, queue=queue, seconds=settings.lease_seconds),
         )
         runner = build_runner(context)
         await runner.setup()

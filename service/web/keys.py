@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
+from service.attachments import Attachments
 from service.domain.access import Person, Standing
 from service.domain.facts import PullRequest
 from service.domain.model import Repository, Sha, UserId
@@ -66,6 +67,7 @@ class WebContext:
     inbox: "Inbox"
     queue: "Queue"
     app_logs: AppLogs
+    attachments: Attachments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -151,6 +151,20 @@ async def test_scaling_the_same_release_keeps_what_runs(engine):
     await until(one_left, what="web.2 is gone")
 
 
+async def test_one_process_is_restarted_while_the_other_runs_on(engine):
+    spec = engine.spec(processes=(ProcessSpec(type="web", command="exec python3 app.py", quantity=2),))
+    routes = await engine.up(spec)
+    shims = {one.process: one.since for one in await engine.platform.observe()}
+    await engine.platform.restart(spec.app_id, "web.2", fence=FENCE)
+    after = {one.process: one.since for one in await engine.platform.observe()}
+    assert (after["web.1"], after["web.2"] > shims["web.2"]) == (shims["web.1"], True)
+    assert [await fetch(each) for each in routes.endpoints] == ["hello", "hello"]
+    with pytest.raises(Refused, match=r"web\.3 is none of the processes"):
+        await engine.platform.restart(spec.app_id, "web.3", fence=FENCE)
+    with pytest.raises(Fenced):
+        await engine.platform.restart(spec.app_id, "web.1", fence=Fence(generation=1, token=0))
+
+
 async def test_an_empty_formation_stops_everything_after_go_live(engine):
     await engine.up(engine.spec())
     routes = await engine.up(engine.spec("r2", processes=()))

@@ -18,6 +18,7 @@ import pytest
 from service.domain.errors import Refused
 from service.domain.model import Trust
 from tests.platforms.conftest import FENCE, Engine
+from tests.platforms.test_process_one_offs import a_terminal_and_pipes
 from tests.waiting import until
 from workers.platforms.base import Bind, Network
 from workers.platforms.process import levels
@@ -47,6 +48,7 @@ async def main():
             network=Network.PUBLIC, name="metadata")
         assert "Forbidden" in output, output
         assert (await engine.run("exec sleep 60", name="late", seconds=0.3))[0] == 124
+        await a_terminal_and_pipes(engine)
         with pytest.raises(Refused, match="forks"):
             await engine.build("true", name="fork", trust=Trust.FORK)
         routes = await engine.up(engine.spec("r2", greeting="second"))

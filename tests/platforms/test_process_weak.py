@@ -24,6 +24,7 @@ from service.domain.model import Trust
 from tests.platforms.conftest import FENCE, Engine, fetch
 from tests.platforms.test_process_apps import answers
 from tests.platforms.weak import forbid_namespaces
+from tests.platforms.test_process_one_offs import a_terminal_and_pipes
 from tests.waiting import until
 from workers.platforms.base import Bind, ProcessSpec
 from workers.platforms.process.stopping import stop_all
@@ -55,6 +56,7 @@ async def main():
         code, output = await engine.run("(setsid sleep 300 &) ; exit 5", name="strays")
         assert code == 5, output
         assert (await engine.run("exec sleep 60", name="late", seconds=0.3))[0] == 124
+        await a_terminal_and_pipes(engine)
         kept = engine.data / "work/builds/kept"
         kept.mkdir(parents=True)
         script = "printf '#!/app/bin/python\\\\n' > /app/run; ln -s /opt/towpath/runtimes/python/bin/python3 /app/python;"

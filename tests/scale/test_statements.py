@@ -138,6 +138,7 @@ OTHERS = {
     "/teams/{team}/members/{member}/apps",
     "/builds/{build}/output",
     "/releases/{release}/output",
+    "/dyno-attachments/{key}",
     "/log-sessions/{key}",
     "/sources/{source}",
     "/pipelines/{pipeline}/repo/branches/{branch}",

@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp import web
 from openapi_core import OpenAPI
 
+from service.attachments import Attachments
 from service.demo.github_sim import GitHubSim
 from service.domain.access import Standing
 from service.domain.errors import Refused
@@ -336,6 +337,7 @@ async def serving(
         inbox=inbox,
         queue=queue,
         app_logs=app_logs,
+        attachments=Attachments(redis_url=settings.redis, queue=queue, seconds=settings.lease_seconds),
     )
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))

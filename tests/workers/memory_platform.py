@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -15,8 +15,23 @@ from workers.platforms.base import (
     Instance,
     InstanceState,
     Log,
+    Lost,
+    OneOffSpec,
     SandboxRun,
 )
+
+
+class NoLine:
+    """Nobody attaches to anything here."""
+
+    async def send(self, message: bytes) -> None:
+        raise NotImplementedError
+
+    async def receive(self) -> bytes | None:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        raise NotImplementedError
 
 
 @dataclass
@@ -37,6 +52,9 @@ class MemoryPlatform:
     leaves: str = ""
     told: list[dict[str, str]] = field(default_factory=list)
     cached: list[set[str]] = field(default_factory=list)
+    one_offs: dict[str, tuple[AppSpec, OneOffSpec, asyncio.Future[int]]] = field(default_factory=dict)
+    begun: list[str] = field(default_factory=list)
+    restarted: list[str] = field(default_factory=list)
 
     async def _begin(self, verb: str, app_id: str, fence: Fence) -> None:
         self.calls.append(verb)
@@ -79,7 +97,43 @@ class MemoryPlatform:
             for spec in self.running.values()
             for process in spec.processes
             for number in range(process.quantity)
+        ] + [
+            Instance(
+                app_id=spec.app_id,
+                release_id=spec.release_id,
+                process=wanted.name,
+                state=InstanceState.UP,
+                since=datetime.now(UTC),
+                one_off=wanted.id,
+            )
+            for spec, wanted, end in self.one_offs.values()
+            if not end.done()
         ]
+
+    async def restart(self, app_id: str, process: str, *, fence: Fence) -> None:
+        await self._begin("restart", app_id, fence)
+        self.restarted.append(process)
+
+    async def one_off(
+        self, spec: AppSpec, wanted: OneOffSpec, *, seconds: float, begin: bool, begun: Callable[[], Awaitable[None]]
+    ) -> int:
+        if self.script["one_off"] and (error := self.script["one_off"].pop(0)):
+            raise error
+        if wanted.id not in self.one_offs:
+            if not begin:
+                raise Lost(f"{wanted.name} is not known here")
+            self.one_offs[wanted.id] = (spec, wanted, asyncio.get_running_loop().create_future())
+            self.begun.append(f"{wanted.command} within {seconds:.0f} s")
+        await begun()
+        return await asyncio.shield(self.one_offs[wanted.id][2])
+
+    async def stop_one_off(self, app_id: str, one_off_id: str) -> None:
+        if one_off_id in self.one_offs and not self.one_offs[one_off_id][2].done():
+            assert self.one_offs[one_off_id][0].app_id == app_id
+            self.one_offs[one_off_id][2].set_result(143)
+
+    async def line(self, app_id: str, one_off_id: str) -> "NoLine":
+        raise NotImplementedError
 
     async def logs(self, app_id: str, *, follow: bool, lines: int, process: str = "") -> AsyncIterator[str]:
         for line in [f"{app_id} follow={follow} process={process}"][:lines]:

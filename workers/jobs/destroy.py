@@ -1,20 +1,20 @@
 """Destroy an app: predestroy script once, everything in the engine gone and verified, then its rows final."""
 
 import structlog
-from sqlalchemy import Connection
 
 from service.domain.decisions import Destroy
 from service.domain.errors import Refused
 from service.domain.manifest import Manifest, parse_app_json, review_manifest
 from service.domain.model import App, Release, RequestState, ReviewState, Trust
+from service.domain.one_offs import OneOffState
 from service.enact import Transaction
 from service.enacting.ended import ring_plan
-from service.store import apps, builds, pipelines, releases, requests, reviews, routes, spaces
+from service.store import apps, builds, one_offs, pipelines, releases, requests, reviews, routes, spaces
 from service.store.requests import TakenWork
 from workers.builds import builder
 from workers.context import Context
 from workers.jobs import command, fenced
-from workers.jobs.rollout import Rollout, fence_of
+from workers.jobs.rollout import fence_of, serving
 from workers.platforms.base import Unhealthy
 
 log = structlog.get_logger()
@@ -62,7 +62,7 @@ async def _predestroy(context: Context, taken: TakenWork, app: App) -> None:
     script = (await _manifest(context, app, found, slug.trust)).scripts.get("pr-predestroy", "")
     if not script:
         return
-    rollout = await context.db.read(lambda conn: _rollout(conn, context, app, found))
+    rollout = await context.db.read(lambda conn: serving(conn, context.vault, app, found))
     async with fenced.log(context, taken, found.log_id, secrets=rollout.config.values()) as sink:
         code = await command.once(
             context,
@@ -94,21 +94,6 @@ async def _manifest(context: Context, app: App, found: Release, trust: Trust) ->
         return Manifest()
 
 
-def _rollout(conn: Connection, context: Context, app: App, found: Release) -> Rollout:
-    slug = builds.slug(conn, found.slug_id or "")
-    assert slug is not None
-    return Rollout(
-        app=app,
-        release=found,
-        slug=slug,
-        config=releases.config(conn, context.vault, found.id),
-        formation={},
-        incarnation=requests.incarnation(conn, app.id),
-        review=None,
-        driver=spaces.driver_of(conn, app.space_id),
-    )
-
-
 def _gone(tx: Transaction, taken: TakenWork, wanted: Destroy) -> None:
     app = apps.get(tx.conn, taken.request.app_id)
     assert app is not None
@@ -118,6 +103,9 @@ def _gone(tx: Transaction, taken: TakenWork, wanted: Destroy) -> None:
         tx.show_commit(app.id, review.sha)
     for made in releases.of_app(tx.conn, app.id, limit=20):
         tx.show_release(made.id)
+    for one_off in one_offs.open_of(tx.conn, app.id):
+        reason = "its app was destroyed"
+        one_offs.finish(tx.conn, one_off, state=OneOffState.FAILED, exit_code=None, reason=reason, now=tx.now)
     if app.state.value != "gone":
         apps.forget(tx.conn, app=app, now=tx.now)
     if review is not None and review.state is not ReviewState.DESTROYED:

@@ -29,6 +29,7 @@ from service.store import (
     facts,
     idempotency,
     leases,
+    one_offs,
     outbound,
     quotas,
     reports,
@@ -45,6 +46,7 @@ from service.store.leases import LeaseTerms
 from service.store.quotas import Left
 from service.store.routes import Route
 from workers.context import Context
+from workers.jobs.one_off import mind_one_offs
 from workers.jobs.orphans import mind_orphans
 from workers.jobs.overdue import mind_clock
 from workers.jobs.recheck import recheck
@@ -121,6 +123,7 @@ async def observe(context: Context) -> None:
             seen.setdefault(instance.app_id, []).append(instance)
         await _clear_gone(context, platform, {each.app_id for each in found})
         await mind_orphans(context, driver, platform, found)
+        await mind_one_offs(context, driver, found)
 
     def differing(conn: Connection) -> list[str]:
         routed = {route.app_id: route for route in routes.load(conn)}
@@ -155,7 +158,7 @@ def _find(served: Served, route: Route | None, seen: Seen, since: datetime) -> F
     app = served.app
     if app.updated_at >= since:
         return None
-    ours = [each for each in seen.get(app.id, ()) if each.release_id == served.engine_id]
+    ours = [each for each in seen.get(app.id, ()) if each.release_id == served.engine_id and not each.one_off]
     state, wanted = _state_of(app, ours), route
     up = tuple(each.endpoint.address for each in ours if each.endpoint and _is_web(each) and _is_up(each))
     if route is not None and not app.maintenance and app.formation.get("web", 0) and (up or state == CRASHED):
@@ -257,6 +260,7 @@ async def keep_house(context: Context) -> None:
         subjects.forget_settled(tx.conn, before=tx.now - deliveries.KEPT_FOR)
         facts.forget(tx.conn, before=tx.now - KEEP_DAYS)
         commands.forget(tx.conn, before=tx.now - KEEP_DAYS)
+        one_offs.forget(tx.conn, before=tx.now - KEEP_DAYS)
         setups.forget(tx.conn, before=tx.now - deliveries.KEPT_FOR)
         idempotency.forget(tx.conn, now=tx.now)
         webhooks.forget(tx.conn, now=tx.now)

@@ -8,9 +8,10 @@ import structlog
 from service.domain.decisions import Destroy
 from service.domain.lifecycle import advance, limit
 from service.domain.model import QueuedRequest, RequestState, ReviewApp
+from service.domain.one_offs import OneOff, OneOffState
 from service.enact import Transaction
 from service.enacting.ended import ring_plan
-from service.store import clock, promotions, reports, requests, reviews
+from service.store import clock, one_offs, promotions, reports, requests, reviews
 from service.store import overdue as late
 from service.store.endings import end_with_request
 from workers.context import Context
@@ -48,6 +49,8 @@ def _end_all(tx: Transaction) -> None:
     tx.ring(promotions.unsettled_wholes(tx.conn), cause="unfinished")
     for review in late.of_reviews(tx.conn, tx.now):
         _end_review(tx, review)
+    for one_off in late.of_one_offs(tx.conn, tx.now):
+        _end_one_off(tx, one_off)
     for app_id in late.undestroyed(tx.conn, tx.now):
         log.warning("destroy asked for again", app=app_id)
         reason = "its destroy was lost"
@@ -70,3 +73,10 @@ def _end_review(tx: Transaction, review: ReviewApp) -> None:
     after = advance(review.state, allowed.signal)
     reviews.update(tx.conn, review=review, now=tx.now, state=after, reason=f"{review.state.value} for too long")
     tx.show_review(review)
+
+
+def _end_one_off(tx: Transaction, one_off: OneOff) -> None:
+    log.warning("one-off dyno overdue", app=one_off.app_id, dyno=one_off.name, state=one_off.state.value)
+    waited = one_off.state is OneOffState.STARTING
+    reason = "no worker started it in time" if waited else "nobody knows how it ended"
+    one_offs.finish(tx.conn, one_off, state=OneOffState.FAILED, exit_code=None, reason=reason, now=tx.now)

@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from sqlalchemy import Connection
+
 from service.domain.model import App, AppState, Release, ReleaseState, ReviewApp, ReviewState, Slug
 from service.enact import Transaction
-from service.store import apps, logs, pipelines, releases, requests, reviews, routes
+from service.store import apps, builds, logs, pipelines, releases, requests, reviews, routes, spaces
 from service.store.requests import TakenWork
+from service.store.secrets import Vault
 from workers.context import Context
 from workers.jobs import fenced, together
 from workers.platforms.base import AppSpec, Endpoint, Fence, ProcessSpec
@@ -37,6 +40,22 @@ class Rollout:
     def engine_id(self) -> str:
         """The release as the engine knows it."""
         return apps.engine_id(self.release.id, self.incarnation)
+
+
+def serving(conn: Connection, vault: Vault, app: App, release: Release) -> Rollout:
+    """Describe a release for a command that runs beside the app's processes: with its code and config."""
+    slug = builds.slug(conn, release.slug_id or "")
+    assert slug is not None
+    return Rollout(
+        app=app,
+        release=release,
+        slug=slug,
+        config=releases.config(conn, vault, release.id),
+        formation={},
+        incarnation=requests.incarnation(conn, app.id),
+        review=None,
+        driver=spaces.driver_of(conn, app.space_id),
+    )
 
 
 def fence_of(taken: TakenWork) -> Fence:

@@ -27,7 +27,7 @@ from service.github.app_auth import Stranger
 from service.store import generations, requests
 from service.store.requests import TakenWork
 from workers.context import Context
-from workers.jobs import archives, deploy, destroy, fenced, release, settle
+from workers.jobs import archives, deploy, destroy, fenced, release, restart, settle
 from workers.jobs.release import NotItsTurn
 from workers.jobs.together import PAUSE, Waits
 from workers.platforms.base import Fenced, Unhealthy
@@ -179,6 +179,8 @@ async def _do(context: Context, taken: TakenWork) -> None:
             await archives.deploy_archive(context, taken, taken.work)
         case ReleaseSlug() | ChangeConfig() | Rollback():
             await release.release(context, taken)
+        case Restart(process=process) if process:
+            await restart.restart_one(context, taken, process)
         case Scale() | Restart() | Suspend():
             await release.reshape(context, taken)
         case Destroy():

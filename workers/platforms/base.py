@@ -131,7 +131,7 @@ class InstanceState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
-    """One running (or crashed) process of an app, as seen in the engine."""
+    """One running (or crashed) process of an app, as seen in the engine; `one_off` is the id of one beside it."""
 
     app_id: str
     release_id: str
@@ -141,6 +141,33 @@ class Instance:
     endpoint: Endpoint | None = None
     exit_code: int | None = None
     restarts: int = 0
+    one_off: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attach:
+    """That a one-off's input and output are a client's: it starts when the client has come, and ends when it goes.
+
+    With `tty` they are a terminal of so many lines and columns. `seconds` is how long the client is waited for.
+    """
+
+    tty: bool
+    lines: int = 24
+    columns: int = 80
+    seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneOffSpec:
+    """A command that runs beside what is wanted of an app. `name` is its process's (`run.1234`), `id` its own for ever.
+
+    Without `attach` what it prints goes to the app's log.
+    """
+
+    id: str
+    name: str
+    command: str = field(repr=False)
+    attach: Attach | None = None
 
 
 @unique
@@ -205,6 +232,59 @@ class Platform(Protocol):
 
         Only those of one `process`, or of all of a type, when `web.1` or `web` is named.
         """
+
+
+@runtime_checkable
+class Restarts(Protocol):
+    """The ability to restart one process of what runs of an app while the others go on."""
+
+    async def restart(self, app_id: str, process: str, *, fence: Fence) -> None:
+        """End it, once nobody is led to it any more, and return when another has come up in its place.
+
+        Raises `Refused` when no such process is wanted, `Unhealthy` when it does not come up: then it is tried again as
+        one that has crashed.
+        """
+
+
+class Line(Protocol):
+    """What is said to an attached one-off and by it: messages of a letter and bytes.
+
+    To it: `i` input, `e` the end of the input, `w` the terminal's new size (two big-endian 16-bit numbers: lines,
+    columns), `h` hang up. From it: `o` output, `r` what it wrote to stderr where that is apart, at last `x` and its
+    exit code in digits.
+    """
+
+    async def send(self, message: bytes) -> None:
+        """Tell it; returns when there is room for more. Raises `ConnectionError` when it is gone."""
+
+    async def receive(self) -> bytes | None:
+        """What it says next; None when it has hung up."""
+
+    async def close(self) -> None:
+        """Hang up: the command gets SIGHUP."""
+
+
+@runtime_checkable
+class OneOffs(Protocol):
+    """The ability to run commands beside an app. They change nothing of what is wanted of it, so none carries a fence.
+
+    An app that the engine is not to run (any more) has none: they end with it, and none is begun after it.
+    """
+
+    async def one_off(
+        self, spec: AppSpec, wanted: OneOffSpec, *, seconds: float, begin: bool, begun: Callable[[], Awaitable[None]]
+    ) -> int:
+        """Run it, or attach to how it goes, and return its exit code (124 when `seconds` passed).
+
+        `begun` is called when it is sure that it runs or has run. Raises `Lost` when nobody will know how it ended, or
+        when the engine does not know it although it is not to `begin`.
+        """
+
+    async def stop_one_off(self, app_id: str, one_off_id: str) -> None:
+        """SIGTERM, ten seconds later SIGKILL; returns when it has ended. One that is not there has."""
+
+    async def line(self, app_id: str, one_off_id: str) -> Line:
+        """Be the client of one that waits for it. Raises `Refused` when it has one, or waits for none."""
 
 
 class SandboxRunner(Protocol):

@@ -74,17 +74,23 @@ def scale(
 
 
 def restart(
-    app: AppOption = None, remote: RemoteOption = None, wait: WaitOption = True, json: JsonOption = False
+    dyno: Annotated[str | None, typer.Argument(metavar="DYNO", help="One process only, as web.1.")] = None,
+    *,
+    app: AppOption = None,
+    remote: RemoteOption = None,
+    wait: WaitOption = True,
+    json: JsonOption = False,
 ) -> None:
     """Start an app's processes anew, without a gap."""
     client = Client(profile=load())
     name = target.app_name(client.profile, app, remote)
-    with output.action(f"Restarting {name}", quiet=json):
-        request_id = client.call("DELETE", path("apps", name, "dynos")).request_id or ""
-        if wait:
+    one = [dyno] if target.given(dyno) and dyno is not None else []
+    with output.action(f"Restarting {' of '.join([*one, name])}", quiet=json):
+        request_id = client.call("DELETE", path("apps", name, "dynos", *one)).request_id or ""
+        if wait and request_id:
             following.follow(client, name, request_id, output=False)
     if json:
-        output.show_json(following.request(client, request_id))
+        output.show_json(following.request(client, request_id) if request_id else None)
 
 
 def logs(

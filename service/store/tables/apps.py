@@ -245,3 +245,29 @@ commands = Table(
     Column("exit_code", Integer),
     *time_columns(),
 )
+
+# A command that somebody runs beside an app, once. `sealed` holds it word for word, with its variables; `command` is
+# what people are shown of it; `version` is the release's.
+one_offs = Table(
+    "one_offs",
+    metadata,
+    id_column(),
+    Column("app_id", ForeignKey("apps.id"), nullable=False),
+    Column("release_id", ForeignKey("releases.id"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("name", String(160), nullable=False),
+    Column("command", Text, nullable=False),
+    Column("sealed", LargeBinary),
+    Column("attached", Boolean, nullable=False),
+    Column("tty", Boolean, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("exit_code", Integer),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("stopping", Boolean, nullable=False, server_default=text("false")),
+    Column("actor", Text, nullable=False),
+    Column("ends_at", Moment, nullable=False),
+    *time_columns(),
+    UniqueConstraint("app_id", "name"),
+    Index("ix_one_offs_state", "state", "created_at"),
+    Index("ix_one_offs_release_id", "release_id"),
+)

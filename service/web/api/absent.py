@@ -22,7 +22,6 @@ _SLUGS: Final = "Slugs are made by builds only: deploy a branch or commit by POS
 _CACHE: Final = (
     "An app has no build cache of its own: ask for a build from nothing by `rebuild` of POST /apps/APP/builds."
 )
-_ONE_OFFS: Final = "One-off dynos are not available yet: run the command in a process type of the Procfile."
 
 
 async def _check_app(request: web.Request) -> None:
@@ -61,12 +60,6 @@ async def no_cache(request: web.Request) -> web.Response:
     raise Refused(_CACHE)
 
 
-async def no_one_offs(request: web.Request) -> web.Response:
-    """POST /apps/APP/dynos: refused, because only process types run yet."""
-    await _check_app(request)
-    raise Refused(_ONE_OFFS)
-
-
 async def no_feature(request: web.Request) -> web.Response:
     """GET and PATCH /apps/APP/features/FEATURE: there are none."""
     await _check_app(request)
@@ -88,5 +81,4 @@ ROUTES = [
     rights.put("/apps/{app}/buildpack-installations", no_buildpacks, rights.app(Permission.DEPLOY)),
     rights.post("/apps/{app}/slugs", no_slugs, rights.app(Permission.DEPLOY)),
     rights.delete("/apps/{app}/build-cache", no_cache, rights.app(Permission.DEPLOY)),
-    rights.post("/apps/{app}/dynos", no_one_offs, rights.app(Permission.DEPLOY)),
 ]

@@ -8,12 +8,14 @@ from sqlalchemy import Connection, select
 
 from service.domain.access import Permission
 from service.domain.model import App, Release
-from service.store import releases, routes
+from service.domain.one_offs import OneOff
+from service.store import one_offs, releases, routes
 from service.store.tables import apps
 from service.web import rights
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import Asked, app_in_path, find_app
 from service.web.api.loading import process_types
+from service.web.api.one_offs import shown as show_one_off
 from service.web.errors import not_found
 from service.web.keys import CALLER, CONTEXT
 
@@ -88,6 +90,7 @@ class _Running:
     release: Release | None
     engine: str
     serving: int
+    one_offs: list[OneOff]
 
 
 def _running(conn: Connection, identity: Asked) -> _Running:
@@ -99,6 +102,7 @@ def _running(conn: Connection, identity: Asked) -> _Running:
         release=releases.get(conn, app.current_release_id) if app.current_release_id else None,
         engine=conn.execute(select(apps.c.engine_state).where(apps.c.id == app.id)).scalar_one(),
         serving=len(route.endpoints) if route is not None else 0,
+        one_offs=one_offs.open_of(conn, app.id),
     )
 
 
@@ -121,8 +125,10 @@ def _dynos(running: _Running) -> list[shapes.Json]:
             "attach_url": None,
             "command": command,
             "created_at": shapes.moment(release.created_at),
+            "exit_code": None,
             "id": shapes.constant_id(f"dyno:{release.id}:{process_type}.{number}"),
             "name": f"{process_type}.{number}",
+            "reason": None,
             "release": {"id": release.id, "version": release.version},
             "size": "standard",
             "state": _state(running, process_type, number),
@@ -136,36 +142,49 @@ def _dynos(running: _Running) -> list[shapes.Json]:
 
 
 async def dyno(request: web.Request) -> web.Response:
-    """GET /apps/APP/dynos/DYNO: by its name or id."""
+    """GET /apps/APP/dynos/DYNO: by its name or id; of a one-off also when it has ended, and how."""
     identity, wanted = app_in_path(request), request.match_info["dyno"]
-    running = await request.app[CONTEXT].db.read(lambda conn: _running(conn, identity))
-    for each in _dynos(running):
-        if wanted in {each["name"], each["id"]}:
-            return answers.answer(request, each)
-    raise not_found("dyno")
+
+    def read(conn: Connection) -> shapes.Json | None:
+        running = _running(conn, identity)
+        one_off = one_offs.find(conn, running.app.id, wanted)
+        if one_off is not None:
+            return show_one_off(running.app, one_off)
+        return next((each for each in _dynos(running) if wanted in {each["name"], each["id"]}), None)
+
+    found = await request.app[CONTEXT].db.read(read)
+    if found is None:
+        raise not_found("dyno")
+    return answers.answer(request, found)
 
 
 async def dynos(request: web.Request) -> web.Response:
-    """GET /apps/APP/dynos."""
+    """GET /apps/APP/dynos: of the formation, then the one-offs that run."""
     identity = app_in_path(request)
     running = await request.app[CONTEXT].db.read(lambda conn: _running(conn, identity))
-    return answers.answer_list(request, _dynos(running), lambda it: it, name=lambda it: it["name"])
+    listed = [*_dynos(running), *(show_one_off(running.app, each) for each in running.one_offs)]
+    return answers.answer_list(request, listed, lambda it: it, name=lambda it: it["name"])
 
 
 async def restart(request: web.Request) -> web.Response:
-    """DELETE /apps/APP/dynos, of one dyno or of one type: all are started anew without a gap, none alone.
+    """DELETE /apps/APP/dynos, of one type, or of one: all are started anew without a gap; one while the others serve.
 
-    To stop one is the same: it would be started again at once, as on Heroku.
+    To stop one is the same: it would be started again at once, as on Heroku. A one-off is stopped by either.
     """
     identity = app_in_path(request)
+    enactor, actor = request.app[CONTEXT].enactor, request[CALLER].actor
     running = await request.app[CONTEXT].db.read(lambda conn: _running(conn, identity))
-    wanted = request.match_info.get("dyno")
-    if wanted is not None and all(wanted not in {each["name"], each["id"]} for each in _dynos(running)):
+    wanted, process_type = request.match_info.get("dyno"), request.match_info.get("type")
+    for each in running.one_offs:
+        if wanted in {each.name, each.id}:
+            await enactor.stop_one_off(app_id=running.app.id, one_off_id=each.id, actor=actor)
+            return answers.answer(request, {}, status=202)
+    named = [each["name"] for each in _dynos(running) if wanted in {each["name"], each["id"]}]
+    if wanted is not None and not named:
         raise not_found("dyno")
-    wanted = request.match_info.get("type")
-    if wanted is not None and wanted not in running.types:
+    if process_type is not None and process_type not in running.types:
         raise not_found("process type")
-    queued = await request.app[CONTEXT].enactor.restart(app_id=running.app.id, actor=request[CALLER].actor)
+    queued = await enactor.restart(app_id=running.app.id, process=named[0] if named else "", actor=actor)
     return answers.answer(request, {}, status=202, headers={"Towpath-Request": queued.id})
 
 

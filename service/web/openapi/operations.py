@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from service.web.api import bodies, promotion_bodies
+from service.web.api.one_off_bodies import RunDyno
 from service.web.api.setup_bodies import CreateAppSetup
 from service.web.openapi import access, webhooks
 from service.web.openapi.operation import REFUSED, Operation, changed, made, many, one, text
@@ -46,7 +47,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "GET /apps/{app}/domains/{domain}": one("domain"),
     "DELETE /apps/{app}/domains/{domain}": REFUSED,
     "GET /apps/{app}/dynos": many("dyno"),
-    "POST /apps/{app}/dynos": REFUSED,
+    "POST /apps/{app}/dynos": made("dyno", RunDyno),
     "DELETE /apps/{app}/dynos": made("nothing", status=202),
     "GET /apps/{app}/dynos/{dyno}": one("dyno"),
     "DELETE /apps/{app}/dynos/{dyno}": made("nothing", status=202),
@@ -83,6 +84,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "GET /delivery-sources": many("delivery-source"),
     "GET /deploy-locks": many("deploy-lock"),
     "DELETE /deploy-locks/{lock}": one("deploy-lock", force="`true` takes off the lock of somebody else."),
+    "GET /dyno-attachments/{key}": text(),
     "POST /filters/apps": Operation(thing="app", is_list=True, body=bodies.FilterApps),
     "POST /github/setups": made("github-setup", bodies.BeginSetup),
     "POST /github/webhook": changed("github-webhook", bodies.Webhook),

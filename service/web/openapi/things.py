@@ -150,8 +150,9 @@ _ATTRIBUTES: Final[Mapping[str, str]] = {
         "quantity:int size:text type:text updated_at:time"
     ),
     "dyno": (
-        "app.id:uuid app.name:text attach_url:text? command:text created_at:time id:uuid name:text release.id:uuid "
-        "release.version:int size:text state:up|starting|crashed|down type:text updated_at:time"
+        "app.id:uuid app.name:text attach_url:text? command:text created_at:time exit_code:int? id:uuid name:text "
+        "reason:text? release.id:uuid release.version:int size:text state:up|starting|crashed|down|complete type:text "
+        "updated_at:time"
     ),
     "log-session": "created_at:time id:uuid logplex_url:text updated_at:time",
     "request": _REQUEST,

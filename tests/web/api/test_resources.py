@@ -42,7 +42,6 @@ REFUSED = [
     ("buildpacks", "PUT", "/apps/example/buildpack-installations", {"updates": []}, "updates: buildpacks are named in the repository"),
     ("a slug", "POST", "/apps/example/slugs", {"process_types": {}}, "builds only"),
     ("no cache", "DELETE", "/apps/example/build-cache", None, "rebuild"),
-    ("a one-off dyno", "POST", "/apps/example/dynos", {"command": "ls"}, "not available yet"),
     ("a domain", "POST", "/apps/example/domains", {"hostname": "www.example.com"}, "hostname: app example is served as example.localhost only"),
     ("no domain", "DELETE", "/apps/example/domains/example.localhost", None, "it goes with the app"),
     ("a test run", "POST", "/test-runs", {"pipeline": "shop", "commit_sha": "a" * 40}, "not available yet"),

@@ -187,6 +187,21 @@ class App:
                 await self._ensure(spec, name, Role.LIVE)
             self.keep_wanted()
 
+    async def restart(self, process: str, fence: Fence) -> None:
+        """Start one wanted process anew, and return when it has come up; whoever comes next need not wait for that."""
+        async with self.turn(fence):
+            if self.wanted is None or process not in wanted_names(self.wanted):
+                raise Refused(f"{process} is none of the processes that run.")
+            key = (self.wanted.release_id, process)
+            if former := self.instances.get(key):
+                if former.web:
+                    await asyncio.sleep(self._timing.drain)
+                await self._stop([former], seconds=self.wanted.stop_seconds)
+            self.keep_wanted()
+            fresh = self.instances[key]
+        if problem := await fresh.first_boot():
+            raise Unhealthy(problem)
+
     def keep_wanted(self) -> None:
         """Give every instance its role by what is wanted, and start what is missing."""
         names = wanted_names(self.wanted) if self.wanted else ()

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 from service.domain.errors import Refused, Transient
@@ -17,14 +17,16 @@ from workers.platforms.base import (
     KeepingLog,
     Log,
     Lost,
+    OneOffSpec,
     SandboxRun,
     Unhealthy,
 )
 from workers.platforms.process import wire
+from workers.platforms.process.line import SocketLine
 
 
 class ProcessPlatform:
-    """A `Platform` and a `SandboxRunner`. Each call has a connection of its own, so a new runner is simply found."""
+    """A `Platform` with all further abilities. Each call has its own connection, so a new runner is simply found."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -45,6 +47,10 @@ class ProcessPlatform:
     async def remove(self, app_id: str, *, fence: Fence) -> None:
         """See `Platform`."""
         await self._ask(wire.Remove(app_id=app_id, fence=fence))
+
+    async def restart(self, app_id: str, process: str, *, fence: Fence) -> None:
+        """See `Restarts`."""
+        await self._ask(wire.Restart(app_id=app_id, process=process, fence=fence))
 
     async def run(self, name: str, spec: AppSpec, command: str, *, fence: Fence, log: Log, seconds: float) -> int:
         """See `Platform`."""
@@ -68,6 +74,25 @@ class ProcessPlatform:
     async def sandboxed(self, name: str, run: SandboxRun, *, log: Log) -> int:
         """See `SandboxRunner`."""
         return await self._follow(wire.Build(name=name, run=run, known=await _known(log, name)), name, log)
+
+    async def one_off(
+        self, spec: AppSpec, wanted: OneOffSpec, *, seconds: float, begin: bool, begun: Callable[[], Awaitable[None]]
+    ) -> int:
+        """See `OneOffs`."""
+        async with self._connection() as (reader, writer):
+            writer.write(wire.encode(wire.OneOff(spec=spec, wanted=wanted, seconds=seconds, begin=begin)))
+            while isinstance(reply := await _next(reader), wire.Said):
+                await begun()
+        return _code(_done(reply))
+
+    async def stop_one_off(self, app_id: str, one_off_id: str) -> None:
+        """See `OneOffs`."""
+        await self._ask(wire.StopOneOff(app_id=app_id, one_off_id=one_off_id))
+
+    async def line(self, app_id: str, one_off_id: str) -> SocketLine:
+        """See `OneOffs`."""
+        found = await self._ask(wire.FindLine(app_id=app_id, one_off_id=one_off_id))
+        return await SocketLine.connect(Path(found.endpoints[0].address.removeprefix("unix:")))
 
     async def forget(self, name: str) -> None:
         """See `SandboxRunner`."""

@@ -6,19 +6,23 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+
+import structlog
 
 import workers
 from service.domain.errors import Refused
 from service.domain.model import Trust
-from workers.platforms.base import AppSpec, Bind, Limits, Network, SandboxRun
+from workers.platforms.base import AppSpec, Bind, Limits, Network, OneOffSpec, SandboxRun
 from workers.platforms.process import bare, files, indexes, namespaces, sandbox, seccomp
 from workers.platforms.process.cgroups import Cgroups
 from workers.platforms.process.indexes import Indexes
 from workers.platforms.process.keeper import Keeper
-from workers.platforms.process.spec import Bare, ShimSpec
+from workers.platforms.process.spec import Attached, Bare, ShimSpec
 from workers.platforms.process.uids import Uids
 
+log = structlog.get_logger()
 _OUR_CODE = Path(workers.__file__).parent  # holds the buildpacks
 _SPACE_PER_MEMORY = 4
 # A shim and its egress work as much as an app makes them: by what it prints, and by its connections, up to 800 at once.
@@ -129,12 +133,14 @@ class Host:
     """Puts sandboxes together. One per runner."""
 
     def __init__(
-        self, paths: Paths, *, level: Level, cgroups: Cgroups | None, found: Indexes, peers: frozenset[int]
-    ) -> None:
+        self, paths: Paths, *, level: Level, cgroups: Cgroups | None, found: Indexes, peers: frozenset[int],
+        clients: frozenset[int] = frozenset(),
+    ) -> None:  # fmt: skip
         self.paths = paths
         self.level = level
         self.cgroups = cgroups
         self.peers = peers
+        self.clients = clients  # the uids that may be attached to a one-off
         self._indexes = found
         self._uids = Uids(paths.data / "run/uids.json")
 
@@ -174,6 +180,14 @@ class Host:
             os.chown(path, uid + 1, uid + 1)
         return path
 
+    def tell(self, app_id: str, process: str, text: str) -> None:
+        """Tell the app's log what no line of the app itself tells."""
+        line = f"{datetime.now(UTC).isoformat(timespec='microseconds')} towpath[{process}]: {text}\n"
+        try:
+            files.append(self.log_directory(app_id) / "app.log", line)
+        except OSError as error:
+            log.warning("not told to the app's log", app=app_id, text=text, error=str(error))
+
     def start_instance(self, keeper: Keeper, spec: AppSpec, command: str, *, process: str, web: bool) -> None:
         """Start one process of a release."""
         shim = self._app_spec(keeper, spec, command, dyno=process, web=web)
@@ -181,8 +195,21 @@ class Host:
         keeper.start(shim)
 
     def start_command(self, keeper: Keeper, spec: AppSpec, command: str, *, dyno: str) -> None:
-        """Start a one-off command of a release."""
+        """Start a command of a release's making."""
         keeper.start(self._app_spec(keeper, spec, command, dyno=dyno, web=False))
+
+    def start_one_off(self, keeper: Keeper, spec: AppSpec, wanted: OneOffSpec) -> None:
+        """Start what somebody runs beside an app; it waits for its client if it is to have one."""
+        shim = self._app_spec(keeper, spec, wanted.command, dyno=wanted.name, web=False)
+        shim["peers"] = sorted(self.clients)
+        if wanted.attach is None:
+            shim["log_directory"] = str(self.log_directory(spec.app_id))
+        else:
+            given = wanted.attach
+            shim["attach"] = Attached(tty=given.tty, lines=given.lines, columns=given.columns, seconds=given.seconds)
+            if given.tty and shim["bare"] is None and Path(sandbox.WITH_TERMINAL[0]).exists():
+                shim["command"] = [*sandbox.WITH_TERMINAL, *shim["command"]]
+        keeper.start(shim)
 
     def check_binds(self, binds: Sequence[Bind]) -> None:
         """Refuse to show a build what is no business of builds: who may give commands may still not read the host."""
@@ -312,6 +339,7 @@ class Host:
             label="",
             peers=sorted(self.peers),
             bare=None,
+            attach=None,
         )
 
 

@@ -216,16 +216,7 @@ class Supervised:
             self._since = datetime.now(UTC)
 
     async def _say(self, text: str) -> None:
-        """Tell the app's log what no line of the app itself tells."""
-        line = f"{datetime.now(UTC).isoformat(timespec='microseconds')} towpath[{self.process}]: {text}\n"
-
-        def append() -> None:
-            files.append(self._host.log_directory(self.app_id) / "app.log", line)
-
-        try:
-            await asyncio.to_thread(append)
-        except OSError as error:
-            log.warning("not told to the app's log", app=self.app_id, text=text, error=str(error))
+        await asyncio.to_thread(self._host.tell, self.app_id, self.process, text)
 
     async def stop(self, seconds: float) -> None:
         """End it for good; returns when nothing of it is left."""

@@ -19,7 +19,7 @@ from workers.platforms.process.spec import ShimSpec
 
 _ROOT = Path(workers.__file__).parent.parent
 _MAIN = "import sys; sys.path.insert(0, sys.argv.pop(1)); from workers.platforms.process import shim; shim.main()"
-_SHIM_FILES = ("pids", "exit", "tail", "s", "lock", "pids.new", "exit.new")
+_SHIM_FILES = ("pids", "exit", "tail", "s", "a", "gone", "lock", "pids.new", "exit.new")
 
 
 class Keeper:
@@ -36,6 +36,16 @@ class Keeper:
     def socket(self) -> Path:
         """The hand-over socket."""
         return self.directory / "s"
+
+    @property
+    def line(self) -> Path:
+        """Where the client of an attached command connects to."""
+        return self.directory / "a"
+
+    @property
+    def client_gone(self) -> bool:
+        """Whether the client of an attached command has hung up."""
+        return (self.directory / "gone").exists()
 
     @property
     def alive(self) -> bool:
@@ -132,6 +142,11 @@ class Keeper:
         if found is None:
             await asyncio.sleep(0.005)
         return found
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Which processes of its own the shim has told of: `shim`, `sandbox`, `init`, `egress`."""
+        return frozenset(self._processes())
 
     def _processes(self) -> dict[str, Process]:
         pids: dict[str, Any] = files.read_json(self.directory / "pids") or {}

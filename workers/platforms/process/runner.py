@@ -96,7 +96,7 @@ class Runner:
     def _check(self, request: wire.Request) -> None:
         """Refuse what this machine cannot isolate well enough, and what is no business of apps and builds."""
         match request:
-            case wire.Prepare(spec=spec) | wire.Run(spec=spec):
+            case wire.Prepare(spec=spec) | wire.Run(spec=spec) | wire.OneOff(spec=spec):
                 self._host.check()
                 self._host.check_slug(spec.slug_dir)
             case wire.Build(run=run):
@@ -117,6 +117,24 @@ class Runner:
                 await self._apps.get(app_id).discard(release_id, fence)
             case wire.Remove(app_id, fence):
                 await self._apps.remove(app_id, fence, lambda: self._runs.end_of_app(app_id))
+            case wire.Restart(app_id, process, fence):
+                await self._apps.get(app_id).restart(process, fence)
+            case wire.Run() | wire.Build() | wire.OneOff():
+                return await self._command(request, reader, send)
+            case wire.StopOneOff() | wire.FindLine() | wire.Forget():
+                return await self._about_command(request)
+            case wire.Observe():
+                return wire.Done(instances=(*self._apps.instances(), *self._runs.one_offs()))
+            case wire.Logs():
+                await self._logs(request, reader, send)
+            case _:
+                assert_never(request)
+        return wire.Done()
+
+    async def _command(
+        self, request: wire.Run | wire.Build | wire.OneOff, reader: asyncio.StreamReader, send: Send
+    ) -> wire.Reply:
+        match request:
             case wire.Run():
                 return await self._stream(await self._run(request), request.known, reader, send)
             case wire.Build(name, run, known):
@@ -125,12 +143,19 @@ class Runner:
                     start=lambda keeper, owner: self._host.start_build(keeper, run, owner=owner),
                 )  # fmt: skip
                 return await self._stream(command, known, reader, send)
+            case wire.OneOff():
+                return await self._one_off(request, reader, send)
+            case _:
+                assert_never(request)
+
+    async def _about_command(self, request: wire.StopOneOff | wire.FindLine | wire.Forget) -> wire.Reply:
+        match request:
+            case wire.StopOneOff(app_id, one_off_id):
+                await self._runs.stop(app_id, one_off_id)
+            case wire.FindLine(app_id, one_off_id):
+                return wire.Done(endpoints=(await self._runs.line(app_id, one_off_id),))
             case wire.Forget(name):
                 await self._runs.forget("build", name)
-            case wire.Observe():
-                return wire.Done(instances=tuple(self._apps.instances()))
-            case wire.Logs():
-                await self._logs(request, reader, send)
             case _:
                 assert_never(request)
         return wire.Done()
@@ -154,6 +179,24 @@ class Runner:
             "run", request.name, app_id=spec.app_id, seconds=request.seconds,
             start=lambda keeper, _: self._host.start_command(keeper, spec, request.command, dyno=request.name),
         )  # fmt: skip
+
+    async def _one_off(self, request: wire.OneOff, reader: asyncio.StreamReader, send: Send) -> wire.Reply:
+        """Start it if the app is wanted here, between two looks at which nobody else has a turn; tell its end."""
+        spec, wanted = request.spec, request.wanted
+        command = self._runs.find(spec.app_id, wanted.id)
+        if command is None and not request.begin:
+            raise Lost(f"{wanted.name} is not known here: nobody knows how it ended")
+        if command is None and self._apps.get(spec.app_id).wanted is None:
+            raise Refused(f"{spec.app_name} does not run here (any more), and nothing beside it.")
+        if command is None:
+            command = self._runs.begin_one_off(
+                spec, wanted, seconds=request.seconds,
+                start=lambda keeper, _: self._host.start_one_off(keeper, spec, wanted),
+            )  # fmt: skip
+        await command.started.wait()
+        await send(wire.Said(text=""))
+        await _unless_hung_up(reader, command.wait())
+        return wire.Done(code=self._runs.result(command))
 
     async def _stream(
         self, command: Command, known: Position | None, reader: asyncio.StreamReader, send: Send
@@ -245,9 +288,10 @@ async def _serve(
     found = indexes.Indexes(hosts=found.hosts | hosts, env=found.env, ca_bundle=found.ca_bundle)
     allowed = cgroups.find_again(label(data), Paths(data=data).groups) if level.name == FULL else None
     dialers = frozenset({0, os.getuid(), *([] if router is None else [router])})
-    host = Host(Paths(data=data), level=level, cgroups=allowed, found=found, peers=dialers)
+    commanders = frozenset({0, os.getuid(), *([] if worker is None else [worker])})
+    host = Host(Paths(data=data), level=level, cgroups=allowed, found=found, peers=dialers, clients=commanders)
     await asyncio.to_thread(host.prepare)
-    runner = Runner(host, timing or Timing(), frozenset({0, os.getuid(), *([] if worker is None else [worker])}))
+    runner = Runner(host, timing or Timing(), commanders)
     await runner.resume()
     server = await asyncio.start_unix_server(runner.connected, sock=_listen(path), limit=wire.LINE_MOST)
     log.info("runner ready", isolation=level.name, why=level.why, cgroups=type(allowed).__name__)

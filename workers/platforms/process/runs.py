@@ -1,32 +1,39 @@
-"""Commands: one-off ones of a release and build steps. Named, detached, found again, started once.
+"""Commands: scripts of a release, one-offs and build steps. Named, detached, found again, started once.
 
 A command's directory is made before it is started and stays until it is forgotten, so that its name answers with the
 recorded exit code for as long as anyone may ask.
 """
 
 import asyncio
+import contextlib
 import hashlib
+import signal
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from service.domain.errors import Transient
-from workers.platforms.base import Lost, SandboxRun
+from service.domain.errors import Refused, Transient
+from workers.platforms.base import AppSpec, Endpoint, Instance, InstanceState, Lost, OneOffSpec, SandboxRun
 from workers.platforms.process import disk, files
 from workers.platforms.process.host import Host, boot_id, boottime
 from workers.platforms.process.keeper import Keeper
 
 log = structlog.get_logger()
 TIMED_OUT = 124
+STOP_SECONDS = 10.0
 _KEPT = 7 * 86_400.0
 _GRACE = 5.0
 _RECORD_AGAIN = 1.0
 _KILL_AGAIN = 0.5
+_LOOK_AGAIN = 0.3
+_LINE_SECONDS, _LINE_POLL = 20.0, 0.02
+_RUN, _ONE_OFF, _BUILD = "run", "one-off", "build"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,8 +42,10 @@ class Command:
 
     keeper: Keeper
     about: dict[str, Any]
+    started: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+    trouble: str = ""
 
     @property
     def code(self) -> int | None:
@@ -53,6 +62,10 @@ class Command:
     def run(self) -> str:
         """Tells this run of the command from an earlier one of the same name."""
         return str(self.about.get("run", ""))
+
+    async def wait(self) -> None:
+        """Return when it has ended and that is recorded."""
+        await self.ended.wait()
 
 
 class Runs:
@@ -71,6 +84,7 @@ class Runs:
                 keeper.delete()
             elif about is not None:
                 self._commands[path.name] = command = Command(keeper=keeper, about=about)
+                command.started.set()
                 self._follow(command)
 
     def attach(
@@ -81,16 +95,67 @@ class Runs:
         identity = _directory_name(kind, app_id, name)
         if identity in self._commands:
             return self._commands[identity]
-        keeper = self._host.keeper(self._host.paths.runs / identity)
         writable = [str(bind.host) for bind in build.binds if bind.writable] if build else []
         about = {
             "kind": kind, "app_id": app_id, "name": name, "owner": f"app:{app_id}" if app_id else f"run:{identity}",
             "run": uuid.uuid4().hex, "until": boottime() + seconds, "at": time.time(), "writable": writable,
             "disk_mb": build.limits.disk_mb if build else None, "boot": boot_id(),
         }  # fmt: skip
+        return self._begin(identity, about, start)
+
+    def _begin(self, identity: str, about: dict[str, Any], start: Callable[[Keeper, str], None]) -> Command:
+        keeper = self._host.keeper(self._host.paths.runs / identity)
         command = self._commands[identity] = Command(keeper=keeper, about=about)
-        command.task = asyncio.create_task(self._run(command, start), name=f"{kind} {name}")
+        command.task = asyncio.create_task(self._run(command, start), name=f"{about['kind']} {about['name']}")
         return command
+
+    def find(self, app_id: str, one_off_id: str) -> Command | None:
+        """A one-off that was begun here, running or ended."""
+        return self._commands.get(_directory_name(_ONE_OFF, app_id, one_off_id))
+
+    def begin_one_off(
+        self, spec: AppSpec, wanted: OneOffSpec, *, seconds: float, start: Callable[[Keeper, str], None]
+    ) -> Command:
+        """Start a one-off that `find` does not know."""
+        about = {
+            "kind": _ONE_OFF, "app_id": spec.app_id, "name": wanted.id, "owner": f"app:{spec.app_id}",
+            "run": uuid.uuid4().hex, "until": boottime() + seconds, "at": time.time(), "writable": [], "disk_mb": None,
+            "process": wanted.name, "release_id": spec.release_id, "attached": wanted.attach is not None,
+            "boot": boot_id(),
+        }  # fmt: skip
+        return self._begin(_directory_name(_ONE_OFF, spec.app_id, wanted.id), about, start)
+
+    def one_offs(self) -> list[Instance]:
+        """Those that run, of all apps."""
+        return [
+            Instance(
+                app_id=each.about["app_id"], release_id=each.about["release_id"], process=each.about["process"],
+                state=InstanceState.UP, since=datetime.fromtimestamp(each.about["at"], UTC), one_off=each.about["name"],
+            )
+            for each in self._commands.values()
+            if each.about["kind"] == _ONE_OFF and not each.ended.is_set()
+        ]  # fmt: skip
+
+    async def line(self, app_id: str, one_off_id: str) -> Endpoint:
+        """Where the client of a one-off connects to, once it is there; raises `Refused` if it waits for none."""
+        until = boottime() + _LINE_SECONDS
+        while (command := self.find(app_id, one_off_id)) and not command.ended.is_set() and boottime() < until:
+            if command.keeper.line.exists():
+                return Endpoint(process=command.about["process"], address=f"unix:{command.keeper.line}")
+            if command.started.is_set() and "sandbox" in command.keeper.known:
+                break  # its client has come, or it never waited for one
+            await asyncio.sleep(_LINE_POLL)
+        raise Refused("Somebody is attached to it already, or it has ended.", code="conflict")
+
+    async def stop(self, app_id: str, one_off_id: str) -> None:
+        """SIGTERM to every process of a one-off, then SIGKILL; returns when it has ended."""
+        command = self.find(app_id, one_off_id)
+        if command is None:
+            return
+        if not command.ended.is_set() and command.keeper.send(signal.SIGTERM):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(command.ended.wait(), STOP_SECONDS)
+        await self._kill(command)
 
     def _follow(self, command: Command) -> None:
         if (command.keeper.directory / "result").exists():
@@ -103,7 +168,9 @@ class Runs:
             await asyncio.to_thread(self._start, command, start)
         except OSError as error:
             log.exception("command not started", name=command.about["name"])
-            files.append(command.output, f"towpath: the command could not be started: {error}\n")
+            command.trouble = f"the command could not be started: {error}"
+            files.append(command.output, f"towpath: {command.trouble}\n")
+        command.started.set()
         await self._finish(command)
 
     def _start(self, command: Command, start: Callable[[Keeper, str], None]) -> None:
@@ -119,11 +186,11 @@ class Runs:
         """Wait for the end or the time-out, clear up, and only then record the result."""
         keeper, about = command.keeper, command.about
         late = False
-        watch = asyncio.create_task(self._end_when_too_large(command))
+        watch = asyncio.create_task(self._watch(command))
         try:
             await asyncio.wait_for(keeper.ended(), max(0.0, about["until"] - boottime()))
         except TimeoutError:
-            late = keeper.alive
+            late = keeper.alive and keeper.exit_code is None
             await keeper.stop(_GRACE)
         finally:
             watch.cancel()
@@ -139,11 +206,17 @@ class Runs:
             await asyncio.sleep(_RECORD_AGAIN)
         command.ended.set()
 
-    async def _end_when_too_large(self, command: Command) -> None:
+    async def _watch(self, command: Command) -> None:
+        """What may end it before it ends by itself."""
+        if (most := command.about.get("disk_mb")) is not None:
+            await self._end_when_too_large(command, most)
+        elif command.about.get("attached"):
+            keeper = command.keeper
+            while not (keeper.client_gone and keeper.send(signal.SIGHUP)):  # noqa: ASYNC110  (its shim has no other way to tell)
+                await asyncio.sleep(_LOOK_AGAIN)
+
+    async def _end_when_too_large(self, command: Command, most: int) -> None:
         """A build writes on the disk of the machine; apps write in memory, which their group bounds."""
-        most = command.about.get("disk_mb")
-        if most is None:
-            return
         places = [command.keeper.directory / "tmp", *map(Path, command.about["writable"])]
         await disk.exceeded(places, most=most * 1024 * 1024)
         files.append(command.output, f"\n[the build took more than its {most} MB of disk and was ended]\n")
@@ -166,6 +239,8 @@ class Runs:
         except (OSError, RecursionError):  # whatever a command left behind, it has ended
             log.exception("what a command wrote could not be taken back", name=command.about["name"])
         files.write_json(command.keeper.directory / "result", {"code": code})
+        if command.about["kind"] == _ONE_OFF:
+            self._host.tell(command.about["app_id"], command.about["process"], _end_of(code))
         if not command.about["app_id"]:
             self._host.release(command.about["owner"])
 
@@ -173,8 +248,9 @@ class Runs:
         """The exit code. A lost build may simply be tried again; of a lost command of an app the caller decides."""
         if command.code is not None:
             return command.code
-        if command.about["kind"] == "run":
-            raise Lost(f"{command.about['name']} was cut off: nobody knows how it ended")
+        if command.about["kind"] != _BUILD:
+            name = command.about.get("process", command.about["name"])
+            raise Lost(command.trouble or f"{name} was cut off: nobody knows how it ended")
         self._commands.pop(command.keeper.name, None)
         command.keeper.delete()
         raise Transient(f"the sandbox of {command.about['name']} was lost before it ended")
@@ -190,8 +266,9 @@ class Runs:
         await asyncio.gather(*(self._end(command) for command in self._of_app(app_id)))
 
     async def end_others(self, app_id: str, name: str) -> None:
-        """End what else runs for an app; how that ended stays recorded."""
-        others = [each for each in self._of_app(app_id) if each.about["name"] != name]
+        """End what other scripts run for an app; how they ended stays recorded. One-offs are nobody's concern."""
+        scripts = [each for each in self._of_app(app_id) if each.about["kind"] == _RUN]
+        others = [each for each in scripts if each.about["name"] != name]
         await asyncio.gather(*(self._kill(command) for command in others))
 
     def _of_app(self, app_id: str) -> list[Command]:
@@ -228,6 +305,10 @@ def _never_began(keeper: Keeper, about: dict[str, Any] | None) -> bool:
     """The runner died between noting the command down and starting it: whoever asks for it has it started."""
     over = (keeper.directory / "result").exists()
     return about is not None and about.get("boot") == boot_id() and not over and not keeper.begun
+
+
+def _end_of(code: int | None) -> str:
+    return "was cut off" if code is None else f"exited with status {code}"
 
 
 def _directory_name(kind: str, app_id: str, name: str) -> str:

@@ -25,6 +25,9 @@ _START = (
     'unset file; exec /bin/bash -c "$1"'
 )
 
+WITH_TERMINAL = ("/usr/bin/setsid", "--ctty")
+"""Before a command whose standard streams are a terminal: so its signals reach it, inside its own pid namespace."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sandbox:

@@ -24,6 +24,7 @@ from workers.platforms.process import namespaces, outlet, output, redirect
 
 TYPE_CHECKING = False  # `typing` would cost 5 ms at every start; type checkers know this name
 if TYPE_CHECKING:
+    from workers.platforms.process.attached import Attachment
     from workers.platforms.process.spec import ShimSpec
 
 _OUTPUT_MOST = 10 * 1024 * 1024
@@ -31,6 +32,9 @@ _PEER = struct.Struct("3i")
 _FIRST_TO_GO = "500"  # when the machine runs out of memory, before what keeps it
 _FULL_QUEUE, _TRY_AGAIN = 5.0, 0.02
 _PIECE, _PIPE_PIECES = 65536, 16  # a pipe holds at most 1 MiB
+# The one by us, the other by every Python; a program that is executed would go on ignoring them.
+_IGNORED_HERE = (signal.SIGHUP, signal.SIGPIPE)
+_NOT_BEGUN = 129  # as of a command that its terminal's end has ended
 
 
 def identity(pid: int) -> list[int]:
@@ -70,15 +74,19 @@ def main() -> None:
         namespaces.adopt_orphans()
     else:
         _open_network(spec, pids)
+    attachment = _open_attachment(spec)
     reader, writer = os.pipe2(os.O_CLOEXEC)
     info_reader, info_writer = os.pipe2(os.O_CLOEXEC)
     go, told = os.pipe2(os.O_CLOEXEC)
     sandbox = os.fork()
     if sandbox == 0:
-        os.read(go, 1)
-        _execute(spec, writer, info_writer)
+        os.close(told)
+        if os.read(go, 1):
+            _execute(spec, writer, info_writer, attachment)
+        os._exit(_NOT_BEGUN)
     for number in (writer, info_writer, go):
         os.close(number)
+    ended = os.pidfd_open(sandbox)
     pids["sandbox"] = identity(sandbox)
     if spec["bare"]:
         pids["init"] = pids["sandbox"]
@@ -86,14 +94,32 @@ def main() -> None:
     if spec["keeper"] is not None:
         namespaces.become(spec["keeper"])
     replace("pids", pids, durable=False)
-    os.write(told, b"+")  # only a sandbox that can be found again may start
-    os.close(told)
+    _let_go(told, ended, attachment)  # only a sandbox that can be found again may start
     if spec["port"]:
         threading.Thread(target=_hand_over, args=(spec["port"], frozenset(spec["peers"])), daemon=True).start()
-    code = _follow(sandbox, reader, info_reader, log, pids)
+    code = _follow(sandbox, (ended, reader, info_reader), log, pids, attachment)
     if spec["bare"]:
         _end_strays()
     replace("exit", {"code": code, "at": time.time()})
+    if attachment:
+        attachment.finish(code)
+
+
+def _let_go(told: int, ended: int, attachment: Attachment | None) -> None:
+    """Have the sandbox start: one that is to have a client only once that has come."""
+    if attachment:
+        attachment.be_outside()
+    if attachment is None or attachment.wait(ended):
+        os.write(told, b"+")
+    os.close(told)
+
+
+def _open_attachment(spec: ShimSpec) -> Attachment | None:
+    if spec["attach"] is None:
+        return None
+    from workers.platforms.process import attached  # most shims are nobody's terminal
+
+    return attached.Attachment(spec["attach"], peers=frozenset(spec["peers"]), owner=spec["uid"])
 
 
 def _open_network(spec: ShimSpec, pids: dict[str, list[int]]) -> None:
@@ -117,12 +143,17 @@ def _open_log(spec: ShimSpec) -> output.AppLog | output.RunOutput:
     return output.AppLog(directory, spec["label"], most=_OUTPUT_MOST)
 
 
-def _execute(spec: ShimSpec, writer: int, info: int) -> None:
+def _execute(spec: ShimSpec, writer: int, info: int, attachment: Attachment | None) -> None:
     """In the child: limits first, then the view of the disk, then the app's uid, then bubblewrap. Never returns."""
     try:
+        for ignored in _IGNORED_HERE:
+            signal.signal(ignored, signal.SIG_DFL)
         namespaces.join(spec["cgroups"])
-        os.dup2(writer, 1)
-        os.dup2(writer, 2)
+        if attachment:
+            attachment.take_inside()
+        else:
+            os.dup2(writer, 1)
+            os.dup2(writer, 2)
         for name, most in spec["limits"].items():
             namespaces.limit(getattr(resource, name), most)
         with open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
@@ -131,6 +162,8 @@ def _execute(spec: ShimSpec, writer: int, info: int) -> None:
             os.umask(0o022)
             os.chdir(spec["bare"]["cwd"])
             os.setsid()
+            if attachment:
+                attachment.take_terminal()
             os.execve(spec["command"][0], spec["command"], spec["bare"]["env"])  # noqa: S606
         program, handed = _prepare_bwrap(spec, info)
         if spec["uid"] is not None:
@@ -170,27 +203,38 @@ def _prepare_bwrap(spec: ShimSpec, info: int) -> tuple[list[str], list[int]]:
 
 
 def _follow(
-    sandbox: int, reader: int, info: int, log: output.AppLog | output.RunOutput, pids: dict[str, list[int]]
-) -> int:
-    """Copy output until the sandbox ends; what a leftover background process would still print is not waited for."""
-    ended = os.pidfd_open(sandbox)
-    poll = select.poll()
-    for number in (reader, info, ended):
-        poll.register(number, select.POLLIN)
+    sandbox: int, of: tuple[int, int, int], log: output.AppLog | output.RunOutput, pids: dict[str, list[int]],
+    attachment: Attachment | None,
+) -> int:  # fmt: skip
+    """Copy output until the sandbox ends; what a leftover background process would still print is not waited for.
+
+    `of` are descriptors: of its process, of its output and of what bubblewrap tells about it.
+    """
+    ended, reader, info = of
+    watched = {ended, reader, info}
     while True:
-        ready = {number for number, _ in poll.poll()}
+        ready = attachment.pass_on(watched) if attachment else _ready(watched)
         if info in ready:
-            poll.unregister(info)
+            watched.remove(info)
             _note_init(info, pids)
         if ended in ready:
             code = os.waitstatus_to_exitcode(os.waitpid(sandbox, 0)[1])
             _drain(reader, log)
+            if attachment:
+                attachment.drain()
             return code if code >= 0 else 128 - code
         if reader in ready:
             data = os.read(reader, _PIECE)
             log.write(data)
             if not data:
-                poll.unregister(reader)
+                watched.remove(reader)
+
+
+def _ready(watched: set[int]) -> set[int]:
+    poll = select.poll()
+    for number in watched:
+        poll.register(number, select.POLLIN)
+    return {number for number, _ in poll.poll()}
 
 
 def _drain(reader: int, log: output.AppLog | output.RunOutput) -> None:

@@ -12,6 +12,15 @@ class Bare(TypedDict):
     cwd: str
 
 
+class Attached(TypedDict):
+    """That a client connects to the shim, and what it gets."""
+
+    tty: bool
+    lines: int
+    columns: int
+    seconds: float
+
+
 class ShimSpec(TypedDict):
     """One sandbox. `uid` and `keeper` are None where the runner is an ordinary user."""
 
@@ -33,3 +42,4 @@ class ShimSpec(TypedDict):
     label: str
     peers: list[int]
     bare: Bare | None
+    attach: Attached | None  # then `peers` may be its client

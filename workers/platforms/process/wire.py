@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from service.domain.model import Position
-from workers.platforms.base import AppSpec, Endpoint, Fence, Instance, SandboxRun
+from workers.platforms.base import AppSpec, Endpoint, Fence, Instance, OneOffSpec, SandboxRun
 
 LINE_MOST = 16 * 1024 * 1024
 
@@ -42,6 +42,14 @@ class Remove(Struct, tag=True, frozen=True):
     fence: Fence
 
 
+class Restart(Struct, tag=True, frozen=True):
+    """Start one wanted process anew; answered when it has come up."""
+
+    app_id: str
+    process: str
+    fence: Fence
+
+
 class Run(Struct, tag=True, frozen=True):
     """Run a command of a release, or attach to it. Answer: its output behind `known`, at last `Done.code`."""
 
@@ -59,6 +67,29 @@ class Build(Struct, tag=True, frozen=True):
     name: str
     run: SandboxRun
     known: Position | None = None
+
+
+class OneOff(Struct, tag=True, frozen=True):
+    """Run a one-off, or attach to it. Answer: an empty `Said` once it runs or has run, at last `Done.code`."""
+
+    spec: AppSpec
+    wanted: OneOffSpec
+    seconds: float
+    begin: bool
+
+
+class StopOneOff(Struct, tag=True, frozen=True):
+    """End a one-off; answered when it has ended."""
+
+    app_id: str
+    one_off_id: str
+
+
+class FindLine(Struct, tag=True, frozen=True):
+    """Where the client of a one-off connects to. Answer: `Done.endpoints`, of which there is one."""
+
+    app_id: str
+    one_off_id: str
 
 
 class Forget(Struct, tag=True, frozen=True):
@@ -102,7 +133,21 @@ class Failed(Struct, tag=True, frozen=True):
     text: str
 
 
-Request = Prepare | Activate | Discard | Remove | Run | Build | Forget | Observe | Logs
+Request = (
+    Prepare
+    | Activate
+    | Discard
+    | Remove
+    | Restart
+    | Run
+    | Build
+    | OneOff
+    | StopOneOff
+    | FindLine
+    | Forget
+    | Observe
+    | Logs
+)
 Reply = Said | Done | Failed
 
 

@@ -1,0 +1,65 @@
+"""Start one process of an app anew, while its others go on and take what came to it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from service.domain.errors import Refused
+from service.domain.model import RequestState
+from service.enact import Transaction, app_or_refuse
+from service.store import apps, requests, routes, spaces
+from service.store.requests import TakenWork
+from workers.context import Context
+from workers.jobs import fenced, settle
+from workers.jobs.rollout import LIVE, fence_of
+from workers.platforms.base import Instance, InstanceState, Restarts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    app_id: str
+    engine_id: str
+    driver: str
+
+
+async def restart_one(context: Context, taken: TakenWork, process: str) -> None:
+    """Lead visitors around it, restart it, and lead them back; one that does not come up is tried again as crashed."""
+    plan = await fenced.commit(context, taken, lambda tx: _plan(tx, taken))
+    platform = context.platforms[plan.driver]
+    if not isinstance(platform, Restarts):
+        raise Refused("The space of this app restarts no process alone: towpath ps:restart restarts all.")
+    if taken.step != LIVE:
+        others = [each for each in _of(await platform.observe(), plan) if each.process != process]
+        await _lead(context, taken, plan, others)
+        await platform.restart(plan.app_id, process, fence=fence_of(taken))
+        await fenced.step(context, taken, LIVE)
+    await _lead(context, taken, plan, _of(await platform.observe(), plan))
+    await settle.end(context, taken, state=RequestState.SUCCEEDED, outcome=taken.request.reason)
+
+
+def _plan(tx: Transaction, taken: TakenWork) -> _Plan:
+    app = app_or_refuse(tx.conn, taken.request.app_id)
+    if app.current_release_id is None:
+        raise Refused(f"{app.name} has no release yet")
+    return _Plan(
+        app_id=app.id,
+        engine_id=apps.engine_id(app.current_release_id, requests.incarnation(tx.conn, app.id)),
+        driver=spaces.driver_of(tx.conn, app.space_id),
+    )
+
+
+def _of(seen: Sequence[Instance], plan: _Plan) -> list[Instance]:
+    mine = [each for each in seen if each.app_id == plan.app_id and each.release_id == plan.engine_id]
+    return [each for each in mine if each.state is InstanceState.UP and not each.one_off]
+
+
+async def _lead(context: Context, taken: TakenWork, plan: _Plan, serving: Sequence[Instance]) -> None:
+    """Route the app's visitors to these, if they were routed to any."""
+    addresses = tuple(each.endpoint.address for each in serving if each.endpoint)
+
+    def lead(tx: Transaction) -> None:
+        route = routes.of_app(tx.conn, plan.app_id)
+        if route is not None and route.endpoints:
+            routes.keep(tx.conn, replace(route, endpoints=addresses))
+
+    await fenced.commit(context, taken, lead)
+    await context.queue.routes_changed()
