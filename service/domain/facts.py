@@ -103,6 +103,25 @@ def commit_of(value: object) -> Sha | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NewCommit:
+    """A commit that one side of a comparison has and the other has not; the title is its message's first line."""
+
+    sha: Sha
+    title: str
+    author: str
+    written_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How a commit stands to another. `commits`, oldest first, may be fewer than it is ahead by."""
+
+    ahead_by: int
+    behind_by: int
+    commits: tuple[NewCommit, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommitStatus:
     """A status of one context."""
 

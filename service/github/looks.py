@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from service.domain.access import Standing
 from service.domain.ci_gate import OUR_PREFIX
 from service.domain.errors import Refused, Transient
-from service.domain.facts import ChangedPaths, CiSignals, FactKey, FactKind, Head
+from service.domain.facts import ChangedPaths, CiSignals, Difference, FactKey, FactKind, Head
 from service.domain.model import Repository, RepositoryId, Sha
 from service.github.answers import Answer
 from service.github.client import GitHub, Listing
@@ -25,6 +25,7 @@ from service.github.payloads import (
     CheckSuitePayload,
     Commit,
     ComparisonPayload,
+    DifferencePayload,
     FullName,
     PullPayload,
     RepositoryPayload,
@@ -130,6 +131,16 @@ class Looks:
             return None
         read = reply.read(_Permission)
         return Standing(permission=read.permission, github_id=read.user.id if read.user else None)
+
+    async def difference(self, repository: Repository, base: Sha, head: Sha) -> Difference:
+        """By which commits `head` is ahead of `base`; raises `Refused` where GitHub does not compare them."""
+        reply = await self._github.get(repository, f"/compare/{base}...{head}")
+        if not reply.ok:
+            raise Refused(
+                f"GitHub does not show how {base[:7]} and {head[:7]} of {repository.full_name} differ: {reply.message}",
+                code="not_found",
+            )
+        return reply.read(DifferencePayload).seen()
 
     async def _repository(self, repository: Repository, etag: str) -> Answer:
         reply = await self._github.get(repository, "", etag=etag)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from service.domain.facts import ChangedPaths, CheckRun, CheckSuite, CommitStatus, PullRequest
+from service.domain.facts import ChangedPaths, CheckRun, CheckSuite, CommitStatus, Difference, NewCommit, PullRequest
 from service.domain.model import Repository, RepositoryId, Sha
 
 Id = Annotated[int, Meta(ge=1, le=2**63 - 1)]
@@ -152,6 +152,44 @@ class ComparisonPayload(Struct, frozen=True):
             paths=tuple(sorted(clean(name, limit=MAX_PATH) for name in names)),
             whole=self.files is not None and len(files) < MAX_FILES,
             linear=self.status in {"ahead", "identical"},
+        )
+
+
+class _Written(Struct, frozen=True):
+    name: str = ""
+    date: Moment | None = None
+
+
+class _Text(Struct, frozen=True):
+    message: str = ""
+    author: _Written | None = None
+
+
+class _NewCommit(Struct, frozen=True):
+    sha: Commit
+    commit: _Text
+
+    def seen(self) -> NewCommit:
+        author = self.commit.author or _Written()
+        return NewCommit(
+            sha=Sha(self.sha),
+            title=clean(self.commit.message.partition("\n")[0]),
+            author=clean(author.name),
+            written_at=author.date,
+        )
+
+
+class DifferencePayload(Struct, frozen=True):
+    """The commits by which one is ahead of another. GitHub lists no more than 250 of them."""
+
+    ahead_by: Annotated[int, Meta(ge=0)]
+    behind_by: Annotated[int, Meta(ge=0)]
+    commits: list[_NewCommit]
+
+    def seen(self) -> Difference:
+        """In our words."""
+        return Difference(
+            ahead_by=self.ahead_by, behind_by=self.behind_by, commits=tuple(each.seen() for each in self.commits)
         )
 
 

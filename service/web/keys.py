@@ -13,7 +13,7 @@ from aiohttp import web
 
 from service.attachments import Attachments
 from service.domain.access import Person, Standing
-from service.domain.facts import PullRequest
+from service.domain.facts import Difference, PullRequest
 from service.domain.model import Repository, Sha, UserId
 from service.settings import Settings
 from service.store.database import Database
@@ -45,6 +45,9 @@ class RepositoryLookup(Protocol):
 
     async def pull_request(self, repository: Repository, number: int) -> PullRequest:
         """The pull request of this number as it is now; `Refused` when GitHub does not show it."""
+
+    async def difference(self, repository: Repository, base: Sha, head: Sha) -> Difference:
+        """By which commits one is ahead of another; `Refused` as not found when GitHub does not compare them."""
 
     async def standing(self, repository: Repository, login: str) -> Standing:
         """What a person may do there now, and who they are."""

@@ -4,7 +4,7 @@ import re
 
 from service.domain.access import Standing
 from service.domain.errors import Refused
-from service.domain.facts import FactKey, FactKind, Head, PullRequest
+from service.domain.facts import Difference, FactKey, FactKind, Head, PullRequest
 from service.domain.model import Repository, Sha
 from service.github.client import GitHub
 from service.github.looks import Looks
@@ -62,6 +62,10 @@ class GitHubLookup:
     async def standing(self, repository: Repository, login: str) -> Standing:
         """Return what a person may do there now, and who they are."""
         return await self._looks.standing(repository, login)
+
+    async def difference(self, repository: Repository, base: Sha, head: Sha) -> Difference:
+        """Return the commits by which one is ahead of another."""
+        return await self._looks.difference(repository, base, head)
 
     async def _head(self, repository: Repository, branch: str) -> Sha | None:
         answer = await self._looks.look(FactKey(FactKind.HEAD, repository.id, branch), repository)

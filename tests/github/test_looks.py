@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.domain.errors import Transient
+from service.domain.errors import Refused, Transient
 from service.domain.facts import ChangedPaths, CheckRun, CommitStatus, FactKey, FactKind, Head, changes_between
 from service.domain.model import Sha
 from service.store import fact_values
@@ -293,3 +293,27 @@ async def test_github_is_asked_whether_the_installation_is_suspended(edge, shop)
 
 async def test_without_an_app_nothing_is_suspended(edge, shop):
     assert not await edge.as_person("acme").is_suspended(shop)
+
+
+# Commits between two ---------------------------------------------------------------------------------
+
+
+async def test_a_difference_is_the_commits_of_one_side_with_who_wrote_them(edge, shop):
+    base = await edge.sim.head("acme/shop")
+    one = await edge.sim.push("acme/shop", "topic", {"a": "1"}, message="Add a cart\n\nIt has wheels.", by="ann")
+    two = await edge.sim.push("acme/shop", "topic", {"a": "2"}, message="Paint\x1b[31mit", by="ann")
+    found = await edge.looks.difference(shop, base, two)
+    assert (found.ahead_by, found.behind_by) == (2, 0)
+    assert [(each.sha, each.title, each.author) for each in found.commits] == [
+        (one, "Add a cart", "ann"),
+        (two, "Paint [31mit", "ann"),
+    ]
+    assert all(each.written_at is not None for each in found.commits)
+    back = await edge.looks.difference(shop, two, base)
+    assert (back.ahead_by, back.behind_by, back.commits) == (0, 2, ())
+
+
+async def test_commits_that_github_does_not_compare_are_refused_with_its_word(edge, shop):
+    head = await edge.sim.head("acme/shop")
+    with pytest.raises(Refused, match="does not show how fffffff and"):
+        await edge.looks.difference(shop, "f" * 40, head)

@@ -119,6 +119,8 @@ PAGES = {
 OTHERS = {
     "/account/features",
     "/account/features/{feature}",
+    "/addon-attachments",
+    "/addons",
     "/account/app-transfers/{transfer}",
     "/apps/{app}/collaborators/{collaborator}",
     "/teams/apps/{app}",
@@ -143,6 +145,9 @@ OTHERS = {
     "/sources/{source}",
     "/pipelines/{pipeline}/repo/branches/{branch}",
     "/apps/{app}/pipeline-diffs",
+    "/repos/{owner}/{name}",
+    "/repos/{owner}/{name}/compare/{commits}",
+    "/github/repos/{owner}/{name}/tarball/{ref}",
     "/pipeline-promotions/{promotion}",
     "/apps/{app}/webhooks/{webhook}",
     "/apps/{app}/webhook-events/{event}",

@@ -18,7 +18,7 @@ from service.attachments import Attachments
 from service.demo.github_sim import GitHubSim
 from service.domain.access import Standing
 from service.domain.errors import Refused
-from service.domain.facts import PullRequest
+from service.domain.facts import Difference, NewCommit, PullRequest
 from service.domain.model import (
     App,
     BuildState,
@@ -100,6 +100,13 @@ class KnownRepositories:
             head_repository_id=FORK if number == FORKED else repository.id,
             base_repository_id=repository.id,
         )
+
+    async def difference(self, repository: Repository, base: Sha, head: Sha) -> Difference:
+        if {base, head} - set(HEADS.values()):
+            message = f"GitHub does not show how {base[:7]} and {head[:7]} of {repository.full_name} differ: Not Found"
+            raise Refused(message, code="not_found")
+        commit = NewCommit(sha=head, title="Add a cart", author="Octavia", written_at=None)
+        return Difference(ahead_by=int(base != head), behind_by=0, commits=(commit,) if base != head else ())
 
     async def standing(self, repository: Repository, login: str) -> Standing:
         known = STANDINGS if repository in (SHOP, OTHER) else {}

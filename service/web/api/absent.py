@@ -36,6 +36,12 @@ async def nothing(request: web.Request) -> web.Response:
     return answers.answer_list(request, rows, lambda it: it, id=lambda it: it["id"], name=lambda it: it["name"])
 
 
+async def nothing_at_all(request: web.Request) -> web.Response:
+    """GET of what no app has here."""
+    rows: list[shapes.Json] = []
+    return answers.answer_list(request, rows, lambda it: it, id=lambda it: it["id"], name=lambda it: it["name"])
+
+
 async def no_certificates(request: web.Request) -> web.Response:
     """POST, PATCH and DELETE /apps/APP/acm: refused, because a proxy in front has the certificates."""
     await _check_app(request)
@@ -67,6 +73,8 @@ async def no_feature(request: web.Request) -> web.Response:
 
 
 ROUTES = [
+    rights.get("/addons", nothing_at_all, rights.CALLER),
+    rights.get("/addon-attachments", nothing_at_all, rights.CALLER),
     rights.get("/apps/{app}/addons", nothing, rights.app()),
     rights.get("/apps/{app}/addon-attachments", nothing, rights.app()),
     rights.get("/apps/{app}/buildpack-installations", nothing, rights.app()),

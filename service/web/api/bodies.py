@@ -270,17 +270,6 @@ class ChangeRepository(Body):
     automatic_review_apps: StrictBool | None = None
 
 
-class ChangeGitHub(Body):
-    """PATCH /apps/APP/github."""
-
-    auto_deploy: StrictBool | None = None
-    wait_for_ci: StrictBool | None = None
-    branch: Words | None = None
-    follow_default_branch: Literal[True] | None = None
-    pull_requests: Any = None
-    repo: Any = None
-
-
 class BeginSetup(Body):
     """POST /github/setups."""
 

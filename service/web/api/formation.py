@@ -163,7 +163,7 @@ async def dynos(request: web.Request) -> web.Response:
     identity = app_in_path(request)
     running = await request.app[CONTEXT].db.read(lambda conn: _running(conn, identity))
     listed = [*_dynos(running), *(show_one_off(running.app, each) for each in running.one_offs)]
-    return answers.answer_list(request, listed, lambda it: it, name=lambda it: it["name"])
+    return answers.answer_list(request, listed, lambda it: it, name=lambda it: it["name"], id=lambda it: it["id"])
 
 
 async def restart(request: web.Request) -> web.Response:

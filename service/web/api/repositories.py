@@ -19,6 +19,7 @@ from service.store.sight import stage_of
 from service.web import rights
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import Asked, app_in_path, find_app, find_pipeline, pipeline_in_path
+from service.web.api.github_bodies import ChangeGitHub, PullRequests
 from service.web.api.on_github import check_on_github
 from service.web.errors import not_found
 from service.web.keys import CALLER, CONTEXT, WebContext
@@ -203,15 +204,17 @@ async def of_app(request: web.Request) -> web.Response:
 async def change_of_app(request: web.Request) -> web.Response:
     """PATCH /apps/APP/github: which branch it deploys by itself, named or the default one, and whether after CI."""
     context, identity = request.app[CONTEXT], app_in_path(request)
-    body = await bodies.parse(request, bodies.ChangeGitHub)
+    body = await bodies.parse(request, ChangeGitHub)
     found = await context.db.read(lambda conn: _deploying(conn, identity))
     app_id: AppId = found.app.id
     if body.branch is not None and body.follow_default_branch:
         raise Refused("branch: name a branch, or follow the default branch, not both")
-    if body.model_fields_set != {"auto_deploy"} or body.auto_deploy:
+    if body.model_fields_set - {"pull_requests"} != {"auto_deploy"} or body.auto_deploy:
         await _check_code(request, identity, found)
     if body.branch is not None:
         await context.lookup.branch(found.repository, body.branch)
+    if body.pull_requests is not None:
+        await _switch_review_apps(request, found, body.pull_requests)
     await context.enactor.set_auto_deploy(
         app_id=app_id,
         enabled=found.app.auto_deploy if body.auto_deploy is None else body.auto_deploy,
@@ -221,6 +224,23 @@ async def change_of_app(request: web.Request) -> web.Response:
         actor=request[CALLER].actor,
     )
     return answers.answer(request, _app_shape(await context.db.read(lambda conn: _deploying(conn, identity))))
+
+
+async def _switch_review_apps(request: web.Request, found: _Deploying, wanted: PullRequests) -> None:
+    """Take over what a client says of review apps in the same breath; they are the pipeline's, and so is the right."""
+    context, caller, pipeline = request.app[CONTEXT], request[CALLER], found.pipeline
+    if pipeline is None:
+        raise Refused("pull_requests: review apps are a pipeline's, and the app is in none")
+    asked = Asked(by=caller.person, name=pipeline.id)
+    await context.db.read(lambda conn: find_pipeline(conn, asked, Permission.MANAGE))
+    switches = {
+        "review_apps": wanted.enabled,
+        "automatic_review_apps": wanted.auto_deploy,
+        "destroy_stale": wanted.auto_destroy,
+    }
+    changes = {name: value for name, value in switches.items() if value is not None}
+    if changes:
+        await context.enactor.set_toggles(pipeline_id=pipeline.id, changes=changes, actor=caller.actor)
 
 
 async def _check_code(request: web.Request, asked: Asked, found: _Deploying) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from service.web.api import bodies, promotion_bodies
+from service.web.api.github_bodies import ChangeGitHub
 from service.web.api.one_off_bodies import RunDyno
 from service.web.api.setup_bodies import CreateAppSetup
 from service.web.openapi import access, webhooks
@@ -17,6 +18,8 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "GET /account/features/{feature}": one("account-feature"),
     "GET /account/rate-limits": one("rate-limit"),
     "GET /activity": many("activity", {"app": "Only of this app.", "pipeline": "Only of this pipeline."}),
+    "GET /addon-attachments": many("absent"),
+    "GET /addons": many("absent"),
     "POST /app-setups": made("app-setup", CreateAppSetup, status=202),
     "GET /app-setups/{setup}": one("app-setup"),
     "GET /apps": many("app"),
@@ -62,7 +65,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "DELETE /apps/{app}/formations/{type}": made("nothing", status=202),
     "POST /apps/{app}/formations/{type}/actions/stop": made("nothing", status=202),
     "GET /apps/{app}/github": one("github"),
-    "PATCH /apps/{app}/github": changed("github", bodies.ChangeGitHub),
+    "PATCH /apps/{app}/github": changed("github", ChangeGitHub),
     "GET /apps/{app}/log-drains": many("absent"),
     "POST /apps/{app}/log-sessions": made("log-session", bodies.LogSession),
     "GET /apps/{app}/pipeline-couplings": one("pipeline-coupling"),
@@ -86,6 +89,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "DELETE /deploy-locks/{lock}": one("deploy-lock", force="`true` takes off the lock of somebody else."),
     "GET /dyno-attachments/{key}": text(),
     "POST /filters/apps": Operation(thing="app", is_list=True, body=bodies.FilterApps),
+    "GET /github/repos/{owner}/{name}/tarball/{ref}": one("archive"),
     "POST /github/setups": made("github-setup", bodies.BeginSetup),
     "POST /github/webhook": changed("github-webhook", bodies.Webhook),
     "GET /healthz": text(),
@@ -140,6 +144,8 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "GET /regions": many("region"),
     "GET /regions/{region}": one("region"),
     "GET /releases/{release}/output": text(key=_KEY),
+    "GET /repos/{owner}/{name}": one("github-repository"),
+    "GET /repos/{owner}/{name}/compare/{commits}": one("difference"),
     "GET /requests/{request}": one("progress"),
     "POST /review-apps": made("review-app", bodies.CreateReviewApp),
     "GET /review-apps/{review}": one("review-app"),

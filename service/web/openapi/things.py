@@ -181,6 +181,12 @@ _ATTRIBUTES: Final[Mapping[str, str]] = {
         "follows_default_branch:bool pull_requests.enabled:bool pull_requests.auto_deploy:bool "
         "pull_requests.auto_destroy:bool"
     ),
+    "github-repository": "id:int full_name:text default_branch:text archived:bool",
+    "difference": (
+        "ahead_by:int behind_by:int total_commits:int commits[].sha:text commits[].commit.message:text "
+        "commits[].commit.author.name:text commits[].commit.author.date:text?"
+    ),
+    "archive": "archive_link:text",
     "settings": (
         "pipeline.id:uuid pipeline.name:text settings[].name:text settings[].value:any settings[].description:text "
         "updated_at:time"

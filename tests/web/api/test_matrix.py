@@ -81,6 +81,8 @@ TABLE: dict[str, Row] = {
     "GET /account/features/{feature}": anybody(),
     "GET /account/rate-limits": anybody(),
     "GET /activity": anybody(),
+    "GET /addon-attachments": anybody(),
+    "GET /addons": anybody(),
     "POST /app-setups": Row(STAFF, SEES, {"pipeline_coupling": {"pipeline": "{pipeline}", "stage": "staging"}}),
     "GET /app-setups/{setup}": app(SEES),
     "GET /apps": anybody(),
@@ -164,6 +166,7 @@ TABLE: dict[str, Row] = {
     "GET /deploy-locks": anybody(),
     "DELETE /deploy-locks/{lock}": app(CONFIGURES | MANAGES),
     "POST /filters/apps": anybody(),
+    "GET /github/repos/{owner}/{name}/tarball/{ref}": anybody(),
     "POST /github/setups": anybody(OPERATOR),
     "POST /github/webhook": anybody(OPERATOR),
     "GET /dyno-attachments/{key}": Row(OPEN),
@@ -234,6 +237,8 @@ TABLE: dict[str, Row] = {
     "GET /regions": anybody(),
     "GET /regions/{region}": anybody(),
     "GET /releases/{release}/output": app(SEES),
+    "GET /repos/{owner}/{name}": anybody(),
+    "GET /repos/{owner}/{name}/compare/{commits}": anybody(),
     "GET /requests/{request}": app(SEES),
     "POST /review-apps": Row(STAFF, SEES, {"pipeline": "{pipeline}", "branch": "fix/cart"}),
     "GET /review-apps/{review}": pipeline(SEES),
@@ -310,6 +315,7 @@ SIGNED = {"GET /builds/{build}/output", "GET /releases/{release}/output"}
 """An address of theirs carries a key; without one a token that sees the app will do."""
 WORDS = {
     "branch": "main", "dyno": "web.1", "feature": "dashboard-repositories-api", "guid": "x", "key": "x", "link": "x", "orphan": "x",
+    "owner": "acme", "name": "shop", "commits": f"{'a' * 40}...{'b' * 40}", "ref": "main",
     "number": "1", "region": "common", "source": "x", "run": "x", "session": "~", "stack": "host-debian", "stage": "staging", "type": "web",
 }  # fmt: skip
 """What is nobody's, by its name in a path."""
