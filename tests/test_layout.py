@@ -35,6 +35,7 @@ READERS = {
     "service/cli/output.py",
     "service/cli/terminal.py",  # what kind of terminal it is
     "service/cli/up.py",  # NOTIFY_SOCKET of systemd
+    "service/cli/commands/heroku.py",  # what it runs has the user's, but for what leads to Heroku
     "service/router/__main__.py",  # the inherited listener
     "service/demo/story.py",
     "service/demo/simulator/git_store.py",

@@ -22,6 +22,7 @@ from service.cli.commands import (
     diff,
     git,
     github,
+    heroku,
     insight,
     locks,
     one_offs,
@@ -124,6 +125,7 @@ def build_cli() -> typer.Typer:
         webhooks,
         github,
         git,
+        heroku,
         orphans,
         servers,
     ):

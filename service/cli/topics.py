@@ -29,6 +29,8 @@ TOPICS = {
     "members": "Access",
     "users": "Access",
     "github": "GitHub",
+    "heroku": "Heroku's command line",
+    "heroku-env": "Heroku's command line",
     "deliveries": "What happened and why",
     "why": "What happened and why",
     "webhooks": "What happened and why",
