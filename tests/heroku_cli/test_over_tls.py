@@ -1,0 +1,233 @@
+"""Behind the front Heroku's command line works over TLS, with all that it would ask of GitHub and of Heroku's side of it."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from service.cli.heroku.front import Front
+from tests.heroku_cli.heroku import NODE, SECONDS, Heroku
+from tests.walk.samples import quick
+from tests.walk.stage import Pipeline, Stage
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+
+RELEASING = {
+    "Procfile": "release: echo migrating the tables\nweb: /opt/towpath/runtimes/python/bin/python3 -I server.py\n"
+}
+
+
+async def each(over: Heroku, says: Mapping[tuple[str, ...], str], *, code: int = 0) -> None:
+    """Run commands that have nothing to do with one another side by side, two at a time."""
+    turn = asyncio.Semaphore(2)
+
+    async def one(words: tuple[str, ...], text: str) -> str:
+        async with turn:
+            said = await over(*words, code=code)
+        return "" if text in said.all else f"heroku {' '.join(words)} does not say {text!r}:\n{said.all}"
+
+    assert [wrong for wrong in await asyncio.gather(*(one(*row) for row in says.items())) if wrong] == []
+
+
+async def test_who_one_is_and_the_tokens_one_has(stage: Stage, over: Heroku) -> None:
+    made = (await over("authorizations:create", "-d", "For CI", "-s", "read", "--json")).out
+    token = json.loads(made)
+    await each(
+        over,
+        {
+            ("auth:whoami",): "admin@localhost",
+            ("auth:token",): stage.token,
+            ("authorizations",): "For CI",
+            ("authorizations:info", token["id"]): "read",
+            ("auth:logout",): "Logging out... done",
+        },
+    )
+    await over("authorizations:rotate", token["id"])
+    assert "revoked" in (await over("authorizations:revoke", token["id"])).all
+    # A logout forgets what is on this machine; the token that the front was given is still good.
+    assert (await over("auth:whoami")).out.strip() == "admin@localhost"
+
+
+async def test_an_app_shows_all_that_it_has_and_has_not(stage: Stage, over: Heroku) -> None:
+    name = stage.name("tls-app")
+    await over("apps:create", name, "--remote", "staging")
+    assert f"https://localhost:{stage.port}/{name}.git" in await over.git("remote", "-v")
+    await each(
+        over,
+        {
+            ("apps:info", "-r", "staging"): name,
+            ("domains", "-a", name): f"{name}.localhost",
+            ("access", "-a", name): "admin@localhost",
+            ("addons", "-a", name): "No add-ons",
+            ("features", "-a", name): "",
+            ("buildpacks", "-a", name): "",
+            ("drains", "-a", name): "",
+            ("maintenance", "-a", name): "off",
+            ("maintenance:on", "-a", name): "done",
+            ("regions",): "common",
+            ("apps:stacks", "-a", name): "host",
+            ("apps:open", "-a", name): "",
+            ("certs", "-a", name): "no SSL certificates",
+            ("domains:info", f"{name}.localhost", "-a", name): name,
+            ("labs",): "User Features admin@localhost",
+            ("labs:info", "dashboard-repositories-api"): "Repositories",
+            ("git:remote", "-a", name, "-r", "again"): name,
+        },
+    )
+    await over("maintenance:off", "-a", name)
+    assert "done" in (await over("apps:rename", f"{name}x", "-a", name)).all
+
+
+async def test_teams_members_and_what_is_given_to_them(stage: Stage, over: Heroku) -> None:
+    team, name = stage.name("tls-team"), stage.name("tls-given")
+    await stage.api("POST", "/users", {"email": f"ada@{team}.example.com"})
+    await stage.api("POST", "/teams", {"name": team})
+    await stage.api("POST", "/apps", {"name": name})
+    ada = f"ada@{team}.example.com"
+    await over("members:add", ada, "-t", team, "-r", "member")
+    await each(
+        over, {("teams",): team, ("orgs",): team, ("members", "-t", team): ada, ("access:add", ada, "-a", name): "done"}
+    )
+    await each(over, {("access", "-a", name): ada, ("members:set", ada, "-t", team, "-r", "admin"): "done"})
+    await each(over, {("access:remove", ada, "-a", name): "done", ("apps:transfer", team, "-a", name): "done"})
+    assert (await stage.api("GET", f"/apps/{name}"))["team"]["name"] == team
+    await over("access:add", ada, "-a", name, "-p", "deploy")
+    await each(over, {("access:update", ada, "-a", name, "-p", "operate"): "done"})
+    await each(over, {("apps:join", "-a", name): "done", ("members:remove", ada, "-t", team): "done"})
+    await over("apps:leave", "-a", name)
+
+
+async def test_a_pipeline_is_made_by_answering_on_a_terminal_and_given_away_and_back(
+    stage: Stage, over: Heroku
+) -> None:
+    name = stage.name("tls-line")
+    await stage.api("POST", "/apps", {"name": f"{name}-staging"})
+    team = await stage.api("POST", "/teams", {"name": stage.name("tls-owners")})
+    shown = await over.typing(
+        "pipelines:create", "-a", f"{name}-staging", answers={"Pipeline name": "\r", f"Stage of {name}-staging": "\r"}
+    )
+    assert f"Creating {name} pipeline... done" in shown
+    assert f"to {name} pipeline as staging... done" in shown
+    shown = await over.typing("pipelines:transfer", team["name"], "-p", name, answers={"?\x1b": f"{name}\r"})
+    assert f"to the {team['name']} team... done" in shown
+    assert (await stage.api("GET", f"/pipelines/{name}"))["owner"] == {"id": team["id"], "type": "team"}
+    await each(
+        over,
+        {
+            ("pipelines:transfer", "admin@localhost", "-p", name, "-c", name): "account... done",
+            ("pipelines:open", name): "Opening https://dashboard.heroku.com/pipelines/",
+        },
+    )
+    assert (await stage.api("GET", f"/pipelines/{name}"))["owner"]["type"] == "user"
+
+
+async def test_a_pipeline_is_connected_compared_and_promoted_with_its_output_shown(stage: Stage, over: Heroku) -> None:
+    name = stage.name("tls-flow")
+    repo = await stage.github.create_repo(
+        f"acme/{name}", files={**quick("first"), **RELEASING}, default_branch="master"
+    )
+    staging, production = f"{name}-staging", f"{name}-prod"
+    made = await stage.api("POST", "/pipelines", {"name": name})
+    for app, where in ((staging, "staging"), (production, "production")):
+        await stage.api("POST", "/apps", {"name": app})
+        await stage.api("POST", "/pipeline-couplings", {"app": app, "pipeline": made["id"], "stage": where})
+    assert "Linking to repo... done" in (await over("pipelines:connect", name, "-r", repo.full_name)).all
+    await stage.api("POST", f"/apps/{staging}/builds", {})
+    await stage.says(staging, "first")
+
+    promoted = await over("pipelines:promote", "-a", staging)
+    assert "Running release command..." in promoted.all
+    assert "migrating the tables" in promoted.all
+    assert f"{production}: succeeded" in promoted.all
+    await stage.github.push(repo, "master", quick("second") | RELEASING, message="Say second\n\nand why")
+    await stage.api("POST", f"/apps/{staging}/builds", {})
+    await stage.says(staging, "second")
+    await each(
+        over,
+        {
+            ("pipelines:diff", "-a", staging): "Say second",
+            ("releases:output", "-a", production): "migrating the tables",
+            ("logs", "-a", staging): "app[web.1]",
+            ("apps:diff", staging, production): "slug (checksum)",
+            ("ps:type", "-a", staging): "web",
+            ("ps:wait", "-a", staging): "",
+            ("releases", "-a", production): "v1",
+        },
+    )
+    assert f"{staging} is ahead of {production} by 1 commit" in (await over("pipelines:diff", "-a", staging)).all
+    await over("pipelines:promote", "-a", staging)
+    assert f"{staging} is up to date with {production}" in (await over("pipelines:diff", "-a", staging)).all
+
+
+async def test_a_pipeline_is_set_up_by_answering_on_a_terminal(stage: Stage, over: Heroku, front: Front) -> None:
+    name = stage.name("tls-set")
+    repo = await stage.github.create_repo(f"acme/{name}", files=quick("set up"), default_branch="master")
+    asked = {
+        "Automatically deploy the master branch": "y\r",
+        "Wait for CI to pass": "n\r",
+        "Enable review apps": "y\r",
+        "Automatically create review apps": "y\r",
+        "Automatically destroy idle review apps": "y\r",
+        "Enable automatic Heroku CI test runs": "y\r",
+    }
+    shown = await over.typing("pipelines:setup", name, repo.full_name, answers=asked)
+    assert f"Creating production and staging apps ({name} and {name}-staging)... done" in shown
+    assert "Configuring pipeline... done" in shown
+    await stage.says(f"{name}-staging", "set up")
+    await stage.says(name, "set up")
+    github = await stage.api("GET", f"/apps/{name}-staging/github")
+    assert (github["auto_deploy"], github["wait_for_ci"], github["branch"]) == (True, False, "master")
+    assert github["pull_requests"] == {"enabled": True, "auto_deploy": True, "auto_destroy": True}
+    assert [each for each in front.hosts.notes if "test runs" in each]
+
+
+async def test_test_runs_are_an_honest_nothing(stage: Stage, over: Heroku) -> None:
+    pipeline: Pipeline = await stage.pipeline("tls-ci", automatic=False)
+    p = ("-p", pipeline.name)
+    await each(
+        over,
+        {
+            ("ci", *p): f"Showing latest test runs for the {pipeline.name} pipeline",
+            ("ci:last", *p): "No Heroku CI runs found",
+            ("ci:config:set", *p, "RAILS_ENV=test"): "RAILS_ENV",
+        },
+    )
+    await each(over, {("ci:config", *p): "RAILS_ENV", ("ci:config:get", *p, "RAILS_ENV"): "test"})
+    await over("ci:config:unset", *p, "RAILS_ENV")
+    await each(over, {("ci:info", *p, "1"): "Couldn't find that test run."}, code=2)
+    await each(over, {("ci:run", *p): "not", ("ci:rerun", *p, "1"): "Couldn't find that test run."}, code=2)
+
+
+async def test_watching_test_runs_takes_the_token_nowhere_else(stage: Stage, over: Heroku) -> None:
+    """It opens a web socket with the token in its address, past any proxy, and never ends."""
+    pipeline = await stage.pipeline("tls-watch", automatic=False)
+    process = await asyncio.create_subprocess_exec(
+        *(NODE, str(over.program), "ci", "-p", pipeline.name, "--watch"),
+        env={**over.env, "DEBUG": "ci"}, cwd=over.cwd,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    seen = ""
+    async with asyncio.timeout(SECONDS):
+        while "transport" not in seen:
+            line = await process.stderr.readline()
+            assert line, seen
+            seen += line.decode()
+    process.kill()
+    await process.wait()
+
+
+async def test_every_socket_of_it_led_to_this_machine_and_no_other_name_was_looked_up(
+    stage: Stage, over: Heroku, front: Front, sockets: Path
+) -> None:
+    """Runs last in this module: all commands before it were watched."""
+    await over(
+        "pipelines:connect", (await stage.pipeline("tls-last", automatic=False)).name, "-r", "acme/nowhere", code=1
+    )
+    assert front.refused == []
+    ours = {f"127.0.0.1:{url.rpartition(':')[2]}" for url in (front.url, front.proxy)}
+    opened = set(sockets.read_text().split())
+    assert opened >= ours
+    assert opened - ours <= {"name:127.0.0.1"}
