@@ -109,8 +109,3 @@ async def test_the_command_ends_as_herokus_does_and_leaves_what_is_the_users(sta
     assert "Logging out... done" in await person.types("towpath heroku -- auth:logout")
     assert (await person.types("towpath heroku -- auth:whoami")).splitlines()[-1] == "admin@localhost"
     assert person.belongings() == before
-
-
-async def test_a_host_that_nobody_stands_in_for_is_refused_and_named(person: Person) -> None:
-    said = await person.types("towpath heroku -- status || true")
-    assert "Refused: " in said
