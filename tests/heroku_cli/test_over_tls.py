@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from service.cli.heroku.front import Front
 from tests.heroku_cli.heroku import NODE, SECONDS, Heroku
+from tests.heroku_cli.person import ROOT, Person
 from tests.walk.samples import quick
 from tests.walk.stage import Pipeline, Stage
 
@@ -17,6 +19,17 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)
 RELEASING = {
     "Procfile": "release: echo migrating the tables\nweb: /opt/towpath/runtimes/python/bin/python3 -I server.py\n"
 }
+
+
+@pytest.fixture
+def person(program: Path, stage: Stage, tmp_path: Path) -> Person:
+    return Person.at(tmp_path, program=program, data=stage.data)
+
+
+def blocks() -> list[str]:
+    """The commands of the README's section, block by block."""
+    section = (ROOT / "README.md").read_text().partition("### Use it with the Heroku CLI\n")[2].partition("\n### ")[0]
+    return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
 
 
 async def each(over: Heroku, says: Mapping[tuple[str, ...], str], *, code: int = 0) -> None:
@@ -198,6 +211,42 @@ async def test_test_runs_are_an_honest_nothing(stage: Stage, over: Heroku) -> No
     await over("ci:config:unset", *p, "RAILS_ENV")
     await each(over, {("ci:info", *p, "1"): "Couldn't find that test run."}, code=2)
     await each(over, {("ci:run", *p): "not", ("ci:rerun", *p, "1"): "Couldn't find that test run."}, code=2)
+
+
+async def test_the_section_of_the_readme_is_followed_to_the_letter(stage: Stage, person: Person) -> None:
+    repo = await stage.github.create_repo("acme/shop", files=quick("first"), default_branch="master")
+    made = await stage.api("POST", "/pipelines", {"name": "shop"})
+    for app, where in (("shop-staging", "staging"), ("shop", "production")):
+        await stage.api("POST", "/apps", {"name": app})
+        await stage.api("POST", "/pipeline-couplings", {"app": app, "pipeline": made["id"], "stage": where})
+    await stage.api("POST", f"/pipelines/{made['id']}/repository", {"repository": repo.full_name})
+    await stage.api("POST", "/apps/shop-staging/builds", {})
+    await stage.says("shop-staging", "first")
+
+    fronted, plain = blocks()
+    before = person.belongings()
+    install, _, commands = fronted.partition("\n")
+    major = re.fullmatch(r"npm install --global heroku@(\d+)", install)
+    assert major is not None
+    assert f"HEROKU := heroku@{major[1]}." in (ROOT / "Makefile").read_text()
+    said = await person.types(commands)
+    assert "shop-staging" in said
+    assert "=== shop" in said
+    assert "Promotion successful" in said
+    assert "shop-staging is up to date with shop" in said
+    assert person.belongings() == before
+    assert list(Path(person.env["TMPDIR"]).glob("towpath-*")) == []
+
+    said = await person.types(plain.replace("5080", str(stage.port)).replace("TOKEN", stage.token))
+    assert "Promotion successful" in said
+
+
+async def test_the_command_ends_as_herokus_does_and_leaves_what_is_the_users(stage: Stage, person: Person) -> None:
+    before = person.belongings()
+    assert "Couldn't find that app." in await person.types("towpath heroku -- apps:info -a nobody", code=2)
+    assert "Logging out... done" in await person.types("towpath heroku -- auth:logout")
+    assert (await person.types("towpath heroku -- auth:whoami")).splitlines()[-1] == "admin@localhost"
+    assert person.belongings() == before
 
 
 async def test_watching_test_runs_takes_the_token_nowhere_else(stage: Stage, over: Heroku) -> None:
