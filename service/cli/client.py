@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 from urllib.parse import quote, urlsplit
 
-from service.cli.errors import ApiError, Unreachable
+from service.cli import trouble
+from service.cli.errors import ExitCode, Stop
 from service.cli.profile import Profile
 
 Json = dict[str, Any]
 _ACCEPT = "application/vnd.heroku+json; version=3"
 _SECONDS = 60.0
-_NOT_US = "what answers there is not Towpath"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +33,12 @@ class Answer:
 
 
 def path(*parts: str) -> str:
-    """Build a path of the API from words of the user."""
+    """Build a path of the API from words of the user; stops at one that can be nobody's name."""
+    for part in parts:
+        if not part.strip():
+            raise Stop("A name is empty. Was a variable meant that is not set?", code=ExitCode.USAGE)
+        if part in {".", ".."}:
+            raise Stop(f"Nothing is named {part!r}.", code=ExitCode.USAGE)
     # What a terminal sent that is no UTF-8 goes as it is; nothing has such a name.
     return "".join(f"/{quote(part, safe='', errors='surrogateescape')}" for part in parts)
 
@@ -75,7 +79,7 @@ class Client:
         """Make one call; raises `ApiError` with the server's words when it is refused."""
         with self._exchange(method, target, body, headers or {}) as response:
             raw = response.read()
-            _raise_for(response, raw, target)
+            self._check(response, raw, target)
             return Answer(
                 status=response.status,
                 headers={name.lower(): value for name, value in response.getheaders()},
@@ -86,19 +90,23 @@ class Client:
         """Send a file to an address of this server; raises `ApiError` when it is refused."""
         headers = {"Content-Type": "application/gzip", "Content-Length": str(size)}
         with self._exchange("PUT", _path_of(target), content, headers) as response:
-            _raise_for(response, response.read(), target)
+            self._check(response, response.read(), target)
 
     def _read(self, raw: bytes) -> Any:
         try:
             return json.loads(raw)
         except ValueError:
-            raise Unreachable(self.profile.url, _NOT_US) from None
+            raise trouble.not_json(self.profile) from None
+
+    def _check(self, response: http.client.HTTPResponse, raw: bytes, target: str) -> None:
+        if (refused := trouble.refusal(self.profile, response, raw, target)) is not None:
+            raise refused
 
     def stream(self, target: str) -> Iterator[str]:
         """Read plain text while it is being written; `target` is a path or an address of this server."""
         with self._exchange("GET", _path_of(target), None, {"Accept": "text/plain"}, follow=True) as response:
             if response.status != http.client.OK:
-                _raise_for(response, response.read(), target)
+                self._check(response, response.read(), target)
             rest = b""
             while chunk := response.read1(65536):
                 # A character may be cut in two by a chunk's end.
@@ -135,9 +143,9 @@ class Client:
             )
             yield connection.getresponse()
         except TimeoutError:
-            raise Unreachable(self.profile.url, f"no answer within {self.seconds:.0f} s") from None
+            raise trouble.too_slow(self.profile, self.seconds) from None
         except (OSError, http.client.HTTPException) as error:
-            raise Unreachable(self.profile.url, _reason(error)) from None
+            raise trouble.broken(self.profile, error) from None
         finally:
             connection.close()
 
@@ -148,9 +156,21 @@ class Client:
             # Resolvers need not know names under localhost, and Python's does not.
             host = "127.0.0.1"
         if parts.scheme == "https":
-            context = ssl.create_default_context()
-            return http.client.HTTPSConnection(host, parts.port, timeout=seconds, context=context)
+            return _Secure(host, parts.port, seconds=seconds, name=parts.hostname or "")
         return http.client.HTTPConnection(host, parts.port, timeout=seconds)
+
+
+class _Secure(http.client.HTTPSConnection):
+    """A connection whose certificate has to be for the name that was asked for, wherever that leads."""
+
+    def __init__(self, host: str, port: int | None, *, seconds: float | None, name: str) -> None:
+        super().__init__(host, port, timeout=seconds)
+        self._name = name
+
+    def connect(self) -> None:
+        """Connect, and see who answers before anything is sent."""
+        http.client.HTTPConnection.connect(self)
+        self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self._name)
 
 
 def _path_of(target: str) -> str:
@@ -166,31 +186,3 @@ def _whole_characters(raw: bytes) -> tuple[str, bytes]:
         except UnicodeDecodeError:
             continue
     return raw.decode(errors="replace"), b""
-
-
-def _reason(error: OSError | http.client.HTTPException) -> str:
-    match error:
-        case ConnectionRefusedError():
-            return "connection refused"
-        case socket.gaierror():
-            return "the host is not known"
-        case ssl.SSLError():
-            return f"TLS: {error.reason}"
-        case http.client.HTTPException():
-            return _NOT_US
-        case _:
-            return error.strerror or type(error).__name__
-
-
-def _raise_for(response: http.client.HTTPResponse, raw: bytes, target: str) -> None:
-    if response.status < 400:
-        return
-    try:
-        problem = json.loads(raw)
-        message, id_ = str(problem["message"]), str(problem["id"])
-    except (ValueError, KeyError, TypeError):
-        what = "had an error; its log says which" if response.status >= 500 else "does not understand"
-        message, id_ = f"The server {what} (HTTP {response.status}).", "unknown"
-    if response.status == http.client.UNAUTHORIZED:
-        message = f"{message} Set TOWPATH_TOKEN, or run as the user who started `towpath up`."
-    raise ApiError(message, id_=id_, status=response.status, target=target)

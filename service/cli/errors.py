@@ -15,6 +15,8 @@ class ExitCode(IntEnum):
     PROMOTION_FAILED = 5
     UNREACHABLE = 6
     INTERRUPTED = 130
+    READER_GONE = 141
+    """Whoever read our output has had enough, as `head`: what other programs end with then."""
 
 
 class Stop(Exception):
@@ -37,10 +39,7 @@ class ApiError(Stop):
 
 
 class Unreachable(Stop):
-    """Nobody answers at the server's address."""
+    """Nobody answers at the server's address, or not Towpath."""
 
-    def __init__(self, url: str, reason: str) -> None:
-        super().__init__(
-            f"Cannot reach Towpath at {url} ({reason}). Start it with `towpath up`, or set TOWPATH_URL.",
-            code=ExitCode.UNREACHABLE,
-        )
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code=ExitCode.UNREACHABLE)

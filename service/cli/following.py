@@ -1,5 +1,6 @@
 """Waiting for what was asked: the output as it is written, then how it ended, as an exit code."""
 
+import json
 import re
 import sys
 import time
@@ -8,8 +9,10 @@ from contextlib import contextmanager
 
 from service.cli.client import Client, Json, path
 from service.cli.errors import ExitCode, Stop
+from service.cli.output import Waiting, note, waiting
 
 POLL_SECONDS = 0.4
+_LOG_LINE = re.compile(r"(\S+) (\w+)\[([^\]]*)\]: (.*)", re.DOTALL)
 _OPEN = ("queued", "running")
 
 
@@ -38,25 +41,57 @@ def write(texts: Iterator[str], *, quiet: bool) -> bool:
     return said
 
 
+def logs(client: Client, app: str, *, lines: int, tail: bool, process: str | None, as_json: bool) -> None:
+    """Show what an app has written, and go on with `tail` until Ctrl-C."""
+    body = {"lines": lines, "tail": tail, "dyno": process}
+    session = client.call("POST", path("apps", app, "log-sessions"), body).data
+    texts = client.stream(session["logplex_url"])
+    try:
+        said = write(_as_json(texts) if as_json else texts, quiet=False)
+    except KeyboardInterrupt:
+        raise Stop("", code=ExitCode.INTERRUPTED) from None
+    if not said:
+        note(f"{process or app} has written nothing.")
+
+
+def _as_json(texts: Iterator[str]) -> Iterator[str]:
+    """Each line of a log as an object: when, who (`app`), which of its processes, and what it said."""
+    rest = ""
+    for text in texts:
+        *whole, rest = (rest + text).split("\n")
+        yield from (_line_as_json(each) for each in whole)
+    if rest:
+        yield _line_as_json(rest)
+
+
+def _line_as_json(line: str) -> str:
+    known = _LOG_LINE.fullmatch(line)
+    at, source, dyno, message = known.groups() if known else (None, None, None, line)
+    return json.dumps({"at": at, "source": source, "dyno": dyno, "message": message}) + "\n"
+
+
 def follow(client: Client, app: str, request_id: str, *, output: bool, quiet: bool = False) -> Json:
     """Wait for the end of an app's request, showing build and release phase; returns it, or stops with its reason."""
-    with patiently(f"towpath releases -a {app}"):
+    with patiently(f"towpath releases -a {app}"), waiting(f"Waiting for {app}") as sign:
         shown: set[str] = set()
         while (found := request(client, request_id))["state"] in _OPEN:
-            if not (output and _show_next(client, found, shown, quiet=quiet)):
+            if not (output and _show_next(client, found, shown, sign, quiet=quiet)):
+                if output:
+                    sign.show()
                 time.sleep(POLL_SECONDS)
-        while output and _show_next(client, found, shown, quiet=quiet):
+        while output and _show_next(client, found, shown, sign, quiet=quiet):
             pass
     check(found)
     return found
 
 
-def _show_next(client: Client, found: Json, shown: set[str], *, quiet: bool) -> bool:
+def _show_next(client: Client, found: Json, shown: set[str], sign: Waiting, *, quiet: bool) -> bool:
     """Show the next of the request's outputs to its end; False when none has begun."""
     for what in ("build", "release"):
         if found[what] is not None and what not in shown:
             shown.add(what)
             source = found["id"] if what == "build" else found["release"]["id"]
+            sign.hide()
             write(client.stream(path(f"{what}s", source, "output")), quiet=quiet)
             return True
     return False

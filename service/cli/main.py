@@ -1,22 +1,26 @@
 """The `towpath` command: every verb, and how each end becomes a sentence and an exit code."""
 
+import inspect
 import os
 import re
 import sys
-from collections.abc import Sequence
-from typing import Annotated, cast
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Annotated, Any, cast
 from urllib.parse import unquote
 
 import typer
 
-from service.cli import servers
+from service.cli import profile, servers
 from service.cli.client import Client
 from service.cli.commands import (
     access,
+    activity,
     approving,
     apps,
     authorizations,
     builds,
+    completion,
     config,
     deploy,
     diff,
@@ -25,6 +29,7 @@ from service.cli.commands import (
     heroku,
     insight,
     locks,
+    login,
     one_offs,
     orphans,
     pipelines,
@@ -34,18 +39,21 @@ from service.cli.commands import (
     reviewapps,
     settings,
     setup,
+    spaces,
     switches,
     teams,
     users,
     webhooks,
 )
 from service.cli.errors import ApiError, ExitCode, Stop
+from service.cli.options import ProfileOption
 from service.cli.output import note, paint
-from service.cli.profile import load
 from service.cli.topics import ByTopic, close
 
 _ABOUT = "Continuous delivery on machines you own: review apps, staging, promotion."
-_NAMED = re.compile(r"/(?P<kind>apps|pipelines)/(?P<name>[^/?]+)")
+_NAMED = re.compile(r"/(?P<kind>apps|pipelines|teams|users)/(?P<name>[^/?]+)")
+_CALLED = {"apps": "app", "pipelines": "pipeline", "teams": "team", "users": "account"}
+_SHOWN_AS = {"users": "email"}
 
 
 def help_(
@@ -80,11 +88,29 @@ def _version(asked: bool) -> None:
 
 
 def _options(
+    name: ProfileOption = None,
     _version_asked: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Take the options that stand before a command."""
+    profile.choose(name)
+
+
+def _with_profile(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command take `--profile` too: who says it rarely does so before the command."""
+
+    @wraps(command)
+    def run(*args: Any, profile_name: str | None = None, **kwargs: Any) -> Any:
+        if profile_name is not None:
+            profile.choose(profile_name)
+        return command(*args, **kwargs)
+
+    known = inspect.signature(command)
+    more = inspect.Parameter("profile_name", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=ProfileOption)
+    run.__signature__ = known.replace(parameters=[*known.parameters.values(), more])  # type: ignore[attr-defined]
+    run.__annotations__ = {**command.__annotations__, "profile_name": ProfileOption}
+    return run
 
 
 def build_cli() -> typer.Typer:
@@ -93,9 +119,10 @@ def build_cli() -> typer.Typer:
         name="towpath",
         cls=ByTopic,
         epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 build failed, 4 release failed, "
-        "5 promotion failed, 6 server unreachable.",
+        "5 promotion failed, 6 server unreachable, 130 interrupted.",
         rich_markup_mode=None,
         no_args_is_help=True,
+        add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 110},
     )
@@ -103,6 +130,7 @@ def build_cli() -> typer.Typer:
     for part in (
         apps,
         switches,
+        spaces,
         pipelines,
         setup,
         settings,
@@ -117,18 +145,25 @@ def build_cli() -> typer.Typer:
         config,
         ps,
         one_offs,
+        login,
         access,
         authorizations,
         teams,
         users,
         insight,
         webhooks,
+        activity,
         github,
         git,
         heroku,
         orphans,
-        servers,
     ):
+        part.register(cli)
+    for command in cli.registered_commands:
+        assert command.callback is not None
+        command.callback = _with_profile(command.callback)
+    # These ask no server.
+    for part in (completion, servers):
         part.register(cli)
     cli.command("help")(help_)
     return cli
@@ -139,11 +174,11 @@ def _explained(error: Stop) -> str:
     if not isinstance(error, ApiError) or error.id != "not_found":
         return error.message
     named = _NAMED.match(error.target)
-    if named is None or error.message != f"Couldn't find that {named['kind'].removesuffix('s')}.":
+    if named is None or error.message != f"Couldn't find that {_CALLED[named['kind']]}.":
         return error.message
-    name = unquote(named["name"])
+    name, key = unquote(named["name"]), _SHOWN_AS.get(named["kind"], "name")
     try:
-        known = [each["name"] for each in Client(profile=load()).everything(f"/{named['kind']}")]
+        known = [each[key] for each in Client(profile=profile.load(quiet=True)).everything(f"/{named['kind']}")]
     except Stop:
         known = []
     return f"Couldn't find the {named['kind'].removesuffix('s')} {name}.{close(name, known)}"
@@ -151,13 +186,17 @@ def _explained(error: Stop) -> str:
 
 def run(args: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    profile.choose(None)
     try:
         code = _run(args)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.REFUSED
+        code = ExitCode.READER_GONE
+    if code == ExitCode.READER_GONE:
+        # Python would complain again when it flushes at exit.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
     return code
 
 
@@ -170,6 +209,9 @@ def _run(args: Sequence[str] | None) -> int:
         if stop.message:
             note(f"{paint(' ▸', 'red', stream=sys.stderr)}    {_explained(stop)}")
         return stop.code
+    except KeyboardInterrupt:
+        note("Interrupted.")
+        return ExitCode.INTERRUPTED
     return ExitCode.OK
 
 

@@ -15,6 +15,7 @@ StageOption = Annotated[
     str | None, typer.Option("--stage", "-s", metavar="STAGE", help="development, staging or production.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+JsonLinesOption = Annotated[bool, typer.Option("--json", help="Print a JSON object for each line.")]
 TeamOption = Annotated[str | None, typer.Option("--team", "-t", metavar="TEAM", help="The team: its name or id.")]
 WaitOption = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end and show the output.")]
 ConfirmOption = Annotated[
@@ -22,4 +23,8 @@ ConfirmOption = Annotated[
 ]
 OverrideLockOption = Annotated[
     bool, typer.Option("--override-lock", help="Go past a deploy lock; the activity log says who did.")
+]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option("--profile", metavar="PROFILE", help="The server to use, as towpath profiles lists them."),
 ]

@@ -141,16 +141,21 @@ def _checks(env: Mapping[str, str]) -> list[dict[str, object]]:
     return found
 
 
-def doctor(data: Data = None) -> None:
+def doctor(
+    data: Data = None, as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False
+) -> None:
     """Say what this machine can do, which isolation apps get, and what would improve it."""
     env = _environment(data=data)
     settings = _settings(env)
     _writable(settings.data)
     # It is the `up` that runs here that people ask about, whatever port that was given.
     env.setdefault("TOWPATH_PORT", str(running_port(settings.data) or settings.port))
-    failed = False
-    for check in _checks(env):
-        failed = failed or not check["ok"]
+    found = _checks(env)
+    failed = not all(check["ok"] for check in found)
+    if as_json:
+        print(json.dumps(found, indent=2))
+        raise typer.Exit(1 if failed else 0)
+    for check in found:
         print(f"{'ok' if check['ok'] else '!!':3} {check['name']}: {check['why']}")
         if check["advice"] and not check["ok"]:
             print(f"    {check['advice']}")

@@ -37,7 +37,7 @@ def app_of_url(url: str, profile: Profile) -> str | None:
     return name.removesuffix(".git")
 
 
-def _remotes(profile: Profile) -> Mapping[str, str]:
+def remotes(profile: Profile) -> Mapping[str, str]:
     """Apps by the name of their remote."""
     found = {}
     for line in (git("remote", "-v") or "").splitlines():
@@ -56,13 +56,13 @@ def app_name(profile: Profile, app: str | None, remote: str | None) -> str:
         if not app:
             raise Stop("--app is empty: say -a APP.", code=ExitCode.USAGE)
         return app
-    remotes = _remotes(profile)
+    found = remotes(profile)
     if remote is not None:
-        if remote not in remotes:
-            known = f" There are: {', '.join(sorted(remotes))}." if remotes else ""
+        if remote not in found:
+            known = f" There are: {', '.join(sorted(found))}." if found else ""
             raise Stop(f"There is no git remote {remote} of an app at {profile.url}.{known}", code=ExitCode.USAGE)
-        return remotes[remote]
-    match sorted(set(remotes.values())):
+        return found[remote]
+    match sorted(set(found.values())):
         case [only]:
             return only
         case []:
@@ -72,9 +72,15 @@ def app_name(profile: Profile, app: str | None, remote: str | None) -> str:
             )
         case _:
             raise Stop(
-                f"Which app? This clone has several remotes of apps: {', '.join(sorted(remotes))}. Say -r REMOTE.",
+                f"Which app? This clone has several remotes of apps: {', '.join(sorted(found))}. Say -r REMOTE.",
                 code=ExitCode.USAGE,
             )
+
+
+def app_named(client: Client, app: str | None, remote: str | None) -> Json:
+    """The app to act on, as the server knows it."""
+    found: Json = client.get(path("apps", app_name(client.profile, app, remote)))
+    return found
 
 
 def given(word: str | None) -> bool:

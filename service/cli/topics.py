@@ -1,10 +1,14 @@
-"""Help by topic, and commands that are found although they are misspelt."""
+"""Help by topic, commands that are found although they are misspelt, and how all of them take an end from outside."""
 
 from difflib import get_close_matches
 from typing import Any
 
 from typer.core import TyperGroup
 
+from service.cli.errors import ExitCode, Stop
+
+_SERVER = "The server"
+_ITSELF = "The command line"
 TOPICS = {
     "apps": "Apps",
     "maintenance": "Apps",
@@ -24,6 +28,9 @@ TOPICS = {
     "orphans": "Processes and logs",
     "access": "Access",
     "auth": "Access",
+    "login": "Access",
+    "logout": "Access",
+    "profiles": "Access",
     "authorizations": "Access",
     "teams": "Access",
     "members": "Access",
@@ -34,8 +41,11 @@ TOPICS = {
     "deliveries": "What happened and why",
     "why": "What happened and why",
     "webhooks": "What happened and why",
+    "activity": "What happened and why",
+    "spaces": "Apps",
+    "help": _ITSELF,
+    "completion": _ITSELF,
 }
-_SERVER = "The server"
 
 
 def topic_of(command: str) -> str:
@@ -59,13 +69,43 @@ class ByTopic(TyperGroup):
             with formatter.section(topic):
                 formatter.write_dl(rows)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; Ctrl-C and a reader that has gone away end it in our own words."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Stop("Interrupted.", code=ExitCode.INTERRUPTED) from None
+        except BrokenPipeError:
+            raise Stop("", code=ExitCode.READER_GONE) from None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command; one that there is not is answered with those that are probably meant."""
+        name, spaced = args[0], ":".join(args[:2])
+        command = self.get_command(ctx, name)
+        if command is None and not name.startswith("-"):
+            meant = f" Did you mean {spaced}?" if spaced in self.commands else close(name, self.visible(ctx))
+            raise Stop(f"There is no command {name}.{meant} They are listed by: towpath help", code=ExitCode.USAGE)
+        if command is not None and spaced != name and spaced in self.commands and not _takes_words(command):
+            raise Stop(f"{name} takes no words of its own. Did you mean {spaced}?", code=ExitCode.USAGE)
+        return super().resolve_command(ctx, args)
+
+    def visible(self, ctx: Any) -> list[str]:
+        """The commands that are listed."""
+        return [name for name in self.list_commands(ctx) if not self.commands[name].hidden]
+
     def siblings(self, name: str) -> list[str]:
         """The commands of the same topic, as `pipelines:add` to `pipelines`."""
         head = name.partition(":")[0]
         return [each for each in self.commands if each.partition(":")[0] == head]
 
 
+def _takes_words(command: Any) -> bool:
+    return any(each.param_type_name == "argument" for each in command.params)
+
+
 def close(name: str, known: list[str]) -> str:
     """A question after a name that is probably meant, or nothing."""
-    matches = get_close_matches(name, known, n=3, cutoff=0.6)
+    # Who leaves the topic out means all that end so: `promote` is `pipelines:promote`.
+    ending = sorted(each for each in known if each.endswith(f":{name}"))
+    matches = ending or get_close_matches(name, known, n=3, cutoff=0.6)
     return f" Did you mean {' or '.join(matches)}?" if matches else ""

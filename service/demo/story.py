@@ -59,7 +59,8 @@ class Stage:
 
     async def towpath(self, *args: str) -> str:
         """Do what a person does: run the command."""
-        env = _environment(TOWPATH_DATA=str(self.data), NO_COLOR="1")
+        # Whoever plays it may be logged in to a server of theirs, which is none of the demo's.
+        env = _environment(TOWPATH_DATA=str(self.data), TOWPATH_PROFILE="local", NO_COLOR="1")
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "service.cli.main", *args),
             env=env,

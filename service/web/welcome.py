@@ -28,7 +28,7 @@ towpath reviewapps:enable -p shop --automatic
 towpath pipelines:promote -a shop-staging
 towpath why APP                     # what was decided, and why
 towpath help                        # every command</pre>
-<p>From another machine, set <code>TOWPATH_URL={url}</code> and <code>TOWPATH_TOKEN</code>.
+<p>From another machine: <code>towpath login {url}</code>.
 GitHub's webhooks go to <code>{url}/github/webhooks</code>. The API speaks Heroku's version 3 and needs a token.</p>
 """
 _SECURITY = {

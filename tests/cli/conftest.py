@@ -1,17 +1,20 @@
 """The command line is run as users run it, as a process of its own, against a real server."""
 
 import asyncio
+import io
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
+from service.cli.main import run
 from service.store.database import Database
 from service.store.secrets import Vault
 from tests.store.fixtures import sqlite_database, sqlite_template  # noqa: F401
@@ -85,6 +88,50 @@ def offline(tmp_path: Path) -> Cli:
 def towpath(server: Server, offline: Cli) -> Cli:
     """A command line that knows the server."""
     return Cli(cwd=offline.cwd, env=offline.env | {"TOWPATH_URL": server.url, "TOWPATH_TOKEN": server.token})
+
+
+# What the server, which is in this process too, has logged meanwhile.
+_OF_THE_SERVER = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \[[a-z]+ *\] .*\n")
+
+
+class Inside(Protocol):
+    """Runs a command without a process of its own: many in the time of one."""
+
+    def __call__(self, *args: str, stdin: str = "", code: int = 0, **env: str) -> Awaitable[Run]: ...
+
+
+def _inside(cli: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
+    for name in [*os.environ]:
+        if name.startswith("TOWPATH_") or name in {"XDG_CONFIG_HOME", "SSL_CERT_FILE"}:
+            monkeypatch.delenv(name)
+    for name, value in cli.env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(cli.cwd)
+
+    async def call(*args: str, stdin: str = "", code: int = 0, **env: str) -> Run:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdin", io.StringIO(stdin))
+            for name, value in env.items():
+                patch.setenv(name, value)
+            ended = await asyncio.to_thread(run, args)
+        out, err = capsys.readouterr()
+        out = _OF_THE_SERVER.sub("", out)
+        assert ended == code, f"exit {ended}\n{out}\n{err}"
+        return Run(code=ended, out=out, err=err)
+
+    return call
+
+
+@pytest.fixture
+def inside(towpath: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
+    """A command line that knows the server, within this process."""
+    return _inside(towpath, monkeypatch, capsys)
+
+
+@pytest.fixture
+def stranger(offline: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
+    """One that knows no server."""
+    return _inside(offline, monkeypatch, capsys)
 
 
 @pytest.fixture

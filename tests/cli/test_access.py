@@ -81,14 +81,14 @@ async def test_apps_and_pipelines_are_transferred_and_apps_of_others_marked(towp
     mixed = await towpath("pipelines:info", "shop")
     assert "shop belongs to crew@herokumanager.com, not to the owner of the pipeline." in mixed.err
     assert "towpath apps:transfer" in mixed.err
-    aborted = await towpath("pipelines:transfer", "crew", "-p", "shop", stdin="no\n", code=1)
-    assert "does not match" in aborted.err
+    aborted = await towpath("pipelines:transfer", "crew", "-p", "shop", stdin="no\n", code=2)
+    assert "If that is meant, say --confirm shop" in aborted.err
     given = await towpath("pipelines:transfer", "crew", "-p", "shop", "--confirm", "shop")
     assert given.out == "Transferring shop pipeline to the crew team... done\n"
     assert (await towpath("pipelines:info", "shop")).err == ""
     back = await towpath("pipelines:transfer", "admin@localhost", "-p", "shop", "-c", "shop")
     assert back.out.endswith("to the admin@localhost account... done\n")
     assert (
-        "Couldn't find that account"
+        "Couldn't find the user nobody@example.com"
         in (await towpath("pipelines:transfer", "nobody@example.com", "-p", "shop", "-c", "shop", code=1)).err
     )

@@ -180,6 +180,35 @@ async def test_help_needs_no_server_and_is_found_by_topic(offline: Cli) -> None:
     assert "--to" in (await offline("pipelines:promote", "--help")).out
 
 
+HELP = """\
+Usage: towpath pipelines:create [OPTIONS] [NAME]
+
+  Create a pipeline with an app in it, yours or a team's.
+
+Arguments:
+  NAME <str>
+
+Options:
+  -a, --app APP        The app to act on.
+  -r, --remote REMOTE  The git remote of the app to act on.
+  -s, --stage STAGE    development, staging or production.
+  -t, --team TEAM      The team: its name or id.
+  --json               Print JSON for programs.
+  --profile PROFILE    The server to use, as towpath profiles lists them.
+  -h, --help           Show this message and exit.
+
+Related:
+  pipelines             List pipelines.
+  pipelines:create      Create a pipeline with an app in it, yours or a
+                        team's.
+  pipelines:add         Add an app to a pipeline.
+"""
+
+
+async def test_help_for_a_command_says_all_of_it_and_what_is_related(offline: Cli) -> None:
+    assert (await offline("help", "pipelines:create", COLUMNS="80")).out.startswith(HELP)
+
+
 async def test_the_list_of_commands_says_all_of_each_in_eighty_columns(offline: Cli) -> None:
     shown = (await offline("--help", COLUMNS="80")).out
     assert "..." not in shown.replace("ARGS]...", "")

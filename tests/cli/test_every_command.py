@@ -28,8 +28,8 @@ NAMED = {
 }
 
 # Those that start a server or need none.
+OF_THE_MACHINE = {"help", "completion", "login", "logout", "profiles"}
 OF_THE_SERVER = {"up", "web", "worker", "router", "runner", "migrate", "secrets:rotate", "doctor", "demo", "github-sim"}
-OF_THE_SERVER |= {"help"}
 
 APP, PIPELINE = ("-a", "nowhere"), ("-p", "nowhere")
 # Others, asked for what is not there; None where nothing is named that could be missing.
@@ -37,6 +37,7 @@ MISSING: dict[str, tuple[str, ...] | None] = {
     "apps": None,
     "apps:create": None,
     "apps:info": APP,
+    "apps:rename": ("elsewhere", *APP),
     "apps:destroy": (*APP, "--confirm", "nowhere"),
     "git:remote": APP,
     "pipelines": None,
@@ -48,6 +49,7 @@ MISSING: dict[str, tuple[str, ...] | None] = {
     "pipelines:destroy": ("nowhere", "--confirm", "nowhere"),
     "pipelines:info": ("nowhere",),
     "pipelines:connect": ("nowhere", "-r", "acme/shop"),
+    "pipelines:disconnect": ("nowhere", "--confirm", "nowhere"),
     "pipelines:promote": APP,
     "pipelines:settings": PIPELINE,
     "builds": APP,
@@ -66,10 +68,12 @@ MISSING: dict[str, tuple[str, ...] | None] = {
     "deploy": ("main", *APP),
     "deploy:auto": ("on", *APP),
     "releases": APP,
+    "releases:info": APP,
     "releases:rollback": APP,
     "releases:retry": APP,
     "releases:output": APP,
     "config": APP,
+    "config:get": ("A", *APP),
     "config:set": ("A=1", *APP),
     "config:unset": ("A", *APP),
     "config:build": APP,
@@ -110,14 +114,14 @@ def test_every_command_that_scripts_depend_on_is_there() -> None:
 @pytest.fixture
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal of somebody who has a clone and no server."""
-    for name in ("TOWPATH_URL", "TOWPATH_TOKEN", "TOWPATH_DATA"):
+    for name in ("TOWPATH_URL", "TOWPATH_TOKEN", "TOWPATH_DATA", "TOWPATH_PROFILE", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     subprocess.run(["git", "init", "--quiet"], check=True)
 
 
-@pytest.mark.parametrize("command", sorted(COMMANDS.keys() - OF_THE_SERVER))
+@pytest.mark.parametrize("command", sorted(COMMANDS.keys() - OF_THE_SERVER - OF_THE_MACHINE))
 def test_without_a_server_it_is_said_how_to_start_one(
     command: str, alone: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,6 +133,29 @@ def test_without_a_server_it_is_said_how_to_start_one(
         assert "No Towpath server is known here: start one with `towpath up`" in err
     else:  # it wants to know more than its own help requires
         assert (code, bool(err)) == (2, True)
+
+
+# Those that print what is for no program: scripts, help, and the words of processes that they become.
+FOR_PEOPLE = {"completion", "help", "up", "web", "worker", "router", "runner", "migrate", "secrets:rotate", "demo"}
+FOR_PEOPLE |= {"github-sim"}
+# What other programs speak with, or that speaks for itself.
+FOR_PEOPLE |= {"run", "run:detached", "heroku", "heroku-env", "git:credentials"}
+
+
+def test_every_command_that_shows_something_shows_it_to_programs_too() -> None:
+    shown = {name for name, each in COMMANDS.items() if any("--json" in one.opts for one in each.params)}
+    assert COMMANDS.keys() - shown - FOR_PEOPLE == set()
+
+
+def test_every_command_that_asks_a_server_may_be_told_which() -> None:
+    told = {name for name, each in COMMANDS.items() if any("--profile" in one.opts for one in each.params)}
+    assert COMMANDS.keys() - told == OF_THE_SERVER | {"completion", "help"}
+
+
+def test_every_command_that_destroys_asks_first() -> None:
+    destroying = re.compile(r":(destroy|disable|disconnect)$|^users:remove$|^pipelines:transfer$")
+    asking = {name for name, each in COMMANDS.items() if any("--confirm" in one.opts for one in each.params)}
+    assert {name for name in COMMANDS if destroying.search(name)} - asking == set()
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))

@@ -208,7 +208,7 @@ class Stage:
     async def _cli(self, *args: str, fails: bool = False) -> tuple[str, str]:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "service.cli.main", *args),
-            env={**_clean(), "TOWPATH_DATA": str(self.data), "NO_COLOR": "1"},
+            env={**_clean(), "TOWPATH_DATA": str(self.data), "TOWPATH_PROFILE": "local", "NO_COLOR": "1"},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -12,6 +12,7 @@ from service.cli.options import AppOption, ConfirmOption, JsonOption, RemoteOpti
 from service.cli.profile import Profile, load
 
 NameArgument = Annotated[str | None, typer.Argument(metavar="NAME")]
+AppArgument = Annotated[str | None, typer.Argument(metavar="APP")]
 
 
 def listing(json: JsonOption = False) -> None:
@@ -63,7 +64,7 @@ def _named(profile: Profile, name: str | None, app: str | None, remote: str | No
 
 
 def info(
-    name: NameArgument = None, *, app: AppOption = None, remote: RemoteOption = None, json: JsonOption = False
+    name: AppArgument = None, *, app: AppOption = None, remote: RemoteOption = None, json: JsonOption = False
 ) -> None:
     """Show an app."""
     profile = load()
@@ -123,8 +124,29 @@ def _if_any(client: Client, where: str) -> Json | None:
     return found
 
 
+def rename(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The new name.")],
+    *,
+    app: AppOption = None,
+    remote: RemoteOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Give an app another name, and with it another address."""
+    client = Client(profile=load())
+    former = target.app_named(client, app, remote)
+    with output.action(f"Renaming {former['name']} to {name}", quiet=json):
+        renamed = client.call("PATCH", path("apps", former["id"]), {"name": name}).data
+    for each, of in target.remotes(client.profile).items():
+        if of == former["name"] and target.git("remote", "set-url", each, renamed["git_url"]) is not None:
+            output.note(f"Git remote {each} set to {renamed['git_url']}")
+    if json:
+        output.show_json(renamed)
+    else:
+        output.say(f"{renamed['web_url']} | {renamed['git_url']}")
+
+
 def destroy(
-    name: NameArgument = None,
+    name: AppArgument = None,
     *,
     app: AppOption = None,
     remote: RemoteOption = None,
@@ -145,6 +167,7 @@ def destroy(
 def git_remote(
     app: AppOption = None,
     remote: Annotated[str, typer.Option("--remote", "-r", metavar="REMOTE", help="The remote's name.")] = "towpath",
+    json: JsonOption = False,
 ) -> None:
     """Make the git remote of an app, so that commands in this clone know it and git can push to it."""
     if not app:
@@ -156,7 +179,10 @@ def git_remote(
     if target.git("remote", "set-url" if known else "add", remote, url) is None:
         raise Stop(f"git refused to make the remote {remote}.")
     git.know_token(url)
-    output.say(f"set git remote {remote} to {url}")
+    if json:
+        output.show_json({"remote": remote, "url": url})
+    else:
+        output.say(f"set git remote {remote} to {url}")
 
 
 def register(cli: typer.Typer) -> None:
@@ -164,5 +190,6 @@ def register(cli: typer.Typer) -> None:
     cli.command("apps")(listing)
     cli.command("apps:create")(create)
     cli.command("apps:info")(info)
+    cli.command("apps:rename")(rename)
     cli.command("apps:destroy")(destroy)
     cli.command("git:remote")(git_remote)

@@ -75,11 +75,18 @@ def _release(client: Client, app: str, release: Json) -> str:
     return f"v{client.get(path('apps', app, 'releases', release['id']))['version']}"
 
 
-def output_of(build: _BuildArgument = None, *, app: AppOption = None, remote: RemoteOption = None) -> None:
+def output_of(
+    build: _BuildArgument = None, *, app: AppOption = None, remote: RemoteOption = None, json: JsonOption = False
+) -> None:
     """Show the output of a build, while it runs and afterwards."""
     client = Client(profile=load())
     name = target.app_name(client.profile, app, remote)
-    following.write(client.stream(path("builds", _find(client, name, build)["id"], "output")), quiet=False)
+    shown = _find(client, name, build)
+    texts = client.stream(path("builds", shown["id"], "output"))
+    if json:
+        output.show_json({"build": {"id": shown["id"]}, "output": "".join(texts)})
+    else:
+        following.write(texts, quiet=False)
 
 
 def cancel(

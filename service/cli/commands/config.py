@@ -10,6 +10,7 @@ from service.cli.client import Client, Json, path
 from service.cli.errors import ExitCode, Stop
 from service.cli.options import AppOption, JsonOption, PipelineOption, RemoteOption, WaitOption
 from service.cli.profile import load
+from service.cli.topics import close
 
 StageOption = Annotated[
     str | None,
@@ -73,6 +74,29 @@ def listing(
         output.table([[f"{key}:", value] for key, value in sorted(variables.items())])
         if others := answer.headers.get("towpath-not-running"):
             output.note(f" !    Not running like this: {others}. See why: towpath releases -a {name}")
+
+
+def get(
+    key: Annotated[str, typer.Argument(metavar="KEY")],
+    *,
+    app: AppOption = None,
+    remote: RemoteOption = None,
+    pipeline: PipelineOption = None,
+    stage: StageOption = None,
+    fork: ForkOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Print the value of one config var."""
+    client = Client(profile=load())
+    of_stage = _of_stage(client, app, remote, pipeline, stage, fork=fork)
+    name = of_stage[1] if of_stage else target.app_name(client.profile, app, remote)
+    variables: dict[str, str] = client.get(of_stage[0] if of_stage else path("apps", name, "config-vars"))
+    if key not in variables:
+        raise Stop(f"{name} has no config var {key}.{close(key, sorted(variables))}")
+    if json:
+        output.show_json({key: variables[key]})
+    else:
+        output.say(variables[key])
 
 
 def _pairs(words: list[str]) -> dict[str, str]:
@@ -193,6 +217,7 @@ def build(
 def register(cli: typer.Typer) -> None:
     """Add the commands."""
     cli.command("config")(listing)
+    cli.command("config:get")(get)
     cli.command("config:set")(set_)
     cli.command("config:unset")(unset)
     cli.command("config:build")(build)

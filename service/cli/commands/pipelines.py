@@ -243,6 +243,7 @@ def open_(
     *,
     app: AppOption = None,
     remote: RemoteOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Open the dashboard of a pipeline in the browser."""
     import webbrowser  # only needed here
@@ -250,9 +251,27 @@ def open_(
     client = Client(profile=load())
     target.pipeline(client, pipeline, app=app, remote=remote)
     url = f"{client.profile.url.rstrip('/')}/dashboard"
+    if json:
+        output.show_json({"url": url})
+        return
     with output.action(f"Opening {url}") as doing:
         if not webbrowser.open(url):
             doing.end = "no browser was found here, open it yourself"
+
+
+def disconnect(
+    pipeline: Annotated[str | None, typer.Argument(metavar="PIPELINE")] = None,
+    *,
+    confirm: ConfirmOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Take a pipeline's repository away from it; automatic deploys end."""
+    client = Client(profile=load())
+    found = target.pipeline(client, pipeline)
+    danger = f"This ends automatic deploys of all apps of {found['name']}."
+    asking.confirm(found["name"], confirm, danger=danger)
+    where = path("pipelines", found["id"], "repository")
+    _done(client, f"Unlinking {found['name']} from its repository", "DELETE", where, json=json)
 
 
 def register(cli: typer.Typer) -> None:
@@ -267,3 +286,4 @@ def register(cli: typer.Typer) -> None:
     cli.command("pipelines:info")(info)
     cli.command("pipelines:open")(open_)
     cli.command("pipelines:connect")(connect)
+    cli.command("pipelines:disconnect")(disconnect)

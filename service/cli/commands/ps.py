@@ -9,7 +9,7 @@ from service.cli import following, output, target
 from service.cli.client import Client, path
 from service.cli.commands import locks
 from service.cli.errors import ExitCode, Stop
-from service.cli.options import AppOption, JsonOption, RemoteOption, WaitOption
+from service.cli.options import AppOption, JsonLinesOption, JsonOption, RemoteOption, WaitOption
 from service.cli.profile import load
 
 _MOST = 100
@@ -67,6 +67,8 @@ def scale(
                 following.follow(client, name, answer.request_id, output=False)
             running = ", ".join(f"{type_}={quantity}" for type_, quantity in wanted.items())
             doing.end = f"done, now running {running}"
+    elif not json and not formation:
+        output.say(f"{name} has no process types yet: deploy something first.")
     elif not json:
         output.say(" ".join(f"{type_}={quantity}" for type_, quantity in sorted(formation.items())))
     if json:
@@ -99,22 +101,12 @@ def logs(
     tail: TailOption = False,
     number: LinesOption = 100,
     dyno: DynoOption = None,
+    json: JsonLinesOption = False,
 ) -> None:
     """Show what an app writes."""
     client = Client(profile=load())
-    show_logs(client, target.app_name(client.profile, app, remote), tail=tail, number=number, dyno=dyno)
-
-
-def show_logs(client: Client, name: str, *, tail: bool, number: int, dyno: str | None) -> None:
-    """Write the last lines of an app and, with `tail`, those to come."""
-    body = {"lines": number, "tail": tail, "dyno": dyno}
-    session = client.call("POST", path("apps", name, "log-sessions"), body).data
-    try:
-        said = following.write(client.stream(session["logplex_url"]), quiet=False)
-    except KeyboardInterrupt:
-        raise Stop("", code=ExitCode.INTERRUPTED) from None
-    if not said:
-        output.note(f"{dyno or name} has written nothing.")
+    name = target.app_name(client.profile, app, remote)
+    following.logs(client, name, lines=number, tail=tail, process=dyno, as_json=json)
 
 
 def register(cli: typer.Typer) -> None:

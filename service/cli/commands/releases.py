@@ -44,6 +44,35 @@ def listing(
     )
 
 
+def info(
+    release: Annotated[str | None, typer.Argument(metavar="VERSION", help="The newest if left out.")] = None,
+    *,
+    app: AppOption = None,
+    remote: RemoteOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show a release: what it runs, since when, and by whom."""
+    target.given(release)
+    client = Client(profile=load())
+    name = target.app_name(client.profile, app, remote)
+    found = target.release_of(client, name, release) if release is not None else _newest(client, name)
+    if json:
+        output.show_json(found)
+        return
+    output.heading(f"Release v{found['version']} of {name}")
+    rows = {
+        "Change": found["description"],
+        "By": found["user"]["email"],
+        "When": output.ago(found["created_at"]),
+        "Commit": found["commit"] or "",
+        "Slug": found["slug"]["id"] if found["slug"] else "",
+        "Status": output.state(found["status"]),
+        "Current": "yes" if found["current"] else "",
+        "Rollback": "" if found["eligible_for_rollback"] else "not to this one",
+    }
+    output.table([[f"{key}:", value] for key, value in rows.items() if value])
+
+
 def rollback(
     release: Annotated[str | None, typer.Argument(metavar="VERSION", help="The one before if left out.")] = None,
     *,
@@ -132,18 +161,24 @@ def output_of(
     *,
     app: AppOption = None,
     remote: RemoteOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Show the output of a release, while it runs and afterwards."""
     target.given(release)
     client = Client(profile=load())
     name = target.app_name(client.profile, app, remote)
     shown = target.release_of(client, name, release) if release is not None else _newest(client, name)
-    following.write(client.stream(path("releases", shown["id"], "output")), quiet=False)
+    texts = client.stream(path("releases", shown["id"], "output"))
+    if json:
+        output.show_json({"release": {"id": shown["id"], "version": shown["version"]}, "output": "".join(texts)})
+    else:
+        following.write(texts, quiet=False)
 
 
 def register(cli: typer.Typer) -> None:
     """Add the commands."""
     cli.command("releases")(listing)
+    cli.command("releases:info")(info)
     cli.command("releases:rollback")(rollback)
     cli.command("releases:retry")(retry)
     cli.command("releases:output")(output_of)

@@ -9,7 +9,15 @@ from service.cli import asking, following, output, target
 from service.cli.client import Client, Json, path
 from service.cli.commands import ps
 from service.cli.errors import ApiError, ExitCode, Stop
-from service.cli.options import AppOption, ConfirmOption, JsonOption, PipelineOption, RemoteOption, WaitOption
+from service.cli.options import (
+    AppOption,
+    ConfirmOption,
+    JsonLinesOption,
+    JsonOption,
+    PipelineOption,
+    RemoteOption,
+    WaitOption,
+)
 from service.cli.profile import load
 
 _COMING = ("waiting", "creating")
@@ -92,17 +100,22 @@ def pull_number(word: str) -> int:
 def follow(client: Client, review: Json, *, quiet: bool) -> Json:
     """Wait until the review app is live or not coming; says why it waits, and shows the build."""
     said, shown = "", False
-    while _is_coming(client, review := client.get(path("review-apps", review["id"]))):
-        if review["reason"] and review["reason"] != said:
-            said = review["reason"]
-            output.note(f"{review['state']}: {said}")
-        if review["app"] and not shown:
-            builds = client.newest(path("apps", review["app"]["id"], "builds"), by="created_at", limit=1)
-            shown = bool(builds)
-            for build in builds:
-                following.write(client.stream(path("builds", build["id"], "output")), quiet=quiet)
-            continue
-        time.sleep(following.POLL_SECONDS)
+    with output.waiting(f"Waiting for the review app of {_label(review)}") as sign:
+        while _is_coming(client, review := client.get(path("review-apps", review["id"]))):
+            if review["reason"] and review["reason"] != said:
+                said = review["reason"]
+                sign.hide()
+                output.note(f"{review['state']}: {said}")
+            if review["app"] and not shown:
+                builds = client.newest(path("apps", review["app"]["id"], "builds"), by="created_at", limit=1)
+                shown = bool(builds)
+                for build in builds:
+                    sign.hide()
+                    following.write(client.stream(path("builds", build["id"], "output")), quiet=quiet)
+                if shown:
+                    continue
+            sign.show()
+            time.sleep(following.POLL_SECONDS)
     return review
 
 
@@ -177,13 +190,14 @@ def logs(
     tail: ps.TailOption = False,
     number: ps.LinesOption = 100,
     dyno: ps.DynoOption = None,
+    json: JsonLinesOption = False,
 ) -> None:
     """Show what a review app writes."""
     client = Client(profile=load())
     review = _find(client, wanted, pipeline, app)
     if review["app"] is None:
         raise Stop(f"There is no app for {_label(review)} yet: it is {review['state']} ({review['reason'] or '-'}).")
-    ps.show_logs(client, review["app"]["name"], tail=tail, number=number, dyno=dyno)
+    following.logs(client, review["app"]["name"], lines=number, tail=tail, process=dyno, as_json=json)
 
 
 def one_of(reviews: list[Json], reference: Json, pipeline: Json) -> Json:

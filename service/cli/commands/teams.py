@@ -95,7 +95,7 @@ def add(
     """Add somebody to a team; who has no account yet is invited."""
     client = Client(profile=load())
     found = team_of(client, team)
-    body = {"email": email, "role": _check_role(role)}
+    body = {"email": asking.check_email(email), "role": _check_role(role)}
     with output.action(f"Adding {email} to {found['name']} as {role}", quiet=json) as doing:
         try:
             added = client.call("POST", path("teams", found["id"], "members"), body).data
@@ -131,9 +131,19 @@ def remove(email: EmailArgument, *, team: TeamOption = None, json: JsonOption = 
         except ApiError as error:
             if "team member" not in error.message:
                 raise
-            removed = client.call("DELETE", path("teams", found["id"], "invitations", email)).data
+            removed = _take_back(client, found, email)
     if json:
         output.show_json(removed)
+
+
+def _take_back(client: Client, team: Json, email: str) -> Json:
+    try:
+        taken: Json = client.call("DELETE", path("teams", team["id"], "invitations", email)).data
+    except ApiError as error:
+        if error.id == "not_found":
+            raise Stop(f"{email} is neither in {team['name']} nor invited. Who is: towpath members") from None
+        raise
+    return taken
 
 
 def register(cli: typer.Typer) -> None:

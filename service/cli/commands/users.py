@@ -38,14 +38,15 @@ def create(
     json: JsonOption = False,
 ) -> None:
     """Add a user, and show the token they begin with, this once."""
-    body = {"email": email, "name": name or "", "github": github, "admin": admin}
+    body = {"email": asking.check_email(email), "name": name or "", "github": github, "admin": admin}
+    client = Client(profile=load())
     with output.action(f"Creating user {email}", quiet=json):
-        made = Client(profile=load()).call("POST", "/users", body).data
+        made = client.call("POST", "/users", body).data
     if json:
         output.show_json(made)
         return
     output.say(f"Token: {made['access_token']['token']}")
-    output.note("Give it to them: it is not shown again. They set it as TOWPATH_TOKEN.")
+    output.note(f"Give it to them: it is not shown again. They log in with it: towpath login {client.profile.url}")
 
 
 def update(
