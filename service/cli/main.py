@@ -55,6 +55,39 @@ _NAMED = re.compile(r"/(?P<kind>apps|pipelines|teams|users)/(?P<name>[^/?]+)")
 _CALLED = {"apps": "app", "pipelines": "pipeline", "teams": "team", "users": "account"}
 _SHOWN_AS = {"users": "email"}
 
+# In the order of the help.
+_PARTS = (
+    apps,
+    switches,
+    spaces,
+    pipelines,
+    setup,
+    settings,
+    promote,
+    diff,
+    reviewapps,
+    approving,
+    deploy,
+    builds,
+    releases,
+    locks,
+    config,
+    ps,
+    one_offs,
+    login,
+    access,
+    authorizations,
+    teams,
+    users,
+    insight,
+    webhooks,
+    activity,
+    github,
+    git,
+    heroku,
+    orphans,
+)
+
 
 def help_(
     ctx: typer.Context,
@@ -127,37 +160,7 @@ def build_cli() -> typer.Typer:
         context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 110},
     )
     cli.callback(help=_ABOUT)(_options)
-    for part in (
-        apps,
-        switches,
-        spaces,
-        pipelines,
-        setup,
-        settings,
-        promote,
-        diff,
-        reviewapps,
-        approving,
-        deploy,
-        builds,
-        releases,
-        locks,
-        config,
-        ps,
-        one_offs,
-        login,
-        access,
-        authorizations,
-        teams,
-        users,
-        insight,
-        webhooks,
-        activity,
-        github,
-        git,
-        heroku,
-        orphans,
-    ):
+    for part in _PARTS:
         part.register(cli)
     for command in cli.registered_commands:
         assert command.callback is not None

@@ -22,7 +22,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from service.cli.errors import ExitCode, Stop, Unreachable
+from service.cli import trouble
+from service.cli.errors import ExitCode, Stop
 from service.cli.profile import Profile
 
 _PIECE = 16 * 1024
@@ -95,9 +96,12 @@ async def _attach(profile: Profile, path: str, *, raw: bool) -> int:
             return await _Session(at_server, raw=raw).hold()
     except aiohttp.WSServerHandshakeError as error:
         raise Lost(f"The server does not let us attach (HTTP {error.status}).") from None
-    except (aiohttp.ClientError, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-        raise Unreachable(profile.url, reason) from None
+    except aiohttp.ClientConnectorError as error:
+        raise trouble.broken(profile, error.os_error) from None
+    except OSError as error:
+        raise trouble.broken(profile, error) from None
+    except aiohttp.ClientError:
+        raise trouble.broken(profile, ConnectionResetError()) from None
 
 
 @dataclass(slots=True)

@@ -222,7 +222,7 @@ def _build(it: Build, known: Known) -> Json:
         "source_blob": {
             "checksum": None,
             "url": "",
-            "version": it.sha,
+            "version": it.sha or None,
             "version_description": asked.reason if asked else None,
         },
         "status": BuildState.FAILED.value if ended_badly else it.state.value,
