@@ -1,9 +1,12 @@
 """What a user of Heroku types works here as it does there: apps, config, releases, pipelines, review apps."""
 
+import asyncio
 import json
+from typing import Any
 
 import pytest
 
+from tests.cli.test_servers import free_port
 from tests.heroku_cli.heroku import Heroku, Watched
 from tests.waiting import until
 from tests.walk.samples import quick
@@ -120,6 +123,51 @@ async def test_review_apps_are_enabled_made_and_disabled(stage: Stage, heroku: H
     disabled = await heroku("reviewapps:disable", "-p", pipeline.name)
     assert "Configuring pipeline... done" in disabled.all
     await stage.api("GET", f"/pipelines/{pipeline.id}/review-app-config", status=404)
+
+
+async def test_a_webhook_is_added_hears_of_a_release_and_is_removed(stage: Stage, heroku: Heroku) -> None:
+    name = stage.name("heroku-hooks")
+    await stage.api("POST", "/apps", {"name": name})
+    nowhere = f"http://127.0.0.1:{free_port()}/hooks"
+    added = await heroku("webhooks:add", "-i", "api:release", "-l", "notify", "-u", nowhere, "-a", name)
+    assert "Webhooks Signing Secret" in added.all
+    (made,) = await stage.api("GET", f"/apps/{name}/webhooks")
+    await stage.api("PATCH", f"/apps/{name}/config-vars", {"GREETING": "hello"})
+
+    async def tried() -> list[dict[str, Any]]:
+        deliveries = await stage.api("GET", f"/apps/{name}/webhook-deliveries")
+        return [each for each in deliveries if each["num_attempts"]]
+
+    delivery = (await until(tried, seconds=30, what="a delivery was tried"))[0]
+    listed, shown, events = await asyncio.gather(
+        heroku("webhooks:deliveries", "-a", name),
+        heroku("webhooks:deliveries:info", delivery["id"], "-a", name),
+        heroku("webhooks:events", "-a", name),
+    )
+    assert delivery["id"] in listed.out
+    assert "api:release" in shown.out
+    assert "release" in events.out
+    assert delivery["event"]["id"] in (await heroku("webhooks:events:info", delivery["event"]["id"], "-a", name)).out
+    await heroku("webhooks:update", made["id"], "-i", "api:build", "-l", "sync", "-u", nowhere, "-a", name)
+    every, one = await asyncio.gather(heroku("webhooks", "-a", name), heroku("webhooks:info", made["id"], "-a", name))
+    assert made["id"] in every.out
+    assert "api:build" in one.out
+    await heroku("webhooks:remove", made["id"], "-a", name)
+    assert await stage.api("GET", f"/apps/{name}/webhooks") == []
+
+
+async def test_a_command_is_run_beside_an_app_and_what_it_said_is_in_the_log(stage: Stage, heroku: Heroku) -> None:
+    pipeline = await stage.pipeline("heroku-run")
+    await deployed(stage, pipeline)
+    begun = await heroku("run:detached", "-a", pipeline.staging, "echo", "counted")
+    assert f"heroku logs --app {pipeline.staging} --dyno run." in begun.all
+
+    async def said() -> bool:
+        return "counted" in (await heroku("logs", "-a", pipeline.staging)).out
+
+    await until(said, seconds=30, what="what the command said")
+    attached = await heroku("run", "-a", pipeline.staging, "echo", "x", code=1)
+    assert "towpath run" in attached.all
 
 
 async def test_nothing_of_it_asked_for_a_host_of_heroku(heroku: Heroku, watched: Watched) -> None:

@@ -11,7 +11,7 @@ HERE, ROOT = Path(__file__).parent, Path(__file__).resolve().parents[2]
 # What asks no server for anything, and works as it always does.
 AT_HOME = ("autocomplete", "autocomplete:*", "local", "local:*", "mcp:start", "repl", "version:info", "git:credentials")
 # What is not said yet whether it can be had.
-OPEN = ("run", "run:*", "console", "rake", "webhooks", "webhooks:*", "git:clone", "config:edit")
+OPEN = ("git:clone", "config:edit")
 
 
 def commands() -> set[str]:

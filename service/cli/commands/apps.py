@@ -169,7 +169,7 @@ def git_remote(
     remote: Annotated[str, typer.Option("--remote", "-r", metavar="REMOTE", help="The remote's name.")] = "towpath",
     json: JsonOption = False,
 ) -> None:
-    """Make the git remote of an app, so that commands in this clone know it and git can push to it."""
+    """Make an app's git remote: commands in this clone know it, git can push to it."""
     if not app:
         raise Stop("Which app? Say -a APP.", code=ExitCode.USAGE)
     if target.git("rev-parse", "--git-dir") is None:

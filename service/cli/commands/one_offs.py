@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli import following, output, target, terminal
+from service.cli import following, output, target
 from service.cli.client import Client, Json, path
 from service.cli.errors import ApiError, ExitCode, Stop
 from service.cli.options import AppOption, JsonOption, RemoteOption, WaitOption
@@ -45,6 +45,8 @@ def run(
     time_to_live: LifeOption = None,
 ) -> None:
     """Run a command once, with an app's code and config, in your terminal."""
+    from service.cli import terminal  # takes longer to import than most commands to run
+
     client = Client(profile=load())
     name = target.app_name(client.profile, app, remote)
     given, words = _variables(env), _line(command)

@@ -25,7 +25,7 @@ def maintenance(app: AppOption = None, remote: RemoteOption = None, json: JsonOp
 
 
 def maintenance_on(app: AppOption = None, remote: RemoteOption = None, json: JsonOption = False) -> None:
-    """Show visitors of an app the maintenance page; its processes run on."""
+    """Show visitors the maintenance page; the app runs on behind it."""
     _switch("Enabling maintenance mode for", app, remote, maintenance=True, json=json)
 
 
