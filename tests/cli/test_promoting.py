@@ -248,8 +248,8 @@ async def test_a_pipeline_is_set_up_in_one_go_and_goes_on_where_it_stopped(
 
 async def test_a_setup_asks_what_is_wanted_and_leaves_out_what_is_not(towpath: Cli, server: Server) -> None:
     asked = await towpath("pipelines:setup", "--no-wait", stdin="shop\nacme/shop\nn\nsoon\ny\nn\n\n")
-    assert "? Deploy the default branch to shop-staging automatically? (Y/n): " in asked.out
-    assert "Wait for CI" not in asked.out
+    assert "? Deploy the default branch to shop-staging automatically? (Y/n): " in asked.err
+    assert "Wait for CI" not in asked.err
     assert (await server.get("/apps/shop-staging/github"))["auto_deploy"] is False
     config = await server.get("/pipelines/shop/review-app-config")
     assert (config["automatic_review_apps"], config["destroy_stale_apps"]) == (False, True)

@@ -86,7 +86,7 @@ async def test_the_slug_of_an_overtaken_worker_does_not_end_its_successors_build
 
     build = await yard.do(begin)
     with pytest.raises(Fenced):
-        await deploy._succeeded(yard.context, late, build, slug, build_key="k", reused=False)
+        await deploy._succeeded(yard.context, late, DEPLOY, build, slug, build_key="k", reused=False)
     kept = await yard.see(lambda conn: builds.get(conn, build.id))
     assert kept is not None
     assert kept.state is BuildState.PENDING
