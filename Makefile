@@ -16,7 +16,7 @@ demo: setup
 	@$(BIN)/towpath demo
 
 test: setup npm
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 3 --dist loadfile
 
 npm: build/npm/.ready build/heroku/.ready
 
