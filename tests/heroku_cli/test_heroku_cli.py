@@ -166,7 +166,7 @@ async def test_a_command_is_run_beside_an_app_and_what_it_said_is_in_the_log(sta
         return "counted" in (await heroku("logs", "-a", pipeline.staging)).out
 
     await until(said, seconds=30, what="what the command said")
-    attached = await heroku("run", "-a", pipeline.staging, "echo", "x", code=1)
+    attached = await heroku("run", "-a", pipeline.staging, "echo", "x", code=2)
     assert "towpath run" in attached.all
 
 
