@@ -57,7 +57,7 @@ class IdleAction(StrEnum):
 class Trust(StrEnum):
     """Whose code it is: `own` is reachable from a branch of the base repository, anything else on GitHub is `fork`.
 
-    `sent` is of no repository: somebody who may deploy the app sent it, or named where it lies.
+    `sent` is of no repository: somebody who may deploy the app pushed it there, sent it, or named where it lies.
     """
 
     OWN = "own"

@@ -32,8 +32,8 @@ class Pushed:
 
     @property
     def work(self) -> Deploy:
-        """What it asks for."""
-        return Deploy(repository_id=RepositoryId(0), sha=self.sha, trust=Trust.OWN, branch="", pushed_to=self.branch)
+        """What it asks for. Who may push to one app has no say in what others run, so it is built as what is sent."""
+        return Deploy(repository_id=RepositoryId(0), sha=self.sha, trust=Trust.SENT, branch="", pushed_to=self.branch)
 
 
 def check_push(conn: Connection, app: App, pushed: Pushed, now: datetime) -> pushes.UnderWay | None:

@@ -12,10 +12,12 @@ from service.domain.errors import Refused
 from service.domain.model import App, BuildState, Release, Sha, Stage, Trust
 from service.enacting.pushes import Pushed
 from service.store import apps, builds, deploy_locks, pushes, releases, reports, views
+from service.store.tables import slugs
 from tests.waiting import until
 from tests.web.git.pushing import Clone, Said, address, end
 from tests.web.serving import Server, serving
 from tests.workers.conftest import Yard
+from tests.workers.test_building import deployed, head
 from workers.builds import runtimes
 from workers.jobs.retention import retain
 from workers.jobs.work import work
@@ -109,6 +111,43 @@ async def test_an_app_of_a_pipeline_with_a_repository_takes_a_push_and_holds_it(
     assert yard.platform.cached == [set(), set()]
 
 
+async def test_what_is_pushed_to_one_app_has_no_say_in_what_others_run(
+    yard: Yard, server: Server, tmp_path: Path
+) -> None:
+    """A buildpack of its own may give the very bytes of another's slug, and say that other commands run of them."""
+    one, two, victim = await alone(yard, server, "one"), await alone(yard, server, "two"), await yard.app()
+    files = {"Procfile": "web: ./serve"}
+    clones = [await Clone.new(tmp_path / app.name, address(server, app.name), files) for app in (one, two)]
+    assert (await pushed(yard, one, clones[0])).code == 0
+    otherwise = slugs.update().where(slugs.c.id == (await serves(yard, one)).slug_id)
+    await yard.db.write(lambda conn: conn.execute(otherwise.values(process_types='{"web": "./evil"}')))
+    await deployed(yard, victim, await head(yard))
+    assert yard.platform.running[victim.id].processes[0].command == "./serve"
+    said = await pushed(yard, two, clones[1])
+    assert (said.code, "another app built the same files with other process types" in said.remote) == (1, True)
+
+
+async def test_what_was_pushed_to_staging_is_promoted_as_it_is(yard: Yard, server: Server, tmp_path: Path) -> None:
+    staging, production = await yard.app("shop-staging", Stage.STAGING), await yard.app()
+    clone = await Clone.new(tmp_path / "clone", address(server, staging.name))
+    assert (await pushed(yard, staging, clone)).code == 0
+    await server.enactor.promote(
+        pipeline_id=yard.pipeline.id,
+        source_app_id=staging.id,
+        release_id=None,
+        target_app_ids=None,
+        actor="user:ada@acme.example",
+    )
+    await work(yard.context, production.id)
+    release = await serves(yard, production)
+    assert (release.commit, release.slug_id) == (await clone.head(), (await serves(yard, staging)).slug_id)
+    slug = await yard.see(lambda conn: builds.slug(conn, release.slug_id or ""))
+    assert slug is not None
+    assert slug.trust is Trust.SENT
+    assert yard.platform.running[production.id].processes[0].command == "./serve"
+    assert yard.platform.calls.count("sandboxed") == 1
+
+
 async def test_a_lock_that_comes_while_it_waits_rejects_it_in_words_that_fit_git(
     yard: Yard, server: Server, tmp_path: Path
 ) -> None:
@@ -184,7 +223,7 @@ async def test_the_repository_of_an_app_goes_with_it_and_others_stay(
     await work(yard.context, gone.id)
     await retain(yard.context)
     left = sorted(each.name for each in [*tmp_path.glob("pushes/*.git"), *tmp_path.glob("mirrors/app-*.git")])
-    assert left == sorted([f"{stays.id}.git", f"app-{stays.id}.git"])
+    assert left == sorted([f"{stays.id}.git", f"app-{stays.id}-sent.git"])
     assert await yard.see(lambda conn: pushes.heads(conn, gone.id)) == {}
 
 

@@ -146,9 +146,9 @@ class Source:
             raise Transient(f"the branches of the repository could not be compared: {done.cause}")
         return bool(known) and not done.stdout.strip()
 
-    async def have_pushed(self, app_id: str, sha: Sha) -> None:
+    async def have_pushed(self, app_id: str, sha: Sha, *, trust: Trust) -> None:
         """Have the commit that was pushed to an app; `Refused` when it is not kept any more."""
-        mirror = self.mirror(app_id, _checked(sha, Trust.OWN))
+        mirror = self.mirror(app_id, _checked(sha, trust))
         async with self._alone(mirror):
             await self._ready(mirror)
             await asyncio.to_thread(_borrow, mirror, self.pushed(app_id))

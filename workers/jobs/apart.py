@@ -1,7 +1,7 @@
 """What keeps code of forks, and what was sent, apart from all else that we build: caches, build keys and slugs.
 
 An own build finds what any own build of the same files gave. A fork's is found by its own pull request alone, and that
-of a source that was sent by the same app alone: whoever may bring code to one app has no say in what others run.
+of what was pushed or sent by the same app alone: whoever may bring code to one app has no say in what others run.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ def cache_key(app: App, pipeline: Pipeline | None, wanted: Deploy) -> str:
     home = pipeline.id if pipeline else app.id
     match wanted.trust:
         case Trust.OWN:
-            return f"app:{app.id}" if wanted.pushed_to else home
+            return home
         case Trust.FORK:
             return f"{home}/pr:{wanted.pull_request}/{wanted.sha}"
         case Trust.SENT:

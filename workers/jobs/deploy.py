@@ -282,7 +282,7 @@ async def _fetch(context: Context, taken: TakenWork, wanted: Deploy) -> Commit:
         raise Refused("the app or its repository is gone")
     origin: Origin = app.id if wanted.pushed_to else wanted.repository_id
     if repository is None or wanted.pushed_to:
-        await context.source.have_pushed(app.id, wanted.sha)
+        await context.source.have_pushed(app.id, wanted.sha, trust=wanted.trust)
     else:
         await _have(context, taken, repository, wanted)
     return await read_commit(context, app, pipeline, wanted, origin=origin)
