@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, or_, select
 
-from service.domain.model import Build, BuildId, BuildState, Slug, SlugId, Trust
+from service.domain.model import NO_SHA, Build, BuildId, BuildState, Slug, SlugId, Trust
 from service.store import changes, rows
 from service.store.database import new_id
 from service.store.tables import build_keys, builds, slugs
@@ -83,6 +83,12 @@ def get(conn: Connection, build_id: str) -> Build | None:
 def pending(conn: Connection) -> list[str]:
     """The ids of builds that may still be worked on."""
     return list(conn.execute(select(builds.c.id).where(builds.c.state == BuildState.PENDING)).scalars())
+
+
+def sent_is_pending(conn: Connection) -> bool:
+    """Whether a packed source may still be worked on: it is of no commit that anybody knows."""
+    found = select(builds.c.id).where(builds.c.state == BuildState.PENDING, builds.c.sha == NO_SHA).limit(1)
+    return conn.execute(found).first() is not None
 
 
 def of_app(conn: Connection, app_id: str, limit: int) -> list[Build]:

@@ -1,8 +1,11 @@
 """A packed source becomes a commit, or is refused with what is wrong in it; nothing of it is written by its names."""
 
+import asyncio
 import gzip
 import io
+import os
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 from service.domain.errors import Refused
 from service.domain.model import Sha, Trust
 from tests.builds.test_archive import HOSTILE, member
+from tests.waiting import until
 from workers.builds import packed
 from workers.builds.source import NO_REPOSITORY, Source
 
@@ -87,6 +91,41 @@ async def test_equal_files_are_one_commit_however_they_are_packed(source: Source
     assert first == again
     assert first != other
     assert await source.read_file(NO_REPOSITORY, first, "Procfile", trust=Trust.SENT) == "web: x"
+
+
+def _stream(name: str) -> bytes:
+    """So many files that git makes a pack of them; less lie loose."""
+    blobs = [f"blob\nmark :{at}\ndata 8\n{at:08}\n" for at in range(1, 201)]
+    files = [f"M 100644 :{at} {name}-{at}\n" for at in range(1, 201)]
+    commit = f"commit refs/towpath/sent-{name}\nmark :201\ncommitter T <t> 0 +0000\ndata 0\n"
+    return "".join((*blobs, commit, *files, "\nget-mark :201\ndone\n")).encode()
+
+
+async def test_a_source_leaves_alone_what_of_another_is_half_here(source: Source, tmp_path: Path) -> None:
+    slow, quick, whole = tmp_path / "slow", tmp_path / "quick", _stream("slow")
+    os.mkfifo(slow)
+    quick.write_bytes(_stream("quick"))
+    first = asyncio.ensure_future(source.take_in(slow))
+    with await asyncio.to_thread(slow.open, "wb", 0) as file:
+        file.write(whole[:4000])
+        packs = source.mirror(NO_REPOSITORY, Trust.SENT) / "objects/pack"
+        await until(lambda: [*packs.glob("tmp_*")], what="git is at it")
+        second = asyncio.ensure_future(source.take_in(quick))
+        await asyncio.wait({second}, timeout=0.3)  # it waits for the first, or has done its harm by then
+        file.write(whole[4000:])
+    for sha, name in ((await first, "slow"), (await second, "quick")):
+        assert await source.read_file(NO_REPOSITORY, sha, f"{name}-7", trust=Trust.SENT) == "00000007"
+
+
+async def test_what_is_taken_in_while_it_is_listed_what_is_needed_stays(source: Source, tmp_path: Path) -> None:
+    content = gzip.compress(tar_of([member("Procfile", content=b"web: x")]))
+    sha = await taken_in(source, tmp_path, content)
+    os.utime(source.mirror(NO_REPOSITORY, Trust.SENT), (0, 0))
+    listed_at = time.time()
+    assert await taken_in(source, tmp_path, content) == sha
+    assert await source.keep(set(), listed_at=listed_at) == []
+    assert await source.read_file(NO_REPOSITORY, sha, "Procfile", trust=Trust.SENT) == "web: x"
+    assert await source.keep(set(), listed_at=time.time() + 1) == ["0-sent.git"]
 
 
 @pytest.mark.parametrize("case", [case for case in HOSTILE if case != "too much"])

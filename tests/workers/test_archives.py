@@ -27,6 +27,7 @@ from tests.workers.conftest import Yard
 from tests.workers.test_building import deployed, head, sandboxed, serves, without_runtimes
 from tests.workers.test_survey import audited
 from workers.builds.download import Downloads
+from workers.builds.source import NO_REPOSITORY
 from workers.jobs.retention import retain
 from workers.jobs.work import work
 
@@ -234,6 +235,21 @@ async def test_sources_and_their_files_go_once_nothing_can_be_built_of_them(yard
     yard.clock.ahead += sources.KEPT_FOR + timedelta(minutes=1)
     await retain(yard.context)
     assert set(directory.iterdir()) == {young}
+
+
+async def test_what_was_taken_in_stays_for_as_long_as_anything_is_built_of_it(yard: Yard) -> None:
+    app, mirror = await yard.app(), yard.context.source.mirror(NO_REPOSITORY, Trust.SENT)
+    going_on = yard.platform.hold["sandboxed"] = asyncio.Event()
+    await ask(yard, app, source_id=await sent(yard))
+    building = asyncio.ensure_future(work(yard.context, app.id))
+    await until(lambda: bool(yard.platform.building))
+    await retain(yard.context)
+    assert mirror.exists()
+    going_on.set()
+    await asyncio.wait_for(building, 30)
+    assert await serves(yard, app) is not None
+    await retain(yard.context)
+    assert not mirror.exists()
 
 
 def enactor(yard: Yard) -> Enactor:

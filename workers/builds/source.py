@@ -9,6 +9,7 @@ lent to a mirror of our own: nothing in its settings or hooks has a say here.
 """
 
 import asyncio
+import os
 import re
 import tempfile
 import uuid
@@ -110,12 +111,13 @@ class Source:
         It belongs to no repository. Raises `Refused` when git does not take what is in it.
         """
         mirror = self.mirror(NO_REPOSITORY, Trust.SENT)
+        # Compressed it was already, and it is read once.
+        quick = ("-c", "core.compression=0", "fast-import", "--quiet", "--force", "--done", "--depth=0")
         async with self._alone(mirror):
             await self._ready(mirror)
-        with await asyncio.to_thread(stream.open, "rb") as file:
-            # Compressed it was already, and it is read once.
-            quick = ("-c", "core.compression=0", "fast-import", "--quiet", "--force", "--done", "--depth=0")
-            done = await self.git(*quick, at=mirror, stdin=file, seconds=self.fetch_seconds)
+            with await asyncio.to_thread(stream.open, "rb") as file:
+                done = await self.git(*quick, at=mirror, stdin=file, seconds=self.fetch_seconds)
+            await asyncio.to_thread(os.utime, mirror)  # so `keep` sees that it is needed
         if done.code and _says(done, _NO_PATH):
             raise Refused(f"the source cannot be built: {done.cause.removeprefix('fatal: ')}")
         if done.code:
@@ -170,14 +172,19 @@ class Source:
         for app_id in app_ids:
             await asyncio.to_thread(delete_tree, self.pushed(app_id))
 
-    async def keep(self, repository_ids: Collection[Origin]) -> list[str]:
-        """Delete the mirrors of all other repositories; returns their names. Who still builds fetches anew."""
+    async def keep(self, repository_ids: Collection[Origin], *, listed_at: float) -> list[str]:
+        """Delete the mirrors of all other repositories; returns their names. Who still builds fetches anew.
+
+        What was taken in is nowhere else: what has changed since `listed_at`, in seconds since the epoch, stays.
+        """
         kept = {self.mirror(number, trust).name for number in repository_ids for trust in Trust}
         others = [mirror for mirror in (self.data / "mirrors").glob("*.git") if mirror.name not in kept]
+        deleted = []
         for mirror in others:
             async with self._alone(mirror):
-                await asyncio.to_thread(delete_tree, mirror)
-        return [mirror.name for mirror in others]
+                if await asyncio.to_thread(_delete_older, mirror, listed_at):
+                    deleted.append(mirror.name)
+        return deleted
 
     async def tree_of(self, repository_id: Origin, sha: Sha, *, trust: Trust, root: str = "") -> str:
         """Name the content of the root directory at that commit: equal trees hold equal files."""
@@ -361,6 +368,12 @@ def _deploy_everything(mirror: Path) -> None:
 def _borrow(mirror: Path, pushed: Path) -> None:
     (mirror / "objects/info").mkdir(exist_ok=True)
     (mirror / "objects/info/alternates").write_text(f"{pushed.absolute()}/objects\n")
+
+
+def _delete_older(mirror: Path, moment: float) -> bool:
+    if older := mirror.exists() and mirror.stat().st_mtime < moment:
+        delete_tree(mirror)
+    return older
 
 
 def _remove_leftovers(mirror: Path) -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from sqlalchemy import Connection
 
 from service.enact import Transaction
 from service.store import apps, builds, forgetting, repositories, retention, sources
 from workers.builds.builder import sweep, work_name
+from workers.builds.source import NO_REPOSITORY, Origin
 from workers.context import Context
 
 log = structlog.get_logger()
@@ -61,9 +63,15 @@ async def retain(context: Context) -> None:
     pushed_to = await asyncio.to_thread(context.source.pushed_to)
     gone = await context.db.read(lambda conn: {app.id for app in apps.gone_among(conn, pushed_to)})
     await context.source.drop_pushed(gone)
-    used = await context.db.read(repositories.in_use)
-    for mirror in await context.source.keep({*used, *pushed_to - gone}):
+    listed_at = time.time()
+    used = await context.db.read(_mirrored)
+    for mirror in await context.source.keep({*used, *pushed_to - gone}, listed_at=listed_at):
         log.info("mirror deleted", mirror=mirror)
+
+
+def _mirrored(conn: Connection) -> set[Origin]:
+    """Where that comes from which is built or may be; what was sent is taken in again by each build of it."""
+    return {*repositories.in_use(conn), *([NO_REPOSITORY] if builds.sent_is_pending(conn) else [])}
 
 
 async def _let_sources_go(context: Context) -> None:
