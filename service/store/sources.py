@@ -77,11 +77,13 @@ def store(conn: Connection, source_id: str, *, size: int, sha256: str) -> bool:
     return conn.execute(awaited.values(state=SourceState.STORED, size=size, sha256=sha256)).rowcount == 1
 
 
-def held_by(conn: Connection, user_id: str) -> tuple[int, int]:
-    """How many sources of a user are kept or awaited, and how many bytes they have."""
-    query = select(func.count(), func.coalesce(func.sum(sources.c.size), 0)).where(sources.c.user_id == user_id)
-    number, size = conn.execute(query).one()
-    return int(number), int(size)
+def held_by(conn: Connection, user_id: str, *, since: datetime) -> tuple[int, int, int]:
+    """How many places a user has, how many of them, asked for since then, are still to be filled, and bytes in all."""
+    awaited = (sources.c.state == SourceState.AWAITED) & (sources.c.created_at > since)
+    size = func.coalesce(func.sum(sources.c.size), 0)
+    query = select(func.count(), func.count().filter(awaited), size).where(sources.c.user_id == user_id)
+    number, to_fill, held = conn.execute(query).one()
+    return int(number), int(to_fill), int(held)
 
 
 def forget(conn: Connection, *, before: datetime) -> set[str]:

@@ -4,10 +4,13 @@ Both addresses carry a key of their own instead of a token, because Heroku's cli
 """
 
 import asyncio
+import fcntl
 import hashlib
+import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, Final
 from urllib.parse import parse_qs, urlsplit
@@ -51,13 +54,17 @@ async def _create(request: web.Request) -> web.Response:
     context, user_id = request.app[CONTEXT], request[CALLER].user_id
 
     def make(conn: Connection) -> Source:
-        number, size = sources.held_by(conn, user_id)
-        if number >= MOST or size >= MOST_BYTES:
+        now = context.db.now()
+        # What was begun in time may be sent to its end.
+        since = now - sources.GOOD_FOR - timedelta(seconds=_SECONDS)
+        number, to_fill, size = sources.held_by(conn, user_id, since=since)
+        if number >= MOST or size + (to_fill + 1) * LARGEST > MOST_BYTES:
             raise Refused(
-                f"You have {number} sources here ({size >> 20} MB); {MOST} or {MOST_BYTES >> 20} MB are the most. Each "
-                f"goes after {sources.KEPT_FOR.days} days."
+                f"You have {number} sources here ({size >> 20} MB), and {to_fill} of them, to which nothing has been "
+                f"sent yet, count as {LARGEST >> 20} MB each for a day; {MOST} or {MOST_BYTES >> 20} MB are the most. "
+                f"Each goes after {sources.KEPT_FOR.days} days."
             )
-        return sources.create(conn, user_id=user_id, now=context.db.now())
+        return sources.create(conn, user_id=user_id, now=now)
 
     made = await context.db.write(make)
     return answers.answer(request, _shape(made, context), status=201, headers=answers.OF_SECRETS)
@@ -79,13 +86,13 @@ def _shape(it: Source, context: WebContext) -> shapes.Json:
 async def receive(request: web.Request) -> web.Response:
     """PUT /sources/SOURCE?key=KEY: take the tar.gz, if none has come yet."""
     context = request.app[CONTEXT]
+    directory = context.settings.sources_dir
     source = await _named(request, SEND_SOURCE)
-    if source.state is not SourceState.AWAITED:
-        raise _used()
     if (request.content_length or 0) > LARGEST:
         raise _too_large()
-    directory = context.settings.sources_dir
-    async with _incoming(directory, source) as (path, file):
+    async with _alone(directory, source), _incoming(directory, source) as (path, file):
+        if (await _named(request, SEND_SOURCE)).state is not SourceState.AWAITED:  # who was before us has sent it
+            raise _used()
         try:
             async with asyncio.timeout(_SECONDS):
                 size, sha256 = await _write(request, file)
@@ -109,9 +116,30 @@ async def _drop_unless_stored(context: WebContext, source: Source, whole: Path) 
 
 
 @asynccontextmanager
+async def _alone(directory: Path, source: Source) -> AsyncIterator[None]:
+    """Be the only one who sends to a source, across processes: no key of one place fills the disk many times over."""
+    await asyncio.to_thread(directory.mkdir, mode=0o700, parents=True, exist_ok=True)
+    path = directory / f".sending-{source.id}"
+    with await asyncio.to_thread(path.open, "wb") as file:
+        if not _locked(file, path):
+            raise Refused("This source is being sent at this moment: wait for that to end.", code="conflict")
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+
+
+def _locked(file: IO[bytes], path: Path) -> bool:
+    """Lock the file, unless another has it, or had it a moment ago and has taken it away."""
+    with suppress(BlockingIOError, FileNotFoundError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    return False
+
+
+@asynccontextmanager
 async def _incoming(directory: Path, source: Source) -> AsyncIterator[tuple[Path, IO[bytes]]]:
     """A file to write what comes, gone afterwards unless it was put in its place."""
-    await asyncio.to_thread(directory.mkdir, mode=0o700, parents=True, exist_ok=True)
     path = directory / f".new-{source.id}-{secrets.token_hex(4)}"
     try:
         with await asyncio.to_thread(path.open, "xb") as file:

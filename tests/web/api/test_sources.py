@@ -130,16 +130,21 @@ async def test_what_cannot_be_a_source_is_refused_and_the_place_is_free_still(
     assert await put(server, put_url) == (200, "")
 
 
-async def test_what_breaks_off_leaves_nothing_and_can_be_sent_again(server: Server, tmp_path: Path) -> None:
+async def test_while_one_sends_nobody_else_does_and_what_breaks_off_can_be_sent_again(
+    server: Server, tmp_path: Path
+) -> None:
     put_url, _ = await place(server)
     parts = urlsplit(put_url)
     _, writer = await asyncio.open_connection(parts.hostname, parts.port)
     head = f"PUT {parts.path}?{parts.query} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
     writer.write(head.encode() + PACKED)
     await writer.drain()
-    await until(lambda: bool(stored(tmp_path)), what="the first bytes are here")
+    await until(lambda: len(stored(tmp_path)) == 2, what="it has begun")
+    status, text = await put(server, put_url)
+    assert (status, "being sent at this moment" in text) == (409, True)
+    assert [name.partition("-")[0] for name in stored(tmp_path)] == [".new", ".sending"]
     writer.close()
-    await until(lambda: not stored(tmp_path), what="nothing is left of them")
+    await until(lambda: not stored(tmp_path), what="nothing is left of it")
     assert await put(server, put_url) == (200, "")
 
 
@@ -182,6 +187,19 @@ async def test_nobody_fills_the_disk(server: Server, monkeypatch: pytest.MonkeyP
     await sent(server)
     monkeypatch.setattr(api, "MOST_BYTES", len(PACKED))
     await server.call("POST", "/sources", expect=422)
+
+
+async def test_places_count_as_full_for_as_long_as_they_may_be_filled(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "LARGEST", 1 << 20)
+    monkeypatch.setattr(api, "MOST_BYTES", 2 << 20)
+    await sent(server)
+    await place(server)
+    error, _ = await server.call("POST", "/sources", expect=422)
+    assert error["message"].startswith("You have 2 sources here (0 MB), and 1 of them, to which nothing has been sent")
+    monkeypatch.setattr(sources, "GOOD_FOR", timedelta(seconds=-601))
+    await place(server)
 
 
 async def test_what_an_address_holds_that_may_be_secret_is_kept_sealed_and_shown_to_nobody(server: Server) -> None:
