@@ -55,6 +55,7 @@ class MemoryPlatform:
     one_offs: dict[str, tuple[AppSpec, OneOffSpec, asyncio.Future[int]]] = field(default_factory=dict)
     begun: list[str] = field(default_factory=list)
     restarted: list[str] = field(default_factory=list)
+    crashed: set[str] = field(default_factory=set)
 
     async def _begin(self, verb: str, app_id: str, fence: Fence) -> None:
         self.calls.append(verb)
@@ -89,8 +90,8 @@ class MemoryPlatform:
             Instance(
                 app_id=spec.app_id,
                 release_id=spec.release_id,
-                process=f"{process.type}.{number + 1}",
-                state=InstanceState.UP,
+                process=(name := f"{process.type}.{number + 1}"),
+                state=InstanceState.CRASHED if name in self.crashed else InstanceState.UP,
                 since=datetime.now(UTC),
                 endpoint=Endpoint(process=process.type, address=f"tcp:{spec.app_name}:{number}"),
             )

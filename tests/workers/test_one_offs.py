@@ -17,7 +17,7 @@ from workers.jobs import loops
 from workers.jobs.one_off import one_off
 from workers.jobs.overdue import overdue
 from workers.jobs.work import work
-from workers.platforms.base import Lost
+from workers.platforms.base import Lost, Unhealthy
 
 
 async def asked(yard: Yard, app: App, command: str = "rake", **changes) -> OneOff:
@@ -43,6 +43,12 @@ async def begun(yard: Yard, wanted: OneOff) -> asyncio.Task[None]:
 
     await until(up)
     return job
+
+
+async def routed(yard: Yard, app: App) -> list[str]:
+    """The last part of each address that the app's visitors are led to."""
+    route = await yard.see(lambda conn: routes.of_app(conn, app.id))
+    return [] if route is None else [each.rpartition(":")[2] for each in route.endpoints]
 
 
 async def test_it_runs_with_code_and_config_of_the_app_and_its_end_is_recorded(yard: Yard) -> None:
@@ -182,20 +188,44 @@ async def test_one_process_is_restarted_while_the_others_take_its_visitors(yard:
     assert queued.reason == "restart of web.2"
     job = asyncio.create_task(work(yard.context, app.id))
 
-    async def addresses() -> list[str]:
-        route = await yard.see(lambda conn: routes.of_app(conn, app.id))
-        return [] if route is None else [each.rpartition(":")[2] for each in route.endpoints]
-
     async def led_around() -> bool:
-        return await addresses() == ["0"]
+        return await routed(yard, app) == ["0"]
 
     await until(led_around)
     yard.platform.hold["restart"].set()
     await job
-    assert (await addresses(), yard.platform.restarted) == (["0", "1"], ["web.2"])
+    assert (await routed(yard, app), yard.platform.restarted) == (["0", "1"], ["web.2"])
     found = await yard.see(lambda conn: requests.get(conn, queued.id))
     assert found is not None
     assert found.state is RequestState.SUCCEEDED
+
+
+async def test_visitors_are_not_led_around_a_process_when_no_other_is_up(yard: Yard) -> None:
+    app, _ = await serving(yard)
+    await verbs(yard).scale(app_id=app.id, formation={"web": 2}, actor="user:ada")
+    await work(yard.context, app.id)
+    yard.platform.crashed.add("web.2")
+    yard.platform.hold["restart"] = asyncio.Event()
+    await verbs(yard).restart(app_id=app.id, process="web.1", actor="user:ada")
+    job = asyncio.create_task(work(yard.context, app.id))
+    await until(lambda: "restart" in yard.platform.calls)
+    assert await routed(yard, app) == ["0", "1"]
+    yard.platform.hold["restart"].set()
+    await job
+    assert (await routed(yard, app), yard.platform.restarted) == (["0"], ["web.1"])
+
+
+async def test_visitors_are_led_back_to_a_process_that_did_not_come_up(yard: Yard) -> None:
+    app, _ = await serving(yard)
+    await verbs(yard).scale(app_id=app.id, formation={"web": 2}, actor="user:ada")
+    await work(yard.context, app.id)
+    yard.platform.script["restart"] = [Unhealthy("web.2 exited with status 1")]
+    queued = await verbs(yard).restart(app_id=app.id, process="web.2", actor="user:ada")
+    await work(yard.context, app.id)
+    assert await routed(yard, app) == ["0", "1"]
+    found = await yard.see(lambda conn: requests.get(conn, queued.id))
+    assert found is not None
+    assert found.state is RequestState.FAILED
 
 
 async def test_the_only_web_process_is_restarted_with_all_others_without_a_gap(yard: Yard) -> None:

@@ -29,10 +29,14 @@ async def restart_one(context: Context, taken: TakenWork, process: str) -> None:
         raise Refused("The space of this app restarts no process alone: towpath ps:restart restarts all.")
     if taken.step != LIVE:
         others = [each for each in _of(await platform.observe(), plan) if each.process != process]
-        await _lead(context, taken, plan, others)
-        await platform.restart(plan.app_id, process, fence=fence_of(taken))
+        before = await _lead(context, taken, plan, _addresses(others))
+        try:
+            await platform.restart(plan.app_id, process, fence=fence_of(taken))
+        except Exception:
+            await _lead(context, taken, plan, before)
+            raise
         await fenced.step(context, taken, LIVE)
-    await _lead(context, taken, plan, _of(await platform.observe(), plan))
+    await _lead(context, taken, plan, _addresses(_of(await platform.observe(), plan)))
     await settle.end(context, taken, state=RequestState.SUCCEEDED, outcome=taken.request.reason)
 
 
@@ -52,14 +56,25 @@ def _of(seen: Sequence[Instance], plan: _Plan) -> list[Instance]:
     return [each for each in mine if each.state is InstanceState.UP and not each.one_off]
 
 
-async def _lead(context: Context, taken: TakenWork, plan: _Plan, serving: Sequence[Instance]) -> None:
-    """Route the app's visitors to these, if they were routed to any."""
-    addresses = tuple(each.endpoint.address for each in serving if each.endpoint)
+def _addresses(serving: Sequence[Instance]) -> tuple[str, ...]:
+    return tuple(each.endpoint.address for each in serving if each.endpoint)
 
-    def lead(tx: Transaction) -> None:
+
+async def _lead(context: Context, taken: TakenWork, plan: _Plan, addresses: tuple[str, ...]) -> tuple[str, ...]:
+    """Route the app's visitors there, if they were routed to any; where they were routed before.
+
+    Where nothing is up they stay where they are: the router waits a while for a process that is on its way, and what
+    was routed nowhere would be taken for what is not to be routed.
+    """
+
+    def lead(tx: Transaction) -> tuple[str, ...]:
         route = routes.of_app(tx.conn, plan.app_id)
-        if route is not None and route.endpoints:
+        if route is None or not route.endpoints:
+            return ()
+        if addresses:
             routes.keep(tx.conn, replace(route, endpoints=addresses))
+        return route.endpoints
 
-    await fenced.commit(context, taken, lead)
+    before = await fenced.commit(context, taken, lead)
     await context.queue.routes_changed()
+    return before
