@@ -91,6 +91,10 @@ async def test_one_that_nobody_is_attached_to_writes_to_the_log_of_the_app_and_i
     ]
     with pytest.raises(Lost, match=r"run\.1001 is not known here"):
         await run(engine, "echo never", id_="other", begin=False)
+    await engine.platform.stop_one_off("app-1", "late")
+    for over in ("other", "late"):
+        with pytest.raises(Lost, match="nobody knows how it ended"):
+            await run(engine, "echo never", id_=over)
 
 
 async def test_a_terminal_has_its_size_and_its_keys_and_is_the_commands_own(engine: Engine) -> None:

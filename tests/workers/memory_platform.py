@@ -118,8 +118,11 @@ class MemoryPlatform:
     async def one_off(
         self, spec: AppSpec, wanted: OneOffSpec, *, seconds: float, begin: bool, begun: Callable[[], Awaitable[None]]
     ) -> int:
+        self.calls.append("one_off")
         if self.script["one_off"] and (error := self.script["one_off"].pop(0)):
             raise error
+        if begin and "one_off" in self.hold:
+            await self.hold["one_off"].wait()
         if wanted.id not in self.one_offs:
             if not begin:
                 raise Lost(f"{wanted.name} is not known here")

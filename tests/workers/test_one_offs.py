@@ -1,23 +1,38 @@
 """One-off dynos: begun once, ended with their app, and their end told truthfully, whatever dies in between."""
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from service.domain.errors import Refused, Transient
-from service.domain.model import App, RequestState
+from service.domain.model import App, RequestState, Trust
 from service.domain.one_offs import OneOff, OneOffState
 from service.store import apps, one_offs, requests, routes
 from tests.waiting import until
 from tests.workers.conftest import Yard
 from tests.workers.test_releases import serving, verbs
+from workers.builds.slug import SlugStore
 from workers.jobs import loops
 from workers.jobs.one_off import one_off
 from workers.jobs.overdue import overdue
 from workers.jobs.work import work
 from workers.platforms.base import Lost, Unhealthy
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlowSlugs(SlugStore):
+    """They are unpacked when the test says so."""
+
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    unpack: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def unpacked(self, trust: Trust, sha256: str) -> Path:
+        self.asked.set()
+        await self.unpack.wait()
+        return await super().unpacked(trust, sha256)
 
 
 async def asked(yard: Yard, app: App, command: str = "rake", **changes) -> OneOff:
@@ -130,6 +145,40 @@ async def test_one_that_is_stopped_ends_and_one_that_was_not_begun_never_is(yard
     assert await seen(yard, running) == (OneOffState.ENDED, 143, "stopped by user:bob")
     assert await seen(yard, waiting) == (OneOffState.FAILED, None, "stopped by user:bob")
     assert len(yard.platform.begun) == 1
+
+
+@pytest.mark.parametrize("recorded", [False, True], ids=["and waits for its end", "and is shown as ended"])
+async def test_one_that_is_stopped_on_its_way_to_the_engine_ends_as_soon_as_it_is_there(
+    yard: Yard, recorded: bool
+) -> None:
+    app, _ = await serving(yard)
+    wanted = await asked(yard, app)
+    yard.platform.hold["one_off"] = asyncio.Event()
+    job = asyncio.create_task(one_off(yard.context, wanted.id))
+    await until(lambda: "one_off" in yard.platform.calls)
+    await verbs(yard).stop_one_off(app_id=app.id, one_off_id=wanted.id, actor="user:bob")
+    if recorded:
+        await one_off(yard.context, wanted.id)
+    yard.platform.hold["one_off"].set()
+    await asyncio.wait_for(job, 5.0)
+    state, _, reason = await seen(yard, wanted)
+    assert (state, reason) == (OneOffState.FAILED if recorded else OneOffState.ENDED, "stopped by user:bob")
+    assert [each.process for each in await yard.platform.observe()] == ["web.1"]
+
+
+async def test_one_that_is_stopped_while_its_code_is_unpacked_never_begins(yard: Yard) -> None:
+    app, _ = await serving(yard)
+    wanted = await asked(yard, app)
+    slugs = SlowSlugs(data=yard.context.slugs.data)
+    slow = replace(yard.context, workshop=replace(yard.context.workshop, slugs=slugs))
+    job = asyncio.create_task(one_off(slow, wanted.id))
+    await asyncio.wait_for(slugs.asked.wait(), 5.0)
+    await verbs(yard).stop_one_off(app_id=app.id, one_off_id=wanted.id, actor="user:bob")
+    await one_off(yard.context, wanted.id)
+    slugs.unpack.set()
+    await asyncio.wait_for(job, 5.0)
+    assert await seen(yard, wanted) == (OneOffState.FAILED, None, "stopped by user:bob")
+    assert yard.platform.begun == []
 
 
 async def test_what_runs_beside_an_app_without_being_known_is_ended(yard: Yard) -> None:

@@ -50,7 +50,6 @@ async def one_off(context: Context, one_off_id: str) -> None:
 
 async def _run(context: Context, found: OneOff) -> int:
     """The exit code. One that was seen to run is not begun again, whatever the engine has forgotten."""
-    starting = found.state is OneOffState.STARTING
     rollout, order = await context.db.read(lambda conn: _plan(conn, context, found))
     platform = _platform(context, rollout.driver)
     spec = await spec_of(context, rollout)
@@ -60,13 +59,25 @@ async def _run(context: Context, found: OneOff) -> int:
     wanted = OneOffSpec(id=found.id, name=found.name, command=order.command, attach=attach)
 
     async def begun() -> None:
-        await context.commit(lambda tx: one_offs.begun(tx.conn, found, now=tx.now))
-        if found.stopping:
+        if not await context.commit(partial(_begun, one_off_id=found.id)):
             await platform.stop_one_off(found.app_id, found.id)
 
-    left = (found.ends_at - context.db.now()).total_seconds()
-    begin = starting and not found.stopping and left > 0
+    # To unpack its code may have taken long: it may have been stopped, or given up, since it was read.
+    now = await context.db.read(lambda conn: one_offs.get(conn, found.id))
+    if now is None or not now.is_open:
+        raise Refused("it has ended")
+    left = (now.ends_at - context.db.now()).total_seconds()
+    begin = now.state is OneOffState.STARTING and not now.stopping and left > 0
     return await platform.one_off(spec, wanted, seconds=left, begin=begin, begun=begun)
+
+
+def _begun(tx: Transaction, *, one_off_id: str) -> bool:
+    """Note that it runs; False if it is not to run any more, whatever was true when it was asked for."""
+    found = one_offs.get(tx.conn, one_off_id)
+    if found is None or not found.is_open:
+        return False
+    one_offs.begun(tx.conn, found, now=tx.now)
+    return not found.stopping
 
 
 def _plan(conn: Connection, context: Context, found: OneOff) -> tuple[Rollout, Order]:

@@ -277,11 +277,11 @@ class OneOffs(Protocol):
         """Run it, or attach to how it goes, and return its exit code (124 when `seconds` passed).
 
         `begun` is called when it is sure that it runs or has run. Raises `Lost` when nobody will know how it ended, or
-        when the engine does not know it although it is not to `begin`.
+        when the engine does not know it although it is not to `begin`: then it is not begun by a call that comes later.
         """
 
     async def stop_one_off(self, app_id: str, one_off_id: str) -> None:
-        """SIGTERM, ten seconds later SIGKILL; returns when it has ended. One that is not there has."""
+        """SIGTERM, ten seconds later SIGKILL; returns when it has ended. One that is not there is never begun."""
 
     async def line(self, app_id: str, one_off_id: str) -> Line:
         """Be the client of one that waits for it. Raises `Refused` when it has one, or waits for none."""

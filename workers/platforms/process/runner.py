@@ -184,7 +184,8 @@ class Runner:
         """Start it if the app is wanted here, between two looks at which nobody else has a turn; tell its end."""
         spec, wanted = request.spec, request.wanted
         command = self._runs.find(spec.app_id, wanted.id)
-        if command is None and not request.begin:
+        if command is None and not (request.begin and self._runs.may_begin(spec.app_id, wanted.id)):
+            self._runs.bar(spec.app_id, wanted.id)
             raise Lost(f"{wanted.name} is not known here: nobody knows how it ended")
         if command is None and self._apps.get(spec.app_id).wanted is None:
             raise Refused(f"{spec.app_name} does not run here (any more), and nothing beside it.")

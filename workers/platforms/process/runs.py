@@ -34,6 +34,7 @@ _KILL_AGAIN = 0.5
 _LOOK_AGAIN = 0.3
 _LINE_SECONDS, _LINE_POLL = 20.0, 0.02
 _RUN, _ONE_OFF, _BUILD = "run", "one-off", "build"
+_BARRED = 10_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,6 +75,7 @@ class Runs:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._commands: dict[str, Command] = {}
+        self._barred: dict[str, None] = {}  # in the order in which they were
 
     def resume(self) -> None:
         """Take up what an earlier runner left; forget what it had no time to begin, and what a week ago was over."""
@@ -113,6 +115,19 @@ class Runs:
         """A one-off that was begun here, running or ended."""
         return self._commands.get(_directory_name(_ONE_OFF, app_id, one_off_id))
 
+    def may_begin(self, app_id: str, one_off_id: str) -> bool:
+        """Whether nobody has barred it."""
+        return _directory_name(_ONE_OFF, app_id, one_off_id) not in self._barred
+
+    def bar(self, app_id: str, one_off_id: str) -> None:
+        """Never begin that one-off (again): somebody was told that it is over while another may be about to ask for it.
+
+        Not for ever: whoever asks looks before whether it is still wanted, so it is a matter of moments.
+        """
+        self._barred[_directory_name(_ONE_OFF, app_id, one_off_id)] = None
+        while len(self._barred) > _BARRED:
+            del self._barred[next(iter(self._barred))]
+
     def begin_one_off(
         self, spec: AppSpec, wanted: OneOffSpec, *, seconds: float, start: Callable[[Keeper, str], None]
     ) -> Command:
@@ -148,7 +163,8 @@ class Runs:
         raise Refused("Somebody is attached to it already, or it has ended.", code="conflict")
 
     async def stop(self, app_id: str, one_off_id: str) -> None:
-        """SIGTERM to every process of a one-off, then SIGKILL; returns when it has ended."""
+        """SIGTERM to every process of a one-off, then SIGKILL; returns when it has ended. It is not begun any more."""
+        self.bar(app_id, one_off_id)
         command = self.find(app_id, one_off_id)
         if command is None:
             return
