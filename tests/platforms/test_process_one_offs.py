@@ -97,6 +97,43 @@ async def test_one_that_nobody_is_attached_to_writes_to_the_log_of_the_app_and_i
             await run(engine, "echo never", id_=over)
 
 
+async def test_nothing_is_left_of_one_that_is_forgotten_and_it_is_not_begun_again(engine: Engine) -> None:
+    await engine.up(engine.spec())
+    assert await run(engine, "exit 3") == 3
+    going = asyncio.create_task(run(engine, "sleep 76543", id_="2"))
+    await until(lambda: _runs(b"sleep\x0076543"))
+    assert len(_kept(engine)) == 2
+    for id_ in ("1", "2", "unknown"):
+        await engine.platform.forget_one_off("app-1", id_)
+    assert _kept(engine) == []
+    await asyncio.wait_for(asyncio.gather(going, return_exceptions=True), 5.0)
+    assert not _runs(b"sleep\x0076543")
+    for id_ in ("1", "2", "unknown"):
+        with pytest.raises(Lost, match="nobody knows how it ended"):
+            await run(engine, "echo never", id_=id_)
+
+
+async def test_one_that_nobody_says_to_be_recorded_is_kept_for_a_week(engine: Engine) -> None:
+    await engine.up(engine.spec())
+    assert await run(engine, "exit 3") == 3
+    await engine.platform.observe()
+    assert len(_kept(engine)) == 1
+    engine.prelude = "from workers.platforms.process import runs; runs._KEPT = 1.0"
+    await engine.restart()
+    assert await run(engine, "exit 4", id_="2") == 4
+
+    async def gone() -> bool:
+        await engine.platform.observe()
+        return _kept(engine) == []
+
+    await until(gone)
+
+
+def _kept(engine: Engine) -> list[Path]:
+    """What the runner keeps of commands."""
+    return list((engine.data / "run/x").iterdir())
+
+
 async def test_a_terminal_has_its_size_and_its_keys_and_is_the_commands_own(engine: Engine) -> None:
     await engine.up(engine.spec())
     command = (

@@ -136,6 +136,10 @@ class MemoryPlatform:
             assert self.one_offs[one_off_id][0].app_id == app_id
             self.one_offs[one_off_id][2].set_result(143)
 
+    async def forget_one_off(self, app_id: str, one_off_id: str) -> None:
+        await self.stop_one_off(app_id, one_off_id)
+        self.one_offs.pop(one_off_id, None)
+
     async def line(self, app_id: str, one_off_id: str) -> "NoLine":
         raise NotImplementedError
 

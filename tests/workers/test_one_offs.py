@@ -77,6 +77,7 @@ async def test_it_runs_with_code_and_config_of_the_app_and_its_end_is_recorded(y
     end.set_result(3)
     await job
     assert await seen(yard, wanted) == (OneOffState.ENDED, 3, "")
+    assert yard.platform.one_offs == {}
     await one_off(yard.context, wanted.id)
     assert len(yard.platform.begun) == 1
 

@@ -5,6 +5,7 @@ how often; its end is recorded once. So a worker may die at any moment: another 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -119,6 +120,15 @@ async def _finish(
 
     if await context.commit(end):
         log.info("one-off dyno ended", app=found.app_id, dyno=found.name, exit_code=code)
+    await _forget(context, found)
+
+
+async def _forget(context: Context, found: OneOff) -> None:
+    """Let the engine drop what it keeps of it. What it is not told of for a worker that died it drops in a week."""
+    platform = context.platforms.get(await context.db.read(partial(_driver, found)))
+    if isinstance(platform, OneOffs):
+        with contextlib.suppress(Transient):
+            await platform.forget_one_off(found.app_id, found.id)
 
 
 async def mind_one_offs(context: Context, driver: str, seen: Sequence[Instance]) -> None:
@@ -135,7 +145,7 @@ async def mind_one_offs(context: Context, driver: str, seen: Sequence[Instance])
     await context.queue.ring(queue.one_off(each.id) for each in alone)
     for one_off_id in running.keys() - known.keys():
         log.warning("one-off dyno that nobody wants is ended", app=running[one_off_id], id=one_off_id)
-        await _platform(context, driver).stop_one_off(running[one_off_id], one_off_id)
+        await _platform(context, driver).forget_one_off(running[one_off_id], one_off_id)
 
 
 async def attach(context: Context, session: str, one_off_id: str) -> None:

@@ -283,6 +283,9 @@ class OneOffs(Protocol):
     async def stop_one_off(self, app_id: str, one_off_id: str) -> None:
         """SIGTERM, ten seconds later SIGKILL; returns when it has ended. One that is not there is never begun."""
 
+    async def forget_one_off(self, app_id: str, one_off_id: str) -> None:
+        """Stop it if it still runs, and delete its traces: its end is recorded. One that is not there is fine."""
+
     async def line(self, app_id: str, one_off_id: str) -> Line:
         """Be the client of one that waits for it. Raises `Refused` when it has one, or waits for none."""
 

@@ -89,6 +89,10 @@ class ProcessPlatform:
         """See `OneOffs`."""
         await self._ask(wire.StopOneOff(app_id=app_id, one_off_id=one_off_id))
 
+    async def forget_one_off(self, app_id: str, one_off_id: str) -> None:
+        """See `OneOffs`."""
+        await self._ask(wire.ForgetOneOff(app_id=app_id, one_off_id=one_off_id))
+
     async def line(self, app_id: str, one_off_id: str) -> SocketLine:
         """See `OneOffs`."""
         found = await self._ask(wire.FindLine(app_id=app_id, one_off_id=one_off_id))

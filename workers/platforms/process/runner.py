@@ -121,9 +121,10 @@ class Runner:
                 await self._apps.get(app_id).restart(process, fence)
             case wire.Run() | wire.Build() | wire.OneOff():
                 return await self._command(request, reader, send)
-            case wire.StopOneOff() | wire.FindLine() | wire.Forget():
+            case wire.StopOneOff() | wire.ForgetOneOff() | wire.FindLine() | wire.Forget():
                 return await self._about_command(request)
             case wire.Observe():
+                await self._runs.tidy()
                 return wire.Done(instances=(*self._apps.instances(), *self._runs.one_offs()))
             case wire.Logs():
                 await self._logs(request, reader, send)
@@ -148,10 +149,14 @@ class Runner:
             case _:
                 assert_never(request)
 
-    async def _about_command(self, request: wire.StopOneOff | wire.FindLine | wire.Forget) -> wire.Reply:
+    async def _about_command(
+        self, request: wire.StopOneOff | wire.ForgetOneOff | wire.FindLine | wire.Forget
+    ) -> wire.Reply:
         match request:
             case wire.StopOneOff(app_id, one_off_id):
                 await self._runs.stop(app_id, one_off_id)
+            case wire.ForgetOneOff(app_id, one_off_id):
+                await self._runs.forget_one_off(app_id, one_off_id)
             case wire.FindLine(app_id, one_off_id):
                 return wire.Done(endpoints=(await self._runs.line(app_id, one_off_id),))
             case wire.Forget(name):

@@ -173,6 +173,18 @@ class Runs:
                 await asyncio.wait_for(command.ended.wait(), STOP_SECONDS)
         await self._kill(command)
 
+    async def forget_one_off(self, app_id: str, one_off_id: str) -> None:
+        """Stop it if it runs and delete its traces; it is not begun again."""
+        await self.stop(app_id, one_off_id)
+        if command := self.find(app_id, one_off_id):
+            await self._end(command)
+
+    async def tidy(self) -> None:
+        """Forget what was over a week ago: nobody asks for it any more."""
+        for command in list(self._commands.values()):
+            if command.ended.is_set() and _old(command.about):
+                await self._end(command)
+
     def _follow(self, command: Command) -> None:
         if (command.keeper.directory / "result").exists():
             command.ended.set()

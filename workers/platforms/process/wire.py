@@ -85,6 +85,13 @@ class StopOneOff(Struct, tag=True, frozen=True):
     one_off_id: str
 
 
+class ForgetOneOff(Struct, tag=True, frozen=True):
+    """End a one-off and delete its traces."""
+
+    app_id: str
+    one_off_id: str
+
+
 class FindLine(Struct, tag=True, frozen=True):
     """Where the client of a one-off connects to. Answer: `Done.endpoints`, of which there is one."""
 
@@ -143,6 +150,7 @@ Request = (
     | Build
     | OneOff
     | StopOneOff
+    | ForgetOneOff
     | FindLine
     | Forget
     | Observe
