@@ -17,7 +17,7 @@ from service.domain.errors import Refused
 from service.domain.model import App, AppState, Pipeline
 from service.enact import Committer, Transaction, app_or_refuse
 from service.enacting.finding import pipeline_or_refuse
-from service.store import apps, grants, pipelines, sight, teams, users
+from service.store import apps, grants, pipelines, sight, teams, users, webhooks
 from service.store.grants import Grant, Transfer, TransferState
 
 
@@ -72,6 +72,7 @@ class OwnershipVerbs(Committer):
                 for app in inside:
                     if owner_of(app) == former:
                         _give_app(tx, app, to)
+            webhooks.leave_owner(tx.conn, pipeline_ids=[pipeline.id], now=tx.now)
             given = pipelines.update(tx.conn, pipeline=pipeline, now=tx.now, owner_id=to.id, owner_type=to.type)
             tx.note("pipeline transferred", pipeline_id=pipeline.id, data=_moved(tx.conn, former, to))
             return given
@@ -138,6 +139,7 @@ def _give_app(tx: Transaction, app: App, to: Owner) -> App:
     elif app.owner_type == "team":
         # Nor another team's; leaving the former one would take nothing away from them any more.
         grants.remove_of_strangers(tx.conn, app_id=app.id, team_id=to.id)
+    webhooks.leave_owner(tx.conn, app_ids=[app.id], now=tx.now)
     given = apps.update(tx.conn, app=app, now=tx.now, owner_id=to.id, owner_type=to.type)
     tx.note("app transferred", app_id=app.id, data=_moved(tx.conn, owner_of(app), to))
     return given

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, RowMapping, or_, select
 
 from service.domain.errors import Refused
 from service.domain.model import UserId
-from service.store import rows
+from service.store import rows, webhooks
 from service.store.database import new_id
 from service.store.tables import apps, pipelines, users
 
@@ -87,14 +87,21 @@ def update(conn: Connection, user_id: str, *, now: datetime, **change: Unpack[Us
 
 
 def delete(conn: Connection, user_id: str, *, now: datetime) -> list[str]:
-    """Take a user away with their tokens, memberships and grants; returns the names of what is nobody's from now on."""
-    left: list[str] = []
+    """Take a user away with their tokens, memberships and grants; returns the names of what is nobody's from now on.
+
+    The webhooks of that stop: the user would go on hearing.
+    """
+    left: dict[str, list[str]] = {}
+    names: list[str] = []
     for table in (apps, pipelines):
         own = (table.c.owner_id == user_id) & (table.c.owner_type == "user")
         change = table.update().where(own).values(owner_id=None, owner_type=None, updated_at=now)
-        left += conn.execute(change.returning(table.c.name)).scalars()
+        found = conn.execute(change.returning(table.c.id, table.c.name)).all()
+        left[table.name] = [row.id for row in found]
+        names += [row.name for row in found]
+    webhooks.leave_owner(conn, app_ids=left[apps.name], pipeline_ids=left[pipelines.name], now=now)
     conn.execute(users.delete().where(users.c.id == user_id))
-    return sorted(left)
+    return sorted(names)
 
 
 def admins(conn: Connection) -> list[UserId]:

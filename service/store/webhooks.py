@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, null, select, union_all
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, null, or_, select, union_all
 
 from service.domain.errors import Refused
 from service.domain.webhooks import KEPT_FOR, MOST, Include, Level, WebhookId
@@ -17,6 +17,7 @@ from service.store.tables import apps, couplings, pipelines, webhook_deliveries,
 SECRET: Final = "secret"  # noqa: S105  (the name of what is sealed)
 AUTHORIZATION: Final = "authorization"
 APP_GONE: Final = "its app was destroyed"
+OTHER_OWNER: Final = "it has another owner"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +105,17 @@ def stop(conn: Connection, which: ColumnElement[bool], *, reason: str, now: date
     given_up = {"state": "failed", "next_attempt_at": None, "updated_at": now}
     waiting = webhook_deliveries.c.state.in_(("pending", "retrying"))
     conn.execute(webhook_deliveries.update().where(webhook_deliveries.c.webhook_id.in_(ids), waiting).values(given_up))
+
+
+def leave_owner(
+    conn: Connection, *, app_ids: Collection[str] = (), pipeline_ids: Collection[str] = (), now: datetime
+) -> None:
+    """Stop those of apps and pipelines that change hands: whom they lead to is the former owner's choice.
+
+    One that was stopped before keeps its reason.
+    """
+    own = or_(webhooks.c.app_id.in_(app_ids), webhooks.c.pipeline_id.in_(pipeline_ids))
+    stop(conn, and_(own, webhooks.c.stopped_at.is_(None)), reason=OTHER_OWNER, now=now)
 
 
 def get(conn: Connection, webhook_id: str) -> Webhook | None:

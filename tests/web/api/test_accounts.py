@@ -126,6 +126,10 @@ async def test_who_is_removed_is_out_at_once_and_what_they_owned_is_the_administ
     await world.must("ada", "POST", "/teams/crew/members", {"email": "bob@example.com", "role": "member"})
     await world.must("ada", "POST", "/apps", {"name": "of-crew", "team": "crew"})
     await world.must("operator", "GET", "/apps/adas-app", status=404)
+    hook = {"include": ["api:app"], "level": "sync", "url": "http://localhost:9/"}
+    places = ("/apps/adas-app", f"/pipelines/{pipeline['id']}", "/apps/of-crew")
+    for place in places:
+        await world.must("ada", "POST", f"{place}/webhooks", hook)
     removed = await world.must("operator", "DELETE", "/users/ada@example.com", status=200)
     assert removed["left"] == ["adas-app", "adas-pipe"]
     await world.must("ada", "GET", "/account", status=401)
@@ -135,6 +139,8 @@ async def test_who_is_removed_is_out_at_once_and_what_they_owned_is_the_administ
         ("bob@example.com", "member"),
     ]
     assert (await world.must("operator", "GET", f"/pipelines/{pipeline['id']}", status=200))["owner"] is None
+    hooks = [(await world.must("operator", "GET", f"{place}/webhooks", status=200))[0] for place in places]
+    assert [each["reason"] for each in hooks] == ["it has another owner", "it has another owner", None]
     await world.must("bob", "GET", "/apps/adas-app", status=404)
     given = await world.must("operator", "PATCH", "/teams/apps/adas-app", {"owner": "crew"}, status=200)
     assert given["team"]["name"] == "crew"

@@ -177,3 +177,38 @@ async def test_whoever_made_an_app_in_a_team_has_nothing_of_it_in_another(world:
     await given(world, "admin", own, {"id": "others", "type": "team"})
     await world.must("member", "GET", "/apps/shop-staging", status=404)
     await world.must("admin", "GET", "/apps/shop-staging", status=200)
+
+
+async def test_the_webhooks_of_what_is_given_away_stop_until_the_new_owner_starts_them(world: World) -> None:
+    own = await pipeline(world, "member")
+    body = {"include": ["api:app"], "level": "sync", "url": "http://localhost:9/"}
+    places = ("/apps/shop-staging", "/apps/shop-production", f"/pipelines/{own}")
+    for place in places:
+        await world.must("member", "POST", f"{place}/webhooks", body)
+    await world.must("member", "PATCH", "/apps/shop-staging", {"maintenance": True}, status=200)
+    await given(world, "member", own, TEAM)
+    await world.must("admin", "PATCH", "/apps/shop-staging", {"maintenance": False}, status=200)
+    for place in places:
+        (webhook,) = await world.must("admin", "GET", f"{place}/webhooks", status=200)
+        assert (webhook["state"], webhook["reason"]) == ("stopped", "it has another owner")
+        told = await world.must("admin", "GET", f"{place}/webhook-deliveries", status=200)
+        # Nor is sent what was still on its way to whoever listened.
+        assert [each["status"] for each in told] == ["failed"] * (place != "/apps/shop-production")
+    (webhook,) = await world.must("admin", "GET", "/apps/shop-staging/webhooks", status=200)
+    where = f"/apps/shop-staging/webhooks/{webhook['id']}"
+    started = await world.must("admin", "PATCH", where, {}, status=200)
+    assert (started["state"], started["reason"]) == ("active", None)
+
+
+async def test_the_webhooks_of_an_app_that_was_offered_stop_when_it_is_accepted(world: World) -> None:
+    await pipeline(world, "admin", team=True)
+    body = {"include": ["api:app"], "level": "sync", "url": "http://localhost:9/"}
+    await world.must("admin", "POST", "/apps/shop-staging/webhooks", body)
+    offer = {"app": "shop-staging", "recipient": "member@example.com"}
+    made = await world.must("admin", "POST", "/account/app-transfers", offer)
+    (webhook,) = await world.must("admin", "GET", "/apps/shop-staging/webhooks", status=200)
+    assert webhook["state"] == "active"
+    where = f"/account/app-transfers/{made['id']}"
+    await world.must("member", "PATCH", where, {"state": "accepted"}, status=200)
+    (webhook,) = await world.must("member", "GET", "/apps/shop-staging/webhooks", status=200)
+    assert webhook["reason"] == "it has another owner"
