@@ -2,14 +2,15 @@
 
 from sqlalchemy import Connection, RowMapping, and_, or_, select
 
-from service.domain.decisions import Deploy, ReleaseSlug
+from service.domain.decisions import ReleaseSlug
+from service.domain.deploys import BUILDS
 from service.domain.model import AppState, Release, ReleaseState, RequestState
 from service.domain.promotion import TargetView
 from service.store import promotions, rows
 from service.store.releases import as_release
 from service.store.tables import apps, promotion_targets, releases, requests
 
-_BROUGHT = (Deploy.__name__, ReleaseSlug.__name__)
+_BROUGHT = (*BUILDS, ReleaseSlug.__name__)
 """What brings code and, when it fails, leaves nothing behind."""
 
 

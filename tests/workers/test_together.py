@@ -7,10 +7,24 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
+from service.domain.decisions import Deploy, DeployArchive, Work
 from service.domain.errors import Transient
-from service.domain.model import App, Promotion, PromotionTarget, Release, RequestState, Slug, Stage, TargetState
+from service.domain.model import (
+    App,
+    Promotion,
+    PromotionTarget,
+    Release,
+    RepositoryId,
+    RequestState,
+    Sha,
+    Slug,
+    Stage,
+    TargetState,
+    Trust,
+)
+from service.enact import Transaction
 from service.enactor import Enactor
-from service.store import activity, apps, promotions, releases, requests
+from service.store import activity, apps, logs, promotions, releases, requests
 from service.store.tables import apps as app_rows
 from service.store.tables import requests as request_rows
 from tests.workers.conftest import Yard
@@ -202,6 +216,34 @@ async def test_what_was_given_something_since_is_not_put_back_and_says_so(yard: 
         "failed",
         f"stays at v2 although the promotion failed on {other}: v3 came after it (Set A config vars)",
     )
+
+
+IN_VAIN = {
+    "a commit": Deploy(repository_id=RepositoryId(42), sha=Sha("b" * 40), trust=Trust.OWN, branch="main"),
+    "what was pushed": Deploy(
+        repository_id=RepositoryId(0), sha=Sha("b" * 40), trust=Trust.SENT, branch="main", pushed_to="main"
+    ),
+    "a packed source": DeployArchive(source_id="", shown="https://files.example/x.tgz"),
+}
+
+
+@pytest.mark.parametrize("wanted", IN_VAIN.values(), ids=IN_VAIN)
+async def test_a_deploy_in_vain_since_then_does_not_keep_it_from_going_back(yard: Yard, wanted: Work) -> None:
+    two = await asked(yard)
+    live = await half_failed(two)
+
+    def deploy(tx: Transaction) -> None:
+        request = tx.request(two.apps[live].id, wanted, reason="deploy", by_person=True)
+        releases.create(
+            tx.conn, app_id=request.app_id, request_id=request.id, slug_id=two.new.id, commit=None, repository_id=None,
+            description="Deploy", actor=ADA, log_id=logs.open_log(tx.conn, tx.now), now=tx.now,
+        )  # fmt: skip
+        settle.fail(tx, request, "release command failed with exit code 1")
+
+    await yard.do(deploy)
+    await yard.calm()
+    await two.worked()
+    assert (await two.slugs())[live] == "old"
 
 
 async def test_what_ran_nothing_before_stays_and_says_so(yard: Yard) -> None:
