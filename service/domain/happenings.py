@@ -14,6 +14,7 @@ from service.domain.model import (
     AppState,
     Build,
     BuildState,
+    PipelineId,
     Promotion,
     PromotionTarget,
     Release,
@@ -42,10 +43,14 @@ Thing = App | Build | Engine | Promotion | PromotionTarget | Release | ReviewApp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A thing before and after; `before` is None for one that was made."""
+    """A thing before and after; `before` is None for one that was made.
+
+    `left` is the pipeline that an app goes from with it.
+    """
 
     before: Thing | None
     after: Thing
+    left: PipelineId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -141,12 +141,13 @@ def update(conn: Connection, *, app: App, now: datetime, **change: Unpack[AppCha
 def forget(conn: Connection, *, app: App, now: datetime) -> App:
     """The app is verified gone: its name stays with its pipeline, everything that points to it ends."""
     conn.execute(names.update().where(names.c.app_id == app.id).values(app_id=None))
-    conn.execute(couplings.delete().where(couplings.c.app_id == app.id))
+    parted = couplings.delete().where(couplings.c.app_id == app.id).returning(couplings.c.pipeline_id)
+    left = conn.execute(parted).scalar()  # who listens to the pipeline is still to hear of this
     conn.execute(deploy_locks.delete().where(deploy_locks.c.app_id == app.id))
     conn.execute(pushed_heads.delete().where(pushed_heads.c.app_id == app.id))
     routes.delete(conn, app.id)
     gone = rows.reach(app.state, AppState.GONE)
-    return _change(conn, app, now, {"state": gone, "wanted_config": None, "auto_deploy": False})
+    return _change(conn, app, now, {"state": gone, "wanted_config": None, "auto_deploy": False}, left=left)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,9 +252,11 @@ def as_app(row: RowMapping) -> App:
     )
 
 
-def _change(conn: Connection, app: App, now: datetime, values: Mapping[str, object]) -> App:
+def _change(
+    conn: Connection, app: App, now: datetime, values: Mapping[str, object], *, left: PipelineId | None = None
+) -> App:
     changed = as_app(rows.compare_and_set(conn, apps, key=app.id, version=app.version, now=now, values=values))
-    changes.note(conn, app, changed)
+    changes.note(conn, app, changed, left=left)
     return changed
 
 

@@ -9,13 +9,14 @@ from typing import Final
 from sqlalchemy import Connection
 
 from service.domain.happenings import Change, Engine, Thing
+from service.domain.model import PipelineId
 
 _KEY: Final = "towpath changes"
 
 
-def note(conn: Connection, before: Thing | None, after: Thing) -> None:
-    """Put a change down."""
-    conn.info.setdefault(_KEY, []).append(Change(before=before, after=after))
+def note(conn: Connection, before: Thing | None, after: Thing, *, left: PipelineId | None = None) -> None:
+    """Put a change down; `left` is the pipeline that an app goes from with it."""
+    conn.info.setdefault(_KEY, []).append(Change(before=before, after=after, left=left))
 
 
 def taken(conn: Connection) -> list[Change]:
@@ -23,6 +24,6 @@ def taken(conn: Connection) -> list[Change]:
     found: dict[tuple[type[Thing], str], Change] = {}
     for each in conn.info.pop(_KEY, ()):
         key = type(each.after), each.after.app.id if isinstance(each.after, Engine) else each.after.id
-        before = found[key].before if key in found else each.before
-        found[key] = Change(before=before, after=each.after)
+        first = found.get(key, each)
+        found[key] = Change(before=first.before, after=each.after, left=each.left or first.left)
     return list(found.values())

@@ -35,7 +35,8 @@ def tell(conn: Connection, changes: Sequence[Change], *, actor: str, now: dateti
     promoted = _promotions(conn, changes)
     pipeline_ids = {each.after.pipeline_id for each in changes if isinstance(each.after, ReviewApp)}
     pipeline_ids |= {each.pipeline_id for each in promoted.values()}
-    listening = webhooks.listening(conn, app_ids=_apps_of(changes), pipeline_ids=pipeline_ids)
+    left = {it.after.id: it.left for it in changes if isinstance(it.after, App) and it.left is not None}
+    listening = webhooks.listening(conn, app_ids=_apps_of(changes), pipeline_ids=pipeline_ids, left=left)
     if not listening:
         return []
     gone = [it.after.id for it in changes if isinstance(it.after, App) and it.after.state is AppState.GONE]

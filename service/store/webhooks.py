@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func, null, or_, select, union_all
 
 from service.domain.errors import Refused
+from service.domain.model import AppId, PipelineId
 from service.domain.webhooks import KEPT_FOR, MOST, Include, Level, WebhookId
 from service.store import rows
 from service.store.database import new_id
@@ -131,10 +132,13 @@ def listing(conn: Connection, *, app_id: str | None, pipeline_id: str | None) ->
     return [_webhook(row) for row in found.mappings()]
 
 
-def listening(conn: Connection, *, app_ids: Collection[str], pipeline_ids: Collection[str]) -> list[Listener]:
+def listening(
+    conn: Connection, *, app_ids: Collection[str], pipeline_ids: Collection[str], left: Mapping[AppId, PipelineId]
+) -> list[Listener]:
     """Who listens to what happens to these, in one statement: each once for each that it listens to.
 
     A pipeline's webhook hears of the apps in it that have the pipeline's owner: others are not its owner's business.
+    `left` are apps with the pipeline that they were in until now.
     """
     hearing = webhooks.c.stopped_at.is_(None)
     of_app = select(webhooks.c.id, webhooks.c.include, webhooks.c.app_id, null().label("pipeline_id"))
@@ -147,10 +151,18 @@ def listening(conn: Connection, *, app_ids: Collection[str], pipeline_ids: Colle
         .join(apps, and_(apps.c.id == couplings.c.app_id, same_owner))
         .where(couplings.c.app_id.in_(app_ids), hearing)
     )
+    parted = [
+        select(webhooks.c.id, webhooks.c.include, apps.c.id, webhooks.c.pipeline_id)
+        .join(pipelines, pipelines.c.id == webhooks.c.pipeline_id)
+        .join(apps, and_(apps.c.id == app_id, same_owner))
+        .where(webhooks.c.pipeline_id == pipeline_id, hearing)
+        for app_id, pipeline_id in left.items()
+    ]
     query = union_all(
         of_app.where(webhooks.c.app_id.in_(app_ids), hearing),
         of_pipeline.where(webhooks.c.pipeline_id.in_(pipeline_ids), hearing),
         inside,
+        *parted,
     )
     return [
         Listener(

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from service.domain.model import Stage
+from service.domain.model import AppState, Stage
 from service.domain.webhooks import Include, Level, OutboundState
 from service.store import apps, changes, outbound, pipelines, telling, webhooks
 from service.store.database import Database, new_id
@@ -53,3 +53,21 @@ async def test_who_listens_hears_in_order_and_once(database: Database, vault: Va
     assert waiting is not None
     assert (waiting.state, waiting.next_attempt_at) == (OutboundState.RETRYING, NOW + timedelta(seconds=10))
     assert await database.read(lambda conn: outbound.next_of(conn, mine, now=NOW)) is None
+
+
+async def test_who_listens_to_a_pipeline_hears_of_the_end_of_an_app_in_it(database: Database, vault: Vault) -> None:
+    def destroy(conn: Connection) -> tuple[list[str], str]:
+        app, pipeline_id = make_app(conn), make_pipeline(conn)
+        pipelines.couple(conn, app_id=app.id, pipeline_id=pipeline_id, stage=Stage.STAGING, now=NOW)
+        one = {"level": Level.SYNC, "url": "https://example.com/", "secrets": {}, "now": NOW}
+        wide = webhooks.add(conn, vault, app_id=None, pipeline_id=pipeline_id, include=[Include.APP], **one)
+        leaving = apps.set_state(conn, app=app, state=AppState.DESTROYING, now=NOW)
+        changes.taken(conn)
+        apps.forget(conn, app=leaving, now=NOW)
+        return told(conn), wide.id
+
+    heard, wide = await database.write(destroy)
+    assert heard == [wide]
+    order = await database.read(lambda conn: outbound.next_of(conn, wide, now=NOW))
+    assert order is not None
+    assert (order.event.include, order.event.action) == ("api:app", "destroy")

@@ -300,6 +300,22 @@ async def test_an_app_that_is_destroyed_says_so_once_and_is_silent(wire: Wire) -
         assert await wire.yard.see(lambda conn, table=table: rows_of(conn, table)) == 0
 
 
+async def test_a_pipeline_hears_that_an_app_of_its_owner_was_in_it_to_the_end(wire: Wire) -> None:
+    yard = wire.yard
+    mine, others = await yard.app("shop-mine"), await yard.app("shop-others")
+    owner = (await wire.server.get("/account"))["id"]
+    await yard.do(lambda tx: apps.update(tx.conn, app=others, now=tx.now, owner_id=owner, owner_type="user"))
+    await wire.webhook(f"/pipelines/{yard.pipeline.id}", "api:app")
+    for app in (mine, others):
+        await yard.destroy(app.id)
+        await yard.context.commit(gone)
+    await wire.tell()
+    told = [(each["action"], each["data"]["name"], each["data"]["state"]) for each in wire.receiver.told]
+    assert told == [("update", "shop-mine", "destroying"), ("destroy", "shop-mine", "gone")]
+    (webhook,) = await wire.server.get(f"/pipelines/{yard.pipeline.id}/webhooks")
+    assert webhook["state"] == "active"
+
+
 def gone(tx: Transaction) -> None:
     app = next(each for each in apps.listing(tx.conn) if each.state is AppState.DESTROYING)
     apps.forget(tx.conn, app=app, now=tx.now)
