@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from service.domain import promotion
 from service.domain.decisions import (
     ChangeConfig,
     Deploy,
@@ -16,9 +17,21 @@ from service.domain.decisions import (
     SubjectKind,
 )
 from service.domain.errors import Refused
-from service.domain.model import App, QueuedRequest, Release, ReleaseState, Repository, RepositoryId, Sha, Slug, Trust
+from service.domain.model import (
+    App,
+    QueuedRequest,
+    Release,
+    ReleaseState,
+    Repository,
+    RepositoryId,
+    RequestState,
+    Sha,
+    Slug,
+    Trust,
+)
 from service.enact import Committer, Transaction, app_or_refuse, check_config
-from service.store import apps, builds, pipelines, releases, repositories
+from service.enacting import ended
+from service.store import apps, builds, pipelines, promotion_views, releases, repositories, requests
 from service.store.secrets import request_context
 
 
@@ -122,7 +135,10 @@ class ReleaseVerbs(Committer):
         return await self.commit(change, actor=actor)
 
     async def rollback(self, *, app_id: str, release_id: str, keep_config: bool, actor: str) -> QueuedRequest:
-        """Release a former release's slug and config again, even while the app is locked."""
+        """Release a former release's slug and config again, even while the app is locked.
+
+        What waits there for the other targets of its promotion gives way, which calls that promotion off.
+        """
 
         def rollback(tx: Transaction) -> QueuedRequest:
             app_or_refuse(tx.conn, app_id)
@@ -131,6 +147,7 @@ class ReleaseVerbs(Committer):
                 raise Refused(f"Cannot roll back to v{release.version}: it is expired, its slug is no longer kept.")
             if release.state is not ReleaseState.SUCCEEDED or release.slug_id is None:
                 raise Refused(f"Cannot roll back to v{release.version}: it did not succeed or has no slug.")
+            _give_way(tx, app_id)
             return roll_back(tx, release, keep_config=keep_config)
 
         return await self.commit(rollback, actor=actor)
@@ -205,6 +222,21 @@ def roll_back(tx: Transaction, release: Release, *, keep_config: bool = False) -
         apps.set_config(tx.conn, tx.vault, app_id=release.app_id, vars=config, now=tx.now)
     wanted = Rollback(release_id=release.id, version=release.version, keep_config=keep_config)
     return tx.request(release.app_id, wanted, reason=f"Rollback to v{release.version}", by_person=True)
+
+
+def _give_way(tx: Transaction, app_id: str) -> None:
+    """End what is prepared and only waits for others: it would hold everything behind it up for as long as they take.
+
+    Once none is waited for, it is about to go live, and the rollback comes right behind it.
+    """
+    for request in requests.open_of(tx.conn, app_id):
+        views = promotion_views.together(tx.conn, request.id)
+        own = next((view.target for view in views if view.target.request_id == request.id), None)
+        if own is None or not own.prepared or not promotion.awaited(views):
+            continue
+        requests.stop_running(tx.conn, app_id)  # first: whoever works at it has no say from here on
+        outcome = f"rolled back by {tx.actor.removeprefix('user:')} while it waited for the others"
+        ended.finish(tx, request, state=RequestState.CANCELLED, outcome=outcome)
 
 
 def _release(conn: Connection, app_id: str, release_id: str) -> Release:

@@ -284,6 +284,30 @@ async def test_waiting_for_others_is_seen_and_is_no_attempt(yard: Yard) -> None:
     assert yard.platform.calls == ["run"]
 
 
+async def test_a_rollback_does_not_wait_for_what_waits_for_others_and_calls_that_off(yard: Yard) -> None:
+    two = await asked(yard)
+    await yard.take(two.apps["shop-eu"].id)  # somebody else is at it for long
+    await work(yard.another(), "any")
+    assert (await two.target("shop")).prepared
+    shop, former = two.apps["shop"].id, await two.runs("shop")
+    asked_for = await two.verbs.rollback(app_id=shop, release_id=former.id, keep_config=False, actor=ADA)
+    await work(yard.another(), "any")
+    assert (await yard.request(asked_for.id)).state is RequestState.SUCCEEDED
+    assert (await two.runs("shop")).description == "Rollback to v1"
+    given_up = await two.target("shop")
+    outcome = "rolled back by ada@acme.example while it waited for the others"
+    assert (given_up.state, given_up.error) == (TargetState.FAILED, outcome)
+    assert (await yard.request(given_up.request_id)).state is RequestState.CANCELLED
+    await yard.db.write(lambda conn: conn.execute(app_rows.update().values(lease_expires=None)))
+    await yard.calm()
+    await two.worked()
+    assert await two.slugs() == {"shop": "old", "shop-eu": "old"}
+    assert (await two.said())["shop-eu"] == (
+        "failed",
+        "not released: the promotion failed on shop, and it is all or nothing",
+    )
+
+
 async def test_an_app_that_is_destroyed_meanwhile_calls_the_others_off(yard: Yard) -> None:
     two = await asked(yard)
     await yard.destroy(two.apps["shop"].id)
