@@ -24,10 +24,15 @@ async def test_a_clone_with_the_remote_of_an_app_reaches_it_with_the_token_at_ha
     await server.app("example")
     towpath = with_towpath(towpath)
     towpath.git("init", "--quiet")
+    towpath.git("config", "--global", "credential.helper", "store")
     await towpath("git:remote", "-a", "example")
     answered = await _git(towpath, "ls-remote", "towpath")
     assert answered == (0, ""), answered
     assert server.token not in (towpath.cwd / ".git/config").read_text()
+    assert not (towpath.cwd / ".git-credentials").exists(), "the helpers for everything else are not told"
+    before = (towpath.cwd / ".git/config").read_text()
+    await towpath("git:remote", "-a", "example")
+    assert (towpath.cwd / ".git/config").read_text() == before
     await towpath("apps:create", "another", "--remote", "another")
     assert await _git(towpath, "ls-remote", "another") == (0, "")
 

@@ -15,8 +15,10 @@ _HELPER = "!towpath git:credentials"
 def know_token(url: str) -> None:
     """Have git, in this clone, ask the command line for the token of an app's server: it is written nowhere."""
     parts = urlsplit(url)
-    server = f"{parts.scheme}://{parts.netloc}"
-    target.git("config", "--replace-all", f"credential.{server}.helper", _HELPER)
+    helper = f"credential.{parts.scheme}://{parts.netloc}.helper"
+    # The empty one lets go of the helpers that the user has for everything: git would have them store the token.
+    target.git("config", "--replace-all", helper, "")
+    target.git("config", "--add", helper, _HELPER)
 
 
 def credentials(
