@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -19,6 +19,7 @@ DEFAULT: Final = "default"
 """The profile that is meant when none is named."""
 LOCAL: Final = "local"
 """What the `towpath up` of this machine is called where profiles are named."""
+_OF_ENVIRONMENT: Final = ("TOWPATH_URL", "TOWPATH_TOKEN")
 _chosen: ContextVar[str | None] = ContextVar("chosen", default=None)
 
 
@@ -69,7 +70,7 @@ def wanted(environ: Mapping[str, str] | None = None) -> str | None:
 def from_environment(environ: Mapping[str, str] | None = None) -> str:
     """What of the environment goes before profiles, as words with their verb; empty when nothing does."""
     env = os.environ if environ is None else environ
-    names = [name for name in ("TOWPATH_URL", "TOWPATH_TOKEN") if env.get(name, "").strip()]
+    names = [name for name in _OF_ENVIRONMENT if env.get(name, "").strip()]
     return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} set" if names else ""
 
 
@@ -80,6 +81,25 @@ def load(environ: Mapping[str, str] | None = None, *, quiet: bool = False) -> Pr
     if is_plain(found.url) and not found.plain and not quiet:
         note(f" !    {found.url} is not encrypted: others on the way can read your token. Use https://.")
     return found
+
+
+def load_for(fits: Callable[[Profile], bool]) -> Profile | None:
+    """Find the server that is asked about, as `load` does; None when it is another one.
+
+    A clone names its `--profile` for good, while the environment is of this moment: for the server that it is about it
+    goes first, as everywhere, and for others it is not meant.
+    """
+    env, name = dict(os.environ), _chosen.get()
+    if name is not None and from_environment(env):
+        choose(None)
+        with suppress(Stop):
+            found = load(env)
+            if fits(found):
+                return found
+        choose(name)
+        env = {key: value for key, value in env.items() if key not in _OF_ENVIRONMENT}
+    found = load(env)
+    return found if fits(found) else None
 
 
 def _load(env: Mapping[str, str]) -> Profile:

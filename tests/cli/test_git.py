@@ -1,9 +1,10 @@
 """git, set up by the command line to push to this server."""
 
 import asyncio
+import json
 import sys
 
-from tests.cli.conftest import ROOT, Cli
+from tests.cli.conftest import ROOT, Cli, Inside
 from tests.web.serving import Server
 
 
@@ -57,3 +58,41 @@ async def test_the_token_is_told_of_its_own_server_only(towpath: Cli, server: Se
         assert (await towpath("git:credentials", "get", stdin=asked)).out == ""
     for action in ("store", "erase"):
         assert (await towpath("git:credentials", action, stdin=f"protocol=http\nhost={host}\n")).out == ""
+
+
+def _log_in(towpath: Cli, **profiles: tuple[str, str]) -> Cli:
+    """The same with (address, token) of profiles instead of the environment's."""
+    place = towpath.cwd / ".config/towpath/profiles.json"
+    place.parent.mkdir(parents=True)
+    kept = {name: {"url": url, "token": token, "email": "a@b.c"} for name, (url, token) in profiles.items()}
+    place.write_text(json.dumps({"profiles": kept}))
+    place.chmod(0o600)
+    env = {name: value for name, value in towpath.env.items() if not name.startswith("TOWPATH_")}
+    return Cli(cwd=towpath.cwd, env=env)
+
+
+async def test_a_remote_is_reached_by_the_profile_that_made_it(towpath: Cli, server: Server) -> None:
+    await server.app("example")
+    towpath = _log_in(
+        with_towpath(towpath), default=("http://127.0.0.1:9", "other"), **{"a 'work'": (server.url, server.token)}
+    )
+    towpath.git("init", "--quiet")
+    await towpath("git:remote", "-a", "example", "--profile", "a 'work'")
+    answered = await _git(towpath, "ls-remote", "towpath")
+    assert answered == (0, ""), answered
+
+
+async def test_the_environment_goes_before_a_clone_s_profile_for_its_own_server_only(
+    inside: Inside, towpath: Cli, server: Server
+) -> None:
+    _log_in(towpath, work=(server.url, "of-work"))
+    asked = f"protocol=http\nhost={server.url.removeprefix('http://')}\n"
+    get = ("git:credentials", "--profile", "work", "get")
+    assert f"password={server.token}\n" in (await inside(*get, stdin=asked)).out
+    elsewhere = {"TOWPATH_URL": "http://127.0.0.1:9", "TOWPATH_TOKEN": "other"}
+    assert "password=of-work\n" in (await inside(*get, stdin=asked, **elsewhere)).out
+    nobody = await inside(*get, stdin="protocol=http\nhost=127.0.0.1:8\n", **elsewhere)
+    assert (nobody.out, nobody.err) == ("", "")
+    gone = await inside("git:credentials", "--profile", "gone", "get", stdin=asked, code=2, **elsewhere)
+    assert (gone.out, "There is no profile gone" in gone.err) == ("", True)
+    assert (await inside("git:credentials", "--profile", "gone", "store", stdin=asked)).out == ""

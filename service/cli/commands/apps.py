@@ -49,7 +49,7 @@ def create(
     if not no_remote and target.git("rev-parse", "--git-dir") is not None:
         added = target.git("remote", "add", remote, app["git_url"]) is not None
         output.note(f"Git remote {remote} {'added' if added else 'is there already: it stays as it is'}")
-        git.know_token(app["git_url"])
+        git.know_token(client.profile, app["git_url"])
     if json:
         output.show_json(app)
     else:
@@ -174,11 +174,12 @@ def git_remote(
         raise Stop("Which app? Say -a APP.", code=ExitCode.USAGE)
     if target.git("rev-parse", "--git-dir") is None:
         raise Stop("This is not a git repository. Run it in a clone of the app's code.")
-    url = Client(profile=load()).get(path("apps", app))["git_url"]
+    profile = load()
+    url = Client(profile=profile).get(path("apps", app))["git_url"]
     known = remote in (target.git("remote") or "").split()
     if target.git("remote", "set-url" if known else "add", remote, url) is None:
         raise Stop(f"git refused to make the remote {remote}.")
-    git.know_token(url)
+    git.know_token(profile, url)
     if json:
         output.show_json({"remote": remote, "url": url})
     else:
