@@ -1,7 +1,6 @@
 """Keeps the repositories of pushed apps in order, behind the requests."""
 
 import asyncio
-from typing import Final
 
 import structlog
 from aiohttp import web
@@ -12,12 +11,10 @@ from service.domain.errors import Refused, Transient
 from service.domain.model import AppId
 from service.store import pushes
 from service.web.git.repository import INCOMING, Repository
+from service.web.git.room import Room
 from service.web.keys import WebContext
 
 log = structlog.get_logger()
-
-_AT_ONCE: Final = 12
-"""For how many git may work at a time: each may take a few hundred megabytes of memory."""
 
 
 class Keeper:
@@ -25,14 +22,14 @@ class Keeper:
 
     def __init__(self, context: WebContext) -> None:
         self._context = context
-        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._room = Room()
         self._tidying: dict[AppId, asyncio.Task[None]] = {}
 
-    def repository(self, app_id: AppId) -> Repository:
-        """The repository of an app."""
+    def repository(self, app_id: AppId, *, who: str = "") -> Repository:
+        """The repository of an app, for an account that has git work there."""
         settings = self._context.settings
         most = settings.push_limit_mb << 20
-        return Repository(root=settings.pushes_dir, app_id=app_id, most=most, room=self._room)
+        return Repository(root=settings.pushes_dir, app_id=app_id, most=most, room=self._room, who=who)
 
     def tidy_soon(self, app_id: AppId) -> None:
         """Tidy it, unless that is being done."""

@@ -66,7 +66,13 @@ async def running(
         if process.returncode is None:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            await asyncio.shield(process.wait())
+            await asyncio.shield(_over(process))
+
+
+async def _over(process: asyncio.subprocess.Process) -> None:
+    await process.wait()
+    if process.stdout is not None:
+        await process.stdout.read()  # a pipe that nobody reads to its end stays open
 
 
 async def run(
@@ -77,7 +83,7 @@ async def run(
         assert process.stdout is not None
         try:
             async with asyncio.timeout(seconds):
-                parts = feed(_once(stdin), process), process.stdout.read(), complaint(process)
+                parts = feed(once(stdin), process), process.stdout.read(), complaint(process)
                 _, out, err = await asyncio.gather(*parts)
                 await process.wait()
         except TimeoutError:
@@ -85,7 +91,8 @@ async def run(
     return Done(code=process.returncode or 0, out=out, err=err)
 
 
-async def _once(content: bytes) -> AsyncIterator[bytes]:
+async def once(content: bytes) -> AsyncIterator[bytes]:
+    """What is here as a whole, for `feed`."""
     if content:
         yield content
 

@@ -5,6 +5,8 @@ transaction that says so). So a push that is cut off anywhere leaves nothing but
 again: the same commit is followed where it is.
 """
 
+import asyncio
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -15,7 +17,7 @@ from service.domain.model import NO_SHA, App, QueuedRequest
 from service.domain.pushing import RefChange, judge
 from service.enacting.pushes import Pushed, Stale, There, check_push
 from service.store import pushes
-from service.web.git import pkt
+from service.web.git import pkt, room
 from service.web.git.repository import BadPack, Repository
 from service.web.git.story import DECLINED, Story
 from service.web.git.terminal import CONTENT_TYPE, HEADERS, Terminal
@@ -39,6 +41,7 @@ class Push:
         self._repository = repository
         self._terminal = Terminal(request, asked.capabilities)
         self._unpacked = "ok"
+        self._until = asyncio.get_running_loop().time() + room.HELD_SECONDS
         self._verdicts = {each.ref: "" for each in asked.changes}
         self._words: list[str] = []
         self._pushed: Pushed | None = None
@@ -51,8 +54,7 @@ class Push:
         wanted = [each for each in self._asked.changes if not self._verdicts[each.ref]]
         if wanted:
             queued = await self._taken(wanted)
-        else:
-            await self._drop()
+        await self._drop()
         for words in dict.fromkeys(self._words):
             await self._terminal.complain(words)
         if queued is not None and self._pushed is not None:
@@ -87,7 +89,8 @@ class Push:
         try:
             async with self._repository.incoming() as incoming:
                 if self._asked.has_pack:
-                    await incoming.take(self._request.content.iter_any(), self._terminal.meanwhile)
+                    chunks, then = self._request.content.iter_any(), self._terminal.meanwhile
+                    await incoming.take(chunks, then, until=self._until)
                 await self._terminal.meanwhile(incoming.check(wanted))
                 await incoming.keep(wanted)
                 pushed = self._pushed
@@ -124,9 +127,11 @@ class Push:
         self._words += [words] if words else []
 
     async def _drop(self) -> None:
-        """Read what is not wanted: git listens only when it has said everything."""
-        async for _ in self._request.content.iter_any():
-            pass
+        """Read what is not wanted: git listens only when it has said everything. Not for ever, though."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self._until):
+                async for _ in self._request.content.iter_any():
+                    pass
 
 
 async def answer(request: web.Request, app: App, repository: Repository) -> web.StreamResponse:

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from service.domain.errors import Refused, Transient
 from service.domain.model import NO_SHA, AppId, Sha
 from service.domain.pushing import RefChange
 from service.web.git import program
+from service.web.git.room import Room, too_long
 
 _HELD: Final = "refs/pushed/"
 INCOMING: Final = "incoming-"
@@ -38,12 +39,13 @@ class BadPack(Refused):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repository:
-    """Of one app, below `root`; a push may bring at most `most` bytes, and `room` is for how many at once."""
+    """Of one app, below `root`; a push may bring at most `most` bytes. `who` has git work here takes of `room`."""
 
     root: Path
     app_id: AppId
     most: int
-    room: asyncio.Semaphore
+    room: Room
+    who: str
 
     @property
     def path(self) -> Path:
@@ -100,13 +102,9 @@ class Repository:
             finally:
                 await asyncio.shield(asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True))
 
-    @asynccontextmanager
-    async def busy(self) -> AsyncIterator[None]:
+    def busy(self) -> AbstractAsyncContextManager[None]:
         """While git works hard for somebody; raises `Transient` when it does for too many."""
-        if self.room.locked():
-            raise Transient("too many pushes and fetches are going on at this moment", retry_after=10.0)
-        async with self.room:
-            yield
+        return self.room.place(self.who)
 
     async def tidy(self, wanted: Callable[[AppId], Awaitable[Collection[str]]]) -> None:
         """Let go of commits that nobody wants, and of what killed processes left; not while a push comes in."""
@@ -144,10 +142,12 @@ class Incoming:
             "GIT_QUARANTINE_PATH": str(self.directory),
         }
 
-    async def take(self, chunks: AsyncIterator[bytes], then: Callable[[Awaitable[str]], Awaitable[str]]) -> None:
+    async def take(
+        self, chunks: AsyncIterator[bytes], then: Callable[[Awaitable[str]], Awaitable[str]], *, until: float
+    ) -> None:
         """Feed git a pack as it comes: every object is looked at, and nothing odd passes; raises `BadPack`.
 
-        Once all of it has come, `then` waits for what git says in the end.
+        It has to come `until` that time of the loop. Once all of it has, `then` waits for what git says in the end.
         """
         (self.directory / "pack").mkdir()
         limit = f"--max-input-size={self.repository.most}"
@@ -156,7 +156,7 @@ class Incoming:
             # Read from the beginning: git stands still when nobody hears its complaints.
             complaint = asyncio.create_task(program.complaint(process))
             try:
-                await program.feed(chunks, process)
+                await _fed(chunks, process, until)
                 said = await then(_ended(process, complaint))
             finally:
                 complaint.cancel()
@@ -194,6 +194,16 @@ class Incoming:
         for file in sorted(found, key=lambda each: _ORDER.index(each.suffix)):
             if not (place / file.name).exists():
                 file.rename(place / file.name)
+
+
+async def _fed(chunks: AsyncIterator[bytes], process: asyncio.subprocess.Process, until: float) -> None:
+    try:
+        async with asyncio.timeout_at(until):
+            await program.feed(chunks, process)
+    except TimeoutError:
+        raise BadPack(
+            f"{too_long('send')}. Over a slow line, push a part of the history first (git push REMOTE COMMIT:main)"
+        ) from None
 
 
 async def _ended(process: asyncio.subprocess.Process, complaint: asyncio.Task[str]) -> str:

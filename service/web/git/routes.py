@@ -11,14 +11,15 @@ from aiohttp.typedefs import Handler
 from sqlalchemy import Connection
 
 from service.domain.access import Act, Permission, for_new_code, token_may
-from service.domain.errors import Refused
+from service.domain.errors import Refused, Transient
 from service.domain.model import App, Sha
 from service.store import pushes
 from service.store.sight import stage_of
 from service.web import rights
 from service.web.api.finding import app_in_path, find_app
-from service.web.git import pkt, program, push
+from service.web.git import pkt, program, push, room
 from service.web.git.keeper import KEEPER, Keeper
+from service.web.git.repository import Repository
 from service.web.git.terminal import HEADERS
 from service.web.keys import CALLER, CONTEXT, WebContext
 
@@ -28,6 +29,9 @@ ROOT: Final = "/{app}.git/"
 _PULL, _PUSH = "git-upload-pack", "git-receive-pack"
 _PROTOCOL: Final = re.compile(r"version=[0-9](:[a-z0-9=]+)*")
 _CHUNK: Final = 64 * 1024
+_ASKED: Final = 4 << 20
+"""How many bytes a fetch may ask with: 80,000 branches, tags and commits by name."""
+_ASKING_SECONDS: Final = 60.0
 _GONE: Final = (ConnectionError, web.RequestPayloadError)
 
 
@@ -86,15 +90,49 @@ async def fetch(request: web.Request) -> web.StreamResponse:
     """POST /APP.git/git-upload-pack: what is fetched, as git packs it."""
     _check_type(request, _PULL)
     app = await request.app[CONTEXT].db.read(lambda conn: find_app(conn, app_in_path(request)))
-    repository = request.app[KEEPER].repository(app.id)
+    repository = request.app[KEEPER].repository(app.id, who=request[CALLER].user_id)
     await repository.ready()
     response = web.StreamResponse(headers=HEADERS)
     response.content_type = f"application/x-{_PULL}-result"
+    try:
+        asked = await _asked(request)  # before there is a place for it: whoever asks slowly takes none
+        async with repository.busy(), asyncio.timeout(room.HELD_SECONDS):
+            await _send(request, repository, asked, response)
+    except Transient as trouble:
+        # git shows this; of an answer that is none it shows but the number.
+        said = pkt.line(f"ERR {trouble.message}. Try again in a while.\n".encode())
+        return web.Response(body=said, content_type=response.content_type, headers=HEADERS)
+    except _GONE:  # whoever fetched has gone
+        log.info("fetch given up", app=app.id)
+    except TimeoutError:
+        log.info("fetch cut off", app=app.id, reason=room.too_long("receive"))
+        if request.transport is not None:  # it would not take the end of it either
+            request.transport.abort()
+    return response
+
+
+async def _asked(request: web.Request) -> bytes:
+    """What a fetch asks for, as a whole; it is of a few lines."""
+    said = bytearray()
+    try:
+        async with asyncio.timeout(_ASKING_SECONDS):
+            async for chunk in request.content.iter_any():
+                said += chunk
+                if len(said) > _ASKED:
+                    told = f"A fetch may ask with {_ASKED >> 20} MB; fetch fewer branches and tags at a time."
+                    raise Refused(told, code="request_too_large")
+    except TimeoutError:
+        told = f"What is to be fetched took longer than {_ASKING_SECONDS:.0f} s to be asked for; try again."
+        raise Refused(told, code="bad_request") from None
+    return bytes(said)
+
+
+async def _send(request: web.Request, repository: Repository, asked: bytes, response: web.StreamResponse) -> None:
+    """Send what git packs, no faster than it is taken."""
     args = ("upload-pack", "--stateless-rpc", "--strict", ".")
-    running = program.running(*args, at=repository.path, env=_protocol(request))
-    async with repository.busy(), running as process:
+    async with program.running(*args, at=repository.path, env=_protocol(request)) as process:
         assert process.stdout is not None
-        feeding = asyncio.create_task(program.feed(request.content.iter_any(), process))
+        feeding = asyncio.create_task(program.feed(program.once(asked), process))
         complaint = asyncio.create_task(program.complaint(process))
         try:
             chunk = await process.stdout.read(_CHUNK)
@@ -104,14 +142,11 @@ async def fetch(request: web.Request) -> web.StreamResponse:
                 chunk = await process.stdout.read(_CHUNK)
             await response.write_eof()
             if await process.wait():
-                log.info("fetch broken off", app=app.id, reason=await complaint)
-        except _GONE:  # whoever fetched has gone
-            log.info("fetch given up", app=app.id)
+                log.info("fetch broken off", app=repository.app_id, reason=await complaint)
         finally:
             for task in (feeding, complaint):
                 task.cancel()
             await asyncio.gather(feeding, complaint, return_exceptions=True)
-    return response
 
 
 async def take(request: web.Request) -> web.StreamResponse:
@@ -120,7 +155,7 @@ async def take(request: web.Request) -> web.StreamResponse:
     app = await request.app[CONTEXT].db.read(lambda conn: _app_to_push_to(conn, request))
     keeper = request.app[KEEPER]
     try:
-        return await push.answer(request, app, keeper.repository(app.id))
+        return await push.answer(request, app, keeper.repository(app.id, who=request[CALLER].user_id))
     except _GONE:  # the deploy, if it has come so far, goes on
         log.info("push given up by the client", app=app.id)
         return web.Response(status=400)

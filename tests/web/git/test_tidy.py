@@ -72,13 +72,3 @@ async def test_what_a_killed_process_left_goes_with_the_next_push(
     await clone.commit({"page": "two"})
     assert (await pushed(server, clone)).code == 0
     await until(lambda: not left.exists(), what="it is cleared away")
-
-
-async def test_more_pushes_than_there_is_room_for_are_to_come_again(
-    server: Server, app: str, clone: Clone, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("asyncio.Semaphore.locked", lambda _: True)
-    said = await clone.says("push", "towpath", "main")
-    assert said.code == 1
-    assert "main -> main (try again)" in said.text
-    assert "too many pushes and fetches are going on at this moment. Push again in a while." in said.remote
