@@ -27,6 +27,8 @@ _SETTLE_SECONDS: Final = 900.0
 _PACKS: Final = 20
 """How many packs there may be before they are made into one."""
 _SOON: Final = 0.1
+_PATIENCE_SECONDS: Final = 5.0
+"""How long a push waits in silence for the repository to be tidied; making one pack of many may take minutes."""
 # Old histories of honest projects have these.
 _FORGIVEN: Final = "badTimezone=ignore,missingSpaceBeforeDate=ignore,zeroPaddedFilemode=ignore"
 _ORDER: Final = (".pack", ".rev", ".idx")
@@ -254,7 +256,12 @@ def _why(said: str, most: int) -> str:
 
 @asynccontextmanager
 async def _lock(path: Path, how: int) -> AsyncIterator[None]:
-    """Hold the repository with others (`LOCK_SH`) or alone; the kernel lets go when a holder is killed."""
+    """Hold the repository with others (`LOCK_SH`) or alone; the kernel lets go when a holder is killed.
+
+    Raises `Transient` when somebody else holds it for long; with `LOCK_NB`, `BlockingIOError` at once.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _PATIENCE_SECONDS
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         while True:
@@ -264,6 +271,8 @@ async def _lock(path: Path, how: int) -> AsyncIterator[None]:
             except BlockingIOError:
                 if how & fcntl.LOCK_NB:
                     raise
+            if loop.time() >= until:
+                raise Transient("the app's repository is being tidied, which takes a minute or a few", retry_after=60.0)
             await asyncio.sleep(_SOON)
         yield
     finally:

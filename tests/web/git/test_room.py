@@ -1,6 +1,7 @@
-"""Slow clients keep nobody else out, and who has to come again is told so."""
+"""Slow clients and repositories that are being tidied: nobody keeps others out, and who has to come again is told so."""
 
 import asyncio
+import fcntl
 import io
 import os
 import socket
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from service.web.git import room
+from service.web.git import repository, room
 from tests.waiting import until
 from tests.web.git.conftest import app_id, post, pushed
 from tests.web.git.pushing import NOTHING, Clone, address, asking, basic, line, object_id, pack, packs
@@ -127,3 +128,31 @@ async def test_a_fetch_that_takes_too_long_to_receive_is_cut_off(
         assert "big-9" in said.text
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
             await reader.readexactly(9_000_000)
+
+
+async def test_a_push_to_a_repository_that_is_being_tidied_is_told_to_come_again(
+    server: Server, app: str, clone: Clone, pushes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await pushed(server, clone)).code == 0
+    await clone.commit({"data": os.urandom(600_000)})
+    monkeypatch.setattr(repository, "_PATIENCE_SECONDS", 0.3)
+    tidying = os.open(pushes / f"{await app_id(server, app)}.git", os.O_RDONLY)
+    try:
+        await until(lambda: _locked(tidying), what="nobody else has it")
+        said = await clone.says("push", "towpath", "main")
+        assert said.code == 1
+        assert "main -> main (try again)" in said.text
+        assert (
+            "the app's repository is being tidied, which takes a minute or a few. Push again in a while." in said.remote
+        )
+    finally:
+        os.close(tidying)
+    assert (await pushed(server, clone)).code == 0
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
