@@ -121,7 +121,8 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     subprocess.run(["git", "init", "--quiet"], check=True)
 
 
-@pytest.mark.parametrize("command", sorted(COMMANDS.keys() - OF_THE_SERVER - OF_THE_MACHINE))
+# git:credentials is asked by git, which asks a person where it says nothing.
+@pytest.mark.parametrize("command", sorted(COMMANDS.keys() - OF_THE_SERVER - OF_THE_MACHINE - {"git:credentials"}))
 def test_without_a_server_it_is_said_how_to_start_one(
     command: str, alone: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
