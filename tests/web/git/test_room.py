@@ -78,6 +78,21 @@ async def test_what_there_is_no_room_for_is_told_to_come_again_on_the_terminal(
     assert await asyncio.wait_for(waiting.wait(), 20) == 0, "the place of who went away is another's at once"
 
 
+async def test_a_push_that_is_refused_is_answered_once_it_has_all_come_for_git_listens_no_sooner(
+    server: Server, app: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "_AT_ONCE", 0)
+    monkeypatch.setattr(room, "_WAIT_SECONDS", 0.0)
+    async with slow(server, app, "git-receive-pack", HALF, length=len(HALF) + 1) as reader:
+        answer = asyncio.ensure_future(reader.readuntil(b"try again"))
+        assert not (await asyncio.wait({answer}, timeout=0.7))[0]
+        monkeypatch.setattr(room, "HELD_SECONDS", 0.5)
+    async with slow(server, app, "git-receive-pack", HALF, length=len(HALF) + 1) as late:
+        assert b"200 OK" in await asyncio.wait_for(late.readuntil(b"try again"), 10), "but it is not waited for long"
+    with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+        await answer
+
+
 async def test_who_is_slow_to_say_what_they_fetch_takes_no_place(
     server: Server, app: str, clone: Clone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
