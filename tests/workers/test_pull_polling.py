@@ -96,6 +96,8 @@ async def test_a_poll_without_news_costs_nothing_of_the_hourly_limit(pulled: Pul
     pulled.later(15)
     await pulled.round()  # what was shown for it is an update of its own
     number = pulled.yard.repository.installation_id
+    pulled.later(3600 - pulled.sim.now().timestamp() % 3600)  # a new hour, which has room for what follows
+    await pulled.round()
     before, told = pulled.yard.context.github.quota(number), len(await pulled.taken())
     asked = pulled.asked("/pulls")
     for _ in range(5):
