@@ -33,6 +33,7 @@ from service.settings import Settings
 from service.store.deliveries import Inbox
 from service.store.leases import LeaseTerms
 from service.store.opening import open_store
+from service.waiting import set_within
 from workers import home
 from workers.builds import runtimes
 from workers.builds.builder import Workshop
@@ -82,10 +83,7 @@ class BellWorker(Worker):
             while True:
                 self._bell.clear()
                 await self._poll_iteration()
-                try:
-                    await asyncio.wait_for(self._bell.wait(), self.poll_delay_s)
-                except TimeoutError:
-                    continue
+                await set_within(self._bell, self.poll_delay_s)
         finally:
             listener.cancel()
             await asyncio.gather(listener, return_exceptions=True)

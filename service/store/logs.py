@@ -7,7 +7,6 @@ import asyncio
 import string
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -21,6 +20,7 @@ from service.domain.model import Position
 from service.store.database import Database, new_id
 from service.store.redaction import REDACTED, Redactor
 from service.store.tables import log_chunks, log_positions, log_streams
+from service.waiting import set_within
 
 MOST: Final = 8 * 1024 * 1024
 """How many characters of a stream are kept."""
@@ -195,8 +195,7 @@ class LogSink:
     async def _flush_soon(self) -> None:
         wait = _FLUSH_SECONDS
         while self._ready and not self._ending.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), wait)
+            await set_within(self._ending, wait)
             try:
                 await self._flush()
             except Transient as error:

@@ -60,6 +60,35 @@ async def test_what_a_killed_worker_heard_is_used_up(redis_url: str) -> None:
         await queue.close()
 
 
+@pytest.mark.parametrize("passes", range(5))
+async def test_a_worker_that_is_told_to_stop_does_so_though_its_bell_rings_at_that_moment(
+    passes: int, redis_url: str
+) -> None:
+    worker = BellWorker(
+        door=DOORS[SHORT_QUEUE],
+        functions=[func(_nothing, name="react")],
+        queue_name=SHORT_QUEUE,
+        redis_pool=redis_pool(redis_url, attempts=3),
+        poll_delay=30,
+        handle_signals=False,
+    )
+    serving = asyncio.ensure_future(worker.main())
+    await until(lambda: worker._bell._waiters)
+    worker._bell.set()
+    for _ in range(passes):
+        await asyncio.sleep(0)
+    serving.cancel()
+    ended, _ = await asyncio.wait({serving}, timeout=2)
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+    await worker.pool.aclose()
+    assert ended
+
+
+async def _nothing(_: dict[str, object]) -> None:
+    pass
+
+
 async def test_rings_of_a_moment_go_out_together_and_each_is_kept_once(redis_url: str) -> None:
     queue = Queue(redis_url)
     try:

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from typing import Final
@@ -15,6 +14,7 @@ from service.github.hooks import CONTENT_TYPE
 from service.github.manifest import HOOK_EVENTS, TOKEN_PERMISSIONS, cannot_reach
 from service.settings import Settings
 from service.store import deliveries, setups
+from service.waiting import set_within
 from service.web import rights
 from service.web.api import answers, bodies, shapes
 from service.web.keys import CALLER, CLOSING, CONTEXT, WebContext
@@ -98,8 +98,7 @@ async def _examined(request: web.Request, context: WebContext, repository: str) 
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _PING_SECONDS
         while not (there := await context.db.read(came)) and loop.time() < deadline and not closing.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(closing.wait(), _POLL_SECONDS)
+            await set_within(closing, _POLL_SECONDS)
         return there
 
     url = f"{context.settings.url}/github/webhooks"

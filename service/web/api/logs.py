@@ -22,6 +22,7 @@ from service.domain.model import App, BuildState, ReleaseState, RequestState
 from service.store import apps, logs, sight, users
 from service.store.database import new_id
 from service.store.tables import builds, releases, requests
+from service.waiting import set_within
 from service.web import rights
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import app_in_path, find_app
@@ -229,12 +230,11 @@ async def _may_read(context: WebContext, session: _Session) -> bool:
 
 async def _over(request: web.Request, session: _Session) -> bool:
     """Return when the server stops, or who opened the session may read the log no longer."""
-    while True:
-        with suppress(TimeoutError):
-            return await asyncio.wait_for(request.app[CLOSING].wait(), _LOOK_AGAIN_SECONDS)
+    while not await set_within(request.app[CLOSING], _LOOK_AGAIN_SECONDS):
         with suppress(Transient):
             if not await _may_read(request.app[CONTEXT], session):
-                return True
+                break
+    return True
 
 
 async def _app_lines(request: web.Request, session: _Session) -> AsyncGenerator[str, None]:

@@ -23,6 +23,7 @@ from service.domain.model import App
 from service.domain.one_offs import LONGEST as LONGEST_LIFE
 from service.domain.one_offs import OneOff, OneOffState
 from service.store import apps, sight, users
+from service.waiting import set_within
 from service.web import rights
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import app_in_path, find_app
@@ -180,8 +181,7 @@ async def _over(request: web.Request, wanted: _Attachment) -> str:
     """Return why when the server stops, or who is attached may not be any longer."""
     context = request.app[CONTEXT]
     while True:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(request.app[CLOSING].wait(), _LOOK_AGAIN_SECONDS)
+        if await set_within(request.app[CLOSING], _LOOK_AGAIN_SECONDS):
             return "The server stops."
         with suppress(Transient):
             if not await _may(context, wanted):

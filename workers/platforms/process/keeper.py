@@ -200,7 +200,8 @@ class Keeper:
         except TimeoutError:
             self.kill()
             try:
-                await asyncio.wait_for(self.ended(), 3.0)
+                async with asyncio.timeout(3.0):
+                    await self.ended()
             except TimeoutError:
                 self.kill_all()
                 await self.ended()

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from service.waiting import set_within
 from workers.platforms.process.runs import Command
 
 _CHUNK = 64 * 1024
@@ -30,10 +31,7 @@ async def command_output(command: Command, offset: int) -> AsyncIterator[tuple[s
         elif ended and not data:
             return
         if not data:
-            try:
-                await asyncio.wait_for(command.ended.wait(), _PAUSE)
-            except TimeoutError:
-                continue
+            await set_within(command.ended, _PAUSE)
 
 
 def _whole(output: bytes) -> int:

@@ -5,7 +5,6 @@ recorded exit code for as long as anyone may ask.
 """
 
 import asyncio
-import contextlib
 import hashlib
 import signal
 import time
@@ -19,6 +18,7 @@ from typing import Any
 import structlog
 
 from service.domain.errors import Refused, Transient
+from service.waiting import set_within
 from workers.platforms.base import AppSpec, Endpoint, Instance, InstanceState, Lost, OneOffSpec, SandboxRun
 from workers.platforms.process import disk, files
 from workers.platforms.process.host import Host, boot_id, boottime
@@ -169,8 +169,7 @@ class Runs:
         if command is None:
             return
         if not command.ended.is_set() and command.keeper.send(signal.SIGTERM):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(command.ended.wait(), STOP_SECONDS)
+            await set_within(command.ended, STOP_SECONDS)
         await self._kill(command)
 
     async def forget_one_off(self, app_id: str, one_off_id: str) -> None:
@@ -216,7 +215,8 @@ class Runs:
         late = False
         watch = asyncio.create_task(self._watch(command))
         try:
-            await asyncio.wait_for(keeper.ended(), max(0.0, about["until"] - boottime()))
+            async with asyncio.timeout(max(0.0, about["until"] - boottime())):
+                await keeper.ended()
         except TimeoutError:
             late = keeper.alive and keeper.exit_code is None
             await keeper.stop(_GRACE)
@@ -310,10 +310,7 @@ class Runs:
     async def _kill(self, command: Command) -> None:
         while not command.ended.is_set():
             command.keeper.kill()
-            try:
-                await asyncio.wait_for(command.ended.wait(), 0.5)
-            except TimeoutError:
-                continue
+            await set_within(command.ended, 0.5)
 
     async def let_go(self) -> None:
         """The runner ends; the commands go on."""
