@@ -10,7 +10,7 @@ from typing import IO, Any
 from urllib.parse import quote, urlsplit
 
 from service.cli import trouble
-from service.cli.errors import ExitCode, Stop
+from service.cli.errors import ApiError, ExitCode, Stop
 from service.cli.profile import Profile
 
 Json = dict[str, Any]
@@ -53,6 +53,16 @@ class Client:
     def get(self, target: str) -> Any:
         """Read one thing."""
         return self.call("GET", target).data
+
+    def get_if_any(self, target: str) -> Json | None:
+        """Read one thing; None when there is none of that name, or none that one may see."""
+        try:
+            found: Json = self.get(target)
+        except ApiError as error:
+            if error.id == "not_found":
+                return None
+            raise
+        return found
 
     def everything(self, target: str) -> list[Json]:
         """Read a list to its end, however many parts it comes in."""

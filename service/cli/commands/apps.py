@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from service.cli import asking, output, target
-from service.cli.client import Client, Json, path
+from service.cli.client import Client, path
 from service.cli.commands import git
-from service.cli.errors import ApiError, ExitCode, Stop
+from service.cli.errors import ExitCode, Stop
 from service.cli.options import AppOption, ConfirmOption, JsonOption, RemoteOption, TeamOption
 from service.cli.profile import Profile, load
 
@@ -70,7 +70,7 @@ def info(
     profile = load()
     client = Client(profile=profile)
     found = client.get(path("apps", _named(profile, name, app, remote)))
-    coupling = _coupling(client, found["id"])
+    coupling = client.get_if_any(path("apps", found["id"], "pipeline-couplings"))
     if json:
         output.show_json({"app": found, "pipeline_coupling": coupling})
         return
@@ -96,7 +96,7 @@ def info(
 
 def _auto_deploy(client: Client, app: str) -> str:
     """Which branch is deployed by itself, and what keeps it from being deployed now."""
-    found = _if_any(client, path("apps", app, "github"))
+    found = client.get_if_any(path("apps", app, "github"))
     if found is None or not found["auto_deploy"]:
         return ""
     after = " after CI" if found["wait_for_ci"] else ""
@@ -108,20 +108,6 @@ def _locked(client: Client, app: str) -> str:
     """By whom, until when and why new code is kept out."""
     locks = client.everything(path("apps", app, "deploy-locks"))
     return "; ".join(it["message"].removeprefix("locked ") for it in locks)
-
-
-def _coupling(client: Client, app: str) -> Json | None:
-    return _if_any(client, path("apps", app, "pipeline-couplings"))
-
-
-def _if_any(client: Client, where: str) -> Json | None:
-    try:
-        found: Json = client.get(where)
-    except ApiError as error:
-        if error.id == "not_found":
-            return None
-        raise
-    return found
 
 
 def rename(

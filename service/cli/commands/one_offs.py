@@ -9,7 +9,7 @@ import typer
 
 from service.cli import following, output, target
 from service.cli.client import Client, Json, path
-from service.cli.errors import ApiError, ExitCode, Stop
+from service.cli.errors import ExitCode, Stop
 from service.cli.options import AppOption, JsonOption, RemoteOption, WaitOption
 from service.cli.profile import load
 
@@ -137,7 +137,7 @@ def stop(
         elif wait:
             _check_ended(_ended(client, name, dyno, seconds=60.0))
     if json:
-        output.show_json(_read(client, name, dyno))
+        output.show_json(client.get_if_any(path("apps", name, "dynos", dyno)))
 
 
 def _check_ended(dyno: Json) -> None:
@@ -145,16 +145,6 @@ def _check_ended(dyno: Json) -> None:
         raise Stop(
             f"{dyno['name']} has not ended yet; it is killed soon. Look with: towpath ps -a {dyno['app']['name']}"
         )
-
-
-def _read(client: Client, app: str, dyno: str) -> Json | None:
-    try:
-        found: Json = client.get(path("apps", app, "dynos", dyno))
-    except ApiError as error:
-        if error.status != 404:
-            raise
-        return None
-    return found
 
 
 def register(cli: typer.Typer) -> None:

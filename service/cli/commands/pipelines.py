@@ -7,7 +7,7 @@ import typer
 from service.cli import asking, output, target
 from service.cli.client import Client, Json, path
 from service.cli.commands import locks
-from service.cli.errors import ApiError, ExitCode, Stop
+from service.cli.errors import ExitCode, Stop
 from service.cli.options import AppOption, ConfirmOption, JsonOption, RemoteOption, StageOption, TeamOption
 from service.cli.profile import load
 
@@ -65,13 +65,9 @@ def create(
 
 def _refuse_coupled(client: Client, app: Json) -> None:
     """Refuse before anything is made: else an empty pipeline would be left behind."""
-    try:
-        coupling = client.get(path("apps", app["id"], "pipeline-couplings"))
-    except ApiError as error:
-        if error.id == "not_found":
-            return
-        raise
-    raise Stop(f"App {app['name']} is already in pipeline {coupling['pipeline']['name']} ({coupling['stage']}).")
+    coupling = client.get_if_any(path("apps", app["id"], "pipeline-couplings"))
+    if coupling is not None:
+        raise Stop(f"App {app['name']} is already in pipeline {coupling['pipeline']['name']} ({coupling['stage']}).")
 
 
 def _done(client: Client, text: str, method: str, where: str, body: Json | None = None, *, json: bool) -> None:
@@ -151,16 +147,6 @@ def destroy(pipeline: PipelineArgument, confirm: ConfirmOption = None, json: Jso
     _done(client, f"Destroying {found['name']} pipeline", "DELETE", path("pipelines", found["id"]), json=json)
 
 
-def _source(client: Client, pipeline: Json) -> Json | None:
-    try:
-        found: Json = client.get(path("pipelines", pipeline["id"], "repository"))
-    except ApiError as error:
-        if error.id == "not_found":
-            return None
-        raise
-    return found
-
-
 def info(
     pipeline: Annotated[str | None, typer.Argument(metavar="PIPELINE")] = None,
     *,
@@ -174,7 +160,7 @@ def info(
     couplings = client.everything(path("pipelines", found["id"], "pipeline-couplings"))
     couplings.sort(key=lambda it: (_ORDER.index(it["stage"]) if it["stage"] in _ORDER else 9, it["app"]["name"]))
     releases = {it["app"]["id"]: it for it in client.everything(path("pipelines", found["id"], "latest-releases"))}
-    source = _source(client, found)
+    source = client.get_if_any(path("pipelines", found["id"], "repository"))
     held = client.everything(path("pipelines", found["id"], "deploy-locks"))
     if json:
         apps = [it["app"] | {"stage": it["stage"], "release": releases.get(it["app"]["id"])} for it in couplings]

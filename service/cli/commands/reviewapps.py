@@ -8,7 +8,7 @@ import typer
 from service.cli import asking, following, output, target
 from service.cli.client import Client, Json, path
 from service.cli.commands import ps
-from service.cli.errors import ApiError, ExitCode, Stop
+from service.cli.errors import ExitCode, Stop
 from service.cli.options import (
     AppOption,
     ConfirmOption,
@@ -299,21 +299,11 @@ def _configure(client: Client, found: Json, settings: Json, *, json: bool) -> No
     where = path("pipelines", found["id"], "review-app-config")
     body = {key: value for key, value in settings.items() if value is not None}
     with output.action(f"Configuring {found['name']} pipeline", quiet=json):
-        config = client.call("PATCH" if _is_enabled(client, where) else "POST", where, body).data
+        config = client.call("POST" if client.get_if_any(where) is None else "PATCH", where, body).data
     if json:
         output.show_json(config)
     else:
         _show(config)
-
-
-def _is_enabled(client: Client, where: str) -> bool:
-    try:
-        client.get(where)
-    except ApiError as error:
-        if error.id == "not_found":
-            return False
-        raise
-    return True
 
 
 def _show(config: Json) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from service.cli import asking, following, output
 from service.cli.client import Client, Json, path
-from service.cli.errors import ApiError, ExitCode, Stop
+from service.cli.errors import ExitCode, Stop
 from service.cli.options import JsonOption, TeamOption, WaitOption
 from service.cli.profile import load
 
@@ -89,18 +89,8 @@ def _answers(staging: str, *, yes: bool) -> dict[str, bool]:
     return answers
 
 
-def _if_any(client: Client, where: str) -> Json | None:
-    try:
-        found: Json = client.get(where)
-    except ApiError as error:
-        if error.id == "not_found":
-            return None
-        raise
-    return found
-
-
 def _pipeline(client: Client, name: str, team: str | None, *, quiet: bool) -> Json:
-    found = _if_any(client, path("pipelines", name))
+    found = client.get_if_any(path("pipelines", name))
     with output.action("Creating pipeline", quiet=quiet) as doing:
         if found is not None:
             doing.end = "done, it is there already"
@@ -112,7 +102,7 @@ def _pipeline(client: Client, name: str, team: str | None, *, quiet: bool) -> Js
 
 def _connect(client: Client, pipeline: Json, repository: str, *, quiet: bool) -> None:
     where = path("pipelines", pipeline["id"], "repository")
-    known = _if_any(client, where)
+    known = client.get_if_any(where)
     if known is not None and known["full_name"].casefold() != repository.casefold():
         raise Stop(f"Pipeline {pipeline['name']} is connected to {known['full_name']} already, not to {repository}.")
     with output.action("Linking to repo", quiet=quiet):
@@ -167,7 +157,7 @@ def _configure(client: Client, pipeline: Json, staging: str, wanted: dict[str, b
             "destroy_stale_apps": wanted["destroy_stale"],
             "stale_days": _STALE_DAYS,
         }
-        client.call("POST" if _if_any(client, where) is None else "PATCH", where, config)
+        client.call("POST" if client.get_if_any(where) is None else "PATCH", where, config)
 
 
 def register(cli: typer.Typer) -> None:
