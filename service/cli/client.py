@@ -66,17 +66,23 @@ class Client:
 
     def everything(self, target: str) -> list[Json]:
         """Read a list to its end, however many parts it comes in."""
-        answer = self.call("GET", target)
-        found = list(answer.data)
-        while following := answer.headers.get("next-range"):
-            answer = self.call("GET", target, headers={"Range": following})
-            found.extend(answer.data)
-        return found
+        return [it for part in self._parts(target) for it in part]
 
     def newest(self, target: str, *, by: str, limit: int) -> list[Json]:
-        """Read the newest of a list."""
-        answer = self.call("GET", target, headers={"Range": f"{by} ..; order=desc,max={limit}"})
-        return list(answer.data)
+        """Read the newest of a list, in as few parts as there are enough in."""
+        found: list[Json] = []
+        for part in self._parts(target, {"Range": f"{by} ..; order=desc,max={limit}"}):
+            found += part
+            if len(found) >= limit:
+                break
+        return found[:limit]
+
+    def _parts(self, target: str, headers: Mapping[str, str] | None = None) -> Iterator[list[Json]]:
+        answer = self.call("GET", target, headers=headers)
+        yield answer.data
+        while following := answer.headers.get("next-range"):
+            answer = self.call("GET", target, headers={"Range": following})
+            yield answer.data
 
     def call(
         self,

@@ -62,6 +62,10 @@ async def test_what_happened_is_listed_with_who_did_it(inside: Inside, server: S
     assert of_app
     of_pipeline = json.loads((await inside("activity", "-p", "shop", "--json")).out)
     assert any(it["action"] == "repository connected" for it in of_pipeline)
+    await server.app("newest")
+    newest = json.loads((await inside("activity", "-n", "2", "--json")).out)
+    assert newest[0]["app"]["id"] == (await server.get("/apps/newest"))["id"]
+    assert [it["id"] for it in newest] == sorted((it["id"] for it in newest), reverse=True)
     await inside("activity", "-p", "shop", "-a", "example", code=2)
 
 

@@ -28,7 +28,7 @@ def listing(
         query = {"pipeline": target.pipeline(client, pipeline)["id"]}
     elif app is not None or remote is not None:
         query = {"app": target.app_named(client, app, remote)["id"]}
-    found = client.everything(f"/activity?{urlencode(query)}" if query else "/activity")[:number]
+    found = client.newest(f"/activity?{urlencode(query)}" if query else "/activity", by="id", limit=number)
     if json:
         output.show_json(found)
     elif not found:
