@@ -5,13 +5,13 @@ import json
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import IO, Any
 from urllib.parse import quote, urlsplit
 
 from service.cli import trouble
 from service.cli.errors import ApiError, ExitCode, Stop
-from service.cli.profile import Profile
+from service.cli.profile import Profile, reached_at
 
 Json = dict[str, Any]
 _ACCEPT = "application/vnd.heroku+json; version=3"
@@ -48,7 +48,7 @@ class Client:
     """Calls to one server. Every call is its own connection: commands make few."""
 
     profile: Profile
-    seconds: float = field(default=_SECONDS)
+    seconds: float = _SECONDS
 
     def get(self, target: str) -> Any:
         """Read one thing."""
@@ -167,12 +167,10 @@ class Client:
 
     def _connection(self, seconds: float | None) -> http.client.HTTPConnection:
         parts = urlsplit(self.profile.url)
-        host = parts.hostname or ""
-        if host == "localhost" or host.endswith(".localhost"):
-            # Resolvers need not know names under localhost, and Python's does not.
-            host = "127.0.0.1"
+        name = parts.hostname or ""
+        host = reached_at(name)
         if parts.scheme == "https":
-            return _Secure(host, parts.port, seconds=seconds, name=parts.hostname or "")
+            return _Secure(host, parts.port, seconds=seconds, name=name)
         return http.client.HTTPConnection(host, parts.port, timeout=seconds)
 
 

@@ -205,6 +205,11 @@ def is_loopback(host: str) -> bool:
     return host in {"localhost", "::1"} or host.endswith(".localhost") or host.startswith("127.")
 
 
+def reached_at(host: str) -> str:
+    """Where a host is connected to: resolvers need not know names under localhost, and Python's does not."""
+    return "127.0.0.1" if host == "localhost" or host.endswith(".localhost") else host
+
+
 def is_plain(url: str) -> bool:
     """Whether others can read on the way what is sent to an address."""
     parts = urlsplit(url)

@@ -24,7 +24,7 @@ import aiohttp
 
 from service.cli import trouble
 from service.cli.errors import ExitCode, Stop
-from service.cli.profile import Profile
+from service.cli.profile import Profile, reached_at
 
 _PIECE = 16 * 1024
 _ALIVE_SECONDS = 15.0
@@ -80,9 +80,7 @@ def _raw() -> Iterator[None]:
 
 async def _attach(profile: Profile, path: str, *, raw: bool) -> int:
     parts = urlsplit(profile.url)
-    host = parts.hostname or ""
-    if host == "localhost" or host.endswith(".localhost"):
-        host = "127.0.0.1"  # resolvers need not know names under localhost
+    host = reached_at(parts.hostname or "")
     netloc = f"[{host}]" if ":" in host else host
     netloc += f":{parts.port}" if parts.port else ""
     url = f"{parts.scheme}://{netloc}{parts.path.rstrip('/')}{path}"

@@ -19,7 +19,7 @@ from yarl import URL
 
 from service.cli.heroku.authority import Authority
 from service.cli.heroku.hosts import LISTED, LOCAL, Call, Hosts
-from service.cli.profile import Profile
+from service.cli.profile import Profile, reached_at
 
 _OF_ONE_CONNECTION: Final = frozenset(
     {
@@ -113,17 +113,16 @@ class _Passing:
         headers[hdrs.ACCEPT_ENCODING] = "identity"
         if isinstance(body, bytes):
             headers.popall(hdrs.CONTENT_LENGTH, None)
-        server, name = URL(self.profile.url), None
-        if (server.host or "").endswith(LOCAL[1]):  # which resolvers need not know
-            name = server.host if server.scheme == "https" else None
-            server = server.with_host(LOCAL[0])
+        server = URL(self.profile.url)
+        name = server.raw_host or ""
         return self.session.request(
             call.method,
-            URL(str(server).rstrip("/") + request.raw_path, encoded=True),
+            URL(str(server.with_host(reached_at(name))).rstrip("/") + request.raw_path, encoded=True),
             data=body,
             headers=headers,
             allow_redirects=False,
-            server_hostname=name,
+            # TLS is for the name in the profile, wherever that leads.
+            server_hostname=name if server.scheme == "https" else None,
         )
 
     async def _answered(self, request: web.Request, call: Call, answer: aiohttp.ClientResponse) -> web.StreamResponse:
