@@ -33,11 +33,16 @@ def read(path: Path) -> Logins:
     except FileNotFoundError:
         return {}
     except PermissionError:
-        raise Stop(f"{path} belongs to another user: run as that user, or set TOWPATH_URL and TOWPATH_TOKEN.") from None
+        raise somebody_elses(path) from None
     except OSError as error:
         raise Stop(f"{path} cannot be read ({error.strerror or type(error).__name__}).") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise Stop(f"{path} holds no profiles: mend it, or remove it and log in again (towpath login URL).") from None
+
+
+def somebody_elses(path: Path) -> Stop:
+    """Why a file that says how to get in is not used, and what to do."""
+    return Stop(f"{path} belongs to another user: run as that user, or set TOWPATH_URL and TOWPATH_TOKEN.")
 
 
 def _check_owner(path: Path, found: os.stat_result) -> None:
@@ -45,7 +50,7 @@ def _check_owner(path: Path, found: os.stat_result) -> None:
     if os.name != "posix":
         return
     if found.st_uid != os.geteuid():
-        raise Stop(f"{path} belongs to another user: run as that user, or set TOWPATH_URL and TOWPATH_TOKEN.")
+        raise somebody_elses(path)
     if found.st_mode & 0o077:
         raise Stop(
             f"{path} is open to others, and tokens are in it: chmod 600 {path}. If somebody may have read it, put "

@@ -195,7 +195,7 @@ def _ready(path: Path) -> Profile | None:
     except FileNotFoundError:
         return None
     except PermissionError:
-        raise Stop(f"{path} belongs to another user: run as that user, or set TOWPATH_URL and TOWPATH_TOKEN.") from None
+        raise logins.somebody_elses(path) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise Stop(f"{path} cannot be read: start the server again with `towpath up`.") from None
 
@@ -216,18 +216,24 @@ def is_plain(url: str) -> bool:
     return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
-def check(profile: Profile) -> Profile:
-    """A profile that can be used; stops with what is wrong in its address or token, which is not shown."""
-    source = f"the url of profile {profile.name}" if profile.name else "TOWPATH_URL"
+def check_url(url: str, shown: str, source: str, *, code: ExitCode = ExitCode.REFUSED) -> None:
+    """Stop unless a server can be at that address: `shown` says it, `source` names it where it must not be seen."""
     try:
-        parts = urlsplit(profile.url)
+        parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:  # half an IPv6 address, a port that is none
         usable = False
     if not usable:
-        raise Stop(f"{source}={profile.url!r} is not a URL such as https://towpath.example.com")
-    if "@" in urlsplit(profile.url).netloc:
-        raise Stop(f"{source} holds a user or password: the token alone lets us in. Take out what stands before @.")
+        raise Stop(f"{shown} is not a URL such as https://towpath.example.com", code=code)
+    if "@" in urlsplit(url).netloc:
+        told = f"{source} holds a user or password: the token alone lets us in. Take out what stands before @."
+        raise Stop(told, code=code)
+
+
+def check(profile: Profile) -> Profile:
+    """A profile that can be used; stops with what is wrong in its address or token, which is not shown."""
+    source = f"the url of profile {profile.name}" if profile.name else "TOWPATH_URL"
+    check_url(profile.url, f"{source}={profile.url!r}", source)
     if not (profile.token.isascii() and profile.token.isprintable()):
         raise Stop("TOWPATH_TOKEN holds characters that no token has: set it again.")
     return profile

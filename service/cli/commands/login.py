@@ -41,7 +41,7 @@ def login(
     url = _url(server or "")
     if profile.is_plain(url):
         _accept_plain(url, insecure=insecure)
-    made = profile.check(Profile(url=url, token=_token(url, from_stdin=token_stdin), plain=True))
+    made = Profile(url=url, token=_token(url, from_stdin=token_stdin), plain=True)
     email = _whose(made, quiet=json)
     path = profile.logins_file()
     kept = dict(logins.read(path))
@@ -60,11 +60,15 @@ def login(
 
 def _name() -> str:
     name = profile.wanted() or DEFAULT
-    if name == LOCAL:
-        raise Stop(f"{LOCAL} is the `towpath up` of this machine: it needs no login.", code=ExitCode.USAGE)
+    _refuse_local(name)
     if not _NAME.fullmatch(name):
         raise Stop(f"{name!r} cannot be a profile's name: say letters, digits, . _ and -.", code=ExitCode.USAGE)
     return name
+
+
+def _refuse_local(name: str) -> None:
+    if name == LOCAL:
+        raise Stop(f"{LOCAL} is the `towpath up` of this machine: it needs no login.", code=ExitCode.USAGE)
 
 
 def _url(server: str) -> str:
@@ -75,11 +79,8 @@ def _url(server: str) -> str:
         url = f"{'http' if profile.is_loopback(host) else 'https'}://{url}"
     if not url:
         raise Stop("Which server? Say its URL, as `towpath login https://towpath.example.com`.", code=ExitCode.USAGE)
-    try:
-        return profile.check(Profile(url=url, token="")).url
-    except Stop as stop:
-        told = stop.message.replace("TOWPATH_URL=", "").replace("TOWPATH_URL", "The address")
-        raise Stop(told, code=ExitCode.USAGE) from None
+    profile.check_url(url, repr(url), "The address", code=ExitCode.USAGE)
+    return url
 
 
 def _accept_plain(url: str, *, insecure: bool) -> None:
@@ -143,8 +144,7 @@ def logout(json: JsonOption = False) -> None:
     path = profile.logins_file()
     kept = dict(logins.read(path))
     name = profile.wanted() or (next(iter(kept)) if len(kept) == 1 else DEFAULT)
-    if name == LOCAL:
-        raise Stop(f"{LOCAL} is the `towpath up` of this machine: it needs no login.", code=ExitCode.USAGE)
+    _refuse_local(name)
     if name not in kept:
         there = f"Say --profile NAME; there are: {', '.join(sorted(kept))}." if kept else "You are logged in nowhere."
         raise Stop(f"There is no profile {name}. {there}", code=ExitCode.USAGE)
