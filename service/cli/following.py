@@ -4,7 +4,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from service.cli.client import Client, Json, path
@@ -13,7 +13,6 @@ from service.cli.output import Waiting, note, waiting
 
 POLL_SECONDS = 0.4
 _LOG_LINE = re.compile(r"(\S+) (\w+)\[([^\]]*)\]: (.*)", re.DOTALL)
-_OPEN = ("queued", "running")
 
 
 @contextmanager
@@ -25,13 +24,18 @@ def patiently(look: str) -> Iterator[None]:
         raise Stop(f"Stopped waiting; Towpath goes on. Look with: {look}", code=ExitCode.INTERRUPTED) from None
 
 
+def is_open(found: Json) -> bool:
+    """Whether a request has not come to its end."""
+    return found["state"] in {"queued", "running"}
+
+
 def request(client: Client, request_id: str) -> Json:
     """Read how far a request has come."""
     found: Json = client.get(path("requests", request_id))
     return found
 
 
-def write(texts: Iterator[str], *, quiet: bool) -> bool:
+def write(texts: Iterable[str], *, quiet: bool) -> bool:
     """Show output; beside the answer when that is for programs. True when there was any."""
     stream, said = (sys.stderr if quiet else sys.stdout), False
     for text in texts:
@@ -74,7 +78,7 @@ def follow(client: Client, app: str, request_id: str, *, output: bool, quiet: bo
     """Wait for the end of an app's request, showing build and release phase; returns it, or stops with its reason."""
     with patiently(f"towpath releases -a {app}"), waiting(f"Waiting for {app}") as sign:
         shown: set[str] = set()
-        while (found := request(client, request_id))["state"] in _OPEN:
+        while is_open(found := request(client, request_id)):
             if not (output and _show_next(client, found, shown, sign, quiet=quiet)):
                 if output:
                     sign.show()

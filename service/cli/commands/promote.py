@@ -140,7 +140,7 @@ class Watch:
     def _show(self, texts: list[str], doing: Action) -> None:
         if texts:
             doing.interrupt()
-            following.write(iter(texts), quiet=self.quiet)
+            following.write(texts, quiet=self.quiet)
 
 
 def targets_of(client: Client, promotion: Json) -> list[Json]:

@@ -124,7 +124,7 @@ def _is_coming(client: Client, review: Json) -> bool:
     if review["state"] != "suspended":
         return review["state"] in _COMING
     asked = client.everything(path("apps", review["app"]["id"], "requests"))
-    return any(each["state"] in {"queued", "running"} for each in asked)
+    return any(map(following.is_open, asked))
 
 
 def destroy(

@@ -7,8 +7,6 @@ from service.cli import following, output
 from service.cli.client import Client, Json, path
 from service.cli.errors import ExitCode, Stop
 
-_OPEN = ("queued", "running")
-
 
 def undo(client: Client, coupling: Json, ids: Collection[str] | None, *, wait: bool, json: bool) -> None:
     """Undo the last promotion from an app, on all of its targets or on those of these ids."""
@@ -48,7 +46,7 @@ def _followed(client: Client, it: Json, *, wait: bool, quiet: bool) -> bool:
     """Say what a target goes back to and, unless nobody waits, whether it did."""
     with output.action(f"Rolling {it['app']['name']} back to v{it['to']['version']}", quiet=quiet) as doing:
         done = following.request(client, it["request"]["id"])
-        while wait and done["state"] in _OPEN:
+        while wait and following.is_open(done):
             time.sleep(following.POLL_SECONDS)
             done = following.request(client, it["request"]["id"])
         it["request"]["state"] = done["state"]
