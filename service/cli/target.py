@@ -129,6 +129,15 @@ def pipeline(client: Client, named: str | None, *, app: str | None = None, remot
             raise Stop(f"Which pipeline? There are: {names}. Say -p PIPELINE.", code=ExitCode.USAGE)
 
 
+def pipeline_instead(client: Client, named: str | None, app: str | None, remote: str | None) -> Json | None:
+    """The pipeline that is named in the place of an app; None when it is the app's turn, and a stop at both."""
+    if named is None:
+        return None
+    if app is not None or remote is not None:
+        raise Stop("Say either an app or --pipeline, not both.", code=ExitCode.USAGE)
+    return pipeline(client, named)
+
+
 def _read(client: Client, named: str) -> Json:
     found: Json = client.get(path("pipelines", named))
     return found

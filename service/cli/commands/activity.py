@@ -7,7 +7,6 @@ import typer
 
 from service.cli import output, target
 from service.cli.client import Client, Json
-from service.cli.errors import ExitCode, Stop
 from service.cli.options import AppOption, JsonOption, PipelineOption, RemoteOption
 from service.cli.profile import load
 
@@ -21,11 +20,9 @@ def listing(
 ) -> None:
     """List who changed what, newest first."""
     client = Client(profile=load())
-    if pipeline is not None and (app is not None or remote is not None):
-        raise Stop("Say either an app or --pipeline, not both.", code=ExitCode.USAGE)
     query = {}
-    if pipeline is not None:
-        query = {"pipeline": target.pipeline(client, pipeline)["id"]}
+    if (of := target.pipeline_instead(client, pipeline, app, remote)) is not None:
+        query = {"pipeline": of["id"]}
     elif app is not None or remote is not None:
         query = {"app": target.app_named(client, app, remote)["id"]}
     found = client.newest(f"/activity?{urlencode(query)}" if query else "/activity", by="id", limit=number)

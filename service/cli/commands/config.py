@@ -192,10 +192,7 @@ def build(
     if names and none:
         raise Stop("Say either names or --none, not both.", code=ExitCode.USAGE)
     client = Client(profile=load())
-    if pipeline is not None:
-        if app is not None or remote is not None:
-            raise Stop("Say either an app or a pipeline, not both.", code=ExitCode.USAGE)
-        found = target.pipeline(client, pipeline)
+    if (found := target.pipeline_instead(client, pipeline, app, remote)) is not None:
         name, where = found["name"], path("pipelines", found["id"], "build-config")
     else:
         name = target.app_name(client.profile, app, remote)

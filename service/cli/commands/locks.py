@@ -114,10 +114,7 @@ def _option(lock: Json) -> str:
 
 def _target(client: Client, app: str | None, remote: str | None, pipeline: str | None) -> tuple[str, str]:
     """The path of the locks of what is meant, and its name."""
-    if pipeline is not None:
-        if app is not None or remote is not None:
-            raise Stop("Say either an app or --pipeline, not both.", code=ExitCode.USAGE)
-        found = target.pipeline(client, pipeline)
+    if (found := target.pipeline_instead(client, pipeline, app, remote)) is not None:
         return path("pipelines", found["id"], "deploy-locks"), f"pipeline {found['name']}"
     name = target.app_name(client.profile, app, remote)
     return path("apps", name, "deploy-locks"), name

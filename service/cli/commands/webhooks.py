@@ -267,10 +267,7 @@ def retry(
 
 def _home(client: Client, app: str | None, remote: str | None, pipeline: str | None) -> tuple[str, str]:
     """The path of what is meant, and its name."""
-    if pipeline is not None:
-        if app is not None or remote is not None:
-            raise Stop("Say either an app or --pipeline, not both.", code=ExitCode.USAGE)
-        found = target.pipeline(client, pipeline)
+    if (found := target.pipeline_instead(client, pipeline, app, remote)) is not None:
         return path("pipelines", found["id"]), str(found["name"])
     name = target.app_name(client.profile, app, remote)
     return path("apps", name), name
