@@ -75,6 +75,17 @@ def split_name(app: str) -> tuple[str, str]:
     return app, "production"
 
 
+def split_pairs(words: Sequence[str]) -> dict[str, str]:
+    """Config vars as they are given, each a word KEY=VALUE; of a key that is given twice the last counts."""
+    pairs = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise Stop(f"{word!r} is not of the form KEY=VALUE.", code=ExitCode.USAGE)
+        pairs[key] = value
+    return pairs
+
+
 def check_stage(stage: str, known: Sequence[str] = STAGES) -> str:
     """The stage if there is one of that name."""
     if stage not in known:

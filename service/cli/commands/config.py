@@ -99,16 +99,6 @@ def get(
         output.say(variables[key])
 
 
-def _pairs(words: list[str]) -> dict[str, str]:
-    pairs = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or not key:
-            raise Stop(f"{word!r} is not of the form KEY=VALUE.", code=ExitCode.USAGE)
-        pairs[key] = value
-    return pairs
-
-
 def set_(
     pairs: Annotated[list[str], typer.Argument(metavar="KEY=VALUE")],
     *,
@@ -121,7 +111,7 @@ def set_(
     json: JsonOption = False,
 ) -> None:
     """Set config vars and restart the app."""
-    wanted = _pairs(pairs)
+    wanted = asking.split_pairs(pairs)
     after = _change("Setting", dict(wanted), app, remote, pipeline, stage, fork=fork, wait=wait, quiet=json)
     if json:
         output.show_json(after)

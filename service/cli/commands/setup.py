@@ -40,7 +40,7 @@ def setup(
     json: JsonOption = False,
 ) -> None:
     """Create a pipeline with staging and production apps from a repository."""
-    variables = _variables(env or [])
+    variables = asking.split_pairs(env or [])
     client = Client(profile=load())
     name = _name(name or asking.ask("Pipeline name", default="", option="NAME"))
     repository = repository or asking.ask("GitHub repository, as ORG/REPO", default="", option="ORG/REPO")
@@ -60,13 +60,6 @@ def setup(
         output.say(f"View your new pipeline by running `towpath pipelines:info {name}`")
     if failed is not None:
         raise failed
-
-
-def _variables(env: list[str]) -> dict[str, str]:
-    for each in env:
-        if not each.partition("=")[0] or "=" not in each:
-            raise Stop(f"{each!r} is not of the form KEY=VALUE.", code=ExitCode.USAGE)
-    return dict(each.split("=", 1) for each in env)
 
 
 def _name(text: str) -> str:
