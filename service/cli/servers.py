@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from service.cli.options import JsonOption
 from service.cli.profile import running_port
 from service.settings import BadSetting, Settings, from_environment
 
@@ -141,9 +142,7 @@ def _checks(env: Mapping[str, str]) -> list[dict[str, object]]:
     return found
 
 
-def doctor(
-    data: Data = None, as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False
-) -> None:
+def doctor(data: Data = None, as_json: JsonOption = False) -> None:
     """Say what this machine can do, which isolation apps get, and what would improve it."""
     env = _environment(data=data)
     settings = _settings(env)

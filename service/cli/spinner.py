@@ -1,4 +1,4 @@
-"""A sign that long work goes on: a turning mark on a terminal, a plain line now and then elsewhere."""
+"""A sign on a terminal that long work goes on: a mark that turns."""
 
 import shutil
 import threading

@@ -10,6 +10,7 @@ from service.cli.errors import Stop
 from service.cli.options import AppOption, JsonOption, OverrideLockOption, RemoteOption, WaitOption
 from service.cli.profile import load
 
+_ReleaseArgument = Annotated[str | None, typer.Argument(metavar="VERSION", help="The newest if left out.")]
 _WORDS = {"pending": "release command executing"}
 
 
@@ -45,11 +46,7 @@ def listing(
 
 
 def info(
-    release: Annotated[str | None, typer.Argument(metavar="VERSION", help="The newest if left out.")] = None,
-    *,
-    app: AppOption = None,
-    remote: RemoteOption = None,
-    json: JsonOption = False,
+    release: _ReleaseArgument = None, *, app: AppOption = None, remote: RemoteOption = None, json: JsonOption = False
 ) -> None:
     """Show a release: what it runs, since when, and by whom."""
     target.given(release)
@@ -157,11 +154,7 @@ def _newest(client: Client, app: str) -> Json:
 
 
 def output_of(
-    release: Annotated[str | None, typer.Argument(metavar="VERSION", help="The newest if left out.")] = None,
-    *,
-    app: AppOption = None,
-    remote: RemoteOption = None,
-    json: JsonOption = False,
+    release: _ReleaseArgument = None, *, app: AppOption = None, remote: RemoteOption = None, json: JsonOption = False
 ) -> None:
     """Show the output of a release, while it runs and afterwards."""
     target.given(release)
