@@ -141,7 +141,7 @@ def _with_profile(command: Callable[..., Any]) -> Callable[..., Any]:
 
     known = inspect.signature(command)
     more = inspect.Parameter("profile_name", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=ProfileOption)
-    run.__signature__ = known.replace(parameters=[*known.parameters.values(), more])  # type: ignore[attr-defined]
+    vars(run)["__signature__"] = known.replace(parameters=[*known.parameters.values(), more])
     run.__annotations__ = {**command.__annotations__, "profile_name": ProfileOption}
     return run
 
