@@ -1,47 +1,27 @@
 """Around promotions from the command line: outputs side by side, the way back, what differs, and an app's switches."""
 
-import asyncio
-import io
 import os
-from collections.abc import Awaitable, Callable
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 
 from service.cli import following
-from service.cli.main import run
 from service.domain.facts import CommitsApart
 from service.store import apps, pipelines, spaces
 from service.web.api import downstream
-from tests.cli.conftest import Cli, Run
+from tests.cli.conftest import Cli, Inside
 from tests.web.api.test_promoting import APART, learned
 from tests.web.serving import HEADS, Server
 
-Here = Callable[..., Awaitable[Run]]
-
 
 @pytest.fixture
-def here(towpath: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+def here(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> Inside:
     """The command line in this process: there are many of them, and what they wait for is soon done."""
-    for name, value in towpath.env.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(towpath.cwd)
-    monkeypatch.setattr("sys.stdin", io.StringIO())
-    monkeypatch.setattr("service.queue.log", Mock())  # the server's words are not the command's
     monkeypatch.setattr(following, "POLL_SECONDS", 0.05)
-
-    async def call(*args: str, code: int = 0) -> Run:
-        capsys.readouterr()
-        ended = await asyncio.to_thread(run, args)
-        out, err = capsys.readouterr()
-        assert ended == code, f"exit {ended}\n{out}\n{err}"
-        return Run(code=ended, out=out, err=err)
-
-    return call
+    return inside
 
 
-async def two_live(server: Server, towpath: Here) -> None:
+async def two_live(server: Server, towpath: Inside) -> None:
     """A staging app with two downstream."""
     pipeline = await server.pipeline(staging="example-staging", production="example")
     await server.app("example-admin")
@@ -51,7 +31,7 @@ async def two_live(server: Server, towpath: Here) -> None:
 
 
 async def test_the_release_commands_of_all_targets_are_shown_each_line_behind_its_app(
-    here: Here, server: Server, worker: dict[str, Any]
+    here: Inside, server: Server, worker: dict[str, Any]
 ) -> None:
     worker["release_phase"] = True
     await two_live(server, here)
@@ -78,14 +58,14 @@ async def test_the_release_commands_of_all_targets_are_shown_each_line_behind_it
     assert for_programs.err.count("] migrating\n") == 2
 
 
-async def test_all_or_nothing_is_asked_for_and_shown(here: Here, server: Server, worker: dict[str, Any]) -> None:
+async def test_all_or_nothing_is_asked_for_and_shown(here: Inside, server: Server, worker: dict[str, Any]) -> None:
     await two_live(server, here)
     done = await here("pipelines:promote", "-a", "example-staging", "--all-or-nothing", "--json")
     assert done.json["promotion"]["all_or_nothing"] is True
 
 
 async def test_the_last_promotion_is_undone_on_all_its_targets_or_on_those_that_are_named(
-    here: Here, server: Server, worker: dict[str, Any]
+    here: Inside, server: Server, worker: dict[str, Any]
 ) -> None:
     await two_live(server, here)
     assert (
@@ -117,7 +97,7 @@ async def test_the_last_promotion_is_undone_on_all_its_targets_or_on_those_that_
 
 
 async def test_what_a_promotion_would_bring_is_shown(
-    here: Here, server: Server, worker: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    here: Inside, server: Server, worker: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(downstream, "PATIENCE", 0.05)
     await server.pipeline(staging="example-staging", production="example")
@@ -150,7 +130,9 @@ async def test_what_a_promotion_would_bring_is_shown(
     assert "Nothing is downstream of example" in (await here("pipelines:diff", "-a", "example", code=1)).err
 
 
-async def test_an_app_says_that_its_code_is_not_promotable(here: Here, server: Server, worker: dict[str, Any]) -> None:
+async def test_an_app_says_that_its_code_is_not_promotable(
+    here: Inside, server: Server, worker: dict[str, Any]
+) -> None:
     await server.pipeline(staging="example-staging", production="example")
     await here("deploy", "-a", "example-staging")
     assert "Promotable" not in (await here("apps:info", "-a", "example")).out
@@ -166,7 +148,7 @@ async def test_an_app_says_that_its_code_is_not_promotable(here: Here, server: S
     assert (await here("apps:promotable", "-a", "example", "--json")).json == {"promotable": True}
 
 
-async def test_maintenance_is_switched_on_and_off(here: Here, server: Server) -> None:
+async def test_maintenance_is_switched_on_and_off(here: Inside, server: Server) -> None:
     await server.app("example")
     assert (await here("maintenance", "-a", "example")).out == "off\n"
     assert (await here("maintenance:on", "-a", "example")).out == "Enabling maintenance mode for example... done\n"
@@ -184,7 +166,7 @@ async def test_the_dashboard_of_a_pipeline_is_opened_or_told(towpath: Cli, serve
     assert told.out == f"Opening {server.url}/dashboard... no browser was found here, open it yourself\n"
 
 
-async def test_the_log_of_a_review_app_is_shown_by_its_pull_request(here: Here, server: Server) -> None:
+async def test_the_log_of_a_review_app_is_shown_by_its_pull_request(here: Inside, server: Server) -> None:
     pipeline = await server.pipeline()
     await server.call("POST", f"/pipelines/{pipeline['id']}/review-app-config", {}, expect=201)
     await server.call("POST", "/review-apps", {"pipeline": pipeline["id"], "pr_number": 7}, expect=201)
@@ -209,7 +191,7 @@ async def test_the_log_of_a_review_app_is_shown_by_its_pull_request(here: Here, 
 
 
 async def test_a_pipeline_is_set_up_in_one_go_and_goes_on_where_it_stopped(
-    here: Here, server: Server, worker: dict[str, Any]
+    here: Inside, server: Server, worker: dict[str, Any]
 ) -> None:
     done = await here("pipelines:setup", "My Shop", "acme/shop", "-y", "--env", "A=1")
     assert done.out == (
@@ -256,7 +238,7 @@ async def test_a_setup_asks_what_is_wanted_and_leaves_out_what_is_not(towpath: C
 
 
 async def test_a_setup_whose_build_fails_is_configured_all_the_same_and_says_so(
-    here: Here, server: Server, worker: dict[str, Any]
+    here: Inside, server: Server, worker: dict[str, Any]
 ) -> None:
     worker["fail"] = "build"
     done = await here("pipelines:setup", "shop", "acme/shop", "-y", code=3)
@@ -277,7 +259,7 @@ async def test_a_setup_whose_build_fails_is_configured_all_the_same_and_says_so(
     ids=["a short name", "a long name", "a repository of no form", "a config var of no form", "nobody who answers"],
 )
 async def test_a_setup_that_cannot_be_is_refused_before_anything_is_made(
-    here: Here, server: Server, args: list[str], words: str
+    here: Inside, server: Server, args: list[str], words: str
 ) -> None:
     refused = await here("pipelines:setup", *args, code=2)
     assert words in refused.err

@@ -12,6 +12,11 @@ from tests.heroku_cli.heroku import SECONDS
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def section() -> str:
+    """What the README says of Heroku's command line."""
+    return (ROOT / "README.md").read_text().partition("### Use it with the Heroku CLI\n")[2].partition("\n### ")[0]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Person:
     """Somebody at a terminal, with programs on the path and files of their own."""

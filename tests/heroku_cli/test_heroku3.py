@@ -1,23 +1,16 @@
 """`heroku3`, the Python client of Heroku's API, lists and changes the same things."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import heroku3
 import pytest
 
-from service.store.database import Database
-from service.store.secrets import Vault
-from tests.store.fixtures import sqlite_database, sqlite_template  # noqa: F401
-from tests.web.serving import HEADS, Server, serving
+from tests.cli.conftest import server, sqlite_database, sqlite_template
+from tests.web.serving import HEADS, Server
 
-
-@pytest.fixture
-async def server(sqlite_database: Database, tmp_path: Path) -> AsyncIterator[Server]:  # noqa: F811
-    async with serving(sqlite_database, Vault.open(tmp_path / "secret.keys", create=True), tmp_path) as running:
-        yield running
+__all__ = ["server", "sqlite_database", "sqlite_template"]
 
 
 Does = Callable[[Callable[[Any], Any]], Any]

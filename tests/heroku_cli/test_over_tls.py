@@ -10,7 +10,7 @@ import pytest
 
 from service.cli.heroku.front import Front
 from tests.heroku_cli.heroku import NODE, SECONDS, Heroku
-from tests.heroku_cli.person import ROOT, Person
+from tests.heroku_cli.person import ROOT, Person, section
 from tests.walk.samples import quick
 from tests.walk.stage import Pipeline, Stage
 
@@ -28,8 +28,7 @@ def person(program: Path, stage: Stage, tmp_path: Path) -> Person:
 
 def blocks() -> list[str]:
     """The commands of the README's section, block by block."""
-    section = (ROOT / "README.md").read_text().partition("### Use it with the Heroku CLI\n")[2].partition("\n### ")[0]
-    return re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    return re.findall(r"```sh\n(.*?)```", section(), re.DOTALL)
 
 
 async def each(over: Heroku, says: Mapping[tuple[str, ...], str], *, code: int = 0) -> None:

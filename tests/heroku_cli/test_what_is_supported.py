@@ -6,8 +6,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from tests.heroku_cli.heroku import PROGRAM
+from tests.heroku_cli.person import section
 
-HERE, ROOT = Path(__file__).parent, Path(__file__).resolve().parents[2]
+HERE = Path(__file__).parent
 # What asks no server for anything, and works as it always does.
 AT_HOME = ("autocomplete", "autocomplete:*", "local", "local:*", "mcp:start", "repl", "version:info", "git:credentials")
 # What is not said yet whether it can be had.
@@ -34,8 +35,7 @@ def exercised(known: set[str]) -> set[str]:
 
 def refused() -> list[str]:
     """Those that the README's table names, some with a star for all of a topic."""
-    section = (ROOT / "README.md").read_text().partition("### Use it with the Heroku CLI\n")[2].partition("\n### ")[0]
-    rows = [line.split("|") for line in section.splitlines() if line.startswith("| `")]
+    rows = [line.split("|") for line in section().splitlines() if line.startswith("| `")]
     assert all(row[2].strip() for row in rows)
     return [name for row in rows for name in re.findall(r"`([a-z0-9:*-]+)`", row[1])]
 
