@@ -5,6 +5,7 @@ is unknown, `attempted` is set here and the object is searched for first.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Final, Protocol, TypeVar
 
 import msgspec
@@ -14,14 +15,13 @@ from service.domain.errors import Refused, Transient
 from service.domain.model import Repository
 from service.domain.report_views import CommentContent
 from service.domain.reports import CheckContent, GithubDeploymentContent, StatusContent
+from service.github import bodies
 from service.github.client import GitHub
 from service.github.payloads import CheckRunPayload, Id, OnlyId
 from service.github.purposes import Purpose
 from service.github.transport import Reply
 
-MAX_DESCRIPTION: Final = 140
-MAX_OUTPUT: Final = 65_535
-MAX_ACTIONS: Final = 3
+_NOT_OURS: Final = frozenset({403, 404})
 _INSIDERS: Final = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
 
 Item = TypeVar("Item")
@@ -106,19 +106,19 @@ class Writes:
     async def write_check(self, report: Report, repository: Repository) -> int:
         """A check run: found, updated or made anew."""
         content = msgspec.convert(report.wanted, CheckContent)
-        body = _check_body(content, report.key)
+        body = bodies.check(content, report.key)
         github_id = report.github_id
-        if github_id is None and report.attempted:
-            github_id = await self._find_check(content, report.key, repository)
+        if report.attempted:
+            github_id = await self._find_check(content, report.key, repository) or github_id
         if github_id is not None:
             reply = await self._send("PATCH", repository, f"/check-runs/{github_id}", Purpose.CHECKS, body)
-            if reply.status == 403:
-                # Only the App that made it may change it, and ours may be another one by now.
-                ours = await self._find_check(content, report.key, repository) if report.attempted else None
-                if ours not in {None, github_id}:
-                    path = f"/check-runs/{ours}"
-                    return _made(await self._send("PATCH", repository, path, Purpose.CHECKS, body), "check")
-            elif reply.status != 404:
+            if reply.status not in _NOT_OURS:
+                return _made(reply, "check")
+            # Only the App that made it may change it, and ours may be another one by now.
+            other = await self._find_check(content, report.key, repository, known=True)
+            if other is not None:
+                _check_not_there(github_id, other, reply, "check")
+                reply = await self._send("PATCH", repository, f"/check-runs/{other}", Purpose.CHECKS, body)
                 return _made(reply, "check")
         reply = await self._send("POST", repository, "/check-runs", Purpose.CHECKS, {**body, "head_sha": content.sha})
         return _made(reply, "check")
@@ -129,8 +129,8 @@ class Writes:
         body = {
             "state": content.state,
             "context": content.context,
-            "description": _cut(content.description, MAX_DESCRIPTION),
-            **_given(target_url=content.target_url),
+            "description": bodies.cut(content.description, bodies.MAX_DESCRIPTION),
+            **bodies.given(target_url=content.target_url),
         }
         if report.attempted:
             for shown in await self._list(
@@ -146,18 +146,20 @@ class Writes:
         """A deployment, made once, and its newest status."""
         content = msgspec.convert(report.wanted, GithubDeploymentContent)
         github_id = report.github_id
-        if github_id is None and report.attempted:
-            github_id = await self._find_deployment(content, report.key, repository)
+        if report.attempted:
+            github_id = await self._only_deployment(content, report.key, repository) or github_id
+        is_new = github_id is None
         if github_id is None:
             github_id = await self._make_deployment(content, report.key, repository)
         elif report.attempted and await self._shows(content, github_id, repository):
             return github_id
-        path = f"/deployments/{github_id}/statuses"
-        reply = await self._send("POST", repository, path, Purpose.DEPLOYMENTS, _deployment_status_body(content))
-        if reply.status == 404 and report.github_id is not None:  # somebody deleted it
-            github_id = await self._make_deployment(content, report.key, repository)
-            path = f"/deployments/{github_id}/statuses"
-            reply = await self._send("POST", repository, path, Purpose.DEPLOYMENTS, _deployment_status_body(content))
+        reply = await self._set_deployment(content, github_id, repository)
+        if reply.status == 404 and not is_new:  # somebody deleted it
+            others = await self._find_deployments(content, report.key, repository, known=True)
+            if others:
+                _check_not_there(github_id, others[-1], reply, "deployment")
+            github_id = others[-1] if others else await self._make_deployment(content, report.key, repository)
+            reply = await self._set_deployment(content, github_id, repository)
         _made(reply, "deployment status")
         return github_id
 
@@ -167,32 +169,51 @@ class Writes:
         It is looked for before it is made: an earlier installation of ours may have left one.
         """
         content = msgspec.convert(report.wanted, CommentContent)
-        body = {"body": _cut_bytes(content.body, MAX_OUTPUT)}
+        body = {"body": bodies.cut_bytes(content.body, bodies.MAX_OUTPUT)}
         github_id = report.github_id
-        if github_id is None:
-            github_id = await self._find_comment(content, repository)
+        if github_id is None or report.attempted:
+            github_id = await self._only_comment(content, repository) or github_id
         if github_id is not None:
             reply = await self._send("PATCH", repository, f"/issues/comments/{github_id}", Purpose.COMMENTS, body)
             if reply.status != 404:
                 return _made(reply, "comment")
+            other = min((each.id for each in await self._find_comments(content, repository, known=True)), default=None)
+            if other is not None:
+                _check_not_there(github_id, other, reply, "comment")
+                reply = await self._send("PATCH", repository, f"/issues/comments/{other}", Purpose.COMMENTS, body)
+                return _made(reply, "comment")
         path = f"/issues/{content.number}/comments"
         return _made(await self._send("POST", repository, path, Purpose.COMMENTS, body), "comment")
 
-    async def _find_comment(self, content: CommentContent, repository: Repository) -> int | None:
-        """The oldest with our marker that was written as we write: anybody can paste the marker.
+    async def _only_comment(self, content: CommentContent, repository: Repository) -> int | None:
+        """The oldest of ours; later ones, made by a worker that went on too late, are taken away."""
+        found = sorted(await self._find_comments(content, repository), key=_identity)
+        for each in found[1:]:
+            if _app_of(each):
+                path = f"/issues/comments/{each.id}"
+                await self._send("DELETE", repository, path, Purpose.COMMENTS, None)
+        return found[0].id if found else None
+
+    async def _find_comments(
+        self, content: CommentContent, repository: Repository, *, known: bool = False
+    ) -> list[_Comment]:
+        """Those with our marker that were written as we write: anybody can paste the marker.
 
         As a person we would be let edit the comments of others, which stay theirs: no stranger's is taken for ours.
         """
-        comments = await self._list(repository, f"/issues/{content.number}/comments", Purpose.COMMENTS, shape=_Comment)
+        path = f"/issues/{content.number}/comments"
+        comments = await self._list(repository, path, Purpose.COMMENTS, shape=_Comment, known=known)
         marked = [each for each in comments if (each.body or "").startswith(content.marker)]
-        ours = [
-            each.id
+        return [
+            each
             for each in marked
             if _app_of(each) == self._github.app_id and (_app_of(each) or each.author_association in _INSIDERS)
         ]
-        return min(ours, default=None)
 
-    async def _find_check(self, content: CheckContent, key: str, repository: Repository) -> int | None:
+    async def _find_check(
+        self, content: CheckContent, key: str, repository: Repository, *, known: bool = False
+    ) -> int | None:
+        """The newest with our key, which is the one that GitHub shows."""
         runs = await self._list(
             repository,
             f"/commits/{content.sha}/check-runs",
@@ -200,19 +221,37 @@ class Writes:
             shape=CheckRunPayload,
             under="check_runs",
             params={"check_name": content.name, "filter": "all"},
+            known=known,
         )
         ours = [run.id for run in runs if run.external_id == key and run.app and run.app.id == self._github.app_id]
         return max(ours, default=None)
 
-    async def _find_deployment(self, content: GithubDeploymentContent, key: str, repository: Repository) -> int | None:
+    async def _find_deployments(
+        self, content: GithubDeploymentContent, key: str, repository: Repository, *, known: bool = False
+    ) -> list[int]:
+        """Those with our key, the newest last."""
         deployments = await self._list(
             repository,
             "/deployments",
             Purpose.DEPLOYMENTS,
             shape=_Deployment,
             params={"sha": content.sha or "", "environment": content.environment},
+            known=known,
         )
-        return max((each.id for each in deployments if _key_of(each.payload) == key), default=None)
+        return sorted(each.id for each in deployments if bodies.key_of(each.payload) == key)
+
+    async def _only_deployment(self, content: GithubDeploymentContent, key: str, repository: Repository) -> int | None:
+        """The newest of ours, which GitHub shows; any other, made by a worker that went on too late, is ended."""
+        found = await self._find_deployments(content, key, repository)
+        ended = replace(content, state="inactive")
+        for each in found[:-1]:
+            if not await self._shows(ended, each, repository):
+                await self._set_deployment(ended, each, repository)
+        return found[-1] if found else None
+
+    async def _set_deployment(self, content: GithubDeploymentContent, github_id: int, repository: Repository) -> Reply:
+        path = f"/deployments/{github_id}/statuses"
+        return await self._send("POST", repository, path, Purpose.DEPLOYMENTS, bodies.deployment_status(content))
 
     async def _make_deployment(self, content: GithubDeploymentContent, key: str, repository: Repository) -> int:
         """Without GitHub's own merging and gating: it would merge the default branch in, and wait for our checks."""
@@ -225,7 +264,7 @@ class Writes:
             "required_contexts": [],
             "payload": {"towpath": key},
             "environment": content.environment,
-            "description": _cut(content.description, MAX_DESCRIPTION),
+            "description": bodies.cut(content.description, bodies.MAX_DESCRIPTION),
             "transient_environment": content.transient_environment,
             "production_environment": content.production_environment,
         }
@@ -240,7 +279,7 @@ class Writes:
             repository, f"/deployments/{github_id}/statuses", Purpose.DEPLOYMENTS, shape=_DeploymentStatus
         )
         newest = max(statuses, key=_identity, default=None)
-        body = _deployment_status_body(content)
+        body = bodies.deployment_status(content)
         return newest is not None and _same(newest, body, "state", "description", "environment_url", "log_url")
 
     async def _list(
@@ -252,19 +291,21 @@ class Writes:
         shape: type[Item],
         under: str = "",
         params: Mapping[str, str] | None = None,
+        known: bool = False,
     ) -> list[Item]:
+        """The list in whole; of what is `known` to have been made, a list that is out of reach says nothing."""
         listing = await self._github.listing(
             repository, path, shape=shape, under=under, purpose=purpose, params=params or {}
         )
         if listing.refused is not None:
             # A fresh deployment's statuses or a commit unknown so far: nothing of ours can be there.
-            if listing.refused.status in {404, 422}:
+            if listing.refused.status in {404, 422} and not known:
                 return []
             raise _refused(listing.refused, path)
         return listing.items
 
     async def _send(
-        self, method: str, repository: Repository, path: str, purpose: Purpose, body: Mapping[str, Any]
+        self, method: str, repository: Repository, path: str, purpose: Purpose, body: Mapping[str, Any] | None
     ) -> Reply:
         return await self._github.request(method, repository, path, purpose=purpose, body=body)
 
@@ -274,71 +315,20 @@ def _app_of(comment: _Comment) -> int:
     return comment.performed_via_github_app.id if comment.performed_via_github_app else 0
 
 
-def _check_body(content: CheckContent, key: str) -> dict[str, Any]:
-    """What creating and updating have in common. Actions are always named: leaving them out would keep old buttons."""
-    return {
-        "name": content.name,
-        "external_id": key,
-        "status": content.status,
-        "output": {"title": _cut(content.title, 255), "summary": _cut_bytes(content.summary, MAX_OUTPUT)},
-        "actions": [
-            {
-                "label": _cut(action.label, 20),
-                "description": _cut(action.description, 40),
-                "identifier": action.identifier,
-            }
-            for action in content.actions[:MAX_ACTIONS]
-        ],
-        **_given(conclusion=content.conclusion, details_url=content.details_url),
-    }
-
-
-def _deployment_status_body(content: GithubDeploymentContent) -> dict[str, Any]:
-    """`auto_inactive` would end other apps' deployments in an environment of the same name."""
-    return {
-        "state": content.state,
-        "description": _cut(content.description, MAX_DESCRIPTION),
-        "environment": content.environment,
-        "auto_inactive": False,
-        **_given(environment_url=content.environment_url, log_url=content.log_url),
-    }
-
-
-def _key_of(payload: Any) -> str | None:
-    """Our key in a deployment's payload, whatever form GitHub gave it back in."""
-    if isinstance(payload, str):
-        try:
-            payload = msgspec.json.decode(payload)
-        except (msgspec.DecodeError, RecursionError):
-            return None
-    match payload:
-        case {"towpath": str(key)}:
-            return key
-        case _:
-            return None
-
-
-def _given(**fields: str | None) -> dict[str, str]:
-    """Only what has a value: GitHub takes no empty address."""
-    return {name: value for name, value in fields.items() if value}
-
-
 def _same(shown: Struct, wanted: Mapping[str, Any], *fields: str) -> bool:
     return all((getattr(shown, name) or "") == wanted.get(name, "") for name in fields)
 
 
-def _identity(status: _DeploymentStatus) -> int:
-    return status.id
+def _identity(item: _DeploymentStatus | _Comment) -> int:
+    return item.id
 
 
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _cut_bytes(text: str, limit: int) -> str:
-    """GitHub counts bytes here."""
-    raw = text.encode()
-    return text if len(raw) <= limit else raw[: limit - 3].decode(errors="ignore") + "…"
+def _check_not_there(github_id: int, found: int | None, reply: Reply, what: str) -> None:
+    """Raise unless it has really gone: access that was away for a moment looks like that, and may be back by now."""
+    if found == github_id:
+        if reply.status == 404:
+            raise Transient(f"GitHub says that the {what} is not there, and shows it")
+        raise _refused(reply, what)
 
 
 def _made(reply: Reply, what: str) -> int:

@@ -124,7 +124,12 @@ _GIVEN_UP = and_(~reports.c.pending, reports.c.error != "", reports.c.shown_dige
 
 
 def revive(conn: Connection, repository_id: int) -> int:
-    """Try again what GitHub had refused for good: the repository can be written to again."""
+    """Try again what GitHub had refused for good: the repository can be written to again.
+
+    What is under way is told again, too: its refusal may be from before.
+    """
+    under_way = and_(reports.c.repository_id == repository_id, reports.c.pending, reports.c.attempted)
+    conn.execute(reports.update().where(under_way).values(attempt=new_id()))
     revived = conn.execute(
         reports.update()
         .where(reports.c.repository_id == repository_id, _GIVEN_UP)

@@ -9,6 +9,7 @@ import pytest
 from service.domain.errors import Refused, Transient
 from service.domain.report_views import CommentContent
 from service.domain.reports import CheckAction, CheckContent, GithubDeploymentContent, StatusContent
+from service.github.purposes import Purpose
 from service.github.writes import Writes
 
 
@@ -110,8 +111,30 @@ async def test_an_attempt_that_never_arrived_is_made_up_for(edge, shop, sha, kin
     assert len(reported(edge, kind)) == 1
 
 
-@pytest.mark.parametrize("kind", MAKERS)
+FOR_A_MOMENT = {"check": r"PATCH .*/check-runs/\d+$", "github_deployment": r"POST .*/deployments/\d+/statuses$"}
+
+
+@pytest.mark.parametrize("kind", FOR_A_MOMENT)
+async def test_an_object_that_is_out_of_reach_for_a_moment_is_not_made_twice(edge, shop, sha, kind):
+    made = await edge.writes.write(entry(kind, MAKERS[kind](sha)), shop)
+    edge.sim.chaos.answer("error", status=404, pattern=FOR_A_MOMENT[kind], times=1)
+    with pytest.raises(Transient, match="shows it"):
+        await edge.writes.write(entry(kind, MAKERS[kind](sha), github_id=made), shop)
+    assert await edge.writes.write(entry(kind, MAKERS[kind](sha), github_id=made), shop) == made
+    assert [each["id"] for each in reported(edge, kind)] == [made]
+
+
+@pytest.mark.parametrize("kind", FOR_A_MOMENT)
+async def test_while_its_repository_is_out_of_reach_an_object_is_refused(edge, shop, sha, kind):
+    made = await edge.writes.write(entry(kind, MAKERS[kind](sha)), shop)
+    edge.sim.chaos.answer("error", status=404, pattern="/repositories/", times=2)
+    with pytest.raises(Refused):
+        await edge.writes.write(entry(kind, MAKERS[kind](sha), github_id=made), shop)
+    assert [each["id"] for each in reported(edge, kind)] == [made]
+
+
 @pytest.mark.parametrize("trouble", ["error", "html", "secondary_limit"])
+@pytest.mark.parametrize("kind", MAKERS)
 async def test_trouble_at_github_is_transient(edge, shop, sha, kind, trouble):
     edge.sim.chaos.answer(trouble, pattern=f"POST .*{CREATED_AT[kind]}")
     with pytest.raises(Transient):
@@ -168,6 +191,15 @@ async def test_a_check_that_our_former_app_made_is_made_anew_by_the_one_that_too
     made = await edge.writes.write(entry("check", done, github_id=former.id, attempted=True), shop)
     (shown,) = reported(edge, "check")
     assert (shown["id"], shown["conclusion"]) == (made, "success")
+
+
+async def test_a_check_that_a_worker_made_too_late_takes_the_place_of_the_one_before(edge, shop, sha):
+    """GitHub shows the newest of a name, and that is what a branch may be protected by."""
+    known = await edge.writes.write(entry("check", check(sha)), shop)
+    late = await edge.writes.write(entry("check", check(sha)), shop)
+    done = check(sha, status="completed", conclusion="success", title="Live", terminal=True)
+    assert await edge.writes.write(entry("check", done, github_id=known, attempted=True), shop) == late
+    assert reported(edge, "check")[-1]["conclusion"] == "success"
 
 
 async def test_texts_are_cut_to_what_github_takes(edge, shop, sha):
@@ -240,6 +272,16 @@ async def test_a_deployment_that_somebody_deleted_is_made_anew(edge, shop, sha):
     assert [each["id"] for each in reported(edge, "github_deployment")] == [again]
 
 
+async def test_a_deployment_that_a_worker_made_too_late_is_the_one_that_counts_and_the_other_ends(edge, shop, sha):
+    known = await edge.writes.write(entry("github_deployment", deployment(sha)), shop)
+    late = await edge.writes.write(entry("github_deployment", deployment(sha)), shop)
+    wanted = entry("github_deployment", deployment(sha, state="success"), github_id=known, attempted=True)
+    for _ in range(2):
+        assert await edge.writes.write(wanted, shop) == late
+        states = [[state["state"] for state in each["statuses"]] for each in reported(edge, "github_deployment")]
+        assert states == [["in_progress", "inactive"], ["in_progress", "success"]]
+
+
 async def test_a_release_without_a_commit_is_refused(edge, shop, sha):
     with pytest.raises(Refused, match="without a commit"):
         await edge.writes.write(entry("github_deployment", deployment(None)), shop)
@@ -284,6 +326,27 @@ async def test_a_comment_that_somebody_deleted_is_made_anew(edge, shop, number):
     edge.sim.delete_comment("acme/shop", made)
     again = await edge.writes.write(entry("comment", comment(number, "live"), github_id=made), shop)
     assert [each.id for each in comments(edge)] == [again]
+
+
+async def test_a_comment_that_is_out_of_reach_for_a_moment_is_not_made_twice(edge, shop, number):
+    made = await edge.writes.write(entry("comment", comment(number)), shop)
+    edge.sim.chaos.answer("error", status=404, pattern=r"PATCH .*/issues/comments/", times=1)
+    with pytest.raises(Transient, match="shows it"):
+        await edge.writes.write(entry("comment", comment(number, "live"), github_id=made), shop)
+    assert [each.id for each in comments(edge)] == [made]
+
+
+async def test_a_comment_that_a_worker_made_too_late_is_taken_away(edge, shop, number):
+    known = await edge.writes.write(entry("comment", comment(number)), shop)
+    body = {"body": comment(number).body}
+    await edge.github.request("POST", shop, f"/issues/{number}/comments", purpose=Purpose.COMMENTS, body=body)
+    pasted = edge.sim.comment("acme/shop", number, comment(number).body)
+    wanted = entry("comment", comment(number, "live"), github_id=known, attempted=True)
+    assert await edge.writes.write(wanted, shop) == known
+    assert {each.id: each.body for each in comments(edge)} == {
+        known: comment(number, "live").body,
+        pasted.id: pasted.body,
+    }
 
 
 async def test_a_person_s_comment_with_our_marker_is_left_alone(edge, shop, number):

@@ -401,3 +401,24 @@ async def test_final_reports_go_first_and_failed_ones_wait_their_time(database: 
     assert await database.read(lambda conn: keys(conn, 5)) == ["new", "later", "old"]
     await database.write(lambda conn: reports.failed(conn, key="old", error="404", retry_at=None, final=True, now=NOW))
     assert await database.read(lambda conn: keys(conn, 5)) == ["new", "later"]
+
+
+async def test_a_refusal_from_before_access_came_back_is_not_the_last_word(database: Database) -> None:
+    def put(conn: Connection) -> None:
+        wanted = {"state": "live"}
+        reports.put(
+            conn, key="k", kind="check", repository_id=9, installation_id=3, wanted=wanted, terminal=True, now=NOW
+        )
+
+    await database.write(put)
+    begun = await database.write(lambda conn: reports.begin(conn, lane=3, now=NOW))
+    assert begun is not None
+    await database.write(lambda conn: reports.revive(conn, 9))
+    await database.write(
+        lambda conn: reports.failed(
+            conn, key="k", error="404", retry_at=None, final=True, now=NOW, attempt=begun.attempt
+        )
+    )
+    again = await database.read(lambda conn: reports.get(conn, "k"))
+    assert again is not None
+    assert (again.pending, again.attempted) == (True, True)
