@@ -183,7 +183,7 @@ def github_sim(
     import asyncio
 
     from service.cli.parts import CannotStart
-    from service.cli.up import listen
+    from service.cli.starting import listen
     from service.demo.github_sim import serve
 
     place = data.expanduser().absolute()

@@ -8,7 +8,6 @@ import asyncio
 import fcntl
 import json
 import os
-import secrets
 import signal
 import socket
 import sys
@@ -18,8 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from service import strays
 from service.cli import services
 from service.cli.parts import CannotStart, Part, parts
+from service.cli.starting import Told, kept_secret, listen, run_step, unless_told
 from service.settings import Settings
 
 READY_SECONDS = 60.0
@@ -90,6 +91,8 @@ class Supervisor:
         except BaseException:
             await _surely(_end(process))
             raise
+        finally:
+            strays.end(process.pid)
 
     def write_files(self) -> None:
         """Say which processes run now: for the next `up`, and for whoever reads the ready file."""
@@ -165,53 +168,6 @@ def _running(settings: Settings) -> str:
     return ""
 
 
-def listen(port: int) -> socket.socket:
-    """Take the port for as long as `up` lives, so that a restart of the router refuses no connection."""
-    listener = socket.socket(socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        if listener.family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            listener.bind(("::", port))
-        else:
-            listener.bind(("0.0.0.0", port))  # noqa: S104  (an apps' router serves whoever reaches the machine)
-    except PermissionError:
-        listener.close()
-        raise CannotStart(
-            f"Port {port} is for root alone: start towpath as root, or choose another with --port, from 1024 on."
-        ) from None
-    except OSError:
-        listener.close()
-        raise CannotStart(f"Port {port} is taken: stop what listens there, or choose another with --port.") from None
-    listener.listen(1024)
-    return listener
-
-
-def kept_secret(path: Path) -> str:
-    """Return the secret in the file, made on first use, readable by its owner alone."""
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_hex(32))
-    return path.read_text().strip()
-
-
-async def run_step(argv: tuple[str, ...], env: Mapping[str, str], stdin: str = "") -> str:
-    """Run a short step to its end; raises `CannotStart` with what it said."""
-    process = await asyncio.create_subprocess_exec(
-        *argv,
-        env=dict(env),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        # Ctrl-C on a terminal is for us: a step that is cut off would only say so with a traceback.
-        start_new_session=True,
-    )
-    out, err = await process.communicate(stdin.encode())
-    if process.returncode:
-        raise CannotStart(err.decode(errors="replace").strip() or f"{argv[-1]} ended with {process.returncode}")
-    return out.decode()
-
-
 async def up(settings: Settings, env: Mapping[str, str]) -> None:
     """Start everything, say when it is ready, keep it running until SIGTERM or Ctrl-C, then leave nothing behind."""
     if len(str(settings.redis_socket)) > SOCKET_PATH_MOST:
@@ -226,7 +182,8 @@ async def up(settings: Settings, env: Mapping[str, str]) -> None:
     with only_one(settings):
         # First of all: the router that a killed `up` left behind still holds the port.
         await clear_former(settings)
-        await _serve(settings, env, listen(settings.port), log_dir, stop)
+        with suppress(Told):
+            await _serve(settings, env, listen(settings.port), log_dir, stop)
 
 
 async def _serve(
@@ -237,10 +194,7 @@ async def _serve(
     full_env = {**ours, "TOWPATH_GITHUB_WEBHOOK_SECRET": secret}
     token_file = settings.data / "api.token"
     token_file.touch(mode=0o600)
-    answer, _ = await asyncio.gather(
-        run_step((sys.executable, "-m", "service.store", "prepare"), full_env, token_file.read_text()),
-        _check_machine(full_env, weak=settings.allow_weak_isolation),
-    )
+    answer, _ = await unless_told(stop, _prepared(settings, full_env, token_file.read_text()))
     prepared = json.loads(answer)
     token = prepared["api_token"]
     _tell(f"GitHub: {_identity(settings, prepared['github_app'])}")
@@ -260,11 +214,22 @@ async def _serve(
         supervisor.ready = {}
         (settings.data / "ready.json").unlink(missing_ok=True)
         await supervisor.stop(names=("router", "web", "worker"))
-        await supervisor.stop(names=("runner", "redis"))
+        await supervisor.stop(names=("runner",))
         listener.close()
-        with suppress(CannotStart):
-            await run_step((sys.executable, "-m", "workers", "stop-apps"), full_env)
+        await asyncio.gather(supervisor.stop(names=("redis",)), _stop_apps(full_env))
         (settings.run_dir / "pids.json").unlink(missing_ok=True)
+
+
+async def _prepared(settings: Settings, env: Mapping[str, str], token: str) -> tuple[str, None]:
+    return await asyncio.gather(
+        run_step((sys.executable, "-m", "service.store", "prepare"), env, token),
+        _check_machine(env, weak=settings.allow_weak_isolation),
+    )
+
+
+async def _stop_apps(env: Mapping[str, str]) -> None:
+    with suppress(CannotStart):
+        await run_step((sys.executable, "-m", "workers", "stop-apps"), env)
 
 
 def _identity(settings: Settings, stored: str) -> str:
@@ -392,6 +357,8 @@ async def clear_former(settings: Settings) -> None:
             async with asyncio.timeout(STOP_SECONDS):
                 while any(_ours(pid, settings) for pid in former.values()):  # noqa: ASYNC110  (nobody tells of it)
                     await asyncio.sleep(0.05)
+    for pid in former.values():
+        strays.end(pid)
 
 
 def _ours(pid: int, settings: Settings) -> bool:

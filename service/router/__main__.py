@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import uvloop
 
+from service import ending
 from service import log as logging
 from service.domain.errors import Refused, Transient
 from service.router.server import serve
@@ -50,7 +51,10 @@ async def _serve(settings: Settings, db: Database) -> None:
     inherited = os.environ.get("TOWPATH_LISTEN_FD", "")
     listener = socket.socket(fileno=int(inherited)) if inherited else None
     try:
-        await serve(settings=settings, load=load, version=version, host=None, port=settings.port, listener=listener)
+        await serve(
+            settings=settings, load=load, version=version, host=None, port=settings.port, listener=listener,
+            at_most=ending.MOST_SECONDS,
+        )  # fmt: skip
     except OSError as error:
         raise Refused(
             f"Port {settings.port} cannot be listened on ({error.strerror}): choose another with --port."

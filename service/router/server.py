@@ -1,12 +1,12 @@
 """The router as a whole: listens, follows the route table, ends what takes too long, drains."""
 
 import asyncio
-import signal
 import socket
 from collections.abc import Awaitable, Callable
 
 import structlog
 
+from service import ending
 from service.domain.errors import Transient
 from service.router.core import Core, Served
 from service.router.inbound import Inbound
@@ -145,24 +145,33 @@ async def serve(
     on_request: Callable[[Served], None] | None = None,
     limits: Limits | None = None,
     grace: float = 2.5,
+    at_most: float | None = None,
 ) -> None:
-    """Run the router until SIGTERM or SIGINT, then drain; raises when a background loop has broken."""
+    """Run the router until SIGTERM or SIGINT, then drain; raises when a background loop has broken.
+
+    With `at_most`, the process is ended when it is still there so many seconds after the signal.
+    """
     router = Router(settings=settings, load=load, version=version, on_request=on_request, limits=limits)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stop.set)
-    await router.start(host, port, listener=listener)
-    stopping, broken = loop.create_task(stop.wait()), loop.create_task(router.failed())
+    ending.when_told(stop.set, at_most=at_most)
+    # One task from the start on: at the start the database may be away for long.
+    stopping, running = loop.create_task(stop.wait()), loop.create_task(_run(router, host, port, listener))
     try:
-        await asyncio.wait({stopping, broken}, return_when=asyncio.FIRST_COMPLETED)
-        if broken.done():
-            broken.result()
+        await asyncio.wait({stopping, running}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()
         await router.drain(grace=grace)
     finally:
-        for signum in (signal.SIGTERM, signal.SIGINT):
+        for signum in ending.SIGNALS:
             loop.remove_signal_handler(signum)
-        for task in (stopping, broken):
+        for task in (stopping, running):
             task.cancel()
-        await asyncio.gather(stopping, broken, return_exceptions=True)
+        await asyncio.gather(stopping, running, return_exceptions=True)
         await router.close()
+
+
+async def _run(router: Router, host: str | None, port: int, listener: socket.socket | None) -> None:
+    """Return never; raises what kept it from listening, or what broke a background loop."""
+    await router.start(host, port, listener=listener)
+    await router.failed()

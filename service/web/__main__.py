@@ -1,13 +1,13 @@
 """The web process: receives webhooks, answers the API. Listens on a unix socket; the router passes requests on."""
 
 import asyncio
-import signal
 import sys
 
 import structlog
 import uvloop
 from aiohttp import web
 
+from service import ending
 from service import log as logging
 from service.attachments import Attachments
 from service.domain.errors import Refused
@@ -71,8 +71,7 @@ async def serve(settings: Settings) -> None:
 
 async def _until_told() -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    ending.when_told(stop.set)
     await stop.wait()
 
 

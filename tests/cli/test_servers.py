@@ -16,6 +16,7 @@ import pytest
 
 from service.cli.parts import Part
 from service.cli.up import Supervisor
+from service.demo import remains
 from service.settings import Settings, same_site
 from service.store import apps
 from service.store.__main__ import prepare
@@ -98,6 +99,28 @@ async def test_a_port_that_only_root_may_open_is_not_called_taken(short_tmp: Pat
     )
     assert done.returncode == 1
     assert "Port 81 is for root alone" in done.stderr
+
+
+async def test_up_that_still_waits_for_its_database_ends_when_it_is_told_to(short_tmp: Path) -> None:
+    came = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+        url = f"postgresql://towpath@127.0.0.1:{server.sockets[0].getsockname()[1]}/towpath?sslmode=disable"
+        words = ("up", "--data", str(short_tmp), "--port", free_port())
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "service.cli", *words),
+            cwd=ROOT, env={**os.environ, "TOWPATH_DATABASE_URL": url}, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        await until(came.is_set, seconds=30, what="the database is asked")
+        process.terminate()
+        async with asyncio.timeout(5):
+            assert await process.wait() == 0
+    assert remains.processes(short_tmp) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small disk")

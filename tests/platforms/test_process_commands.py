@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from service.domain.model import Position, Trust
 from tests.platforms.conftest import FENCE, Collected, Engine
 from tests.waiting import until
 from workers.platforms.base import Bind, Fence, Log, Lost, Network, SandboxRun
+from workers.platforms.process import wire
 from workers.platforms.process.files import delete
 from workers.platforms.process.stopping import stop_all
 
@@ -321,3 +323,34 @@ async def test_a_link_in_the_place_of_a_build_is_not_followed(engine):
 async def test_what_is_no_slug_is_not_run(engine):
     with pytest.raises(Refused, match="is no slug"):
         await engine.run("true", slug_dir=engine.data / "run")
+
+
+async def test_a_runner_ends_when_it_is_told_to_though_its_driver_has_stopped_reading(
+    short_tmp: Path, level: str
+) -> None:
+    """What is on its way to a worker that stands still fits nowhere; the command goes on without both."""
+    path = short_tmp / "run/runner.sock"
+    runner = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "workers.platforms.process.runner", "--data", str(short_tmp))
+    )
+    try:
+        await until(path.exists, seconds=30, what="the runner listens")
+        _, writer = await asyncio.open_unix_connection(path, limit=4096)
+        argv = ("/bin/bash", "-c", "yes | head -c 8M; exec sleep 600")
+        run = SandboxRun(trust=Trust.OWN, argv=argv, env={}, binds=(), cwd="/", network=Network.NONE, seconds=600)
+        writer.write(wire.encode(wire.Build(name="loud", run=run)))
+        await until(lambda: _largest(short_tmp) >= 8 << 20, what="all is printed")
+        runner.terminate()
+        async with asyncio.timeout(5):
+            assert await runner.wait() == 0
+        writer.close()
+    finally:
+        if runner.returncode is None:
+            runner.kill()
+            await runner.wait()
+        await stop_all(short_tmp)
+
+
+def _largest(data: Path) -> int:
+    """In bytes, of what commands have printed."""
+    return max((out.stat().st_size for out in data.glob("run/x/*/out")), default=0)

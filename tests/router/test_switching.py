@@ -208,6 +208,24 @@ async def test_serve_ends_on_sigterm(short_tmp):
     await asyncio.wait_for(running, 5)
 
 
+async def test_serve_ends_on_sigterm_though_it_still_waits_for_its_database(short_tmp):
+    class Away(Routes):
+        async def version(self) -> int:
+            await super().version()
+            raise Transient("the database is away")
+
+    routes = Away()
+    running = asyncio.create_task(
+        serve(settings=Settings(data=short_tmp), load=routes.load, version=routes.version, host="127.0.0.1", port=0)
+    )
+    await until(lambda: routes.asked)
+    os.kill(os.getpid(), signal.SIGTERM)
+    ended, _ = await asyncio.wait({running}, timeout=5)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert ended
+
+
 async def test_serve_fails_loudly_when_the_table_breaks_the_watcher(short_tmp):
     class Broken(Routes):
         async def version(self) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from service import strays
 from service.domain.errors import Transient
 
 
@@ -41,7 +42,7 @@ async def run(
     process = await asyncio.create_subprocess_exec(
         *map(str, argv),
         cwd=cwd,
-        env=dict(env),
+        env={**env, **strays.mark()},
         stdin=_source_of(stdin),
         stdout=asyncio.subprocess.PIPE if stdout is None else stdout,
         stderr=asyncio.subprocess.PIPE,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from service import strays
 from service.domain.errors import Refused, Transient
 
 _CONFIG: Final = {
@@ -53,7 +54,7 @@ async def running(
     """`git ARGS` on the repository at `at`, with pipes; whatever is left of it on leaving is killed."""
     process = await asyncio.create_subprocess_exec(
         *("git", "-C", str(at), *map(str, args)),
-        env=_environment() | dict(env or {}),
+        env=_environment() | dict(env or {}) | strays.mark(),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import signal
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -19,6 +18,7 @@ from typing import assert_never
 
 import structlog
 
+from service import ending
 from service.domain.errors import Refused, Transient
 from service.domain.model import Position
 from service.log import configure
@@ -44,6 +44,7 @@ class Runner:
         self._apps = Apps(host, timing)
         self._runs = Runs(host)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ending = False
 
     async def resume(self) -> None:
         """Take up what runs and start what is wanted."""
@@ -52,6 +53,7 @@ class Runner:
 
     async def close(self) -> None:
         """Let everything go on without us."""
+        self._ending = True
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -84,6 +86,8 @@ class Runner:
         except (Fenced, Lost, Unhealthy, Refused, Transient) as error:
             reply = wire.Failed(kind=_KINDS[type(error)], text=str(error))
         except asyncio.CancelledError:
+            if self._ending:
+                raise  # whoever asked sees us go; one that does not read would keep us for ever
             # Not the connection but the command was cancelled: another one for the same app has come.
             reply = wire.Failed(kind="transient", text="a later command for this app has taken over")
         except ConnectionError:
@@ -312,9 +316,7 @@ async def _serve(
 
 async def _until_told(serving: Coroutine[None, None, None]) -> None:
     task = asyncio.create_task(serving)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
+    ending.when_told(task.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         await task
 
