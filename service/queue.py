@@ -28,16 +28,22 @@ from service.domain.facts import FactKey
 
 log = structlog.get_logger()
 
-# arq serves a queue in order: calls to GitHub must not wait behind builds, nor either behind people who follow logs or
-# behind receivers of webhooks that take their time.
+# arq serves a queue in order: calls to GitHub must not wait behind builds, nor either behind people who follow logs,
+# nor any of them behind receivers of webhooks that take their time.
 SHORT_QUEUE = "towpath:short"
 WORK_QUEUE = "towpath:work"
 LIVE_QUEUE = "towpath:live"
-DOORS = {SHORT_QUEUE: "towpath:door:short", WORK_QUEUE: "towpath:door:work", LIVE_QUEUE: "towpath:door:live"}
+TELL_QUEUE = "towpath:tell"
+DOORS = {
+    SHORT_QUEUE: "towpath:door:short",
+    WORK_QUEUE: "towpath:door:work",
+    LIVE_QUEUE: "towpath:door:live",
+    TELL_QUEUE: "towpath:door:tell",
+}
 _OWN_QUEUE = {
     "work": WORK_QUEUE,
     "logs": LIVE_QUEUE,
-    "deliver": LIVE_QUEUE,
+    "deliver": TELL_QUEUE,
     "one_off": LIVE_QUEUE,
     "attach": LIVE_QUEUE,
 }

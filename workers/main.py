@@ -1,4 +1,4 @@
-"""The worker process: opens its parts, serves arq's three queues, runs the loops.
+"""The worker process: opens its parts, serves arq's four queues, runs the loops.
 
 arq only wakes us. Its own retries, results and uniqueness are not used: a job that ends, however it ends, is over, and
 what is left to do is in the database.
@@ -7,7 +7,6 @@ what is left to do is in the database.
 import asyncio
 import os
 import secrets
-import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
@@ -19,6 +18,7 @@ from arq.typing import WorkerCoroutine
 from arq.worker import Function, Worker, func
 from redis.exceptions import RedisError
 
+from service import ending
 from service import log as logging
 from service.domain.errors import Refused, Transient
 from service.github.client import GitHub
@@ -28,7 +28,17 @@ from service.github.transport import Transport, new_session
 from service.github.writes import Writes
 from service.identity import Identity
 from service.live import publish
-from service.queue import DOORS, LIVE_QUEUE, SHORT_QUEUE, WORK_QUEUE, Queue, deserialize, redis_pool, serialize
+from service.queue import (
+    DOORS,
+    LIVE_QUEUE,
+    SHORT_QUEUE,
+    TELL_QUEUE,
+    WORK_QUEUE,
+    Queue,
+    deserialize,
+    redis_pool,
+    serialize,
+)
 from service.settings import Settings
 from service.store.deliveries import Inbox
 from service.store.leases import LeaseTerms
@@ -60,10 +70,13 @@ log = structlog.get_logger()
 SHORT_JOBS = 50
 WORK_JOBS = 4
 LIVE_JOBS = 500
+TELL_JOBS = 100
 BELL_SECONDS = 5
 OVERDUE_SECONDS = 60.0
 CLOCK_SECONDS = 10.0
 JOB_SECONDS = 24 * 3600
+HAND_BACK_SECONDS = 2.5
+"""How long jobs may take to hand back; arq's own part of one would go on asking for a Redis that is away."""
 OUTAGE_ATTEMPTS = 600
 """Redis may be away for ten minutes (a second each) before the worker gives up and is started anew."""
 
@@ -198,14 +211,12 @@ async def serve(settings: Settings) -> None:
     async with AsyncExitStack() as stack_of:
         context = await open_context(settings, stack_of)
         short = [_job(context, body.__name__, body) for body in (react, reconcile, look, report)]
-        live = [
-            _job(context, name, body)
-            for name, body in (("logs", _logs), ("deliver", deliver), ("one_off", one_off), ("attach", attach))
-        ]
+        live = [_job(context, name, body) for name, body in (("logs", _logs), ("one_off", one_off), ("attach", attach))]
         workers = [
             _worker(context, SHORT_QUEUE, short, SHORT_JOBS),
             _worker(context, WORK_QUEUE, [_job(context, "work", work)], WORK_JOBS),
             _worker(context, LIVE_QUEUE, live, LIVE_JOBS),
+            _worker(context, TELL_QUEUE, [_job(context, "deliver", deliver)], TELL_JOBS),
         ]
         tasks = [asyncio.ensure_future(worker.main()) for worker in workers]
         for name, seconds, once in (
@@ -219,8 +230,7 @@ async def serve(settings: Settings) -> None:
             tasks.append(asyncio.ensure_future(loops.every(context, name, seconds, once)))
         tasks.append(asyncio.ensure_future(await _pulling(context, stack_of)))
         stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        ending.when_told(stop.set)
         log.info("worker is ready", holder=context.terms.holder)
         settings.services_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         settings.worker_ready.write_text(str(os.getpid()))
@@ -245,9 +255,12 @@ async def _end(tasks: Sequence[asyncio.Future[None]], workers: list[BellWorker])
     running = [job for worker in workers for job in worker.tasks.values()]
     for task in (*tasks, *running):
         task.cancel()
-    for result in await asyncio.gather(*tasks, *running, return_exceptions=True):
-        if isinstance(result, Exception):
-            log.error("worker part ended", error=repr(result))
+    ended, left = await asyncio.wait({*tasks, *running}, timeout=HAND_BACK_SECONDS)
+    for each in ended:
+        if not each.cancelled() and (error := each.exception()) is not None:
+            log.error("worker part ended", error=repr(error))
+    if left:  # what they hold is taken over when its lease is over
+        log.warning("not handed back in time", parts=len(left))
     for worker in workers:
         await worker.pool.aclose()
 

@@ -1,13 +1,17 @@
 """A PostgreSQL that is restarted while something is under way: what was done stays, the rest is done once."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 import pytest_asyncio
+from sqlalchemy import make_url
 
 from tests.faults.steps import AFTER, NAP, SECONDS, changed, sleepy
 from tests.store.fixtures import postgresql_server, postgresql_template, postgresql_url, restart_postgresql
@@ -106,3 +110,40 @@ async def test_a_push_while_the_database_is_restarted_is_deployed(stage: Stage, 
 
     await stage.says(pipeline.staging, f"meanwhile commit={sha}", seconds=AFTER)
     await stage.check_is(pipeline, sha, "success")
+
+
+async def test_every_part_that_is_told_to_stop_ends_though_the_database_stands_still(
+    stage: Stage, database_url: str
+) -> None:
+    async with _standing_still(database_url):
+        pids = [stage.pid(part) for part in ("worker", "web", "router")]
+        for pid in pids:
+            os.kill(pid, signal.SIGTERM)
+        await until(lambda: not any(map(_runs, pids)), seconds=10, what="all of them have ended")
+
+
+@asynccontextmanager
+async def _standing_still(url: str) -> AsyncIterator[None]:
+    """The server and everybody in it who serves that database: nobody is refused, and nobody is answered."""
+    if os.environ.get("TOWPATH_TEST_DATABASE_URL"):
+        pytest.skip("the server of TOWPATH_TEST_DATABASE_URL is not ours to stop")
+    connection = await asyncpg.connect(url)
+    sql = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    serving = [row["pid"] for row in await connection.fetch(sql)]
+    await connection.close()
+    first = (Path(str(make_url(url).query["host"])) / "data/postmaster.pid").read_text().splitlines()[0]
+    pids = [int(first), *serving]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -1,20 +1,42 @@
 """The worker's ear: what is rung for is begun at once, and what a killed worker heard does not block the queue."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from arq.worker import func
 
 from service.cli.parts import redis_program
-from service.queue import DOORS, LIVE_QUEUE, SHORT_QUEUE, WORK_QUEUE, Queue, Ring, deserialize, redis_pool, serialize
+from service.queue import (
+    DOORS,
+    LIVE_QUEUE,
+    SHORT_QUEUE,
+    TELL_QUEUE,
+    WORK_QUEUE,
+    Queue,
+    Ring,
+    deserialize,
+    redis_pool,
+    serialize,
+)
 from tests.waiting import until
+from workers import main
 from workers.main import BellWorker
 
 
+@dataclass
+class Server:
+    """A Redis."""
+
+    url: str
+    process: asyncio.subprocess.Process
+
+
 @pytest.fixture
-async def redis_url(short_tmp: Path) -> AsyncIterator[str]:
+async def server(short_tmp: Path) -> AsyncIterator[Server]:
     socket = short_tmp / "r.sock"
     server = await asyncio.create_subprocess_exec(
         *(str(redis_program()), "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(short_tmp)),
@@ -22,10 +44,15 @@ async def redis_url(short_tmp: Path) -> AsyncIterator[str]:
     )
     try:
         await until(socket.exists)
-        yield f"unix://{socket}"
+        yield Server(url=f"unix://{socket}", process=server)
     finally:
         server.terminate()
         await server.wait()
+
+
+@pytest.fixture
+def redis_url(server: Server) -> str:
+    return server.url
 
 
 async def test_what_a_killed_worker_heard_is_used_up(redis_url: str) -> None:
@@ -85,6 +112,45 @@ async def test_a_worker_that_is_told_to_stop_does_so_though_its_bell_rings_at_th
     assert ended
 
 
+async def test_a_worker_whose_redis_is_away_ends_with_its_jobs_handed_back(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "HAND_BACK_SECONDS", 0.5)
+    handed_back = asyncio.Event()
+    began = asyncio.Event()
+
+    async def react(_: dict[str, object]) -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            handed_back.set()
+
+    worker = BellWorker(
+        door=DOORS[SHORT_QUEUE],
+        functions=[func(react, name="react", keep_result=0, max_tries=1)],
+        queue_name=SHORT_QUEUE,
+        redis_pool=redis_pool(server.url, attempts=600),
+        handle_signals=False,
+        job_serializer=serialize,
+        job_deserializer=deserialize,
+    )
+    serving = asyncio.ensure_future(worker.main())
+    queue = Queue(server.url)
+    await queue.ring([Ring("react")])
+    await began.wait()
+    await queue.close()
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(5):
+            await main._end([serving], [worker])
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+        await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
+        await worker.pool.aclose()  # what was left has opened it again
+    assert handed_back.is_set()
+
+
 async def _nothing(_: dict[str, object]) -> None:
     pass
 
@@ -102,6 +168,7 @@ async def test_rings_of_a_moment_go_out_together_and_each_is_kept_once(redis_url
         await queue.close()
 
 
-def test_people_who_follow_logs_keep_nobody_waiting() -> None:
+def test_people_who_follow_logs_keep_nobody_waiting_nor_do_receivers_that_take_their_time() -> None:
     rings = [Ring("logs"), Ring("work"), Ring("react"), Ring("look"), Ring("reconcile"), Ring("report")]
     assert [ring.queue for ring in rings] == [LIVE_QUEUE, WORK_QUEUE, *[SHORT_QUEUE] * 4]
+    assert [Ring("one_off").queue, Ring("attach").queue, Ring("deliver").queue] == [LIVE_QUEUE, LIVE_QUEUE, TELL_QUEUE]

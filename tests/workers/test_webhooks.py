@@ -24,6 +24,7 @@ from tests.waiting import until
 from tests.workers.conftest import Yard
 from tests.workers.hearing import SECRET, Wire, is_genuine, receiving, wired
 from workers import webhooks as sending
+from workers.jobs import deliver as delivering
 from workers.jobs import loops
 from workers.jobs.deliver import deliver
 from workers.webhooks import Letter, send
@@ -267,6 +268,24 @@ async def test_two_workers_tell_one_webhook_one_after_the_other_and_a_dead_one_l
     assert first == second
     (delivery,) = await wire.deliveries()
     assert (delivery["status"], delivery["num_attempts"]) == ("succeeded", 1)
+
+
+async def test_one_that_has_much_to_be_told_lets_others_have_their_turn(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a receiver that takes its time for each of a thousand, everybody else would hear nothing for hours."""
+    monkeypatch.setattr(delivering, "TURN", 2)
+    webhook = await wire.webhook()
+    for number in range(3):
+        await wire.switch(on=number % 2 == 0)
+    wire.yard.bell.rung.clear()
+    await deliver(wire.yard.context, webhook["id"])
+    assert len(wire.receiver.heard) == 2
+    assert wire.yard.bell.heard("deliver") == [(webhook["id"],)], "it goes to the end of the queue"
+    wire.yard.bell.rung.clear()
+    await deliver(wire.yard.context, webhook["id"])
+    assert [each["data"]["maintenance"] for each in wire.receiver.told] == [True, False, True]
+    assert wire.yard.bell.heard("deliver") == []
 
 
 async def test_who_was_too_slow_to_note_an_attempt_changes_nothing(wire: Wire) -> None:

@@ -5,6 +5,7 @@ the same id: receivers know by it what they have already.
 """
 
 from functools import partial
+from typing import Final
 
 import msgspec
 import structlog
@@ -23,6 +24,9 @@ from workers.webhooks import Answered, Letter, send
 
 log = structlog.get_logger()
 
+TURN: Final = 10
+"""How many deliveries one webhook may have made before others get its place."""
+
 
 async def deliver(context: Context, webhook_id: str) -> None:
     """Make every delivery of a webhook that is due, unless another worker does."""
@@ -37,7 +41,11 @@ def _is_due(context: Context, webhook_id: str, conn: Connection) -> bool:
 
 
 async def _tell_all(context: Context, webhook_id: str) -> bool:
-    while order := await context.db.read(lambda conn: outbound.next_of(conn, webhook_id, now=context.db.now())):
+    """Make what is due, so many at a time: behind one whose receiver never answers others wait for their turn."""
+    for _ in range(TURN):
+        order = await context.db.read(lambda conn: outbound.next_of(conn, webhook_id, now=context.db.now()))
+        if order is None:
+            break
         attempt = await _attempt(context, order)
         await context.db.write(partial(_note, order, attempt, context))
         if not attempt.succeeded:

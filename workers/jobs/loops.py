@@ -21,7 +21,7 @@ from service.domain.errors import Refused, Transient
 from service.domain.model import App, ReleaseId, Repository
 from service.domain.webhooks import KEPT_FOR
 from service.enact import Transaction
-from service.queue import LIVE_QUEUE, SHORT_QUEUE, WORK_QUEUE, Ring
+from service.queue import DOORS, SHORT_QUEUE, Ring
 from service.store import (
     apps,
     commands,
@@ -94,7 +94,7 @@ async def every(context: Context, name: str, seconds: float, once: Callable[[Con
 async def due(context: Context) -> None:
     """Ring for everything in the database that is due and that nobody is at, no more than can be heard soon."""
     now, terms = context.db.now(), context.terms
-    waiting = {each: await context.queue.waiting(each) for each in (SHORT_QUEUE, WORK_QUEUE, LIVE_QUEUE)}
+    waiting = {each: await context.queue.waiting(each) for each in DOORS}
     # A ring stands for several deliveries: in a flood of them, those that are open longest are in rings that wait.
     unheard = max(0, LIMIT - waiting[SHORT_QUEUE] * queue.DELIVERIES_OF_A_RING)
 
