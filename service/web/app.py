@@ -19,6 +19,7 @@ from service.web.openapi.document import add_description
 from service.web.pages import setup, setup_connect
 from service.web.pages.rendering import add_static
 from service.web.receiver import CLIENT_MAX_SIZE, Receiver
+from service.web.streams import STREAMS, Streams
 from service.web.welcome import welcome
 
 MAX_FIELD_SIZE = 65536
@@ -34,6 +35,7 @@ def build_app(context: WebContext) -> web.Application:
     app[CONTEXT] = context
     app[ALLOWANCES] = Allowances(context.settings.api_requests_per_hour)
     app[CLOSING] = asyncio.Event()
+    app[STREAMS] = Streams()
     app[USES] = Uses(context.db)
     app.on_response_prepare.append(_name_request)
     app.on_shutdown.append(_close_streams)

@@ -1,5 +1,6 @@
 """A real API server on a real database for tests; and a worker's hand, which records what a worker would."""
 
+import asyncio
 import io
 import json
 import socket
@@ -113,7 +114,17 @@ class KnownRepositories:
         return known.get(login, Standing(permission="none"))
 
 
+FOLLOWED: list[str] = []
+"""The apps whose silent logs are followed now, once for each follower."""
+
+
 async def app_logs(app_id: str, lines: int, follow: bool, process: str) -> AsyncGenerator[str, None]:
+    if process == "silent":
+        FOLLOWED.append(app_id)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            FOLLOWED.remove(app_id)
     with NamedTemporaryFile("w") as log:
         for number, name in enumerate(("web.1", "web.1", "web.10", "webhook.1")):
             log.write(f"2026-11-24T09:30:0{number}+00:00 app[{name}]: line {number} of [web.2]\n")

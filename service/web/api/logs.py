@@ -28,6 +28,7 @@ from service.web.api import answers, bodies, shapes
 from service.web.api.finding import app_in_path, find_app
 from service.web.errors import not_found
 from service.web.keys import BUILD_OUTPUT, CALLER, CLOSING, CONTEXT, RELEASE_OUTPUT, WebContext
+from service.web.streams import STREAMS
 
 _POLL_SECONDS: Final = 0.25
 _GRACE_POLLS: Final = 8
@@ -35,6 +36,7 @@ _SESSION_MINUTES: Final = 5
 _SESSION: Final = "log session"
 _MAY_READ: Final = (Permission.DEPLOY, Permission.OPERATE)
 _LOOK_AGAIN_SECONDS: Final = 30.0
+_GONE_SECONDS: Final = 1.0
 _OPEN = (RequestState.QUEUED, RequestState.RUNNING)
 
 
@@ -87,14 +89,13 @@ def _app(conn: Connection, app_id: str) -> App:
     return app
 
 
-async def _until_closing(request: web.Request, seconds: float) -> bool:
-    """Rest a moment; True when the server stops."""
-    try:
-        async with asyncio.timeout(seconds):
-            await request.app[CLOSING].wait()
-    except TimeoutError:
-        return False
-    return True
+async def _over_within(request: web.Request, seconds: float) -> bool:
+    """Rest a moment; True when the server stops or the client has gone.
+
+    Nobody else tells us of that: where there is nothing to write, writing does not fail.
+    """
+    stops = await set_within(request.app[CLOSING], seconds)
+    return stops or request.transport is None or request.transport.is_closing()
 
 
 async def _follow(request: web.Request, find: Callable[[Connection], Output]) -> AsyncGenerator[str, None]:
@@ -119,7 +120,7 @@ async def _follow(request: web.Request, find: Callable[[Connection], Output]) ->
             if not seen and output.last_words:
                 yield f"{output.last_words}\n"
             return
-        if await _until_closing(request, _POLL_SECONDS):
+        if await _over_within(request, _POLL_SECONDS):
             return
 
 
@@ -214,7 +215,8 @@ async def read_session(request: web.Request) -> web.StreamResponse:
         raise not_found("log session") from None
     if session.expires < context.db.now().timestamp() or not await _may_read(context, session):
         raise not_found("log session")
-    return await _send(request, _app_lines(request, session))
+    with request.app[STREAMS].one(session.user_id):
+        return await _send(request, _app_lines(request, session))
 
 
 async def _may_read(context: WebContext, session: _Session) -> bool:
@@ -229,8 +231,13 @@ async def _may_read(context: WebContext, session: _Session) -> bool:
 
 
 async def _over(request: web.Request, session: _Session) -> bool:
-    """Return when the server stops, or who opened the session may read the log no longer."""
-    while not await set_within(request.app[CLOSING], _LOOK_AGAIN_SECONDS):
+    """Return when the server stops, the client has gone, or who opened the session may read the log no longer."""
+    clock = asyncio.get_running_loop().time
+    looked = clock()
+    while not await _over_within(request, _GONE_SECONDS):
+        if clock() - looked < _LOOK_AGAIN_SECONDS:
+            continue
+        looked = clock()
         with suppress(Transient):
             if not await _may_read(request.app[CONTEXT], session):
                 break

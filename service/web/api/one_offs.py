@@ -30,6 +30,7 @@ from service.web.api.finding import app_in_path, find_app
 from service.web.api.one_off_bodies import RunDyno
 from service.web.errors import not_found
 from service.web.keys import CALLER, CLOSING, CONTEXT, WebContext
+from service.web.streams import STREAMS
 
 _ATTACHMENT: Final = "dyno attachment"
 _ATTACH_SECONDS: Final = 120
@@ -119,7 +120,14 @@ async def attach(request: web.Request) -> web.StreamResponse:
     socket = web.WebSocketResponse(max_msg_size=LONGEST + 2, receive_timeout=_SILENT_SECONDS, compress=False)
     if not socket.can_prepare(request):
         raise Refused("This address is for WebSockets only: `towpath run` connects to it.", code="bad_request")
-    await socket.prepare(request)
+    with request.app[STREAMS].one(wanted.user_id):
+        await socket.prepare(request)
+        await _attached(request, socket, wanted)
+    return socket
+
+
+async def _attached(request: web.Request, socket: web.WebSocketResponse, wanted: _Attachment) -> None:
+    context = request.app[CONTEXT]
     try:
         async with context.attachments.open(wanted.one_off_id) as channel:
             await _join(request, socket, channel, wanted)
@@ -128,7 +136,6 @@ async def attach(request: web.Request) -> web.StreamResponse:
             await socket.send_bytes(b"l" + _NO_WORKER.encode())
     finally:
         await socket.close()
-    return socket
 
 
 async def _may(context: WebContext, wanted: _Attachment) -> bool:

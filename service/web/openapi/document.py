@@ -79,6 +79,8 @@ def document(routes: Iterable[web.AbstractRoute], *, url: str) -> Schema:
     }
 
 
+_FOLLOWED: Final = frozenset({"/log-sessions/{key}", "/dyno-attachments/{key}"})
+"""Without a token, yet counted for the account that they were opened for."""
 _ERRORS: Final = (400, 401, 403, 404, 406, 409, 413, 416, 422, 429, 503)
 
 
@@ -195,7 +197,8 @@ def _errors(method: str, path: str, it: Operation) -> list[int]:
     """Which errors an operation may answer with."""
     places = "{" in path
     if it.is_open:
-        return [400, 404, 503] if places else [400, 503]
+        followed = [429] if path in _FOLLOWED else []
+        return [400, 404, *followed, 503] if places else [400, 503]
     found = {400, 401, 403, 406, 429, 503}
     found |= {404} if places or it.body is not None or it.query else set()
     # A name that several things have is refused wherever it is used.

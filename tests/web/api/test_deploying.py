@@ -7,8 +7,9 @@ import pytest
 
 from service.store import builds, logs
 from service.store.tables import log_streams
+from service.web import streams
 from tests.waiting import until
-from tests.web.serving import HEADS, SHOP, Server
+from tests.web.serving import FOLLOWED, HEADS, SHOP, Server
 
 
 async def deployed(server: Server, app: str, ref: str = "main", **work: Any) -> Any:
@@ -246,6 +247,26 @@ async def test_logs_of_one_process_are_its_last_and_of_no_other(
     async with server.session.get(session["logplex_url"]) as response:
         said = (await response.text()).splitlines()
     assert [int(line.split("line ")[1][0]) for line in said] == shown
+
+
+async def test_a_silent_log_is_let_go_with_the_client_that_followed_it_and_nobody_follows_many(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "MOST", 2)
+    await server.app("example")
+    body = {"tail": True, "dyno": "silent"}
+    session, _ = await server.call("POST", "/apps/example/log-sessions", body, expect=201)
+    followers = [await server.session.get(session["logplex_url"]) for _ in range(2)]
+    await until(lambda: len(FOLLOWED) == 2)
+    refused, _ = await server.call("GET", session["logplex_url"].removeprefix(server.url), expect=429)
+    assert refused["message"].startswith("Your account follows 2 logs and terminals here")
+    followers[0].close()
+    await until(lambda: len(FOLLOWED) == 1, what="the log is let go")
+    followers.append(await server.session.get(session["logplex_url"]))
+    assert followers[2].status == 200
+    for each in followers:
+        each.close()
+    await until(lambda: not FOLLOWED, what="all of them are let go")
 
 
 async def test_why_tells_the_story_of_an_app_a_commit_and_a_pull_request(server: Server) -> None:
