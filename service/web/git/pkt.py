@@ -19,6 +19,10 @@ DATA, TEXT = 1, 2
 _MOST: Final = 65_520
 _ROOM: Final = _MOST - 5
 _COMMANDS: Final = 1000
+_ASKED: Final = 1 << 19
+"""How many bytes they may have: they are held until the last has come, and nobody has been given a place yet."""
+_SHALLOW: Final = 100_000
+"""Where a clone's history ends, in how many commits."""
 _COMMAND: Final = re.compile(rb"([0-9a-f]{40}) ([0-9a-f]{40}) ([^\0\n]+)\n?")
 _CAPABILITIES: Final = "report-status delete-refs side-band-64k ofs-delta object-format=sha1 agent=towpath"
 _SIZE: Final = re.compile(rb"[0-9a-fA-F]{4}")
@@ -72,12 +76,15 @@ def _raw(text: str) -> bytes:
 async def read_push(body: StreamReader) -> PushRequest:
     """Read what a push asks for, up to its objects; raises `Refused` for what no git says."""
     commands: list[bytes] = []
-    said, shallow = b"", False
+    said, shallow, asked = b"", 0, 0
     while (content := await _next(body)) is not None:
         if content.startswith(b"shallow "):
-            shallow = True
+            shallow += 1
+            if shallow > _SHALLOW:
+                raise Refused("The clone's history ends in too many places: git fetch --unshallow", code="bad_request")
             continue
-        if len(commands) == _COMMANDS:
+        asked += len(content)
+        if len(commands) == _COMMANDS or asked > _ASKED:
             raise Refused(f"A push may have {_COMMANDS} refs; send fewer at a time.", code="bad_request")
         command, _, capabilities = content.partition(b"\0")
         said = said or capabilities
@@ -85,7 +92,7 @@ async def read_push(body: StreamReader) -> PushRequest:
     return PushRequest(
         changes=tuple(_changes(commands)),
         capabilities=frozenset(said.decode(errors="replace").split()),
-        shallow=shallow,
+        shallow=shallow > 0,
     )
 
 

@@ -25,6 +25,7 @@ from service.web.keys import CALLER, CONTEXT
 
 log = structlog.get_logger()
 
+_ASKING_SECONDS: Final = 60.0
 _STALE: Final = "fetch first"
 _SHALLOW: Final = "shallow update not allowed"
 _MISSING: Final = ("missing", "did not receive expected object", "unresolved delta")
@@ -136,7 +137,12 @@ class Push:
 
 async def answer(request: web.Request, app: App, repository: Repository) -> web.StreamResponse:
     """Answer a push; one that asks for nothing only finds out whether it would be heard."""
-    asked = await pkt.read_push(request.content)
+    try:
+        async with asyncio.timeout(_ASKING_SECONDS):
+            asked = await pkt.read_push(request.content)
+    except TimeoutError:
+        told = f"What is to be pushed took longer than {_ASKING_SECONDS:.0f} s to be said; try again."
+        raise Refused(told, code="bad_request") from None
     if not asked.changes:
         return web.Response(headers=HEADERS, content_type=CONTENT_TYPE)
     return await Push(request, app, asked, repository).run()

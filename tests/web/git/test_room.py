@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from service.web.git import repository, room
+from service.web.git import push, repository, room
 from tests.waiting import until
 from tests.web.git.conftest import app_id, post, pushed
 from tests.web.git.pushing import NOTHING, Clone, address, asking, basic, line, object_id, pack, packs
@@ -101,6 +101,16 @@ async def test_who_is_slow_to_say_what_they_fetch_takes_no_place(
     monkeypatch.setattr(room, "_WAIT_SECONDS", 0.2)
     async with slow(server, app, "git-upload-pack", b"0011command=fetch"):
         assert (await clone.says("fetch", "towpath")).code == 0
+
+
+async def test_who_is_slow_to_say_what_they_push_is_answered_and_let_go(
+    server: Server, app: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(push, "_ASKING_SECONDS", 0.3)
+    async with slow(server, app, "git-receive-pack", b"00") as reader:
+        said = await asyncio.wait_for(reader.readuntil(b"try again"), 10)
+    assert b" 400 " in said
+    assert b"What is to be pushed took longer than 0 s to be said" in said
 
 
 async def test_a_fetch_that_asks_for_more_than_it_can_want_is_refused(server: Server, app: str, clone: Clone) -> None:

@@ -14,6 +14,7 @@ from tests.web.git.pushing import (
     asking,
     bomb,
     commit,
+    line,
     object_id,
     pack,
     packs,
@@ -86,6 +87,21 @@ async def test_a_hostile_pack_is_refused_and_leaves_nothing(
     assert words.encode() in answer
     assert packs(pushes) == before
     assert await asked_for(server, app) == []
+
+
+ENDLESS = {
+    "names that fill the memory": b"".join(
+        line(f"{NOTHING} {'1' * 40} refs/tags/{number}".encode() + b"x" * 60_000) for number in range(20)
+    ),
+    "ends of a history that has no end": line(b"shallow " + b"1" * 40) * 100_001,
+}
+
+
+@pytest.mark.parametrize("asked", ENDLESS.values(), ids=ENDLESS)
+async def test_a_push_that_goes_on_and_on_before_its_objects_is_refused(server: Server, app: str, asked: bytes) -> None:
+    status, answer = await post(server, app, asked + b"0000")
+    assert status == 400, answer
+    assert b"send fewer at a time" in answer or b"git fetch --unshallow" in answer
 
 
 async def test_a_small_pack_of_much_is_taken_in_little_memory(server: Server, app: str) -> None:
