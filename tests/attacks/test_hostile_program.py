@@ -17,11 +17,10 @@ import pytest_asyncio
 from tests.attacks import hostile
 from tests.attacks.host import listening, own_address
 from tests.attacks.hostile import ATTACKS, CANARY
-from tests.platforms.conftest import FENCE, Collected
-from tests.walk.acting import current, deployed, output
+from tests.waiting import until
+from tests.walk.acting import app_id, current, deployed, output
 from tests.walk.samples import quick
 from tests.walk.stage import Stage, staged
-from workers.platforms.base import AppSpec
 from workers.platforms.process.driver import ProcessPlatform
 
 pytestmark = [
@@ -29,7 +28,8 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="level full needs root"),
 ]
 PROGRAM = {f"hostile/{path.name}": path.read_text() for path in Path(hostile.__file__).parent.glob("*.py")}
-FORMS = ("build", "release command", "web process", "one-off command")
+FORMS = ("build", "release command", "web process", "one-off dyno", "one-off dyno at a terminal")
+OWN_TERMINAL = "has a terminal that controls it"
 RUN = "python3 -m hostile targets.json"
 PACKAGE = {"name": "hostile", "version": "1.0.0", "private": True, "scripts": {"heroku-postbuild": RUN}}
 PROCFILE = f"release: {RUN}\nweb: {RUN} > /tmp/told; cd /tmp && exec python3 -m http.server $PORT\n"
@@ -97,16 +97,37 @@ async def _attack(stage: Stage, targets: dict[str, Any]) -> dict[str, dict[str, 
             done["build"]["id"],
         )
     )
-    (slug,) = [path.parent for path in stage.data.glob("work/slugs/own/*/targets.json")]
-    spec = AppSpec(
-        app_id="one-off", app_name="one-off", release_id="r1", version=1, slug_dir=slug, config={}, processes=()
-    )
-    log = Collected()
-    platform = ProcessPlatform(stage.data / "run/runner.sock")
-    assert await platform.run("one", spec, RUN, fence=FENCE, log=log, seconds=60) == 0, log.text
-    await platform.remove("one-off", fence=FENCE)
-    texts = (built, await output(stage, release["id"]), await stage.page(pipeline.staging, "/told"), log.text)
+    texts = (
+        built, await output(stage, release["id"]), await stage.page(pipeline.staging, "/told"),
+        await _beside(stage, pipeline.staging), await _at_a_terminal(stage, pipeline.staging),
+    )  # fmt: skip
     return {form: _read(text) for form, text in zip(FORMS, texts, strict=True)}
+
+
+async def _beside(stage: Stage, app: str) -> str:
+    """What it prints into the app's log when nobody is attached to it."""
+    made = await stage.api("POST", f"/apps/{app}/dynos", {"command": RUN, "attach": False})
+
+    async def over() -> bool:
+        return bool((await stage.api("GET", f"/apps/{app}/dynos/{made['id']}"))["state"] == "complete")
+
+    await until(over, seconds=60, what="the end of the one-off dyno")
+    platform = ProcessPlatform(stage.data / "run/runner.sock")
+    lines = platform.logs(await app_id(stage, app), follow=False, lines=10_000, process=made["name"])
+    return "\n".join([line async for line in lines])
+
+
+async def _at_a_terminal(stage: Stage, app: str) -> str:
+    """What somebody sees who is attached to it."""
+    made = await stage.api("POST", f"/apps/{app}/dynos", {"command": RUN, "attach": True})
+    said = b""
+    async with stage.http.ws_connect(made["attach_url"]) as socket:
+        async for message in socket:
+            if message.data[:1] == b"x":
+                assert message.data == b"x0", said
+                return said.decode()
+            said += message.data[1:] if message.data[:1] == b"o" else b""
+    raise AssertionError(f"it was cut off: {said[-2000:]!r}")
 
 
 def _read(text: str) -> dict[str, dict[str, str]]:
@@ -120,6 +141,9 @@ def _read(text: str) -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize("name", list(ATTACKS), ids=list(ATTACKS))
 async def test_an_app_that(name: str, form: str, told: Told) -> None:
     result = told.by_form[form][name]
+    if (name, form) == (OWN_TERMINAL, FORMS[-1]):
+        assert "got" in result, "it is its own, made for it, and goes with whoever is attached"
+        return
     assert "got" not in result, f"{name}: {result['got']}"
     assert result["wall"] in ATTACKS[name].walls
 

@@ -1,11 +1,22 @@
-"""The sandbox's way out judges the address it then connects to: spellings, and names that change their mind."""
+"""Addresses are judged by what is then connected to: spellings, and names that change their mind.
 
+By the sandbox's way out, and by what we fetch from and tell to where somebody said.
+"""
+
+import asyncio
 import socket
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
+from service.domain.errors import Refused, Transient
+from service.domain.webhooks import reach as may_be_told
 from tests.attacks.hostile.network import SPELLINGS
+from workers.builds.addresses import pinned
+from workers.builds.download import Downloads
 from workers.platforms.process import reach
+from workers.webhooks import Letter, send
 
 PUBLIC = reach.Policy(public=True, names=frozenset())
 LOOPBACK = [
@@ -62,3 +73,43 @@ def test_a_public_name_that_leads_to_private_addresses_is_refused(found: list[st
 def test_of_a_name_with_both_only_the_public_addresses_are_connected_to(answers: list[list[str]]) -> None:
     answers.append(["127.0.0.1", "93.184.216.34", "169.254.169.254"])
     assert reach.resolve("both.example.com", PUBLIC) == ["93.184.216.34"]
+
+
+# What we fetch and tell ourselves ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses that were to be connected to; nothing is there."""
+    seen: list[str] = []
+
+    async def refuse(_: object, __: object, address: tuple[str, int]) -> None:
+        seen.append(address[0])
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "sock_connect", refuse)
+    return seen
+
+
+def letter(host: str) -> Letter:
+    return Letter(url=f"https://{host}/hooks", body=b"{}", delivery_id="1", secret="s", authorization=None)
+
+
+async def test_what_may_be_told_is_connected_to(tried: list[str]) -> None:
+    """Else it would prove nothing that nobody is."""
+    await send(letter("127.0.0.1"), may_be_told("127.0.0.1", local=False))
+    assert tried == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("host", SPELLINGS)
+async def test_no_webhook_source_or_buildpack_leads_to_an_address_inside_spelled(
+    host: str, tried: list[str], tmp_path: Path
+) -> None:
+    answered = await send(letter(host), may_be_told("", local=False))
+    assert answered.code is None
+    listed = Downloads(hosts=(host.strip("[]").lower().rstrip("."),))
+    with pytest.raises((Refused, Transient)):
+        await listed.fetch(f"https://{host}/source.tgz", tmp_path / "source")
+    with suppress(ValueError), pytest.raises((Refused, Transient)):
+        await pinned(f"https://{host}/buildpack.git")
+    assert tried == []

@@ -107,6 +107,14 @@ DOORS: dict[str, tuple[str, str, str]] = {
     "the delivery of a replay": ("POST", "/delivery-replays", '{"deliveries": [WORD]}'),
     "the time of a replay": ("POST", "/delivery-replays", '{"since": WORD}'),
     "the process of a log": ("POST", "/apps/STAGING/log-sessions", '{"dyno": WORD}'),
+    "the type of a one-off dyno": ("POST", "/apps/STAGING/dynos", '{"command": "true", "type": WORD}'),
+    "a variable of a one-off dyno": ("POST", "/apps/STAGING/dynos", '{"command": "true", "env": {WORD: "x"}}'),
+    "the address of a webhook": ("POST", "/apps/UNUSED/webhooks", '{"include": ["api:build"], "level": "notify", "url": WORD}'),
+    "what a webhook is authorized by": ("PATCH", "/apps/UNUSED/webhooks/WEBHOOK", '{"authorization": WORD}'),
+    "the reason of a lock": ("POST", "/apps/UNUSED/deploy-locks", '{"reason": WORD}'),
+    "whom an app is offered": ("POST", "/account/app-transfers", '{"app": "STAGING", "recipient": WORD}'),
+    "the name of a team": ("POST", "/teams", '{"name": WORD}'),
+    "the name of an app setup": ("POST", "/app-setups", '{"app": {"name": WORD}, "pipeline_coupling": {"pipeline": "PIPELINE", "stage": "staging"}}'),
     "a range": ("GET", "/apps", "Range"),
     "a credential": ("GET", "/apps", "Authorization"),
 }  # fmt: skip
@@ -118,6 +126,10 @@ async def test_no_word_is_more_than_a_word_as(door: str, doors: Doors) -> None:
     if "UNUSED" in path:
         await doors.ask("POST", "/apps", {"name": "unused"})
     names = {"STAGING": doors.app_id, "PIPELINE": doors.pipeline.id, "UNUSED": "unused"}
+    if "WEBHOOK" in path:
+        to = {"include": ["api:build"], "level": "notify", "url": "https://hooks.example.com/"}
+        _, made = await doors.ask("POST", "/apps/unused/webhooks", to)
+        names["WEBHOOK"] = json.loads(made)["id"]
     for name, real in names.items():
         path, body = path.replace(name, real), body.replace(f'"{name}"', json.dumps(real))
     for word in doors.words:

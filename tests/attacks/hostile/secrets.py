@@ -94,15 +94,15 @@ def descriptors() -> dict[str, str]:
 
 
 INHERITED = descriptors()
+# Whoever is attached to a one-off is at its terminal, which was made for it.
+EXPECTED = ("/dev/null", "pipe:", *([INHERITED["0"]] if os.isatty(0) else []))
 
 
 @attack("finds descriptors that were left open for it", "nothing is there", outside=True)
 def _descriptors(_):
     odd = {number: what for number, what in INHERITED.items() if int(number) > 2}
     standard = {number: what for number, what in INHERITED.items() if int(number) <= 2}
-    return nothing(
-        {**odd, **{n: what for n, what in standard.items() if not what.startswith(("/dev/null", "pipe:", "/tmp/"))}}
-    )
+    return nothing({**odd, **{n: what for n, what in standard.items() if not what.startswith((*EXPECTED, "/tmp/"))}})
 
 
 @attack("finds a secret of the host in the memory of the processes of its sandbox", "nothing is there", outside=True)
@@ -128,7 +128,7 @@ def _first_process(_):
             wanted = ("Cap", "NoNewPrivs", "Seccomp", "Uid", "Gid", "Groups")
             told.append([line for line in file if line.startswith(wanted)])
     open_there = [os.readlink(path) for path in glob.glob("/proc/1/fd/*")]
-    odd = [what for what in open_there if not what.startswith(("/dev/null", "pipe:", "anon_inode:[eventfd]"))]
+    odd = [what for what in open_there if not what.startswith((*EXPECTED, "anon_inode:[eventfd]"))]
     if told[0] != told[1] or odd:
         return told, odd
     raise Stopped("can do no more")
