@@ -10,7 +10,7 @@ import pytest
 
 from service.demo import remains
 from tests.waiting import until
-from tests.walk.acting import configured, pushable
+from tests.walk.acting import configured, deployed, pushable
 from tests.walk.samples import page, slow
 from tests.walk.stage import STEP_SECONDS, Pipeline, Stage
 
@@ -139,6 +139,30 @@ async def test_after_a_sudden_end_of_up_the_next_one_takes_over_what_runs(stage:
     assert await stage.rows("SELECT endpoints FROM routes WHERE name = ?", app) == [before]
     sha = await stage.github.push(pipeline.repo, "master", page("under the next"))
     await stage.says(app, f"under the next commit={sha} release=v2")
+
+
+async def test_a_one_off_outlives_all_of_us_at_once_and_its_end_is_told_once(stage: Stage) -> None:
+    pipeline = await stage.pipeline(automatic=False)
+    app = pipeline.staging
+    await deployed(stage, app)
+    command = "trap 'exit 7' TERM; echo begun; while :; do sleep 0.1; done"
+    made = await stage.api("POST", f"/apps/{app}/dynos", {"command": command})
+    where = f"/apps/{app}/dynos/{made['id']}"
+
+    async def is_in(state: str) -> bool:
+        return bool((await stage.api("GET", where))["state"] == state)
+
+    await until(lambda: is_in("up"), seconds=STEP_SECONDS, what="it runs")
+    await asyncio.gather(*(stage.kill(part) for part in ("worker", "runner", "web", "router", "redis")))
+    assert await is_in("up")
+    await stage.api("POST", f"{where}/actions/stop")
+    await until(lambda: is_in("crashed"), seconds=STEP_SECONDS, what="its end is recorded")
+    ended = await stage.api("GET", where)
+    assert (ended["exit_code"], ended["reason"]) == (7, "stopped by user:admin@localhost")
+    told = await stage.cli("logs", "-a", app, "-n", "200")
+    assert (told.count(": begun"), told.count(f"[{made['name']}]: exited with status 7")) == (1, 1), told
+    noted = await stage.rows("SELECT count(*) FROM activity WHERE action = 'one-off dyno ended'")
+    assert noted == [(1,)]
 
 
 async def test_apps_that_an_old_backup_does_not_know_are_listed_and_ended_one_by_one(stage: Stage) -> None:
