@@ -162,7 +162,7 @@ async def open_context(settings: Settings, stack_of: AsyncExitStack) -> Context:
     pace = Pace() if transport.is_public else None
     github = GitHub(transport=transport, credentials=identity, pace=pace)
     platform = ProcessPlatform(settings.runner_socket)
-    source = Source(data=settings.work_dir, pushes=settings.pushes_dir)
+    source = Source(data=settings.work_dir, pushes_dir=settings.pushes_dir)
     slugs = SlugStore(data=settings.work_dir)
     await runtimes.ensure(settings.work_dir)
     return Context(

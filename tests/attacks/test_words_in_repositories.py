@@ -16,7 +16,7 @@ from service.domain.model import Sha, Trust
 from tests.attacks.words import OPTIONS, SHELL, URLS, WORDS, with_canary
 from tests.builds.conftest import REPOSITORY, remote, repository, source
 from tests.builds.repositories import Repository, git
-from workers.builds import addresses, buildpack
+from workers.builds import addresses, buildpack, foreign
 from workers.builds.git import Git
 from workers.builds.slug import SlugStore
 from workers.builds.source import Remote, Source
@@ -112,7 +112,7 @@ async def test_every_word_is_a_commit_path_or_root_directory_of_git_s_own_or_ref
         with suppress(Refused):
             assert await source.read_file(REPOSITORY, sha, f"x/{word}", trust=Trust.OWN) is None
         with pytest.raises(Refused):
-            await source.resolve(f"{repository.url}#{word}#")
+            await foreign.resolve(f"{repository.url}#{word}#", git=source.git)
     assert not canary.exists()
 
 

@@ -23,7 +23,7 @@ from service.domain.errors import Refused, Transient
 from service.domain.manifest import parse_procfile
 from service.domain.model import Sha, Trust
 from service.store.redaction import Redactor
-from workers.builds import buildpack, packed, runtimes
+from workers.builds import buildpack, foreign, packed, runtimes
 from workers.builds.buildpack import Buildpack
 from workers.builds.cache import CacheStore
 from workers.builds.files import drop_ignored, read_regular, scatter
@@ -242,7 +242,8 @@ async def _prepare(order: Order, bench: Bench, workshop: Workshop, log: Log) -> 
         await log.write(f" !     {warning}\n")
     for number, each in enumerate(order.buildpacks):
         if each.url:
-            await workshop.source.clone(f"{each.url}#{each.version}", bench.buildpacks / str(number))
+            where, source = bench.buildpacks / str(number), workshop.source
+            await foreign.clone(f"{each.url}#{each.version}", where, git=source.git, seconds=source.fetch_seconds)
     if order.from_nothing:
         await asyncio.to_thread(bench.cache.mkdir)
     else:

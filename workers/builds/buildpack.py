@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from service.domain.addresses import is_public
 from service.domain.errors import Refused
+from workers.builds import foreign
 from workers.builds.source import Source
 
 DIRECTORY = Path(__file__).parent / "buildpacks"
@@ -69,7 +70,7 @@ async def _resolved(name: str, source: Source) -> Buildpack:
     if heroku:
         return Buildpack(name=f"heroku/{heroku[1]}", version=await asyncio.to_thread(_own_version, heroku[1]))
     _check_url(name)
-    return Buildpack(name=name, url=name.partition("#")[0], version=await source.resolve(name))
+    return Buildpack(name=name, url=name.partition("#")[0], version=await foreign.resolve(name, git=source.git))
 
 
 def _check_url(url: str) -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from service.domain.errors import Refused
 from workers.builds.processes import delete_tree
-from workers.builds.source import MANIFEST_LIMIT, as_text, check_size
 
+MANIFEST_LIMIT = 64 * 1024
+"""Bytes of a file that people write by hand."""
 _MOST_RULES = 500
 _GET_FLAGS, _SET_FLAGS, _TOP_DIRECTORY = 0x80086601, 0x40086602, 0x20000
 
@@ -90,6 +91,24 @@ def read_regular(directory: Path, name: str, *, limit: int = MANIFEST_LIMIT) -> 
             raise Refused(f"{name} is not a file")
         check_size(name, status.st_size, limit)
         return as_text(name, file.read(limit + 1))
+
+
+def as_text(path: str, content: bytes) -> str:
+    """Decode what a person wrote, or say what is wrong with it."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Refused(f"{path} is not UTF-8 text") from None
+    if "\0" in text:
+        raise Refused(f"{path} is a binary file")
+    return text
+
+
+def check_size(path: str, size: int, limit: int) -> None:
+    """Raise `Refused` when a file is larger than anyone writes by hand."""
+    if size > limit:
+        shown = f"{size / 2**20:.0f} MB" if size >= 2**20 else f"{size / 2**10:.0f} kB"
+        raise Refused(f"{path} is {shown}; the limit is {limit >> 10} kB")
 
 
 def drop_ignored(tree: Path) -> int:

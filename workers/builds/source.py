@@ -23,22 +23,22 @@ import structlog
 from service.domain.errors import Refused, Transient
 from service.domain.model import RepositoryId, Sha, Trust
 from service.store.redaction import Redactor
-from workers.builds import addresses, archive
+from workers.builds import archive
+from workers.builds.files import MANIFEST_LIMIT, as_text, check_size
 from workers.builds.git import Git
 from workers.builds.locks import exclusive
 from workers.builds.processes import Finished, delete_tree
+from workers.builds.pushes import Pushes
 
 log = structlog.get_logger()
 
-MANIFEST_LIMIT = 64 * 1024
 SOURCE_LIMIT = 2 * 1024**3
 
 NO_REPOSITORY = RepositoryId(0)
 """What was sent belongs to none; its objects, of whatever app, are found by their ids alone."""
 _SUFFIXES = {Trust.OWN: "", Trust.FORK: "-forks", Trust.SENT: "-sent"}
 _BRANCHES = "refs/towpath-branches/"
-_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_APP_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _MISSING = ("not our ref", "couldn't find remote ref", "no such remote ref", "unadvertised object")
 _MOVED = ("returned error: 301", "returned error: 302", "returned error: 307", "returned error: 308")
 _DENIED = ("authentication failed", "could not read username", "' not found", "returned error: 403")
@@ -66,13 +66,18 @@ class Remote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """The mirrors under `data`; `pushes` is where the repositories of apps are that are pushed to."""
+    """The mirrors under `data`, and what is pushed to apps, which lies there too unless `pushes_dir` is given."""
 
     data: Path
-    pushes: Path | None = None
+    pushes_dir: Path | None = None
     git: Git = field(default_factory=Git)
     fetch_seconds: float = 600.0
     frozen_after: float = 30.0
+
+    @property
+    def pushes(self) -> Pushes:
+        """The repositories of apps that are pushed to."""
+        return Pushes(directory=self.pushes_dir or self.data / "pushes")
 
     def mirror(self, repository_id: Origin, trust: Trust) -> Path:
         """Where the objects of that trust are."""
@@ -138,7 +143,7 @@ class Source:
     async def is_reachable(self, repository_id: int, sha: Sha, heads: Iterable[Sha]) -> bool:
         """Whether one of the branch `heads`, fetched before as own, contains `sha`."""
         mirror = self.mirror(repository_id, _checked(sha, Trust.OWN))
-        known = [head for head in heads if _SHA.fullmatch(head)]
+        known = [head for head in heads if SHA.fullmatch(head)]
         wanted = "\n".join((sha, *(f"^{head}" for head in known)))
         # Lists what `sha` has beyond the heads: nothing when one of them contains it.
         done = await self.git("rev-list", "--max-count=1", "--stdin", at=mirror, stdin=wanted.encode())
@@ -153,24 +158,10 @@ class Source:
         mirror = self.mirror(app_id, _checked(sha, trust))
         async with self._alone(mirror):
             await self._ready(mirror)
-            await asyncio.to_thread(_borrow, mirror, self.pushed(app_id))
+            await asyncio.to_thread(_borrow, mirror, self.pushes.of(app_id))
             done = await self.git("cat-file", "-e", f"{sha}^{{commit}}", at=mirror)
         if done.code:
             raise Refused(f"{sha[:7]} was pushed and is not here any more: push it again", code="not_found")
-
-    def pushed(self, app_id: str) -> Path:
-        """The repository that an app is pushed to."""
-        return (self.pushes or self.data / "pushes") / f"{uuid.UUID(app_id)}.git"
-
-    def pushed_to(self) -> set[str]:
-        """The ids of the apps that have a repository of their own."""
-        pushes = self.pushes or self.data / "pushes"
-        return {place.stem for place in pushes.glob("*.git") if _APP_ID.fullmatch(place.stem)}
-
-    async def drop_pushed(self, app_ids: Collection[str]) -> None:
-        """Delete the repositories of these apps, which are gone."""
-        for app_id in app_ids:
-            await asyncio.to_thread(delete_tree, self.pushed(app_id))
 
     async def keep(self, repository_ids: Collection[Origin], *, listed_at: float) -> list[str]:
         """Delete the mirrors of all other repositories; returns their names. Who still builds fetches anew.
@@ -227,39 +218,6 @@ class Source:
             done = await self.git("archive", "--format=tar", tree, at=mirror, stdout=tar, seconds=300)
             await self._require(done, mirror, sha)
             await archive.unpack(Path(tar.name), dest, max_bytes=SOURCE_LIMIT)
-
-    async def clone(self, url: str, dest: Path) -> str:
-        """Fetch `URL[#REF]` (a buildpack's repository) into the new directory `dest` and return its commit."""
-        address, _, ref = url.partition("#")
-        version = await self.resolve(url)
-        pinned = await addresses.pinned(address)
-        await asyncio.to_thread(_new_mirror, dest)
-        for args in (("init", "--quiet"), ("fetch", "--quiet", "--depth=1", "--end-of-options", address, version)):
-            done = await self.git(*args, at=dest, url=address, pinned=pinned, seconds=self.fetch_seconds)
-            if done.code:
-                raise Transient(f"buildpack {address} could not be fetched ({ref or 'HEAD'}): {done.cause}")
-        done = await self.git("checkout", "--quiet", "--detach", version, at=dest)
-        if done.code:
-            raise Refused(f"buildpack {address} could not be checked out: {done.cause}")
-        return version
-
-    async def resolve(self, url: str) -> str:
-        """Return the commit that `URL[#REF]` means now; a full sha stands for itself."""
-        address, _, ref = url.partition("#")
-        if _SHA.fullmatch(ref):
-            return ref
-        wanted = ("HEAD",) if not ref else (f"refs/heads/{ref}", f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}")
-        pinned = await addresses.pinned(address)
-        question = ("ls-remote", "--end-of-options", address, *wanted)
-        done = await self.git(*question, at=Path("/"), url=address, pinned=pinned)
-        if done.code:
-            raise Transient(f"buildpack {address} could not be reached: {done.cause}")
-        lines = (line.partition("\t") for line in done.stdout.decode().splitlines())
-        found = {name: commit for commit, _, name in lines}
-        for name in wanted:
-            if name in found:
-                return found[name]
-        raise Refused(f"buildpack {address} has no branch or tag named {ref or 'HEAD'}")
 
     async def _has(self, mirror: Path, sha: str) -> bool:
         if not await asyncio.to_thread(mirror.exists):
@@ -323,26 +281,8 @@ class Source:
         raise Transient(f"commit {sha[:7]} could not be read: {done.cause}")
 
 
-def as_text(path: str, content: bytes) -> str:
-    """Decode what a person wrote, or say what is wrong with it."""
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise Refused(f"{path} is not UTF-8 text") from None
-    if "\0" in text:
-        raise Refused(f"{path} is a binary file")
-    return text
-
-
-def check_size(path: str, size: int, limit: int) -> None:
-    """Raise `Refused` when a file is larger than anyone writes by hand."""
-    if size > limit:
-        shown = f"{size / 2**20:.0f} MB" if size >= 2**20 else f"{size / 2**10:.0f} kB"
-        raise Refused(f"{path} is {shown}; the limit is {limit >> 10} kB")
-
-
 def _checked(sha: str, trust: Trust) -> Trust:
-    if not _SHA.fullmatch(sha):
+    if not SHA.fullmatch(sha):
         raise Refused(f"{sha[:60]!r} is not a full commit id")
     return trust
 

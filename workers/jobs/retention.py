@@ -60,9 +60,9 @@ async def retain(context: Context) -> None:
     await _forget(context, before)
     await _let_sources_go(context)
     # Listed before the apps are: who begins to push meanwhile keeps what is pushed.
-    pushed_to = await asyncio.to_thread(context.source.pushed_to)
+    pushed_to = await asyncio.to_thread(context.source.pushes.apps)
     gone = await context.db.read(lambda conn: {app.id for app in apps.gone_among(conn, pushed_to)})
-    await context.source.drop_pushed(gone)
+    await context.source.pushes.drop(gone)
     listed_at = time.time()
     used = await context.db.read(_mirrored)
     for mirror in await context.source.keep({*used, *pushed_to - gone}, listed_at=listed_at):
