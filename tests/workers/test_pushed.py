@@ -1,7 +1,9 @@
 """What is pushed to an app reaches the builder: real git to the real server, and a worker that builds what came in."""
 
 import asyncio
+import os
 import shutil
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -221,9 +223,13 @@ async def test_the_repository_of_an_app_goes_with_it_and_others_stay(
         assert (await pushed(yard, app, clone)).code == 0
     await yard.destroy(gone.id)
     await work(yard.context, gone.id)
+    for name, hours in (("killed", 25), ("being-made", 1)):
+        new = tmp_path / f"pushes/.new-{name}"
+        new.mkdir()
+        os.utime(new, (time.time() - hours * 3600,) * 2)
     await retain(yard.context)
-    left = sorted(each.name for each in [*tmp_path.glob("pushes/*.git"), *tmp_path.glob("mirrors/app-*.git")])
-    assert left == sorted([f"{stays.id}.git", f"app-{stays.id}-sent.git"])
+    left = sorted(each.name for each in [*tmp_path.glob("pushes/*"), *tmp_path.glob("mirrors/app-*.git")])
+    assert left == sorted([".new-being-made", f"{stays.id}.git", f"app-{stays.id}-sent.git"])
     assert await yard.see(lambda conn: pushes.heads(conn, gone.id)) == {}
 
 

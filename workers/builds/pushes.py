@@ -2,9 +2,12 @@
 
 import asyncio
 import re
+import time
 import uuid
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from workers.builds.processes import delete_tree
@@ -30,3 +33,11 @@ class Pushes:
         """Delete those of these apps, which are gone."""
         for app_id in app_ids:
             await asyncio.to_thread(delete_tree, self.of(app_id))
+
+    async def drop_half_made(self, *, older_than: timedelta) -> None:
+        """Delete what whoever made such a repository left when they were killed."""
+        before = time.time() - older_than.total_seconds()
+        for left in self.directory.glob(".new-*"):
+            with suppress(FileNotFoundError):  # it is in its place by now
+                if left.lstat().st_mtime < before:
+                    await asyncio.to_thread(delete_tree, left)

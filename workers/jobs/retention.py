@@ -27,6 +27,8 @@ ROWS: Final = 500
 """Rows of other tables deleted at once."""
 JUST_WRITTEN: Final = timedelta(hours=1)
 """A build's slug is a file before it is a row, and so is a source that is sent."""
+HALF_MADE: Final = timedelta(days=1)
+"""A repository takes a moment to make: what is of yesterday belongs to a process that was killed meanwhile."""
 
 
 async def in_parts(context: Context, delete: Callable[[Transaction], int], *, most: int) -> int:
@@ -63,6 +65,7 @@ async def retain(context: Context) -> None:
     pushed_to = await asyncio.to_thread(context.source.pushes.apps)
     gone = await context.db.read(lambda conn: {app.id for app in apps.gone_among(conn, pushed_to)})
     await context.source.pushes.drop(gone)
+    await context.source.pushes.drop_half_made(older_than=HALF_MADE)
     listed_at = time.time()
     used = await context.db.read(_mirrored)
     for mirror in await context.source.keep({*used, *pushed_to - gone}, listed_at=listed_at):
