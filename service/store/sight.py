@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from service.domain.access import Owner, Permission, Permissions, Person, on_app, on_pipeline, owner_of
+from service.domain.access import NONE, Owner, Permission, Permissions, Person, on_app, on_pipeline, owner_of
 from service.domain.model import App, Coupling, Pipeline, Stage
 from service.store import activity, apps, grants, pipelines, teams, users
 from service.store.tables import apps as app_rows
@@ -30,6 +30,12 @@ def person(conn: Connection, user: users.User) -> Person:
 def to_app(by: Person, app: App) -> Permissions:
     """What the person may do to the app."""
     return on_app(by, owner_of(app), app.id)
+
+
+def still_to_app(conn: Connection, user_id: str, app_id: str) -> Permissions:
+    """What a user may do to an app by now; nothing once there is the user or the app no more."""
+    user, app = users.get(conn, user_id), apps.get(conn, app_id)
+    return to_app(person(conn, user), app) if user and app else NONE
 
 
 def to_pipelines(conn: Connection, by: Person, among: Collection[Pipeline]) -> Mapping[str, Permissions]:

@@ -4,8 +4,6 @@ The addresses carry an unguessable key instead of a token, because Heroku's clie
 """
 
 import asyncio
-import base64
-import binascii
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -16,14 +14,14 @@ import msgspec
 from aiohttp import hdrs, web
 from sqlalchemy import Connection, or_, select
 
-from service.domain.access import NONE, Permission
-from service.domain.errors import Refused, Transient
+from service.domain.access import Permission
+from service.domain.errors import Transient
 from service.domain.model import App, BuildState, ReleaseState, RequestState
-from service.store import apps, logs, sight, users
+from service.store import apps, logs, sight
 from service.store.database import new_id
 from service.store.tables import builds, releases, requests
 from service.waiting import set_within
-from service.web import rights
+from service.web import rights, sealed
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import app_in_path, find_app
 from service.web.errors import not_found
@@ -194,8 +192,7 @@ async def open_session(request: web.Request) -> web.Response:
         dyno=body.dyno,
         user_id=request[CALLER].user_id,
     )
-    # The session travels in its address, sealed: every web process can serve it and none has to remember it.
-    key = base64.urlsafe_b64encode(context.vault.seal(msgspec.json.encode(session), _SESSION)).decode().rstrip("=")
+    key = sealed.key_of(context.vault, session, _SESSION)
     shape = {
         "id": new_id(),
         "created_at": shapes.moment(now),
@@ -208,11 +205,9 @@ async def open_session(request: web.Request) -> web.Response:
 async def read_session(request: web.Request) -> web.StreamResponse:
     """GET /log-sessions/KEY: the app's lines, then new ones if the session says so."""
     context, key = request.app[CONTEXT], request.match_info["key"]
-    try:
-        sealed = base64.urlsafe_b64decode(key + "=" * (-len(key) % 4))
-        session = msgspec.json.decode(context.vault.unseal(sealed, _SESSION), type=_Session)
-    except (binascii.Error, ValueError, Refused):
-        raise not_found("log session") from None
+    session = sealed.opened(context.vault, key, _Session, _SESSION)
+    if session is None:
+        raise not_found("log session")
     if session.expires < context.db.now().timestamp() or not await _may_read(context, session):
         raise not_found("log session")
     with request.app[STREAMS].one(session.user_id):
@@ -221,13 +216,8 @@ async def read_session(request: web.Request) -> web.StreamResponse:
 
 async def _may_read(context: WebContext, session: _Session) -> bool:
     """Whether who opened the session may read the app's log still."""
-
-    def read(conn: Connection) -> bool:
-        user, app = users.get(conn, session.user_id), apps.get(conn, session.app_id)
-        may = sight.to_app(sight.person(conn, user), app) if user and app else NONE
-        return not may.isdisjoint(_MAY_READ)
-
-    return await context.db.read(read)
+    may = await context.db.read(lambda conn: sight.still_to_app(conn, session.user_id, session.app_id))
+    return not may.isdisjoint(_MAY_READ)
 
 
 async def _over(request: web.Request, session: _Session) -> bool:

@@ -5,8 +5,6 @@ of a letter and bytes pass (`workers/platforms/base.py` says which), and `a` fro
 """
 
 import asyncio
-import base64
-import binascii
 import re
 from contextlib import suppress
 from datetime import timedelta
@@ -14,17 +12,16 @@ from typing import Final
 
 import msgspec
 from aiohttp import WSMsgType, hdrs, web
-from sqlalchemy import Connection
 
 from service.attachments import LONGEST, Channel, Gone
-from service.domain.access import NONE, Permission
+from service.domain.access import Permission
 from service.domain.errors import Refused, Transient
 from service.domain.model import App
 from service.domain.one_offs import LONGEST as LONGEST_LIFE
 from service.domain.one_offs import OneOff, OneOffState
-from service.store import apps, sight, users
+from service.store import sight
 from service.waiting import set_within
-from service.web import rights
+from service.web import rights, sealed
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import app_in_path, find_app
 from service.web.api.one_off_bodies import RunDyno
@@ -102,19 +99,16 @@ async def run(request: web.Request) -> web.Response:
 def _attach_url(context: WebContext, made: OneOff, user_id: str) -> str:
     expires = (context.db.now() + timedelta(seconds=_ATTACH_SECONDS)).timestamp()
     wanted = _Attachment(app_id=made.app_id, one_off_id=made.id, user_id=user_id, expires=expires)
-    sealed = context.vault.seal(msgspec.json.encode(wanted), _ATTACHMENT)
-    key = base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+    key = sealed.key_of(context.vault, wanted, _ATTACHMENT)
     return f"ws{context.settings.url.removeprefix('http')}/dyno-attachments/{key}"
 
 
 async def attach(request: web.Request) -> web.StreamResponse:
     """GET /dyno-attachments/KEY: be the terminal of a one-off dyno, until it ends or the connection does."""
     context, key = request.app[CONTEXT], request.match_info["key"]
-    try:
-        sealed = base64.urlsafe_b64decode(key + "=" * (-len(key) % 4))
-        wanted = msgspec.json.decode(context.vault.unseal(sealed, _ATTACHMENT), type=_Attachment)
-    except (binascii.Error, ValueError, Refused):
-        raise not_found("dyno") from None
+    wanted = sealed.opened(context.vault, key, _Attachment, _ATTACHMENT)
+    if wanted is None:
+        raise not_found("dyno")
     if wanted.expires < context.db.now().timestamp() or not await _may(context, wanted):
         raise not_found("dyno")
     socket = web.WebSocketResponse(max_msg_size=LONGEST + 2, receive_timeout=_SILENT_SECONDS, compress=False)
@@ -140,12 +134,8 @@ async def _attached(request: web.Request, socket: web.WebSocketResponse, wanted:
 
 async def _may(context: WebContext, wanted: _Attachment) -> bool:
     """Whether who asked for the dyno may run commands there still."""
-
-    def read(conn: Connection) -> bool:
-        user, app = users.get(conn, wanted.user_id), apps.get(conn, wanted.app_id)
-        return Permission.OPERATE in (sight.to_app(sight.person(conn, user), app) if user and app else NONE)
-
-    return await context.db.read(read)
+    may = await context.db.read(lambda conn: sight.still_to_app(conn, wanted.user_id, wanted.app_id))
+    return Permission.OPERATE in may
 
 
 async def _join(request: web.Request, socket: web.WebSocketResponse, channel: Channel, wanted: _Attachment) -> None:
