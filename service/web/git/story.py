@@ -1,6 +1,5 @@
 """Tells on the developer's terminal how a push is deployed: its build, its release phase, and how it ended."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +9,7 @@ from sqlalchemy import Connection
 from service.domain.errors import Transient
 from service.domain.model import App, Build, BuildState, QueuedRequest, Release, RequestState
 from service.store import builds, logs, releases, requests
+from service.waiting import set_within
 from service.web.api.shapes import web_url
 from service.web.git.terminal import Terminal
 from service.web.keys import CLOSING, CONTEXT
@@ -17,7 +17,6 @@ from service.web.keys import CLOSING, CONTEXT
 DECLINED: Final = "pre-receive hook declined"
 """What Heroku's git says of a push that is not deployed; why not stands above it."""
 _POLL_SECONDS: Final = 0.25
-_OPEN: Final = (RequestState.QUEUED, RequestState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +53,10 @@ class Story:
                 seen = None
             if seen is not None:
                 await self._show(seen)
-                if seen.request.state not in _OPEN:
+                if seen.request.state not in requests.OPEN:
                     return await self._end(seen)
             await self._terminal.alive()
-            if await self._closing():
+            if await set_within(self._request.app[CLOSING], _POLL_SECONDS):
                 await self._terminal.complain("The server is restarted; the deploy goes on. Push again to follow it.")
                 return "the server is restarted"
 
@@ -116,12 +115,3 @@ class Story:
         await self._terminal.say("\nVerifying deploy... failed.\n\n")
         await self._terminal.complain(again.rstrip())
         return ""
-
-    async def _closing(self) -> bool:
-        """Rest a moment; True when the server stops."""
-        try:
-            async with asyncio.timeout(_POLL_SECONDS):
-                await self._request.app[CLOSING].wait()
-        except TimeoutError:
-            return False
-        return True
