@@ -7,11 +7,11 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or_, select
 
-from service.domain.model import AppState, ReleaseState, RequestState
+from service.domain.model import AppState, ReleaseState
+from service.store.requests import OPEN
 from service.store.tables import apps, builds, releases, reports, requests
 from service.store.tables import promotion_targets as targets
 
-_OPEN = (RequestState.QUEUED, RequestState.RUNNING)
 _DEPLOYMENT = "github_deployment"
 _SHOWN_ONCE = ("check", "status")
 """Objects of a commit. Others, such as the comment on a pull request, are edited for as long as that is open."""
@@ -19,7 +19,7 @@ _SHOWN_ONCE = ("check", "status")
 
 def secrets(conn: Connection) -> int:
     """Forget the config vars of what nobody can release again; returns of how many."""
-    over = and_(requests.c.sealed.is_not(None), requests.c.state.not_in(_OPEN))
+    over = and_(requests.c.sealed.is_not(None), requests.c.state.not_in(OPEN))
     expired = and_(releases.c.sealed_config.is_not(None), releases.c.state == ReleaseState.EXPIRED)
     of_requests = conn.execute(requests.update().where(over).values(sealed=None)).rowcount
     return of_requests + conn.execute(releases.update().where(expired).values(sealed_config=None)).rowcount
@@ -49,7 +49,7 @@ def _forgettable(before: datetime) -> Select[tuple[str]]:
     alike = [newer.c[name] == requests.c[name] for name in ("app_id", "kind", "state", "by_person")]
     gone = exists(select(apps.c.id).where(apps.c.id == requests.c.app_id, apps.c.state == AppState.GONE))
     return select(requests.c.id).where(
-        requests.c.state.not_in(_OPEN),
+        requests.c.state.not_in(OPEN),
         requests.c.finished_at < before,
         ~exists(select(releases.c.id).where(releases.c.request_id == requests.c.id)),
         ~exists(select(targets.c.id).where(targets.c.request_id == requests.c.id)),

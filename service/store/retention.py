@@ -6,7 +6,8 @@ from datetime import datetime
 from sqlalchemy import Connection, Select, and_, or_, select
 
 from service.domain.lifecycle import Signal, can
-from service.domain.model import AppState, ReleaseState, RequestState, Trust
+from service.domain.model import AppState, ReleaseState, Trust
+from service.store.requests import OPEN
 from service.store.tables import (
     apps,
     build_keys,
@@ -20,8 +21,6 @@ from service.store.tables import (
     slugs,
 )
 from service.store.tables import promotion_targets as targets
-
-_OPEN = (RequestState.QUEUED, RequestState.RUNNING)
 
 
 def expire(conn: Connection, *, before: datetime, keep: int, now: datetime) -> int:
@@ -99,12 +98,12 @@ def _of_open_work() -> Select[tuple[str]]:
     built = (
         select(builds.c.slug_id)
         .join(requests, requests.c.id == builds.c.request_id)
-        .where(requests.c.state.in_(_OPEN), builds.c.slug_id.is_not(None))
+        .where(requests.c.state.in_(OPEN), builds.c.slug_id.is_not(None))
     )
     promoted = (
         select(promotions.c.slug_id)
         .join(targets, targets.c.promotion_id == promotions.c.id)
         .join(requests, requests.c.id == targets.c.request_id)
-        .where(requests.c.state.in_(_OPEN))
+        .where(requests.c.state.in_(OPEN))
     )
     return select(built.union(promoted).subquery().c.slug_id)

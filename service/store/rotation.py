@@ -5,13 +5,13 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, RowMapping, Table, select
 
-from service.domain.model import RequestState
 from service.store.apps import config_context as app_context
 from service.store.github_app import secrets_context
 from service.store.idempotency import context as answer_context
 from service.store.one_offs import order_context
 from service.store.pipelines import stage_context
 from service.store.releases import config_context as release_context
+from service.store.requests import OPEN
 from service.store.secrets import Vault, request_context
 from service.store.tables import (
     apps,
@@ -25,13 +25,11 @@ from service.store.tables import (
 )
 from service.store.webhooks import context as webhook_context
 
-_OPEN = (RequestState.QUEUED, RequestState.RUNNING)
-
 
 def rotate(conn: Connection, vault: Vault) -> int:
     """Seal anew what is not sealed with the newest key; returns how many values that were."""
     # What a finished request carried is in its release; nobody reads it again.
-    conn.execute(requests.update().where(requests.c.state.not_in(_OPEN)).values(sealed=None))
+    conn.execute(requests.update().where(requests.c.state.not_in(OPEN)).values(sealed=None))
     changed = sum(
         (
             _reseal(conn, vault, apps.c.wanted_config, [apps.c.id], lambda row: app_context(row["id"])),
