@@ -48,7 +48,7 @@ class Deploy:
 
     `rebuild` builds from nothing, whatever was built of the same files before. `past_locks` are the ids of the locks
     that a person went past. `pushed_to` is the branch of the app's own repository that the commit was pushed to: then
-    `repository_id` is 0, and GitHub is not asked.
+    `repository_id` is `NO_REPOSITORY`, and GitHub is not asked.
     """
 
     repository_id: RepositoryId

@@ -28,6 +28,8 @@ Sha = NewType("Sha", str)
 
 NO_SHA = Sha("0" * 40)
 """What GitHub writes for "there is no commit": a branch before its creation or after its deletion."""
+NO_REPOSITORY = RepositoryId(0)
+"""What was pushed to an app or sent belongs to none."""
 
 
 @unique

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from service.domain.decisions import Deploy, Subject, SubjectKind
 from service.domain.deploy_lock import refusal_of_push
 from service.domain.errors import Refused
-from service.domain.model import App, QueuedRequest, RepositoryId, Sha, Trust
+from service.domain.model import NO_REPOSITORY, App, QueuedRequest, Sha, Trust
 from service.domain.pushing import check_pushable
 from service.enact import Committer, Transaction, app_or_refuse
 from service.store import deploy_locks, pushes, requests
@@ -33,7 +33,7 @@ class Pushed:
     @property
     def work(self) -> Deploy:
         """What it asks for. Who may push to one app has no say in what others run, so it is built as what is sent."""
-        return Deploy(repository_id=RepositoryId(0), sha=self.sha, trust=Trust.SENT, branch="", pushed_to=self.branch)
+        return Deploy(repository_id=NO_REPOSITORY, sha=self.sha, trust=Trust.SENT, branch="", pushed_to=self.branch)
 
 
 def check_push(conn: Connection, app: App, pushed: Pushed, now: datetime) -> pushes.UnderWay | None:

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from service.domain.errors import Refused
-from service.domain.model import Sha, Trust
+from service.domain.model import NO_REPOSITORY, Sha, Trust
 from tests.builds.test_archive import HOSTILE, member
 from tests.waiting import until
 from workers.builds import packed
-from workers.builds.source import NO_REPOSITORY, Source
+from workers.builds.source import Source
 
 Members = list[tuple[tarfile.TarInfo, bytes]]
 MOST = 1 << 20

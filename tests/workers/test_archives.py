@@ -16,7 +16,17 @@ import pytest
 
 from service.domain.decisions import Deploy, DeployArchive, Subject, SubjectKind
 from service.domain.errors import Refused, Transient
-from service.domain.model import App, Build, BuildState, QueuedRequest, RequestState, ReviewState, Stage, Trust
+from service.domain.model import (
+    NO_REPOSITORY,
+    App,
+    Build,
+    BuildState,
+    QueuedRequest,
+    RequestState,
+    ReviewState,
+    Stage,
+    Trust,
+)
 from service.enact import Transaction
 from service.enactor import Enactor
 from service.store import apps, builds, logs, releases, requests, reviews, sources, subjects, users, views
@@ -27,7 +37,6 @@ from tests.workers.conftest import Yard
 from tests.workers.test_building import deployed, head, sandboxed, serves, without_runtimes
 from tests.workers.test_survey import audited
 from workers.builds.download import Downloads
-from workers.builds.source import NO_REPOSITORY
 from workers.jobs.retention import retain
 from workers.jobs.work import work
 

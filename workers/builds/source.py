@@ -21,7 +21,7 @@ from pathlib import Path
 import structlog
 
 from service.domain.errors import Refused, Transient
-from service.domain.model import RepositoryId, Sha, Trust
+from service.domain.model import NO_REPOSITORY, Sha, Trust
 from service.store.redaction import Redactor
 from workers.builds import archive
 from workers.builds.files import MANIFEST_LIMIT, as_text, check_size
@@ -34,8 +34,6 @@ log = structlog.get_logger()
 
 SOURCE_LIMIT = 2 * 1024**3
 
-NO_REPOSITORY = RepositoryId(0)
-"""What was sent belongs to none; its objects, of whatever app, are found by their ids alone."""
 _SUFFIXES = {Trust.OWN: "", Trust.FORK: "-forks", Trust.SENT: "-sent"}
 _BRANCHES = "refs/towpath-branches/"
 SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -113,7 +111,8 @@ class Source:
     async def take_in(self, stream: Path) -> Sha:
         """Have the commit that a stream for `git fast-import` makes, and whose id it ends with asking for.
 
-        It belongs to no repository. Raises `Refused` when git does not take what is in it.
+        It belongs to no repository and is found by its id alone, whichever app it is for. Raises `Refused` when git
+        does not take what is in it.
         """
         mirror = self.mirror(NO_REPOSITORY, Trust.SENT)
         # Compressed it was already, and it is read once.

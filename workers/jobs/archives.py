@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from service.domain.decisions import Deploy, DeployArchive
 from service.domain.errors import Refused
-from service.domain.model import NO_SHA, App, Build, Pipeline, Trust
+from service.domain.model import NO_REPOSITORY, NO_SHA, App, Build, Pipeline, Trust
 from service.enact import app_or_refuse
 from service.store import sources
 from service.store.logs import LogSink
@@ -20,7 +20,6 @@ from service.store.requests import TakenWork
 from service.store.secrets import request_context
 from workers.builds import packed
 from workers.builds.builder import raise_if_full, work_name
-from workers.builds.source import NO_REPOSITORY
 from workers.context import Context
 from workers.jobs import deploy, release
 from workers.jobs.built_from import of_archive

@@ -11,10 +11,11 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection
 
+from service.domain.model import NO_REPOSITORY
 from service.enact import Transaction
 from service.store import apps, builds, forgetting, repositories, retention, sources
 from workers.builds.builder import sweep, work_name
-from workers.builds.source import NO_REPOSITORY, Origin
+from workers.builds.source import Origin
 from workers.context import Context
 
 log = structlog.get_logger()
