@@ -247,8 +247,7 @@ def _release(conn: Connection, app_id: str, release_id: str) -> Release:
 
 
 def _repository_of(conn: Connection, app_id: str) -> Repository:
-    coupling = pipelines.coupling_of(conn, app_id)
-    pipeline = pipelines.get(conn, coupling.pipeline_id) if coupling else None
+    pipeline = pipelines.of_app(conn, app_id)
     found = repositories.get(conn, pipeline.repository_id) if pipeline and pipeline.repository_id else None
     if found is None:
         raise Refused("Connect the app's pipeline to a repository first: towpath pipelines:connect -r ORG/REPO")

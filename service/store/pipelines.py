@@ -147,10 +147,15 @@ def coupling_of(conn: Connection, app_id: str) -> Coupling | None:
     return as_coupling(row) if row else None
 
 
+def of_app(conn: Connection, app_id: str) -> Pipeline | None:
+    """The pipeline that an app is in."""
+    found = coupling_of(conn, app_id)
+    return get(conn, found.pipeline_id) if found else None
+
+
 def toggles_of(conn: Connection, app_id: str) -> Toggles:
     """The switches that hold for an app: its pipeline's, or the defaults when it is in none."""
-    found = coupling_of(conn, app_id)
-    pipeline = get(conn, found.pipeline_id) if found else None
+    pipeline = of_app(conn, app_id)
     return pipeline.toggles if pipeline else Toggles()
 
 

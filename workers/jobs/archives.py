@@ -14,7 +14,7 @@ from service.domain.decisions import Deploy, DeployArchive
 from service.domain.errors import Refused
 from service.domain.model import NO_REPOSITORY, NO_SHA, App, Build, Pipeline, Trust
 from service.enact import app_or_refuse
-from service.store import sources
+from service.store import pipelines, sources
 from service.store.logs import LogSink
 from service.store.requests import TakenWork
 from service.store.secrets import request_context
@@ -52,7 +52,7 @@ async def _as_commit(
 
 
 def _target(conn: Connection, app_id: str) -> tuple[App, Pipeline | None]:
-    return app_or_refuse(conn, app_id), deploy.pipeline_of(conn, app_id)
+    return app_or_refuse(conn, app_id), pipelines.of_app(conn, app_id)
 
 
 def _arrival(context: Context, build: Build) -> Path:

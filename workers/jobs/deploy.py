@@ -264,17 +264,11 @@ async def _built(context: Context, order: builder.Order, key: str, sink: logs.Lo
     return await context.commit(keep)
 
 
-def pipeline_of(conn: Connection, app_id: str) -> Pipeline | None:
-    """The pipeline that an app is in."""
-    coupling = pipelines.coupling_of(conn, app_id)
-    return pipelines.get(conn, coupling.pipeline_id) if coupling else None
-
-
 async def _fetch(context: Context, taken: TakenWork, wanted: Deploy) -> Commit:
     app, pipeline, repository = await context.db.read(
         lambda conn: (
             apps.get(conn, taken.request.app_id),
-            pipeline_of(conn, taken.request.app_id),
+            pipelines.of_app(conn, taken.request.app_id),
             repositories.get(conn, wanted.repository_id),
         )
     )

@@ -22,9 +22,7 @@ async def of_app(request: web.Request) -> web.Response:
 
     def read(conn: Connection) -> shapes.Json:
         app = find_app(conn, identity)
-        coupling = pipelines.coupling_of(conn, app.id)
-        pipeline = pipelines.get(conn, coupling.pipeline_id) if coupling else None
-        return _shape(build_configs.of_app(conn, app.id), pipeline)
+        return _shape(build_configs.of_app(conn, app.id), pipelines.of_app(conn, app.id))
 
     return answers.answer(request, await request.app[CONTEXT].db.read(read))
 

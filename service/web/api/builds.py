@@ -138,8 +138,7 @@ def _deployable(conn: Connection, asked: Asked) -> Deployable:
     app = find_app(conn, asked)
     for needed in for_new_code(stage_of(conn, app)):
         find_app(conn, asked, needed)
-    coupling = pipelines.coupling_of(conn, app.id)
-    pipeline = pipelines.get(conn, coupling.pipeline_id) if coupling else None
+    pipeline = pipelines.of_app(conn, app.id)
     repository_id = (pipeline and pipeline.repository_id) or app.repository_id
     repository = repositories.get(conn, repository_id) if repository_id else None
     return Deployable(app=app, pipeline=pipeline, repository=repository)

@@ -164,8 +164,7 @@ class _Deploying:
 
 def _deploying(conn: Connection, identity: Asked) -> _Deploying:
     app = find_app(conn, identity)
-    coupling = pipelines.coupling_of(conn, app.id)
-    pipeline = pipelines.get(conn, coupling.pipeline_id) if coupling is not None else None
+    pipeline = pipelines.of_app(conn, app.id)
     repository_id = pipeline.repository_id if pipeline is not None and pipeline.repository_id else app.repository_id
     repository = repositories.get(conn, repository_id) if repository_id is not None else None
     if repository is None:
