@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 from sqlalchemy import Connection, Row, Select, and_, func, or_, select
 
-from service.domain.access import Permission, for_new_code
+from service.domain.access import Permission
 from service.domain.decisions import DeployArchive
 from service.domain.deploys import BUILDS
 from service.domain.errors import Refused
@@ -27,11 +27,11 @@ from service.domain.model import (
 from service.store import builds as build_rows
 from service.store import pipelines, repositories
 from service.store.releases import as_release
-from service.store.sight import stage_of, to_app
+from service.store.sight import to_app
 from service.store.tables import builds, releases, requests, slugs
 from service.web import rights
 from service.web.api import answers, archives, bodies, build_sources, parts, shapes
-from service.web.api.finding import Asked, app_in_path, find_app, find_pipeline, pipeline_in_path
+from service.web.api.finding import Asked, app_in_path, find_app, find_app_for_code, find_pipeline, pipeline_in_path
 from service.web.api.on_github import check_on_github
 from service.web.errors import not_found
 from service.web.keys import BUILD_OUTPUT, CALLER, CONTEXT, WebContext
@@ -135,9 +135,7 @@ class Deployable:
 
 def _deployable(conn: Connection, asked: Asked) -> Deployable:
     """What is to be deployed; refused to whom may not bring new code to it where it stands."""
-    app = find_app(conn, asked)
-    for needed in for_new_code(stage_of(conn, app)):
-        find_app(conn, asked, needed)
+    app = find_app_for_code(conn, asked)
     pipeline = pipelines.of_app(conn, app.id)
     repository_id = (pipeline and pipeline.repository_id) or app.repository_id
     repository = repositories.get(conn, repository_id) if repository_id else None

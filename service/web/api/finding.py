@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aiohttp import web
 from sqlalchemy import Connection
 
-from service.domain.access import Owner, Permission, Permissions, Person, TeamRole
+from service.domain.access import Owner, Permission, Permissions, Person, TeamRole, for_new_code
 from service.domain.errors import Refused
 from service.domain.model import App, Coupling, Pipeline, Promotion, Release, ReviewApp
 from service.store import apps, deploy_locks, pipelines, promotions, releases, requests, reviews, sight, teams, users
@@ -61,6 +61,14 @@ def find_app(conn: Connection, asked: Asked, *needed: Permission) -> App:
     if app is None or Permission.VIEW not in (may := sight.to_app(asked.by, app)):
         raise not_found("app")
     check_may(may, *needed)
+    return app
+
+
+def find_app_for_code(conn: Connection, asked: Asked) -> App:
+    """Find an app by id or name; refuses who may not bring new code to it where it stands."""
+    app = find_app(conn, asked)
+    for needed in for_new_code(sight.stage_of(conn, app)):
+        check_may(sight.to_app(asked.by, app), needed)
     return app
 
 

@@ -9,16 +9,15 @@ from typing import Final
 from aiohttp import web
 from sqlalchemy import Connection
 
-from service.domain.access import Permission, for_new_code, right_lost
+from service.domain.access import Permission, right_lost
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import App, AppId, Pipeline, Repository
 from service.store import activity, apps, facts, pipelines, repositories, reviews, subjects
-from service.store.sight import stage_of
 from service.web import rights
 from service.web.api import answers, bodies, shapes
-from service.web.api.finding import Asked, app_in_path, find_app, find_pipeline, pipeline_in_path
+from service.web.api.finding import Asked, app_in_path, find_app, find_app_for_code, find_pipeline, pipeline_in_path
 from service.web.api.github_bodies import ChangeGitHub, PullRequests
 from service.web.api.on_github import check_on_github
 from service.web.errors import not_found
@@ -247,13 +246,8 @@ async def _check_code(request: web.Request, asked: Asked, found: _Deploying) -> 
 
     Only to stop that takes no more than any deploy.
     """
-
-    def check(conn: Connection) -> None:
-        for needed in for_new_code(stage_of(conn, found.app)):
-            find_app(conn, asked, needed)
-
     context = request.app[CONTEXT]
-    await context.db.read(check)
+    await context.db.read(lambda conn: find_app_for_code(conn, asked))
     await check_on_github(context, request[CALLER].user, found.repository)
 
 

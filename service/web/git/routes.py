@@ -10,13 +10,12 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from sqlalchemy import Connection
 
-from service.domain.access import Act, Permission, for_new_code, token_may
+from service.domain.access import Act, Permission, token_may
 from service.domain.errors import Refused, Transient
 from service.domain.model import App, Sha
 from service.store import pushes
-from service.store.sight import stage_of
 from service.web import rights
-from service.web.api.finding import app_in_path, find_app
+from service.web.api.finding import app_in_path, find_app, find_app_for_code
 from service.web.git import pkt, program, push, room
 from service.web.git.keeper import KEEPER, Keeper
 from service.web.git.repository import Repository
@@ -37,10 +36,7 @@ _GONE: Final = (ConnectionError, web.RequestPayloadError)
 
 def _app_to_push_to(conn: Connection, request: web.Request) -> App:
     """The app; refused to whom may not bring new code to it where it stands."""
-    asked = app_in_path(request)
-    app = find_app(conn, asked)
-    for needed in for_new_code(stage_of(conn, app)):
-        find_app(conn, asked, needed)
+    app = find_app_for_code(conn, app_in_path(request))
     if not token_may(request[CALLER].token.scopes, Act.WRITE):
         raise Refused("This token may only read: a push takes one that may write.", code="forbidden")
     return app
