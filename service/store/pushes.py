@@ -41,11 +41,6 @@ def built(conn: Connection, *, app_id: str, branch: str, sha: str, now: datetime
         conn.execute(pushed_heads.insert().values(app_id=app_id, branch=branch, **values))
 
 
-def forget(conn: Connection, app_id: str) -> None:
-    """The app is gone."""
-    conn.execute(pushed_heads.delete().where(pushed_heads.c.app_id == app_id))
-
-
 def under_way(conn: Connection, app_id: str) -> list[UnderWay]:
     """The pushes to an app that are not at their end, oldest first; there is never more than one at a time."""
     query = (
