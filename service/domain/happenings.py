@@ -16,6 +16,7 @@ from service.domain.model import (
     BuildState,
     PipelineId,
     Promotion,
+    PromotionId,
     PromotionTarget,
     Release,
     ReviewApp,
@@ -71,7 +72,7 @@ class Known:
     owners: Mapping[str, str]
     asked: Mapping[str, Asked]
     promotions: Mapping[str, Promotion]
-    targets: Mapping[str, Sequence[PromotionTarget]]
+    targets: Mapping[PromotionId, Sequence[PromotionTarget]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,8 @@ from service.domain.webhooks import EventId, OutboundState
 from service.store import rows, webhooks
 from service.store.apps import as_app
 from service.store.database import new_id
-from service.store.promotions import as_promotion, as_target
-from service.store.tables import apps, pipelines, promotion_targets, promotions, releases, requests, teams, users
+from service.store.promotions import as_promotion, targets_of
+from service.store.tables import apps, pipelines, promotions, releases, requests, teams, users
 from service.store.tables import webhook_deliveries as deliveries
 from service.store.tables import webhook_events as events
 from service.store.tables import webhooks as webhook_rows
@@ -111,12 +111,11 @@ def _promotions(conn: Connection, changes: Iterable[Change]) -> dict[str, Promot
 
 def _known(conn: Connection, changes: Sequence[Change], promoted: dict[str, Promotion]) -> Known:
     """Read what is told beside the changed things: a few look-ups by ids, and only when somebody listens."""
-    targets = promotion_targets.select().where(promotion_targets.c.promotion_id.in_(promoted))
-    of_promotion = [as_target(row) for row in conn.execute(targets.order_by(promotion_targets.c.app_id)).mappings()]
+    targets = targets_of(conn, promoted)
     reviews = [each.after for each in changes if isinstance(each.after, ReviewApp)]
     app_ids = {
         *_apps_of(changes),
-        *(each.app_id for each in of_promotion),
+        *(each.app_id for of_one in targets.values() for each in of_one),
         *(each.source_app_id for each in promoted.values()),
         *(each.app_id for each in reviews if each.app_id),
     }
@@ -130,7 +129,7 @@ def _known(conn: Connection, changes: Sequence[Change], promoted: dict[str, Prom
         owners=named | {row["id"]: row["email"] for row in _rows(conn, users, owners)},
         asked=_asked(conn, {each.after.request_id for each in changes if isinstance(each.after, Build)}),
         promotions=promoted,
-        targets={key: [each for each in of_promotion if each.promotion_id == key] for key in promoted},
+        targets=targets,
     )
 
 
