@@ -4,10 +4,10 @@ import uuid
 from typing import Any
 from urllib.parse import urlsplit
 
-from service.domain.happenings import moment
+from service.domain.happenings import moment, team_email
 from service.settings import Settings
 
-__all__ = ["Json", "constant_id", "git_url", "moment", "user_of", "web_url"]
+__all__ = ["Json", "constant_id", "git_url", "moment", "team_email", "user_of", "web_url"]
 
 Json = dict[str, Any]
 

@@ -93,6 +93,11 @@ def moment(at: datetime | None) -> str | None:
     return None if at is None else at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def team_email(name: str | None) -> str:
+    """The address that stands for a team; Heroku's clients know a team's app by how it ends."""
+    return f"{name}@herokumanager.com" if name else ""
+
+
 def happenings(change: Change, known: Known) -> Iterator[Happening]:
     """All that a change is to those who listen; nothing where nothing of it is told."""
     before, after = change.before, change.after

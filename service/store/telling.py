@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, RowMapping, Table, select
 
-from service.domain.happenings import Asked, Change, Engine, Happening, Known, happenings
+from service.domain.happenings import Asked, Change, Engine, Happening, Known, happenings, team_email
 from service.domain.model import App, AppState, Build, Promotion, PromotionTarget, Release, ReviewApp
 from service.domain.webhooks import EventId, OutboundState
 from service.store import rows, webhooks
@@ -122,7 +122,7 @@ def _known(conn: Connection, changes: Sequence[Change], promoted: dict[str, Prom
     shown = {str(app.id): app for app in map(as_app, _rows(conn, apps, app_ids))}
     pipeline_ids = {each.pipeline_id for each in promoted.values()} | {each.pipeline_id for each in reviews}
     owners = {app.owner_id for app in shown.values() if app.owner_id}
-    named = {row["id"]: f"{row['name']}@herokumanager.com" for row in _rows(conn, teams, owners)}
+    named = {row["id"]: team_email(row["name"]) for row in _rows(conn, teams, owners)}
     return Known(
         apps=shown,
         pipelines={row["id"]: row["name"] for row in _rows(conn, pipelines, pipeline_ids)},

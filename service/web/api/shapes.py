@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from service.domain.model import App, Coupling, Pipeline, Space, Stage
 from service.settings import Settings
-from service.shown import Json, constant_id, git_url, moment, user_of, web_url
+from service.shown import Json, constant_id, git_url, moment, team_email, user_of, web_url
 
 __all__ = [
     "GENERATION",
@@ -42,11 +42,6 @@ class AppShown:
     space: Space
     slug_size: int | None
     stack: str | None
-
-
-def team_email(name: str | None) -> str:
-    """The address that stands for a team; Heroku's clients know a team's app by how it ends."""
-    return f"{name}@herokumanager.com" if name else ""
 
 
 def app(shown: AppShown, settings: Settings) -> Json:
