@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from service.domain.model import Repository
 from service.enact import Committer
 from service.github.client import GitHub
 from service.github.looks import Looks
@@ -12,7 +13,7 @@ from service.store.leases import LeaseTerms
 from workers.builds.builder import Workshop
 from workers.builds.download import Downloads
 from workers.builds.slug import SlugStore
-from workers.builds.source import Source
+from workers.builds.source import Remote, Source
 from workers.platforms.base import Platform
 
 
@@ -30,6 +31,14 @@ class Context(Committer):
     stack: str
     downloads: Downloads = field(default_factory=Downloads)
     work_cap: int = 4
+
+    async def remote_of(self, repository: Repository) -> Remote:
+        """Where git fetches a repository from by the name that we know, and as whom."""
+        return Remote(
+            repository_id=repository.id,
+            url=f"{self.settings.github_url}/{repository.full_name}.git",
+            token=await self.github.git_token(repository),
+        )
 
     @property
     def source(self) -> Source:

@@ -17,7 +17,6 @@ from service.domain.model import (
     Build,
     BuildState,
     Pipeline,
-    Repository,
     RepositoryId,
     RequestState,
     Sha,
@@ -25,19 +24,17 @@ from service.domain.model import (
     Trust,
 )
 from service.enact import Transaction, app_or_refuse
-from service.enacting import moved
 from service.store import apps, builds, logs, pipelines, pushes, releases, repositories, requests, routes, views
 from service.store.requests import TakenWork
 from workers.builds import builder
 from workers.builds.buildpack import Buildpack, resolve
-from workers.builds.source import Moved, Origin, Remote
+from workers.builds.source import Origin
 from workers.context import Context
-from workers.jobs import apart, fenced, forks, release, settle
+from workers.jobs import apart, fenced, fetched, forks, release, settle
 from workers.jobs.build_config import seen_by_build
 from workers.jobs.built_from import of_commit
 from workers.jobs.locked import Locked, check_unlocked
 from workers.jobs.look import fresh
-from workers.jobs.trust import prove_own
 
 log = structlog.get_logger()
 
@@ -278,7 +275,7 @@ async def _fetch(context: Context, taken: TakenWork, wanted: Deploy) -> Commit:
     if repository is None or wanted.pushed_to:
         await context.source.have_pushed(app.id, wanted.sha, trust=wanted.trust)
     else:
-        await _have(context, taken, repository, wanted)
+        await fetched.have(context, taken, repository, wanted)
     return await read_commit(context, app, pipeline, wanted, origin=origin)
 
 
@@ -316,55 +313,3 @@ async def clear_away(context: Context, taken: TakenWork) -> None:
     if build is not None:
         with suppress(Transient, Refused):
             await builder.discard(builder.work_name(build.id), workshop=context.workshop)
-
-
-async def _have(context: Context, taken: TakenWork, repository: Repository, wanted: Deploy) -> None:
-    """Have the commit here, and proof that it is the repository's own where a person named it."""
-    by_name = taken.request.by_person and wanted.pull_request is None
-    if by_name:  # branches prove it, and git finds those by a name that may be another repository's by now
-        repository = await _renamed(context, repository) or repository
-    for last in (False, True):
-        remote = Remote(
-            repository_id=repository.id,
-            url=f"{context.settings.github_url}/{repository.full_name}.git",
-            token=await context.github.git_token(repository),
-        )
-        try:
-            if by_name:
-                await prove_own(context, remote, repository, wanted)
-            await context.source.fetch(remote, wanted.sha, trust=wanted.trust, pull=wanted.pull_request)
-        except Moved:
-            if last:
-                raise
-            repository = await _renamed(context, repository) or repository
-        except Refused as refused:
-            anew = None if last else await _at_second_try(context, repository, remote, refused)
-            if anew is None:
-                raise
-            repository = anew
-        else:
-            return
-
-
-async def _at_second_try(
-    context: Context, repository: Repository, remote: Remote, refused: Refused
-) -> Repository | None:
-    """What it may be fetched as that git refused: git goes by names, which change, and tokens may be revoked early.
-
-    None when nothing of that is so.
-    """
-    if refused.code not in {"forbidden", "not_found"}:
-        return None
-    with suppress(Refused):
-        if renamed := await _renamed(context, repository):
-            return renamed
-    return repository if refused.code == "forbidden" and context.github.drop(remote.token) else None
-
-
-async def _renamed(context: Context, repository: Repository) -> Repository | None:
-    """The repository under another name than we know, if it has one; raises `Transient` when GitHub does not say."""
-    there = await context.looks.again(repository)
-    if there is None or there.id != repository.id or there.full_name == repository.full_name:
-        return None
-    await context.commit(lambda tx: moved.take(tx, there))
-    return there
