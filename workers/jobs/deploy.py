@@ -21,7 +21,6 @@ from service.domain.model import (
     RequestState,
     Sha,
     Slug,
-    Trust,
 )
 from service.enact import Transaction, app_or_refuse
 from service.store import apps, builds, logs, pipelines, pushes, releases, repositories, requests, routes, views
@@ -46,7 +45,6 @@ class Commit:
     wanted: Deploy
     app: App
     pipeline: Pipeline | None
-    trust: Trust
     origin: Origin
     tree: str
     root: str
@@ -159,14 +157,14 @@ async def slug_of(context: Context, taken: TakenWork, build: Build, fetch: Fetch
 
 async def _found_or_built(context: Context, taken: TakenWork, build: Build, commit: Commit, sink: logs.LogSink) -> Slug:
     wanted = commit.wanted
-    seen = await seen_by_build(context, taken, commit.manifest, commit.trust, sink)
+    seen = await seen_by_build(context, taken, commit.manifest, wanted.trust, sink)
     key = builder.build_key(
         repository_id=commit.origin,
         tree=commit.tree,
         stack=context.stack,
         buildpacks=commit.buildpacks,
         build_config=seen,
-        trust=commit.trust,
+        trust=wanted.trust,
     )
     key = apart.build_key(key, commit.app, commit.pipeline, wanted)
     slug = await _reusable(context, wanted, build, key)
@@ -231,7 +229,7 @@ def _order(context: Context, build: Build, commit: Commit, seen: Mapping[str, st
         repository_id=commit.origin,
         sha=wanted.sha,
         root=commit.root,
-        trust=commit.trust,
+        trust=wanted.trust,
         stack=context.stack,
         cache_key=apart.cache_key(commit.app, commit.pipeline, wanted),
         buildpacks=commit.buildpacks,
@@ -293,7 +291,6 @@ async def read_commit(
         wanted=wanted,
         app=app,
         pipeline=pipeline,
-        trust=wanted.trust,
         origin=origin,
         tree=tree,
         root=root,
