@@ -121,9 +121,9 @@ class Reach:
             raise Refused("url: is not an address such as https://example.com/hooks")
         if parts.username is not None or parts.password is not None:
             raise Refused("url: holds a password, which all who see the webhook would see: send it as authorization")
-        if parts.scheme == "http" and not (self.local and _is_loopback_name(host)):
+        if parts.scheme == "http" and not (self.local and is_local(host)):
             raise Refused("url: only https leads out of this machine")
-        address = "127.0.0.1" if _is_loopback_name(host) else str(_address(host) or "")
+        address = "127.0.0.1" if is_local(host) else str(_address(host) or "")
         if address and not self.allows(host, address):
             raise Refused(f"url: {host} is not in the public internet; TOWPATH_WEBHOOK_HOSTS can allow it")
 
@@ -150,11 +150,7 @@ def reach(allowed: str, *, local: bool) -> Reach:
 
 
 def is_local(host: str) -> bool:
-    """Whether an installation of this name is for its own machine only."""
-    return _is_loopback_name(host)
-
-
-def _is_loopback_name(host: str) -> bool:
+    """Whether a host is the machine itself; an installation of such a name is for its own machine only."""
     name = host.rstrip(".").lower()
     ip = _address(name)
     return ip.is_loopback if ip is not None else name == "localhost" or name.endswith(".localhost")
