@@ -67,6 +67,9 @@ class OutboundState(StrEnum):
     FAILED = "failed"
 
 
+OPEN: Final = (OutboundState.PENDING, OutboundState.RETRYING)
+
+
 @unique
 class Action(StrEnum):
     """What happened to a thing."""

@@ -6,18 +6,28 @@ lease; what is noted here is fenced by the number of attempts, so that one who w
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, Select, exists, select
 
-from service.domain.webhooks import Action, EventId, Include, Level, OutboundId, OutboundState, WebhookId, next_attempt
+from service.domain.webhooks import (
+    OPEN,
+    PATIENCE,
+    Action,
+    EventId,
+    Include,
+    Level,
+    OutboundId,
+    OutboundState,
+    WebhookId,
+    next_attempt,
+)
 from service.store import rows, webhooks
 from service.store.tables import webhook_deliveries as deliveries
 from service.store.tables import webhook_events as events
 from service.store.tables import webhooks as webhook_rows
 
-_OPEN: Final = (OutboundState.PENDING, OutboundState.RETRYING)
 LISTED: Final = 1000
 
 
@@ -84,7 +94,7 @@ class Order:
 
 def next_of(conn: Connection, webhook_id: str, *, now: datetime) -> Order | None:
     """What a webhook is to be told now; None while it rests, or has heard everything."""
-    head = select(deliveries.c.id).where(deliveries.c.webhook_id == webhook_id, deliveries.c.state.in_(_OPEN))
+    head = select(deliveries.c.id).where(deliveries.c.webhook_id == webhook_id, deliveries.c.state.in_(OPEN))
     first = head.order_by(deliveries.c.event_seq).limit(1).scalar_subquery()
     row = rows.one(conn, _shown().where(deliveries.c.id == first))
     if row is None or (row["next_attempt_at"] is not None and row["next_attempt_at"] > now):
@@ -95,7 +105,7 @@ def next_of(conn: Connection, webhook_id: str, *, now: datetime) -> Order | None
 def rest(conn: Connection, webhook_id: str) -> None:
     """Say when a webhook is to be told something again: when its first open delivery is; never, if there is none."""
     head = select(deliveries.c.next_attempt_at).where(
-        deliveries.c.webhook_id == webhook_id, deliveries.c.state.in_(_OPEN)
+        deliveries.c.webhook_id == webhook_id, deliveries.c.state.in_(OPEN)
     )
     due_at = conn.execute(head.order_by(deliveries.c.event_seq).limit(1)).scalar()
     conn.execute(webhook_rows.update().where(webhook_rows.c.id == webhook_id).values(due_at=due_at))
@@ -124,10 +134,11 @@ def note(conn: Connection, order: Order, attempt: Attempt, *, now: datetime) -> 
         "attempt_text": attempt.text,
         "updated_at": now,
     }
-    seen = (deliveries.c.id == before.id, deliveries.c.attempts == before.attempts, deliveries.c.state.in_(_OPEN))
+    seen = (deliveries.c.id == before.id, deliveries.c.attempts == before.attempts, deliveries.c.state.in_(OPEN))
     noted = conn.execute(deliveries.update().where(*seen).values(values)).rowcount
     if noted and again is None and not attempt.succeeded and level is Level.SYNC:
-        reason = f"nothing could be delivered for 72 hours: {attempt.error or f'HTTP {attempt.code}'}"
+        cause, hours = attempt.error or f"HTTP {attempt.code}", PATIENCE // timedelta(hours=1)
+        reason = f"nothing could be delivered for {hours} hours: {cause}"
         webhooks.stop(conn, webhook_rows.c.id == webhook.id, reason=reason, now=now)
     rest(conn, webhook.id)
 
@@ -179,7 +190,7 @@ def forget(conn: Connection, *, before: datetime, most: int) -> int:
     What is still to be told stays: nobody may have been there to tell it.
     """
     waiting = exists(
-        select(deliveries.c.id).where(deliveries.c.event_seq == events.c.seq, deliveries.c.state.in_(_OPEN))
+        select(deliveries.c.id).where(deliveries.c.event_seq == events.c.seq, deliveries.c.state.in_(OPEN))
     )
     old = select(events.c.seq).where(events.c.created_at < before, ~waiting).order_by(events.c.created_at).limit(most)
     return conn.execute(events.delete().where(events.c.seq.in_(old))).rowcount

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, func
 
 from service.domain.errors import Refused
 from service.domain.model import AppId, PipelineId
-from service.domain.webhooks import KEPT_FOR, MOST, Include, Level, WebhookId
+from service.domain.webhooks import KEPT_FOR, MOST, OPEN, Include, Level, OutboundState, WebhookId
 from service.store import rows
 from service.store.database import new_id
 from service.store.secrets import Vault
@@ -103,8 +103,8 @@ def stop(conn: Connection, which: ColumnElement[bool], *, reason: str, now: date
     """Let webhooks hear nothing new until somebody changes them, and give up what they were still to hear."""
     stopped = webhooks.update().where(which).values(stopped_at=now, reason=reason, due_at=None, updated_at=now)
     ids = list(conn.execute(stopped.returning(webhooks.c.id)).scalars())
-    given_up = {"state": "failed", "next_attempt_at": None, "updated_at": now}
-    waiting = webhook_deliveries.c.state.in_(("pending", "retrying"))
+    given_up = {"state": OutboundState.FAILED, "next_attempt_at": None, "updated_at": now}
+    waiting = webhook_deliveries.c.state.in_(OPEN)
     conn.execute(webhook_deliveries.update().where(webhook_deliveries.c.webhook_id.in_(ids), waiting).values(given_up))
 
 
