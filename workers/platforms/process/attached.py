@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 LONGEST = 1024 * 1024
 """In bytes, of one message."""
 _PEER = struct.Struct("3i")
-_HEAD = struct.Struct(">cI")
+HEAD = struct.Struct(">cI")
+"""What each message begins with: its letter, and the length of what follows."""
 _SIZE = struct.Struct(">HH")
 _PIECE = 32 * 1024
 _MOST = 256 * 1024  # so much is held for a side that does not take it
@@ -153,14 +154,14 @@ class Attachment:
             self._hang_up()
 
     def _listen(self) -> None:
-        while self._client is not None and len(self._in) >= _HEAD.size:
-            kind, size = _HEAD.unpack_from(self._in)
+        while self._client is not None and len(self._in) >= HEAD.size:
+            kind, size = HEAD.unpack_from(self._in)
             if size > LONGEST:
                 self._hang_up()
-            if len(self._in) < _HEAD.size + size:
+            if len(self._in) < HEAD.size + size:
                 return
-            content = bytes(self._in[_HEAD.size : _HEAD.size + size])
-            del self._in[: _HEAD.size + size]
+            content = bytes(self._in[HEAD.size : HEAD.size + size])
+            del self._in[: HEAD.size + size]
             self._obey(kind, content)
 
     def _obey(self, kind: bytes, content: bytes) -> None:
@@ -212,7 +213,7 @@ class Attachment:
             self._lose(number)
             return False
         if self._client is not None:
-            self._said += _HEAD.pack(self._sources[number], len(data)) + data
+            self._said += HEAD.pack(self._sources[number], len(data)) + data
         return True
 
     def _lose(self, number: int) -> None:
@@ -249,7 +250,7 @@ class Attachment:
         if self._client is None:
             return
         digits = str(code).encode()
-        self._said += _HEAD.pack(b"x", len(digits)) + digits
+        self._said += HEAD.pack(b"x", len(digits)) + digits
         with contextlib.suppress(OSError):
             self._client.settimeout(_PATIENCE)
             while self._said:

@@ -2,14 +2,11 @@
 
 import asyncio
 import contextlib
-import struct
 from pathlib import Path
 from typing import Self
 
 from service.domain.errors import Refused
-from workers.platforms.process.attached import LONGEST
-
-_HEAD = struct.Struct(">cI")
+from workers.platforms.process.attached import HEAD, LONGEST
 
 
 class SocketLine:
@@ -29,13 +26,13 @@ class SocketLine:
 
     async def send(self, message: bytes) -> None:
         """See `Line`."""
-        self._writer.write(_HEAD.pack(message[:1], len(message) - 1) + message[1:])
+        self._writer.write(HEAD.pack(message[:1], len(message) - 1) + message[1:])
         await self._writer.drain()
 
     async def receive(self) -> bytes | None:
         """See `Line`."""
         try:
-            kind, size = _HEAD.unpack(await self._reader.readexactly(_HEAD.size))
+            kind, size = HEAD.unpack(await self._reader.readexactly(HEAD.size))
             return bytes(kind + await self._reader.readexactly(size)) if size <= LONGEST else None
         except (asyncio.IncompleteReadError, ConnectionError):
             return None
