@@ -28,6 +28,9 @@ class OneOffState(StrEnum):
     FAILED = "failed"  # it could not be started, or nobody will ever know how it ended
 
 
+OPEN: Final = (OneOffState.STARTING, OneOffState.UP)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OneOff:
     """One of them. `command` is what people are shown of it, without secrets; `tty`: it has a terminal of its own.
@@ -55,7 +58,7 @@ class OneOff:
     @property
     def is_open(self) -> bool:
         """Whether it has not ended."""
-        return self.state in (OneOffState.STARTING, OneOffState.UP)
+        return self.state in OPEN
 
     @property
     def type(self) -> str:

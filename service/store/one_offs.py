@@ -7,13 +7,11 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, or_, select
 
 from service.domain.model import AppId, Release, ReleaseId
-from service.domain.one_offs import OneOff, OneOffState, Order
+from service.domain.one_offs import OPEN, OneOff, OneOffState, Order
 from service.store import rows
 from service.store.database import new_id
 from service.store.secrets import Vault
 from service.store.tables import one_offs
-
-_OPEN = (OneOffState.STARTING, OneOffState.UP)
 
 
 def create(
@@ -72,13 +70,13 @@ def names(conn: Connection, app_id: str) -> Collection[str]:
 
 def open_of(conn: Connection, app_id: str) -> list[OneOff]:
     """The app's that have not ended, oldest first."""
-    query = select(one_offs).where(one_offs.c.app_id == app_id, one_offs.c.state.in_(_OPEN))
+    query = select(one_offs).where(one_offs.c.app_id == app_id, one_offs.c.state.in_(OPEN))
     return [as_one_off(row) for row in conn.execute(query.order_by(one_offs.c.created_at)).mappings()]
 
 
 def all_open(conn: Connection) -> list[OneOff]:
     """Those of all apps that have not ended."""
-    return [as_one_off(row) for row in conn.execute(select(one_offs).where(one_offs.c.state.in_(_OPEN))).mappings()]
+    return [as_one_off(row) for row in conn.execute(select(one_offs).where(one_offs.c.state.in_(OPEN))).mappings()]
 
 
 def order(conn: Connection, vault: Vault, one_off_id: str) -> Order | None:
@@ -101,7 +99,7 @@ def begun(conn: Connection, one_off: OneOff, *, now: datetime) -> None:
 
 def ask_to_stop(conn: Connection, one_off: OneOff, *, reason: str, now: datetime) -> None:
     """Somebody wants it to end."""
-    change = one_offs.update().where(one_offs.c.id == one_off.id, one_offs.c.state.in_(_OPEN))
+    change = one_offs.update().where(one_offs.c.id == one_off.id, one_offs.c.state.in_(OPEN))
     conn.execute(change.values(stopping=True, reason=reason, updated_at=now))
 
 
@@ -110,7 +108,7 @@ def finish(
 ) -> bool:
     """Record its end, once; False if that was done before. What was run is forgotten with it."""
     reached = rows.reach(OneOffState.UP, state)
-    change = one_offs.update().where(one_offs.c.id == one_off.id, one_offs.c.state.in_(_OPEN))
+    change = one_offs.update().where(one_offs.c.id == one_off.id, one_offs.c.state.in_(OPEN))
     changed = conn.execute(
         change.values(state=reached, exit_code=exit_code, reason=reason, sealed=None, updated_at=now)
     )
@@ -119,7 +117,7 @@ def finish(
 
 def forget(conn: Connection, *, before: datetime) -> int:
     """Delete those that had ended before then; their names can be given again."""
-    ended = one_offs.delete().where(one_offs.c.state.not_in(_OPEN), one_offs.c.updated_at < before)
+    ended = one_offs.delete().where(one_offs.c.state.not_in(OPEN), one_offs.c.updated_at < before)
     return int(conn.execute(ended).rowcount)
 
 

@@ -17,7 +17,8 @@ from service.domain.model import (
     ReviewState,
     TargetState,
 )
-from service.domain.one_offs import OneOff, OneOffState
+from service.domain.one_offs import OPEN as OPEN_ONE_OFFS
+from service.domain.one_offs import OneOff
 from service.store.one_offs import as_one_off
 from service.store.requests import OPEN, as_request
 from service.store.reviews import as_review
@@ -89,8 +90,7 @@ def of_reviews(conn: Connection, now: datetime) -> list[ReviewApp]:
 
 def of_one_offs(conn: Connection, now: datetime) -> list[OneOff]:
     """One-off dynos that no worker has started, or whose end nobody has read."""
-    states = (OneOffState.STARTING, OneOffState.UP)
-    late = or_(*(_beyond(state, one_offs.c.state, one_offs.c.created_at, now) for state in states))
+    late = or_(*(_beyond(state, one_offs.c.state, one_offs.c.created_at, now) for state in OPEN_ONE_OFFS))
     return [as_one_off(row) for row in conn.execute(select(one_offs).where(late)).mappings()]
 
 
