@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from service.domain.decisions import Subject, SubjectKind
+from service.domain.deploys import DEPLOY
 from service.domain.lifecycle import Signal, advance
 from service.domain.model import App, QueuedRequest, RequestState, ReviewState
 from service.domain.review_rules import LOST
@@ -20,7 +21,7 @@ def finish(tx: Transaction, request: QueuedRequest, *, state: RequestState, outc
         return
     end_with_request(tx.conn, request.id, state=state, outcome=outcome, now=tx.now)
     app = apps.get(tx.conn, request.app_id)
-    if app is not None and app.is_review and request.kind == "Deploy":
+    if app is not None and app.is_review and request.kind == DEPLOY:
         _settle_review(tx, app, state, outcome)
     elif app is not None and app.is_review and state is RequestState.FAILED:
         _stay_suspended(tx, app, outcome)

@@ -32,7 +32,7 @@ async def restart_one(context: Context, taken: TakenWork, process: str) -> None:
         before = await _lead(context, taken, plan, _addresses(others))
         try:
             await platform.restart(plan.app_id, process, fence=fence_of(taken))
-        except Exception:
+        except Exception:  # told as it is; until it is tried again the visitors have what they had
             await _lead(context, taken, plan, before)
             raise
         await fenced.step(context, taken, LIVE)

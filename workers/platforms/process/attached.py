@@ -42,7 +42,7 @@ class Attachment:
         self._peers = peers
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with contextlib.suppress(FileNotFoundError):
-            os.unlink("a")  # noqa: PTH108
+            os.unlink("a")  # noqa: PTH108  (to import pathlib would take its time at every start)
         self._server.bind("a")
         os.chmod("a", 0o666)  # noqa: PTH101, S103  (the peer's uid tells who may connect)
         self._server.listen(8)
@@ -96,7 +96,7 @@ class Attachment:
             if ready:
                 self._accept()
         with contextlib.suppress(OSError):
-            os.unlink("a")  # noqa: PTH108
+            os.unlink("a")  # noqa: PTH108  (to import pathlib would take its time at every start)
         self._server.close()
         return self._client is not None
 
