@@ -7,15 +7,16 @@ takes it only when strictly newer than what is known.
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from service.domain.ci_gate import OUR_PREFIX
-from service.domain.facts import FactKey, FactKind
-from service.domain.model import Repository, RepositoryId, Sha
-from service.github.comments import CommentPayload, IssuePayload, approved
+from service.domain.facts import FactKind
+from service.domain.model import RepositoryId, Sha
+from service.github import event_payloads as shapes
+from service.github.comments import approved
 from service.github.hints import (
     ApprovalAsked,
     BranchTouched,
@@ -33,19 +34,7 @@ from service.github.hints import (
     Seen,
     Touched,
 )
-from service.github.payloads import (
-    AccountPayload,
-    AppPayload,
-    Branch,
-    Commit,
-    Id,
-    NamedRepository,
-    OnlyId,
-    PullPayload,
-    RepositoryPayload,
-    Word,
-    clean,
-)
+from service.github.payloads import Branch, clean
 
 __all__ = [
     "ApprovalAsked",
@@ -79,110 +68,10 @@ _QUIET_PULL_ACTIONS = frozenset(
 )
 
 
-class _Event(Struct, frozen=True):
-    repository: RepositoryPayload
-    installation: OnlyId | None = None
-
-    @property
-    def id(self) -> RepositoryId:
-        return RepositoryId(self.repository.id)
-
-    def seen(self) -> Repository:
-        return self.repository.seen(self.installation.id if self.installation else 0)
-
-    def fact(self, kind: FactKind, key: str) -> FactKey:
-        return FactKey(kind, self.id, key)
-
-
-class _Push(_Event, frozen=True, kw_only=True):
-    ref: Annotated[str, Meta(max_length=300)]
-
-
-class _Pull(_Event, frozen=True, kw_only=True):
-    action: Word
-    pull_request: PullPayload
-
-
-class _Status(_Event, frozen=True, kw_only=True):
-    sha: Commit
-    context: str
-
-
-class _Check(Struct, frozen=True):
-    head_sha: Commit
-    app: AppPayload | None
-    external_id: str | None = None
-
-
-class _RequestedAction(Struct, frozen=True):
-    identifier: Annotated[str, Meta(max_length=64)]
-
-
-class _CheckRun(_Event, frozen=True, kw_only=True):
-    action: Word
-    check_run: _Check
-    sender: AccountPayload
-    requested_action: _RequestedAction | None = None
-
-
-class _CheckSuite(_Event, frozen=True, kw_only=True):
-    action: Word
-    check_suite: _Check
-    sender: AccountPayload
-
-
-class _Comment(_Event, frozen=True, kw_only=True):
-    action: Word
-    issue: IssuePayload
-    comment: CommentPayload
-    sender: AccountPayload
-
-
-class _MergeGroup(Struct, frozen=True):
-    head_sha: Commit
-
-
-class _MergeGroupEvent(_Event, frozen=True, kw_only=True):
-    action: Word
-    merge_group: _MergeGroup
-
-
-class _From(Struct, frozen=True):
-    previous: Branch = msgspec.field(name="from")
-
-
-class _Changes(Struct, frozen=True):
-    default_branch: _From | None = None
-
-
-class _RepositoryEvent(_Event, frozen=True, kw_only=True):
-    action: Word
-    changes: _Changes | None = None
-
-
-class _RulesEvent(Struct, frozen=True):
-    repository: RepositoryPayload | None = None
-    installation: OnlyId | None = None
-
-
-class _Installation(Struct, frozen=True):
-    id: Id
-    account: AccountPayload
-    suspended_at: str | int | None = None
-
-
-class _InstallationEvent(Struct, frozen=True):
-    action: Word
-    installation: _Installation
-    repositories: list[NamedRepository] = []
-    repositories_added: list[NamedRepository] = []
-    repositories_removed: list[NamedRepository] = []
-
-
 Shape = TypeVar("Shape", bound=Struct)
 
 
-def _push(event: _Push) -> Hint | Ignored:
+def _push(event: shapes.PushEvent) -> Hint | Ignored:
     branch = event.ref.removeprefix("refs/heads/")
     if branch == event.ref:
         return Ignored(reason="not a branch: tags are never deployed")
@@ -196,7 +85,7 @@ def _push(event: _Push) -> Hint | Ignored:
     )
 
 
-def _pull_request(event: _Pull) -> Hint | Ignored:
+def _pull_request(event: shapes.PullRequestEvent) -> Hint | Ignored:
     if event.action in _QUIET_PULL_ACTIONS:
         return Ignored(reason=f"pull_request.{event.action} changes nothing that runs")
     value = event.pull_request.seen()
@@ -216,7 +105,7 @@ def _pull_request(event: _Pull) -> Hint | Ignored:
     )
 
 
-def _commit(event: _Event, sha: str) -> Hint:
+def _commit(event: shapes.Event, sha: str) -> Hint:
     return Hint(
         repository=event.seen(),
         stale=(event.fact(FactKind.CI, sha),),
@@ -224,13 +113,15 @@ def _commit(event: _Event, sha: str) -> Hint:
     )
 
 
-def _status(event: _Status) -> Hint | Ignored:
+def _status(event: shapes.StatusEvent) -> Hint | Ignored:
     if event.context.casefold().startswith(OUR_PREFIX):
         return Ignored(reason="our own status")
     return _commit(event, event.sha)
 
 
-def _check(event: _CheckRun | _CheckSuite, check: _Check, identifier: str, our_app_id: int) -> Hint | Ignored:
+def _check(
+    event: shapes.CheckRunEvent | shapes.CheckSuiteEvent, check: shapes.Check, identifier: str, our_app_id: int
+) -> Hint | Ignored:
     app_id = check.app.id if check.app else 0
     ours = our_app_id != 0 and app_id == our_app_id
     if identifier and ours:
@@ -249,7 +140,7 @@ def _check(event: _CheckRun | _CheckSuite, check: _Check, identifier: str, our_a
     return Ignored(reason="our own check") if ours else _commit(event, check.head_sha)
 
 
-def _check_run(event: _CheckRun, our_app_id: int) -> Hint | Ignored:
+def _check_run(event: shapes.CheckRunEvent, our_app_id: int) -> Hint | Ignored:
     match event.action:
         case "requested_action" if event.requested_action is None:
             return Ignored(reason="requested_action is missing")
@@ -262,12 +153,12 @@ def _check_run(event: _CheckRun, our_app_id: int) -> Hint | Ignored:
     return _check(event, event.check_run, identifier, our_app_id)
 
 
-def _check_suite(event: _CheckSuite, our_app_id: int) -> Hint | Ignored:
+def _check_suite(event: shapes.CheckSuiteEvent, our_app_id: int) -> Hint | Ignored:
     identifier = "rerequest" if event.action == "rerequested" else ""
     return _check(event, event.check_suite, identifier, our_app_id)
 
 
-def _issue_comment(event: _Comment) -> Hint | Ignored:
+def _issue_comment(event: shapes.CommentEvent) -> Hint | Ignored:
     reason = _why_unheard(event)
     if reason:
         return Ignored(reason=reason)
@@ -282,7 +173,7 @@ def _issue_comment(event: _Comment) -> Hint | Ignored:
     return Hint(repository=event.seen(), touched=(asked,))
 
 
-def _why_unheard(event: _Comment) -> str:
+def _why_unheard(event: shapes.CommentEvent) -> str:
     """Why a comment is no person's word about a pull request; empty if it is one."""
     if event.action != "created":
         return f"issue_comment.{event.action}: a comment counts once, as it was first written"
@@ -294,14 +185,14 @@ def _why_unheard(event: _Comment) -> str:
     return "" if event.sender == author else "the comment's author is not who sent it"
 
 
-def _merge_group(event: _MergeGroupEvent) -> Hint | Ignored:
+def _merge_group(event: shapes.MergeGroupEvent) -> Hint | Ignored:
     if event.action != "checks_requested":
         return Ignored(reason=f"merge_group.{event.action} leaves nothing to do")
     waits = MergeQueueWaits(repository_id=event.id, sha=Sha(event.merge_group.head_sha))
     return Hint(repository=event.seen(), touched=(waits,))
 
 
-def _repository(event: _RepositoryEvent) -> Hint:
+def _repository(event: shapes.RepositoryEvent) -> Hint:
     before = event.changes.default_branch.previous if event.changes and event.changes.default_branch else ""
     branches = (event.repository.default_branch, before) if before else ()
     touched = RepositoryTouched(repository_id=event.id, gone=event.action == "deleted")
@@ -312,7 +203,7 @@ def _repository(event: _RepositoryEvent) -> Hint:
     )
 
 
-def _rules(event: _RulesEvent) -> Hint | Ignored:
+def _rules(event: shapes.RulesEvent) -> Hint | Ignored:
     if event.repository is None:
         return Ignored(reason="an organization's rules: what branches require is read again within the hour")
     return Hint(
@@ -321,7 +212,7 @@ def _rules(event: _RulesEvent) -> Hint | Ignored:
     )
 
 
-def _installation_state(event: _InstallationEvent) -> InstallationState:
+def _installation_state(event: shapes.InstallationEvent) -> InstallationState:
     """What is done to a suspended installation otherwise leaves it suspended."""
     if event.action == "deleted":
         return InstallationState.DELETED
@@ -329,7 +220,7 @@ def _installation_state(event: _InstallationEvent) -> InstallationState:
     return InstallationState.SUSPENDED if suspended else InstallationState.ACTIVE
 
 
-def _installation(event: _InstallationEvent) -> Hint:
+def _installation(event: shapes.InstallationEvent) -> Hint:
     state = _installation_state(event)
     deleted = state is InstallationState.DELETED
     removed = [*event.repositories_removed, *(event.repositories if deleted else [])]
@@ -352,18 +243,18 @@ def _installation(event: _InstallationEvent) -> Hint:
 
 def _reader(event: str, our_app_id: int) -> tuple[type[Struct], Callable[[Any], Hint | Ignored]] | None:
     readers: dict[str, tuple[type[Struct], Callable[[Any], Hint | Ignored]]] = {
-        "push": (_Push, _push),
-        "pull_request": (_Pull, _pull_request),
-        "status": (_Status, _status),
-        "check_run": (_CheckRun, lambda shape: _check_run(shape, our_app_id)),
-        "check_suite": (_CheckSuite, lambda shape: _check_suite(shape, our_app_id)),
-        "merge_group": (_MergeGroupEvent, _merge_group),
-        "issue_comment": (_Comment, _issue_comment),
-        "repository": (_RepositoryEvent, _repository),
-        "branch_protection_rule": (_RulesEvent, _rules),
-        "repository_ruleset": (_RulesEvent, _rules),
-        "installation": (_InstallationEvent, _installation),
-        "installation_repositories": (_InstallationEvent, _installation),
+        "push": (shapes.PushEvent, _push),
+        "pull_request": (shapes.PullRequestEvent, _pull_request),
+        "status": (shapes.StatusEvent, _status),
+        "check_run": (shapes.CheckRunEvent, lambda shape: _check_run(shape, our_app_id)),
+        "check_suite": (shapes.CheckSuiteEvent, lambda shape: _check_suite(shape, our_app_id)),
+        "merge_group": (shapes.MergeGroupEvent, _merge_group),
+        "issue_comment": (shapes.CommentEvent, _issue_comment),
+        "repository": (shapes.RepositoryEvent, _repository),
+        "branch_protection_rule": (shapes.RulesEvent, _rules),
+        "repository_ruleset": (shapes.RulesEvent, _rules),
+        "installation": (shapes.InstallationEvent, _installation),
+        "installation_repositories": (shapes.InstallationEvent, _installation),
     }
     return readers.get(event)
 
