@@ -7,12 +7,15 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Connection, select
 
+from service.domain.decisions import Deploy
 from service.domain.errors import Refused
 from service.domain.model import (
+    NO_REPOSITORY,
     BuildState,
     Release,
     ReleaseState,
     ReviewState,
+    Sha,
     Slug,
     Stage,
     TargetState,
@@ -28,6 +31,7 @@ from service.store import (
     releases,
     reports,
     repositories,
+    requests,
     reviews,
     tokens,
     users,
@@ -36,6 +40,8 @@ from service.store.database import Conflict, Database
 from service.store.secrets import Vault
 from service.store.tables import api_tokens
 from tests.store.making import NOW, REPOSITORY, make_app, make_pipeline, make_request, make_review
+
+SHA = Sha("c" * 40)
 
 
 def make_release(conn: Connection, app_id: str, request_id: str | None = None) -> Release:
@@ -422,3 +428,21 @@ async def test_a_refusal_from_before_access_came_back_is_not_the_last_word(datab
     again = await database.read(lambda conn: reports.get(conn, "k"))
     assert again is not None
     assert (again.pending, again.attempted) == (True, True)
+
+
+async def test_what_github_has_deployed_is_found_however_often_the_same_commit_was_pushed(database: Database) -> None:
+    own = Deploy(repository_id=REPOSITORY.id, sha=SHA, trust=Trust.OWN, branch="main")
+    pushed = Deploy(repository_id=NO_REPOSITORY, sha=SHA, trust=Trust.SENT, branch="", pushed_to="main")
+
+    def make(conn: Connection) -> None:
+        app = make_app(conn)
+        for minute, (work, reason) in enumerate([(own, "deployed"), (pushed, "pushed"), (pushed, "pushed again")]):
+            at = NOW + timedelta(minutes=minute)
+            requests.add(conn, app_id=app.id, work=work, actor="test", reason=reason, by_person=True, now=at)
+
+    def reasons(conn: Connection, *, pushed_too: bool) -> list[str]:
+        return [each.reason for each in requests.of_commit(conn, SHA, limit=2, pushed_too=pushed_too)]
+
+    await database.write(make)
+    assert await database.read(lambda conn: reasons(conn, pushed_too=False)) == ["deployed"]
+    assert await database.read(lambda conn: reasons(conn, pushed_too=True)) == ["pushed again", "pushed"]
