@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from tests.cli.conftest import Cli
+from tests.cli.conftest import ROOT, Cli
 from tests.waiting import until
 from tests.web.serving import Server
 
@@ -264,6 +264,18 @@ async def test_ctrl_c_stops_the_waiting_only_and_says_so(towpath: Cli, server: S
     assert b"not waited for" in out
     assert b"Stopped waiting; Towpath goes on. Look with: towpath releases -a example\n" in err
     assert (await server.get("/apps/example/requests"))[0]["state"] == "queued"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [[sys.executable, "-m", "service.cli"], [str(Path(sys.executable).with_name("towpath"))]],
+    ids=["as a module", "as a program"],
+)
+def test_ctrl_c_while_it_starts_is_one_sentence(offline: Cli, tmp_path: Path, program: list[str]) -> None:
+    (tmp_path / "typer.py").write_text("import os, signal\n\nos.kill(os.getpid(), signal.SIGINT)\n")
+    env = offline.env | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    done = subprocess.run([*program, "apps"], env=env, cwd=offline.cwd, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
 
 
 def test_a_command_starts_without_what_only_servers_need() -> None:
