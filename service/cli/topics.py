@@ -12,6 +12,7 @@ _ITSELF = "The command line"
 TOPICS = {
     "apps": "Apps",
     "maintenance": "Apps",
+    "domains": "Apps",
     "git": "Apps",
     "pipelines": "Pipelines",
     "reviewapps": "Review apps",

@@ -1,4 +1,4 @@
-"""`towpath apps`: make, list, look at and destroy apps; and the git remote that names one."""
+"""`towpath apps`: make, list, look at and destroy apps; the names they are served under, and the git remote of one."""
 
 from typing import Annotated
 
@@ -15,17 +15,18 @@ NameArgument = Annotated[str | None, typer.Argument(metavar="NAME")]
 AppArgument = Annotated[str | None, typer.Argument(metavar="APP")]
 
 
-def listing(json: JsonOption = False) -> None:
-    """List apps."""
+def listing(team: TeamOption = None, json: JsonOption = False) -> None:
+    """List the apps that you see, or those of a team."""
     client = Client(profile=load())
-    apps = client.everything("/apps")
+    apps = client.everything("/apps" if team is None else path("teams", team, "apps"))
     if json:
         output.show_json(apps)
         return
     if not apps:
-        output.say("There is no app yet. Make one: towpath apps:create NAME")
+        nothing, of = ("There is no app yet.", "") if team is None else (f"{team} has no app yet.", f" -t {team}")
+        output.say(f"{nothing} Make one: towpath apps:create NAME{of}")
         return
-    output.heading("Apps")
+    output.heading("Apps" if team is None else f"Apps of {team}")
     output.table([[app["name"], app["web_url"], "" if app["state"] == "active" else app["state"]] for app in apps])
 
 
@@ -150,6 +151,21 @@ def destroy(
         output.show_json(destroyed)
 
 
+def domains(app: AppOption = None, remote: RemoteOption = None, json: JsonOption = False) -> None:
+    """List the names under which an app is served.
+
+    That is its own. For another, let a proxy in front of Towpath pass visitors on with the app's own as Host header.
+    """
+    client = Client(profile=load())
+    found = client.everything(path("apps", target.app_name(client.profile, app, remote), "domains"))
+    if json:
+        output.show_json(found)
+        return
+    for it in found:
+        output.heading(f"{it['app']['name']} Domain")
+        output.say(it["hostname"])
+
+
 def git_remote(
     app: AppOption = None,
     remote: Annotated[str, typer.Option("--remote", "-r", metavar="REMOTE", help="The remote's name.")] = "towpath",
@@ -179,4 +195,5 @@ def register(cli: typer.Typer) -> None:
     cli.command("apps:info")(info)
     cli.command("apps:rename")(rename)
     cli.command("apps:destroy")(destroy)
+    cli.command("domains")(domains)
     cli.command("git:remote")(git_remote)

@@ -45,23 +45,45 @@ def _of_stage(
     return path("pipelines", found["id"], "stage", stage, "config-vars"), f"{found['name']} ({stage})"
 
 
+_Vars = tuple[str, str, bool]
+"""Where config vars are, what to call whose they are, and whether that is an app, which a change restarts."""
+
+
+def _vars_of(
+    client: Client, app: str | None, remote: str | None, pipeline: str | None, stage: str | None, *, fork: bool
+) -> _Vars:
+    of_stage = _of_stage(client, app, remote, pipeline, stage, fork=fork)
+    if of_stage is not None:
+        where, name = of_stage
+        return where, name, False
+    name = target.app_name(client.profile, app, remote)
+    return path("apps", name, "config-vars"), name, True
+
+
 def listing(
     app: AppOption = None,
     remote: RemoteOption = None,
     pipeline: PipelineOption = None,
     stage: StageOption = None,
     fork: ForkOption = False,
+    release: Annotated[
+        str | None, typer.Option("--release", metavar="VERSION", help="Those that this release of the app has.")
+    ] = None,
     shell: Annotated[bool, typer.Option("--shell", help="Print lines a shell understands.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Show the config vars of an app, or those that new apps of a stage get."""
     client = Client(profile=load())
-    of_stage = _of_stage(client, app, remote, pipeline, stage, fork=fork)
-    if of_stage is not None:
-        where, name = of_stage
-    else:
-        name = target.app_name(client.profile, app, remote)
-        where = path("apps", name, "config-vars")
+    where, name, of_app = _vars_of(client, app, remote, pipeline, stage, fork=fork)
+    heading = f"{name} Config Vars"
+    if target.given(release) and release is not None:
+        if not of_app:
+            raise Stop("Releases are of an app: say --release with -a APP.", code=ExitCode.USAGE)
+        chosen = target.release_of(client, name, release)
+        where, heading = (
+            path("apps", name, "releases", chosen["id"], "config-vars"),
+            f"v{chosen['version']} of {heading}",
+        )
     answer = client.call("GET", where)
     variables: dict[str, str] = answer.data
     if json:
@@ -70,8 +92,10 @@ def listing(
         for key, value in sorted(variables.items()):
             output.say(f"{key}={shlex.quote(value)}")
     else:
-        output.heading(f"{name} Config Vars")
+        output.heading(heading)
         output.table([[f"{key}:", value] for key, value in sorted(variables.items())])
+        if not variables:
+            output.say(f"There are none.{f' Set one: towpath config:set KEY=VALUE -a {name}' if of_app else ''}")
         if others := answer.headers.get("towpath-not-running"):
             output.note(f" !    Not running like this: {others}. See why: towpath releases -a {name}")
 
@@ -88,9 +112,8 @@ def get(
 ) -> None:
     """Print the value of one config var."""
     client = Client(profile=load())
-    of_stage = _of_stage(client, app, remote, pipeline, stage, fork=fork)
-    name = of_stage[1] if of_stage else target.app_name(client.profile, app, remote)
-    variables: dict[str, str] = client.get(of_stage[0] if of_stage else path("apps", name, "config-vars"))
+    where, name, _ = _vars_of(client, app, remote, pipeline, stage, fork=fork)
+    variables: dict[str, str] = client.get(where)
     if key not in variables:
         raise Stop(f"{name} has no config var {key}.{close(key, sorted(variables))}")
     if json:
@@ -112,7 +135,9 @@ def set_(
 ) -> None:
     """Set config vars and restart the app."""
     wanted = asking.split_pairs(pairs)
-    after = _change("Setting", dict(wanted), app, remote, pipeline, stage, fork=fork, wait=wait, quiet=json)
+    client = Client(profile=load())
+    of = _vars_of(client, app, remote, pipeline, stage, fork=fork)
+    after = _change(client, of, "Setting", dict(wanted), wait=wait, quiet=json)
     if json:
         output.show_json(after)
     else:
@@ -131,35 +156,32 @@ def unset(
     json: JsonOption = False,
 ) -> None:
     """Unset config vars and restart the app."""
-    after = _change("Unsetting", dict.fromkeys(keys), app, remote, pipeline, stage, fork=fork, wait=wait, quiet=json)
+    client = Client(profile=load())
+    of = _vars_of(client, app, remote, pipeline, stage, fork=fork)
+    where, name, _ = of
+    after: Json = client.get(where)
+    there = [key for key in dict.fromkeys(keys) if key in after]
+    for key in dict.fromkeys(keys):
+        if key not in after:
+            output.note(f" !    {name} has no config var {key}.{close(key, sorted(after))}")
+    if there:
+        after = _change(client, of, "Unsetting", dict.fromkeys(there), wait=wait, quiet=json)
     if json:
         output.show_json(after)
+    elif not there:
+        output.say("Nothing was changed.")
 
 
 def _change(
-    verb: str,
-    changes: dict[str, str] | dict[str, None],
-    app: str | None,
-    remote: str | None,
-    pipeline: str | None,
-    stage: str | None,
-    *,
-    fork: bool,
-    wait: bool,
-    quiet: bool,
+    client: Client, of: _Vars, verb: str, changes: dict[str, str] | dict[str, None], *, wait: bool, quiet: bool
 ) -> Json:
-    client = Client(profile=load())
-    keys = ", ".join(changes)
-    of_stage = _of_stage(client, app, remote, pipeline, stage, fork=fork)
-    if of_stage is not None:
-        where, name = of_stage
-        with output.action(f"{verb} {keys} for {name}", quiet=quiet):
-            changed: Json = client.call("PATCH", where, changes).data
-        return changed
-    name = target.app_name(client.profile, app, remote)
-    with output.action(f"{verb} {keys} and restarting {name}", quiet=quiet) as doing:
-        answer = client.call("PATCH", path("apps", name, "config-vars"), changes)
-        if wait and answer.request_id is not None:
+    where, name, of_app = of
+    what = f"and restarting {name}" if of_app else f"for {name}"
+    with output.action(f"{verb} {', '.join(changes)} {what}", quiet=quiet) as doing:
+        answer = client.call("PATCH", where, changes)
+        if of_app and answer.request_id is None:
+            doing.end = "done, it was so already"
+        elif wait and answer.request_id is not None:
             done = following.follow(client, name, answer.request_id, output=False)
             doing.end = f"done, v{done['release']['version']}" if done["release"] else "done"
     after: Json = answer.data
