@@ -34,6 +34,7 @@ from service.cli.commands import (
     orphans,
     pipelines,
     promote,
+    promotions,
     ps,
     releases,
     reviewapps,
@@ -42,6 +43,7 @@ from service.cli.commands import (
     spaces,
     switches,
     teams,
+    transfers,
     users,
     webhooks,
 )
@@ -58,12 +60,14 @@ _SHOWN_AS = {"users": "email"}
 # In the order of the help.
 _PARTS = (
     apps,
+    transfers,
     switches,
     spaces,
     pipelines,
     setup,
     settings,
     promote,
+    promotions,
     diff,
     reviewapps,
     approving,

@@ -101,9 +101,7 @@ class OwnershipVerbs(Committer):
         state = TransferState.ACCEPTED if accept else TransferState.DECLINED
 
         def answer(tx: Transaction) -> Transfer:
-            offer = grants.transfer(tx.conn, transfer.id)
-            if offer is None or offer.state is not TransferState.PENDING:
-                raise Refused("This transfer is over.")
+            offer = _pending(tx.conn, transfer)
             app, sender = app_or_refuse(tx.conn, offer.app_id), users.get(tx.conn, offer.sender_id)
             if accept and sender is not None:
                 _check_transfer(tx.conn, sight.person(tx.conn, sender), app, f"App {app.name}", to)
@@ -118,10 +116,18 @@ class OwnershipVerbs(Committer):
         """Take an offer back."""
 
         def withdraw(tx: Transaction) -> None:
-            grants.withdraw(tx.conn, transfer.id)
+            grants.withdraw(tx.conn, _pending(tx.conn, transfer).id)
             tx.note("app offer withdrawn", app_id=transfer.app_id)
 
         await self.commit(withdraw, actor=actor)
+
+
+def _pending(conn: Connection, offer: Transfer) -> Transfer:
+    """The offer as it is now; refused once it is over."""
+    now = grants.transfer(conn, offer.id)
+    if now is None or now.state is not TransferState.PENDING:
+        raise Refused("This transfer is over.")
+    return now
 
 
 def _check_transfer(conn: Connection, by: Person, it: App | Pipeline, what: str, to: Owner) -> None:

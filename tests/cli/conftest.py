@@ -97,7 +97,14 @@ _OF_THE_SERVER = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \[[a-z]+ *\] .*\n")
 class Inside(Protocol):
     """Runs a command without a process of its own: many in the time of one."""
 
-    def __call__(self, *args: str, stdin: str = "", code: int = 0, **env: str) -> Awaitable[Run]: ...
+    def __call__(self, *args: str, stdin: str = "", typed: str = "", code: int = 0, **env: str) -> Awaitable[Run]: ...
+
+
+class Keyboard(io.StringIO):
+    """Standard input with a person at it."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 def _inside(cli: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
@@ -108,9 +115,9 @@ def _inside(cli: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(cli.cwd)
 
-    async def call(*args: str, stdin: str = "", code: int = 0, **env: str) -> Run:
+    async def call(*args: str, stdin: str = "", typed: str = "", code: int = 0, **env: str) -> Run:
         with monkeypatch.context() as patch:
-            patch.setattr(sys, "stdin", io.StringIO(stdin))
+            patch.setattr(sys, "stdin", Keyboard(typed) if typed else io.StringIO(stdin))
             for name, value in env.items():
                 patch.setenv(name, value)
             ended = await asyncio.to_thread(run, args)

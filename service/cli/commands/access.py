@@ -1,4 +1,4 @@
-"""`towpath access` and the transfers: who may do what to an app, and whose apps and pipelines are."""
+"""`towpath access` and `pipelines:transfer`: who may do what to an app, and whose pipelines are."""
 
 from typing import Annotated
 
@@ -88,22 +88,6 @@ def remove(
         output.show_json(removed)
 
 
-def transfer_app(
-    recipient: Annotated[str, typer.Argument(metavar="TEAM|EMAIL")],
-    *,
-    app: AppOption = None,
-    remote: RemoteOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Give an app to a team, or a team's app to one of its members."""
-    client = Client(profile=load())
-    name = target.app_name(client.profile, app, remote)
-    with output.action(f"Transferring {name} to {recipient}", quiet=json):
-        given = client.call("PATCH", path("teams", "apps", name), {"owner": recipient}).data
-    if json:
-        output.show_json(given)
-
-
 def _owner(client: Client, named: str) -> Json:
     try:
         return {"id": client.get(path("teams", named))["id"], "type": "team"}
@@ -140,5 +124,4 @@ def register(cli: typer.Typer) -> None:
     cli.command("access:add")(add)
     cli.command("access:update")(update)
     cli.command("access:remove")(remove)
-    cli.command("apps:transfer")(transfer_app)
     cli.command("pipelines:transfer")(transfer_pipeline)

@@ -1,4 +1,4 @@
-"""`towpath reviewapps:approve`: let one commit of a fork's or bot's pull request run."""
+"""`towpath reviewapps:approve`: let one commit of a fork's or bot's pull request run; and which ones may."""
 
 from typing import Annotated
 
@@ -26,8 +26,7 @@ def approve(
     client = Client(profile=load())
     found = target.pipeline(client, pipeline)
     wanted = pull_number(number)
-    reviews = client.everything(path("pipelines", found["id"], "review-apps"))
-    review = one_of(reviews, {"pr_number": wanted}, found)
+    review = _of_pull_request(client, found, wanted)
     commit = sha or _asked(review)
     with output.action(f"Approving {commit[:7]} of #{wanted} in {found['name']}", quiet=json):
         review = client.call("POST", path("review-apps", review["id"], "approvals"), {"sha": commit}).data
@@ -42,6 +41,34 @@ def approve(
         raise Stop(f"The review app is {review['state']}: {review['reason'] or 'no reason is known'}")
 
 
+def listing(
+    number: Annotated[str, typer.Argument(metavar="PR", help="Such as 12.")],
+    *,
+    pipeline: PipelineOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List which commits of a fork's pull request were approved, and by whom."""
+    client = Client(profile=load())
+    found = target.pipeline(client, pipeline)
+    review = _of_pull_request(client, found, pull_number(number))
+    approved = client.everything(path("review-apps", review["id"], "approvals"))
+    if json:
+        output.show_json(approved)
+    elif not approved:
+        output.say(f"No commit of #{review['pr_number']} was approved.")
+    else:
+        rows = [
+            [it["sha"][:7], it["by"], it["how"], output.ago(it["created_at"]), "now" * (it["sha"] == review["commit"])]
+            for it in approved
+        ]
+        output.table(rows, header=["commit", "by", "how", "when", "head"])
+
+
+def _of_pull_request(client: Client, pipeline: Json, number: int) -> Json:
+    reviews = client.everything(path("pipelines", pipeline["id"], "review-apps"))
+    return one_of(reviews, {"pr_number": number}, pipeline)
+
+
 def _asked(review: Json) -> str:
     """Show where the pull request is and have the person say that this is what they looked at."""
     output.note(f"#{review['pr_number']} ({review['branch']}) is at {review['commit']}")
@@ -51,3 +78,4 @@ def _asked(review: Json) -> str:
 def register(cli: typer.Typer) -> None:
     """Add the commands."""
     cli.command("reviewapps:approve")(approve)
+    cli.command("reviewapps:approvals")(listing)

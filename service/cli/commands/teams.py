@@ -50,6 +50,20 @@ def create(name: NameArgument, json: JsonOption = False) -> None:
         output.show_json(made)
 
 
+def rename(
+    team: NameArgument,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The new name.")],
+    json: JsonOption = False,
+) -> None:
+    """Give a team another name; what it owns stays its own."""
+    client = Client(profile=load())
+    found = client.get(path("teams", team))
+    with output.action(f"Renaming team {found['name']} to {name}", quiet=json):
+        renamed = client.call("PATCH", path("teams", found["id"]), {"name": name}).data
+    if json:
+        output.show_json(renamed)
+
+
 def destroy(name: NameArgument, confirm: ConfirmOption = None, json: JsonOption = False) -> None:
     """Destroy a team that owns nothing any more."""
     client = Client(profile=load())
@@ -150,6 +164,7 @@ def register(cli: typer.Typer) -> None:
     """Add the commands."""
     cli.command("teams")(listing)
     cli.command("teams:create")(create)
+    cli.command("teams:rename")(rename)
     cli.command("teams:destroy")(destroy)
     cli.command("members")(members)
     cli.command("members:add")(add)
