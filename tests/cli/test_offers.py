@@ -44,6 +44,9 @@ async def test_an_app_that_is_offered_is_theirs_once_they_accept(inside: Inside,
     assert accepted.out == "Accepting example from admin@localhost... done, it is yours\n"
     (app,) = await server.get("/apps", Authorization=f"Bearer {bob}")
     assert app["owner"]["email"] == "bob@example.com"
+    (offer,) = await server.get("/account/app-transfers")
+    await server.call("DELETE", f"/account/app-transfers/{offer['id']}", expect=422)
+    assert await offers(server) == [("example", "accepted")]
     for command in ("accept", "decline", "withdraw"):
         over = await inside(f"apps:transfers:{command}", "example", code=1)
         assert "The offer of example is over: it was accepted." in over.err
