@@ -1,6 +1,7 @@
 """The `towpath` command: every verb, and how each end becomes a sentence and an exit code."""
 
 import inspect
+import itertools
 import os
 import re
 import sys
@@ -56,6 +57,16 @@ _ABOUT = "Continuous delivery on machines you own: review apps, staging, promoti
 _NAMED = re.compile(r"/(?P<kind>apps|pipelines|teams|users)/(?P<name>[^/?]+)")
 _CALLED = {"apps": "app", "pipelines": "pipeline", "teams": "team", "users": "account"}
 _SHOWN_AS = {"users": "email"}
+_INSIDE = {
+    "authorizations": "authorization",
+    "builds": "build",
+    "dynos": "dyno",
+    "orphans": "orphan",
+    "webhooks": "webhook",
+    "webhook-events": "webhook event",
+    "webhook-deliveries": "webhook delivery",
+}
+"""What is within something else, or has no name that could be meant, by its word in a path."""
 
 # In the order of the help.
 _PARTS = (
@@ -182,13 +193,20 @@ def _explained(error: Stop) -> str:
         return error.message
     named = _NAMED.match(error.target)
     if named is None or error.message != f"Couldn't find that {_CALLED[named['kind']]}.":
-        return error.message
+        return _with_its_name(error)
     name, key = unquote(named["name"]), _SHOWN_AS.get(named["kind"], "name")
     try:
         known = [each[key] for each in Client(profile=profile.load(quiet=True)).everything(f"/{named['kind']}")]
     except Stop:
         known = []
     return f"Couldn't find the {named['kind'].removesuffix('s')} {name}.{close(name, known)}"
+
+
+def _with_its_name(error: ApiError) -> str:
+    for word, name in itertools.pairwise(error.target.partition("?")[0].split("/")):
+        if word in _INSIDE and error.message == f"Couldn't find that {_INSIDE[word]}.":
+            return f"Couldn't find the {_INSIDE[word]} {unquote(name)}."
+    return error.message
 
 
 def run(args: Sequence[str] | None = None) -> int:

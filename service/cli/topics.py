@@ -84,7 +84,8 @@ class ByTopic(TyperGroup):
         name, spaced = args[0], ":".join(args[:2])
         command = self.get_command(ctx, name)
         if command is None and not name.startswith("-"):
-            meant = f" Did you mean {spaced}?" if spaced in self.commands else close(name, self.visible(ctx))
+            other = "--version" if name == "version" else spaced if spaced in self.commands else ""
+            meant = f" Did you mean {other}?" if other else close(name, self.visible(ctx))
             raise Stop(f"There is no command {name}.{meant} They are listed by: towpath help", code=ExitCode.USAGE)
         if command is not None and spaced != name and spaced in self.commands and not _takes_words(command):
             raise Stop(f"{name} takes no words of its own. Did you mean {spaced}?", code=ExitCode.USAGE)

@@ -29,6 +29,8 @@ async def test_what_is_not_set_is_named_and_nothing_restarts_for_it(inside: Insi
 
 async def test_what_is_set_so_already_is_said_to_be(inside: Inside, server: Server) -> None:
     await server.app("example")
+    none = (await inside("config", "-a", "example")).out
+    assert none.endswith("\n\nThere are none. Set one: towpath config:set KEY=VALUE -a example\n")
     await inside("config:set", "A=1", "-a", "example", "--no-wait")
     again = await inside("config:set", "A=1", "-a", "example")
     assert again.out == "Setting A and restarting example... done, it was so already\nA:  1\n"
@@ -49,6 +51,7 @@ async def test_the_config_vars_of_a_release_are_shown_as_it_has_them(inside: Ins
     await server.db.write(seal)
     for version, value in (("v1", "old"), ("2", "new")):
         assert (await inside("config", "--release", version, "-a", "example", "--json")).json == {"SITE": value}
+    assert (await inside("config", "-a", "example")).out == "=== example Config Vars\n\nSITE:  new\n"
     shown = await inside("config", "--release", "v1", "-a", "example")
     assert shown.out == "=== v1 of example Config Vars\n\nSITE:  old\n"
     assert "example has no release v9" in (await inside("config", "--release", "v9", "-a", "example", code=1)).err

@@ -71,6 +71,9 @@ async def test_an_offer_is_declined_or_withdrawn_and_can_be_made_again(
 async def test_a_team_has_an_app_at_once_and_is_not_asked(inside: Inside, server: Server, bob: str) -> None:
     refused = await inside("apps:transfer", "crew", "--offer", "-a", "example", code=2)
     assert "A team has it at once: towpath apps:transfer crew -a example" in refused.err
+    for words in (["crwe"], ["bbo@example.com", "--offer"], ["bbo@example.com", "-c", "example"]):
+        unknown = await inside("apps:transfer", *words, "-a", "example", code=1)
+        assert f"Couldn't find {words[0]}: no team of yours and nobody in one is called so." in unknown.err
     given = await inside("apps:transfer", "bob@example.com", "-a", "example", "-c", "example")
     assert given.out == "Transferring example to bob@example.com... done\n"
     assert (await inside("apps:transfer", "crew", "-a", "example", TOWPATH_TOKEN=bob)).out.endswith("... done\n")
@@ -108,4 +111,4 @@ async def test_a_token_is_shown_without_its_secret(inside: Inside, server: Serve
     assert "Last used:    never\n" in shown
     assert made["access_token"]["token"] not in shown
     assert (await inside("authorizations:info", made["id"], "--json")).json["id"] == made["id"]
-    assert "Couldn't find that authorization" in (await inside("authorizations:info", "nothing", code=1)).err
+    assert "Couldn't find the authorization nothing." in (await inside("authorizations:info", "nothing", code=1)).err

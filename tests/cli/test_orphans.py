@@ -17,4 +17,4 @@ async def test_what_is_not_known_is_listed_and_taken_away_by_one_command(towpath
     assert [it["state"] for it in await server.get("/orphans")] == ["running"]
     await towpath("orphans:destroy", "3f1c", "--confirm", "3f1c")
     assert [it["state"] for it in await server.get("/orphans")] == ["leaving"]
-    assert "Couldn't find that orphan." in (await towpath("orphans:destroy", "4a", "-c", "4a", code=1)).err
+    assert "Couldn't find the orphan 4a." in (await towpath("orphans:destroy", "4a", "-c", "4a", code=1)).err

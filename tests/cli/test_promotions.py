@@ -77,6 +77,11 @@ async def test_promotions_are_listed_newest_first_with_what_became_of_each_targe
     ]
     await here("pipelines:remove", "-a", "example-staging")
     assert "example-staging v1" in (await here("pipelines:promotions", "shop")).out
+    for app in ("example", "example-admin"):
+        await here("pipelines:remove", "-a", app)
+    assert (await here("pipelines:info", "shop")).out.endswith(
+        "\n\nNo app is in it. Add one: towpath pipelines:add shop -a APP -s STAGE\n"
+    )
 
 
 async def test_a_release_that_fails_ends_with_4_whatever_asked_for_it(

@@ -171,7 +171,7 @@ async def test_a_detached_one_writes_to_the_logs_and_ends_when_it_is_stopped(sta
     over = await ended(stage, app, name)
     assert (over["exit_code"], over["reason"]) == (143, "stopped by user:admin@localhost")
     assert f"towpath[{name}]: exited with status 143" in await stage.cli("logs", "-a", app, "-d", name)
-    assert "Couldn't find that dyno" in await stage.cli_fails("ps:stop", name, "-a", app)
+    assert f"Couldn't find the dyno {name}." in await stage.cli_fails("ps:stop", name, "-a", app)
 
 
 async def test_who_is_attached_is_told_what_ended_it(stage: Stage, app: str) -> None:

@@ -62,11 +62,11 @@ async def test_what_a_pipelines_webhook_heard_is_listed_shown_and_told_again(tow
         pytest.param((*ADD, "-a", "example", "-p", "shop"), 2, "not both", id="app and pipeline"),
         pytest.param((*ADD, "-a", "exampel"), 1, "Did you mean example?", id="an unknown app"),
         pytest.param((*ADD[:2], "api:x", *ADD[3:], "-a", "example"), 1, "api:x is not known", id="an unknown entity"),
-        pytest.param(("webhooks:info", "x", "-a", "example"), 1, "Couldn't find that webhook.", id="no such webhook"),
+        pytest.param(("webhooks:info", "x", "-a", "example"), 1, "Couldn't find the webhook x.", id="no such webhook"),
         pytest.param(
             ("webhooks:deliveries:retry", "x", "-a", "example"),
             1,
-            "Couldn't find that webhook delivery.",
+            "Couldn't find the webhook delivery x.",
             id="nor delivery",
         ),
     ],

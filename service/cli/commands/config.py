@@ -95,7 +95,8 @@ def listing(
         output.heading(heading)
         output.table([[f"{key}:", value] for key, value in sorted(variables.items())])
         if not variables:
-            output.say(f"There are none.{f' Set one: towpath config:set KEY=VALUE -a {name}' if of_app else ''}")
+            hint = f" Set one: towpath config:set KEY=VALUE -a {name}" if of_app and release is None else ""
+            output.say(f"There are none.{hint}")
         if others := answer.headers.get("towpath-not-running"):
             output.note(f" !    Not running like this: {others}. See why: towpath releases -a {name}")
 

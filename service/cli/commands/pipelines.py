@@ -175,7 +175,10 @@ def info(
         release = releases.get(it["app"]["id"])
         runs = f"v{release['version']} {(release['commit'] or '')[:7]}" if release else ""
         rows.append([it["app"]["name"], it["stage"], runs, release["status"] if release else ""])
-    output.table(rows, header=["app name", "stage", "release", "status"])
+    if rows:
+        output.table(rows, header=["app name", "stage", "release", "status"])
+    else:
+        output.say(f"No app is in it. Add one: towpath pipelines:add {found['name']} -a APP -s STAGE")
     locks.show(held)
     _note_owners(client, found, [it["app"] for it in couplings])
 

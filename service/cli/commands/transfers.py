@@ -1,12 +1,14 @@
 """`towpath apps:transfer` and `apps:transfers`: an app's next owner, at once or once they have accepted it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
 from service.cli import asking, output, target
 from service.cli.client import Client, Json, path
-from service.cli.errors import ExitCode, Stop
+from service.cli.errors import ApiError, ExitCode, Stop
 from service.cli.options import AppOption, ConfirmOption, JsonOption, RemoteOption
 from service.cli.profile import load
 from service.cli.topics import close
@@ -42,7 +44,7 @@ def transfer(
             f"All collaborators will be removed from {found['name']}, which leaves the team {found['team']['name']}."
         )
         asking.confirm(found["name"], confirm, danger=danger)
-    with output.action(f"Transferring {found['name']} to {recipient}", quiet=json):
+    with output.action(f"Transferring {found['name']} to {recipient}", quiet=json), _known(recipient):
         given = client.call("PATCH", path("teams", "apps", found["name"]), {"owner": recipient}).data
     if json:
         output.show_json(given)
@@ -56,7 +58,8 @@ def _offer(client: Client, app: str, recipient: str, *, json: bool) -> None:
             code=ExitCode.USAGE,
         )
     with output.action(f"Offering {app} to {recipient}", quiet=json) as doing:
-        made = client.call("POST", _HOME, {"app": app, "recipient": recipient}).data
+        with _known(recipient):
+            made = client.call("POST", _HOME, {"app": app, "recipient": recipient}).data
         pending = made["state"] == "pending"
         doing.end = (
             f"done, it is theirs once they accept: towpath apps:transfers:accept {app}"
@@ -65,6 +68,17 @@ def _offer(client: Client, app: str, recipient: str, *, json: bool) -> None:
         )
     if json:
         output.show_json(made)
+
+
+@contextmanager
+def _known(recipient: str) -> Iterator[None]:
+    """Name whoever is not found: it may be the app as well that is not."""
+    try:
+        yield
+    except ApiError as error:
+        if error.message != "Couldn't find that account.":
+            raise
+        raise Stop(f"Couldn't find {recipient}: no team of yours and nobody in one is called so.") from None
 
 
 def listing(json: JsonOption = False) -> None:
