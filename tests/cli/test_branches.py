@@ -11,7 +11,7 @@ from service.store import apps, pipelines, reviews, spaces
 from tests.cli.conftest import Inside
 from tests.waiting import until
 from tests.web.api.test_approvals import SHA, waiting
-from tests.web.serving import Server
+from tests.web.serving import SHOP, Server
 
 
 async def goes_live(server: Server, pipeline_id: str) -> None:
@@ -49,6 +49,30 @@ async def test_the_review_app_of_a_branch_is_made_followed_and_taken_away(
     assert request["kind"] == "Destroy"
     (review,) = await server.get(f"/pipelines/{pipeline['id']}/review-apps")
     assert review["state"] == "destroying"
+
+
+async def test_a_branch_is_not_taken_for_the_pull_requests_that_come_from_one_of_its_name(
+    inside: Inside, server: Server
+) -> None:
+    pipeline, forked = await waiting(server)
+    where = f"/pipelines/{pipeline['id']}/review-apps"
+    only = await inside("reviewapps:pin", "fix/cart", "-p", "shop", "--json")
+    assert only.json["id"] == forked
+
+    def another(conn: Any) -> str:
+        made = reviews.create(
+            conn, pipeline_id=pipeline["id"], repository_id=SHOP.id, ref="pr:7", generation=1, app_id=None,
+            state=ReviewState.WAITING, reason="", sha=SHA, branch="fix/cart", by_person=False, now=server.db.now(),
+        )  # fmt: skip
+        return made.id
+
+    other = await server.db.write(another)
+    unclear = await inside("reviewapps:destroy", "fix/cart", "-p", "shop", "-c", "#7", code=2)
+    assert "Which one? #7 and #11 come from a branch fix/cart: name the pull request." in unclear.err
+    own, _ = await server.call("POST", "/review-apps", {"pipeline": pipeline["id"], "branch": "fix/cart"}, expect=201)
+    await inside("reviewapps:destroy", "fix/cart", "-p", "shop", "-c", "fix/cart")
+    states = {it["id"]: it["state"] for it in await server.get(where)}
+    assert states == {forked: "waiting", other: "waiting", own["id"]: "skipped"}
 
 
 async def test_a_review_app_is_asked_for_without_waiting(inside: Inside, server: Server) -> None:

@@ -202,11 +202,18 @@ def logs(
 
 def one_of(reviews: list[Json], reference: Json, pipeline: Json) -> Json:
     """The review app of a pull request or branch; stops with those there are."""
-    for review in reviews:
-        if all(review[key] == value for key, value in reference.items()):
-            return review
+    wanted = next(iter(reference.values()))
+    found = [review for review in reviews if all(review[key] == value for key, value in reference.items())]
+    # A pull request comes from a branch too, maybe from one of that name in a fork: the branch's own goes first.
+    if own := [review for review in found if "pr_number" in reference or review["pr_number"] is None]:
+        return own[0]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        several = " and ".join(sorted(map(_label, found), key=lambda it: int(it.removeprefix("#"))))
+        raise Stop(f"Which one? {several} come from a branch {wanted}: name the pull request.", code=ExitCode.USAGE)
     known = ", ".join(_label(review) for review in reviews) or "none"
-    raise Stop(f"Pipeline {pipeline['name']} has no review app for {next(iter(reference.values()))}; it has: {known}.")
+    raise Stop(f"Pipeline {pipeline['name']} has no review app for {wanted}; it has: {known}.")
 
 
 StaleDays = Annotated[
