@@ -16,6 +16,7 @@ from workers.platforms.process import doctor, files, indexes, levels, nameserver
 from workers.platforms.process.driver import ProcessPlatform
 from workers.platforms.process.host import Host, Level, Paths
 from workers.platforms.process.procs import Process
+from workers.platforms.process.reading import log_lines
 from workers.platforms.process.stopping import stop_all
 from workers.platforms.process.uids import Uids
 
@@ -169,6 +170,15 @@ def test_the_log_of_an_app_is_bounded_and_every_instance_follows_the_turn(tmp_pa
     text = (tmp_path / "app.log.1").read_text() + (tmp_path / "app.log").read_text()
     numbers = [int(line.rpartition(" ")[2]) for line in text.splitlines()]
     assert numbers == list(range(numbers[0], 2000))
+
+
+async def test_a_log_in_which_nothing_stands_has_no_line(tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    assert [line async for line in log_lines(log, follow=False, lines=10)] == []
+    log.touch()
+    assert [line async for line in log_lines(log, follow=False, lines=10)] == []
+    log.write_text("\n")
+    assert [line async for line in log_lines(log, follow=False, lines=10)] == [""]
 
 
 def test_a_full_disk_costs_output_and_not_the_process(tmp_path, monkeypatch):

@@ -90,7 +90,7 @@ def _last(path: Path, lines: int, process: bytes) -> tuple[list[str], int, int]:
             inode = offset = 0
             continue
         # Only where the shim ends lines: an app may print what Python also divides at, and a name of ours behind it.
-        whole = text.removesuffix(b"\n").split(b"\n")
+        whole = text.removesuffix(b"\n").split(b"\n") if text else []
         found.extend(line.decode("utf-8", "replace") for line in whole if _is_of(line, process))
     return list(found), inode, offset
 
