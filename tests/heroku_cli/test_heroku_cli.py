@@ -106,6 +106,38 @@ async def test_code_is_promoted_seen_running_and_rolled_back(stage: Stage, herok
     await heroku("ps:stop", "--dyno-name", "web.1", "-a", pipeline.production)
 
 
+async def test_a_promotion_names_what_failed_and_goes_where_it_is_told_to(stage: Stage, heroku: Heroku) -> None:
+    failing = {"Procfile": quick("")["Procfile"] + 'release: echo "migrating"; test "$BREAK" != yes\n'}
+    pipeline = await stage.pipeline("heroku-part", files={**quick("first"), **failing}, automatic=False)
+    good, bad = pipeline.production, f"{pipeline.name}-bad"
+    await stage.api("POST", "/apps", {"name": bad})
+    await stage.api("POST", "/pipeline-couplings", {"app": bad, "pipeline": pipeline.id, "stage": "production"})
+    await stage.api("PATCH", f"/apps/{bad}/config-vars", {"BREAK": "yes"})
+    await deployed(stage, pipeline)
+    partly = await heroku("pipelines:promote", "-a", pipeline.staging, code=1)
+    assert "Starting promotion to production..." in partly.out
+    assert "Promotion to some apps failed" in partly.err
+    told = {line.partition(":")[0]: line for line in partly.out.splitlines()}
+    assert "succeeded" in told[good]
+    assert "failed" in told[bad]
+    assert "release command failed" in partly.out
+
+    promote = ("pipelines:promote", "-a", pipeline.staging, "--to")
+    named, alone, nobody, last = await asyncio.gather(
+        heroku(*promote, f"{good},"),
+        heroku(*promote, bad, code=1),
+        heroku(*promote, "nobody", code=1),
+        heroku("pipelines:promote", "-a", good, code=1),
+    )
+    assert f"Starting promotion to apps: {good}..." in named.out
+    assert "Promotion successful" in named.out
+    assert "migrating" in alone.out
+    assert "Promotion to some apps failed" in alone.err
+    assert "Cannot find app nobody" in nobody.err
+    assert f"Cannot promote {good} from 'production' stage" in last.err
+    assert "to v1... done, v3" in (await heroku("releases:rollback", "-a", good)).all
+
+
 async def test_review_apps_are_enabled_made_and_disabled(stage: Stage, heroku: Heroku) -> None:
     pipeline = await stage.pipeline("heroku-review", automatic=False)
     enabled = await heroku("reviewapps:enable", "-p", pipeline.name, "-a", pipeline.staging, "--autodestroy")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.cli.heroku.front import Front
-from tests.heroku_cli.heroku import NODE, SECONDS, Heroku
+from tests.heroku_cli.heroku import NODE, SECONDS, SIZE, Heroku
 from tests.heroku_cli.person import ROOT, Person, section
 from tests.walk.samples import quick
 from tests.walk.stage import Pipeline, Stage
@@ -109,6 +109,25 @@ async def test_teams_members_and_what_is_given_to_them(stage: Stage, over: Herok
     await each(over, {("access:update", ada, "-a", name, "-p", "operate"): "done"})
     await each(over, {("apps:join", "-a", name): "done", ("members:remove", ada, "-t", team): "done"})
     await over("apps:leave", "-a", name)
+    await stage.api("POST", "/apps", {"name": f"{name}-own"})
+    made, refused = await asyncio.gather(
+        over("pipelines:create", name, "-a", name, "-s", "production", "-t", team),
+        over("apps:transfer", ada, "-a", f"{name}-own", code=2),
+    )
+    assert f"Creating {name} pipeline... done" in made.all
+    assert "cannot be transferred from one user to another" in refused.all
+    pipeline = await stage.api("GET", f"/pipelines/{name}")
+    assert pipeline["owner"]["type"] == "team"
+    coupling = {"app": f"{name}-own", "pipeline": pipeline["id"], "stage": "staging"}
+    await stage.api("POST", "/pipeline-couplings", coupling)
+    await each(
+        over,
+        {
+            ("pipelines:info", name): f"Some apps in this pipeline do not belong to {team} (team).",
+            ("apps:transfer", "admin@localhost", "-a", name, "-c", name): "done",
+        },
+    )
+    assert (await stage.api("GET", f"/apps/{name}"))["owner"]["email"] == "admin@localhost"
 
 
 async def test_a_pipeline_is_made_by_answering_on_a_terminal_and_given_away_and_back(
@@ -166,11 +185,52 @@ async def test_a_pipeline_is_connected_compared_and_promoted_with_its_output_sho
             ("ps:type", "-a", staging): "web",
             ("ps:wait", "-a", staging): "",
             ("releases", "-a", production): "v1",
+            ("releases:retry", "-a", production): "Running release command...",
         },
     )
     assert f"{staging} is ahead of {production} by 1 commit" in (await over("pipelines:diff", "-a", staging)).all
-    await over("pipelines:promote", "-a", staging)
+    await over.git("remote", "add", "flow", f"https://localhost:{stage.port}/{staging}.git")
+    await over("pipelines:promote", "-r", "flow")
     assert f"{staging} is up to date with {production}" in (await over("pipelines:diff", "-a", staging)).all
+
+
+async def test_what_is_pushed_to_herokus_remote_is_built_and_cloned_and_a_command_runs_beside_it(
+    stage: Stage, over: Heroku, front: Front, tmp_path: Path
+) -> None:
+    name = stage.name("tls-pushed")
+    await over("apps:create", name, "--remote", "pushed")
+    for path, text in quick("pushed").items():
+        (over.cwd / path).write_text(text)
+    await over.git("add", ".")
+    await over.git("commit", "--quiet", "--message", "Say pushed")
+    await over.git("push", "--quiet", "pushed", "HEAD:main")
+    await stage.says(name, "pushed")
+    assert (await over.git("config", "remote.pushed.url")).strip() == f"https://localhost:{stage.port}/{name}.git"
+
+    (editor := tmp_path / "editor").write_text('#!/bin/sh\necho GREETING=hello > "$1"\n')
+    editor.chmod(0o755)
+    # A command ends only its own shell by `exit`, as at Heroku.
+    everything = await asyncio.gather(
+        over("git:clone", "-a", name, str(tmp_path / "clone")),
+        over("run", "-a", name, "-x", "--", "seq 1 2000; echo done >&2; (exit 7)", code=7),
+    )
+    assert (tmp_path / "clone/server.py").read_text() == quick("pushed")["server.py"]
+    assert everything[1].out.split() == [*map(str, range(1, 2001)), "done"]
+    # What is piped into it comes as it is, and its end is told; on a terminal of one's own it is typed at.
+    piped, _, _, missing = await asyncio.gather(
+        over("run", "-a", name, "--no-tty", "-x", "--", "wc", "-c", given="x" * 100_000),
+        over.typing(
+            *("run", "-a", name, "-x", "stty size; read name; echo hello $name; cat; (exit 5)"),
+            answers={"{} {}".format(*SIZE): "ada\r", "hello ada": "\x04"}, code=5,
+        ),
+        over.typing("run", "-a", name, "echo here; sleep 600", answers={"here\r": "\x03"}),
+        over("rake", "-a", name, "-x", "db:migrate", code=127),
+    )  # fmt: skip
+    assert piped.out.strip() == "100000"
+    assert "not found" in missing.out
+    await over.typing("config:edit", "-a", name, answers={"with these values?": "y\r"}, EDITOR=str(editor))
+    assert await stage.api("GET", f"/apps/{name}/config-vars") == {"GREETING": "hello"}
+    assert front.hosts.notes == []
 
 
 async def test_a_pipeline_is_set_up_by_answering_on_a_terminal(stage: Stage, over: Heroku, front: Front) -> None:
@@ -275,7 +335,7 @@ async def test_every_socket_of_it_led_to_this_machine_and_no_other_name_was_look
         "pipelines:connect", (await stage.pipeline("tls-last", automatic=False)).name, "-r", "acme/nowhere", code=1
     )
     assert front.refused == []
-    ours = {f"127.0.0.1:{url.rpartition(':')[2]}" for url in (front.url, front.proxy)}
+    ours = {f"127.0.0.1:{url.rpartition(':')[2]}" for url in (front.url, front.proxy, front.terminals)}
     opened = set(sockets.read_text().split())
     assert opened >= ours
     assert opened - ours <= {"name:127.0.0.1"}

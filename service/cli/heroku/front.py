@@ -15,11 +15,12 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
-from yarl import URL
 
 from service.cli.heroku.authority import Authority
-from service.cli.heroku.hosts import LISTED, LOCAL, Call, Hosts
-from service.cli.profile import Profile, reached_at
+from service.cli.heroku.hosts import DYNOS, LISTED, LOCAL, Call, Hosts
+from service.cli.heroku.listening import Serve, listening
+from service.cli.heroku.rendezvous import Rendezvous, address
+from service.cli.profile import Profile
 
 _OF_ONE_CONNECTION: Final = frozenset(
     {
@@ -43,6 +44,7 @@ class Front:
     hosts: Hosts = field(default_factory=Hosts)
     url: str = ""
     proxy: str = ""
+    terminals: str = ""
     refused: list[str] = field(default_factory=list)
 
 
@@ -58,8 +60,10 @@ async def fronting(profile: Profile, *, place: Path) -> AsyncIterator[Front]:
     async with aiohttp.ClientSession(
         timeout=timeout, connector=connector, cookie_jar=aiohttp.DummyCookieJar()
     ) as session:
+        terminals = Rendezvous(profile=profile, session=session, hosts=front.hosts)
+        passing = _Passing(front=front, profile=profile, session=session, terminals=terminals)
         app = web.Application(client_max_size=_LARGEST)
-        app.router.add_route("*", "/{path:.*}", _Passing(front=front, profile=profile, session=session).pass_on)
+        app.router.add_route("*", "/{path:.*}", passing.pass_on)
         runner = web.AppRunner(
             app, access_log=None, max_field_size=_MAX_FIELD_SIZE, shutdown_timeout=0.1, handler_cancellation=True
         )
@@ -68,7 +72,10 @@ async def fronting(profile: Profile, *, place: Path) -> AsyncIterator[Front]:
             await web.TCPSite(runner, LOCAL[0], 0, ssl_context=context).start()
             port = runner.addresses[0][1]
             front.url = f"https://{LOCAL[0]}:{port}"
-            async with _leading(front, port, profile):
+            leading = _leading(front, port, profile)
+            async with listening(leading) as way, listening(terminals.meet, tls=context) as meeting:
+                front.proxy = f"http://{LOCAL[0]}:{way}"
+                front.terminals = terminals.url = f"rendezvous://{LOCAL[0]}:{meeting}"
                 yield front
         finally:
             await runner.cleanup()
@@ -81,22 +88,30 @@ class _Passing:
     front: Front
     profile: Profile
     session: aiohttp.ClientSession
+    terminals: Rendezvous
 
     async def pass_on(self, request: web.Request) -> web.StreamResponse:
         call = Call(
             host=request.host.rpartition(":")[0].lower() or request.host.lower(),
             method=request.method,
-            path=request.rel_url.raw_path,
+            path=self._led_here(request.rel_url.raw_path),
             authorization=request.headers.get(hdrs.AUTHORIZATION, ""),
         )
         if (said := self.front.hosts.answered(call)) is not None:
             return web.json_response(said.data, status=said.status)
         try:
-            async with self._asked(request, call, await self._body(request, call)) as answer:
-                return await self._answered(request, call, answer)
+            body = await self._body(request, call)
+            async with self._asked(request, call, body) as answer:
+                if answer.content_type.endswith("json") or request.method == hdrs.METH_HEAD:
+                    return await self._answered(call, body, answer)
+                return await self._poured(request, answer)
         except (aiohttp.ClientError, OSError, TimeoutError) as trouble:
             message = f"Cannot reach Towpath at {self.profile.url} ({str(trouble) or type(trouble).__name__})."
             return web.json_response({"id": "bad_gateway", "message": message}, status=502)
+
+    def _led_here(self, path: str) -> str:
+        """The path at our server: git comes with the whole address, as `surroundings` has told it to."""
+        return path.removeprefix(f"/https://{self.profile.host}")
 
     async def _body(self, request: web.Request, call: Call) -> bytes | aiohttp.StreamReader | None:
         if not request.body_exists:
@@ -111,26 +126,28 @@ class _Passing:
         headers = _passed(request.headers)
         headers[hdrs.HOST] = self.profile.host
         headers[hdrs.ACCEPT_ENCODING] = "identity"
-        if isinstance(body, bytes):
-            headers.popall(hdrs.CONTENT_LENGTH, None)
-        server = URL(self.profile.url)
-        name = server.raw_host or ""
+        # The child by itself could not be given a terminal: our server tells it from the one that has a front.
+        headers[hdrs.USER_AGENT] = f"towpath {headers.get(hdrs.USER_AGENT, '')}".rstrip()
+        if isinstance(body, bytes) or hdrs.CONTENT_ENCODING in request.headers:
+            headers.popall(hdrs.CONTENT_LENGTH, None)  # what is passed on is longer or shorter
+        url, name = address(self.profile, self._led_here(request.raw_path))
         return self.session.request(
-            call.method,
-            URL(str(server.with_host(reached_at(name))).rstrip("/") + request.raw_path, encoded=True),
-            data=body,
-            headers=headers,
-            allow_redirects=False,
-            # TLS is for the name in the profile, wherever that leads.
-            server_hostname=name if server.scheme == "https" else None,
+            call.method, url, data=body, headers=headers, allow_redirects=False, server_hostname=name
         )
 
-    async def _answered(self, request: web.Request, call: Call, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+    async def _answered(
+        self, call: Call, asked: bytes | aiohttp.StreamReader | None, answer: aiohttp.ClientResponse
+    ) -> web.Response:
         headers = _passed(answer.headers)
         headers.popall(hdrs.CONTENT_LENGTH, None)
-        if answer.content_type.endswith("json") or request.method == hdrs.METH_HEAD:
-            body = self.front.hosts.heard(call, answer.status, await answer.read(), front=self.front.url)
-            return web.Response(status=answer.status, headers=headers, body=body)
+        body = self.front.hosts.heard(call, answer.status, await answer.read(), front=self.front.url)
+        if call.method == hdrs.METH_POST and DYNOS.fullmatch(call.path):
+            body = self.terminals.expect(asked, body)
+        return web.Response(status=answer.status, headers=headers, body=body)
+
+    async def _poured(self, request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+        headers = _passed(answer.headers)
+        headers.popall(hdrs.CONTENT_LENGTH, None)
         response = web.StreamResponse(status=answer.status, headers=headers)
         await response.prepare(request)
         try:
@@ -148,36 +165,16 @@ def _passed(headers: Mapping[str, str]) -> CIMultiDict[str]:
     return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in _OF_ONE_CONNECTION)
 
 
-@asynccontextmanager
-async def _leading(front: Front, port: int, profile: Profile) -> AsyncIterator[None]:
-    """Be the proxy that the child is given."""
-    ways, tasks = _Ways.of(profile, port), set[asyncio.Task[None]]()
+def _leading(front: Front, port: int, profile: Profile) -> Serve:
+    """The proxy that the child is given."""
+    ways = _Ways.of(profile, port)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            async with asyncio.timeout(_HEAD_SECONDS):
-                head = await reader.readuntil(b"\r\n\r\n")
-            await _led(front, ways, head.split(b" ", 2), reader, writer)
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # who has asked sees that by the connection's end
-        finally:
-            tasks.discard(task)
-            writer.close()
+        async with asyncio.timeout(_HEAD_SECONDS):
+            head = await reader.readuntil(b"\r\n\r\n")
+        await _led(front, ways, head.split(b" ", 2), reader, writer)
 
-    server = await asyncio.start_server(serve, LOCAL[0], 0)
-    try:
-        front.proxy = f"http://{LOCAL[0]}:{server.sockets[0].getsockname()[1]}"
-        yield
-    finally:
-        server.close()
-        await server.wait_closed()
-        left = list(tasks)
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+    return serve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,8 @@ PARTICLEBOARD: Final = "particleboard.heroku.com"
 LISTED: Final = (KOLKRABBI, GITHUB, PARTICLEBOARD)
 """Whom the front takes the place of."""
 LOCAL: Final = ("127.0.0.1", "localhost")
+DYNOS: Final = re.compile(r"/apps/[^/?]+/dynos")
+"""Where a command is asked for that somebody attaches to."""
 
 _TOKEN: Final = "/account/github/token"  # noqa: S105 - a path
 _REPOSITORY: Final = re.compile(r"/repos/[^/?]+/[^/?]+(?:/compare/[^/?]+)?")

@@ -24,10 +24,32 @@ def furnish(home: Path, *, profile: Profile, front: Front) -> None:
     (home / "ca.pem").write_bytes(front.authority.pem)
     (home / _TERMS).parent.mkdir(parents=True)
     (home / _TERMS).touch()
-    # The child knows our remotes by https only; those that `towpath` made of a server without TLS are meant, too.
-    (home / "gitconfig").write_text(
-        f'[url "https://{profile.host}/"]\n\tinsteadOf = http://{profile.host}/\n', encoding="utf-8"
-    )
+    (home / "gitconfig").write_text(_git(profile, front), encoding="utf-8")
+
+
+def _git(profile: Profile, front: Front) -> str:
+    """What git is told: who knows the token, and the way to a server without TLS.
+
+    The child knows our remotes by https only, and looks for the whole address in what git says of them; so an address
+    that leads to the front has the server's in it. Remotes that `towpath` made of such a server are meant, too.
+    """
+    here = f"https://{profile.host}/"
+    lines = [f'[credential "https://{profile.host}"]', "\thelper = !heroku git:credentials"]
+    if is_without_tls(profile):
+        lines += [
+            f'[url "{front.url}/{here}"]',
+            f"\tinsteadOf = {here}",
+            f"\tinsteadOf = http://{profile.host}/",
+            # With a slash, for the child writes a line of its own for the host that it is told of here.
+            f'[credential "{front.url}/"]',
+            f"\thelper = !HEROKU_GIT_HOST={front.url.removeprefix('https://')} heroku git:credentials",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def is_without_tls(profile: Profile) -> bool:
+    """Whether git, which the child sends to https only, has to go by way of the front."""
+    return profile.url.startswith("http://")
 
 
 def surroundings(environ: Mapping[str, str], *, profile: Profile, front: Front, home: Path) -> dict[str, str]:
@@ -41,6 +63,7 @@ def surroundings(environ: Mapping[str, str], *, profile: Profile, front: Front, 
         "HOME": str(home),
         "GIT_CONFIG_GLOBAL": str(home / "gitconfig"),
         "GIT_CONFIG_NOSYSTEM": "1",
+        **({"GIT_SSL_CAINFO": str(home / "ca.pem")} if is_without_tls(profile) else {}),
         "NODE_EXTRA_CA_CERTS": str(home / "ca.pem"),
         "HEROKU_HOST": front.url,
         "HEROKU_API_KEY": profile.token,

@@ -79,7 +79,8 @@ async def run(request: web.Request) -> web.Response:
     app = await context.db.read(lambda conn: find_app(conn, identity))
     if attached and _HEROKU_CLI.match(request.headers.get(hdrs.USER_AGENT, "")):
         raise Refused(
-            "heroku run cannot be attached here: use `towpath run`, or `heroku run:detached` and `heroku logs --tail`."
+            "heroku run cannot be attached by itself: use `towpath heroku -- run` or `towpath run`, or "
+            "`heroku run:detached` and `heroku logs --tail`."
         )
     made = await context.enactor.run_one_off(
         app_id=app.id,
