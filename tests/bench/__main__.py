@@ -19,6 +19,7 @@ from tests.bench.commands import commands
 from tests.bench.ingest import ingest
 from tests.bench.jobs import jobs
 from tests.bench.lists import lists
+from tests.bench.promoting import promoting
 from tests.bench.pushes import pushes
 from tests.bench.realapp import real_app
 from tests.bench.rows import Row, table, write
@@ -33,6 +34,7 @@ ON_AN_INSTALLATION: dict[str, Callable[[Stage, Path], Awaitable[list[Row]]]] = {
     "jobs": jobs,
     "pushes": pushes,
     "realapp": real_app,
+    "promoting": promoting,
     "commands": commands,
     "takeover": takeover,
 }

@@ -1,12 +1,10 @@
 """How long the command line takes before it does anything."""
 
-import asyncio
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
-from tests.bench.processes import seconds
+from tests.bench.processes import run, seconds
 from tests.bench.rows import Row, against, alone
 from tests.walk.stage import Stage
 
@@ -24,20 +22,12 @@ async def commands(stage: Stage, _place: Path) -> list[Row]:
             ("help", (str(TOWPATH), "--help")),
             ("apps", (str(TOWPATH), "apps")),
         ):
-            taken[name].append(1000 * await seconds(lambda argv=argv: _run(argv, env)))  # type: ignore[misc]
+            taken[name].append(1000 * await seconds(lambda argv=argv: run(argv, env)))  # type: ignore[misc]
     return [
         against("towpath --help", taken["help"], "ms", peer="python -c pass", theirs=taken["python"]),
         against("towpath apps", taken["apps"], "ms", peer="python -c pass", theirs=taken["python"]),
         *await _starts(stage),
     ]
-
-
-async def _run(argv: tuple[str, ...], env: Mapping[str, str]) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *argv, env=env, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL
-    )
-    if await process.wait():
-        raise RuntimeError(f"{' '.join(argv)} ended with {process.returncode}")
 
 
 async def _starts(stage: Stage) -> list[Row]:

@@ -30,6 +30,15 @@ async def running(argv: Sequence[str], env: Mapping[str, str], *, log: Path) -> 
         await process.wait()
 
 
+async def run(argv: Sequence[str], env: Mapping[str, str]) -> None:
+    """Run a program to its end, which must be a good one; what it prints is not looked at."""
+    process = await asyncio.create_subprocess_exec(
+        *argv, env=env, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL
+    )
+    if await process.wait():
+        raise RuntimeError(f"{' '.join(argv)} ended with {process.returncode}")
+
+
 @asynccontextmanager
 async def redis(place: Path) -> AsyncIterator[tuple[int, Path]]:
     """A Redis for peers, which keeps things as ours does; with its process id and socket."""

@@ -1,6 +1,7 @@
 """The front that Heroku's command line is given: whom it takes the place of, who believes it, and where it leads."""
 
 import asyncio
+import gzip
 import json
 import os
 import signal
@@ -214,6 +215,55 @@ async def test_an_upload_goes_through_unread(child: Child) -> None:
     ) as answer:
         assert answer.status == 404
         assert (await answer.json())["message"] == "Couldn't find that resource: PUT /nowhere"
+
+
+async def test_an_upload_that_is_packed_on_its_way_goes_through_whole(child: Child) -> None:
+    """As git sends a long list of what it has."""
+    _, made = await child.api("POST", "/sources")
+    content = gzip.compress(os.urandom(1000)) + bytes(100_000)
+    headers = {"Content-Encoding": "gzip"}
+    async with child.session.put(
+        made["source_blob"]["put_url"], data=gzip.compress(content), headers=headers, ssl=believing(child.front)
+    ) as answer:
+        assert (answer.status, await answer.text()) == (200, "")
+    async with child.session.get(made["source_blob"]["get_url"]) as answer:
+        assert await answer.read() == content
+
+
+async def test_git_reaches_the_server_by_the_whole_address(child: Child, profile: Profile) -> None:
+    status, account = await child.api("GET", f"/https://{profile.host}/account")
+    assert (status, account["email"]) == (200, "admin@localhost")
+    assert (await child.api("GET", "/https://github.com/account"))[0] == 404
+
+
+async def said_to_key(front: Front, key: str) -> bytes:
+    """What is said to who comes with a key to where commands get their terminals."""
+    host, _, port = front.terminals.removeprefix("rendezvous://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port), ssl=believing(front))
+    writer.write(f"{key}\r\n".encode())
+    try:
+        return await reader.read()
+    finally:
+        writer.close()
+        with suppress(ConnectionResetError):
+            await writer.wait_closed()
+
+
+async def test_a_command_is_attached_to_by_the_key_it_was_made_with_and_once(child: Child, server: Server) -> None:
+    await server.pipeline(staging="example")
+    await server.call("POST", "/apps/example/builds", {"source_blob": {"version": HEADS["main"]}}, expect=201)
+    await server.work()
+    _, made = await child.api("POST", "/apps/example/dynos", {"command": "ls", "attach": True})
+    assert made["attach_url"].startswith(f"{child.front.terminals}/")
+    await server.db.write(lambda conn: conn.exec_driver_sql("UPDATE users SET admin = false"))
+    await server.db.write(lambda conn: conn.exec_driver_sql("UPDATE apps SET owner_id = 'somebody else'"))
+    key = made["attach_url"].rpartition("/")[2]
+    with pytest.raises(ConnectionResetError):  # an end in good order the child would take for the command's
+        await said_to_key(child.front, key)
+    assert child.front.hosts.notes == ["The server does not let us attach (HTTP 404)."]
+    for none in (key, "another"):
+        assert await said_to_key(child.front, none) == b""
+    assert len(child.front.hosts.notes) == 1
 
 
 async def test_a_server_that_does_not_answer_is_named(tmp_path: Path) -> None:

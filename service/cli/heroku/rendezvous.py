@@ -7,6 +7,7 @@ it reads, where it wants one, from what the command prints.
 
 import asyncio
 import json
+import socket
 import struct
 from collections.abc import Mapping
 from contextlib import suppress
@@ -100,8 +101,13 @@ class Rendezvous:
             lost = f"Cannot reach Towpath at {self.profile.url} ({str(error) or type(error).__name__})."
         if lost:
             self.hosts.note(lost)
-            # By an end in good order the child would think that the command is done.
-            writer.transport.abort()
+            _break(writer)
+
+
+def _break(writer: asyncio.StreamWriter) -> None:
+    """End it as trouble does: after an end in good order the child would think that the command is done."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 @dataclass(frozen=True, slots=True)
