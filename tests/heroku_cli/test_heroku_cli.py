@@ -70,28 +70,51 @@ async def test_a_pipeline_is_made_filled_changed_and_destroyed(stage: Stage, her
     assert f"{name}x" not in (await heroku("pipelines")).out
 
 
-async def test_code_is_promoted_seen_running_and_rolled_back(stage: Stage, heroku: Heroku) -> None:
-    pipeline = await stage.pipeline("heroku-flow")
+async def test_code_is_promoted_where_it_can_be_seen_running_and_rolled_back(stage: Stage, heroku: Heroku) -> None:
+    releasing = {"Procfile": quick("")["Procfile"] + 'release: echo "migrating"; test "$BREAK" != yes\n'}
+    pipeline = await stage.pipeline("heroku-flow", files={**quick("first"), **releasing})
+    bad = f"{pipeline.name}-bad"
+    await stage.api("POST", "/apps", {"name": bad})
+    await stage.api("POST", "/pipeline-couplings", {"app": bad, "pipeline": pipeline.id, "stage": "production"})
+    await stage.api("PATCH", f"/apps/{bad}/config-vars", {"BREAK": "yes"})
     await deployed(stage, pipeline)
-    promoted = await heroku("pipelines:promote", "-a", pipeline.staging)
-    assert "Promotion successful" in promoted.all
-    assert f"{pipeline.production}: succeeded" in promoted.all
+    partly = await heroku("pipelines:promote", "-a", pipeline.staging, code=1)
+    assert "Starting promotion to production..." in partly.out
+    assert "Promotion to some apps failed" in partly.err
+    told = {line.partition(":")[0]: line for line in partly.out.splitlines()}
+    assert "succeeded" in told[pipeline.production]
+    assert "failed" in told[bad]
+    assert "release command failed" in partly.out
     await stage.says(pipeline.production, "first")
+
+    promote = ("pipelines:promote", "-a", pipeline.staging, "--to")
+    named, alone, nobody, last = await asyncio.gather(
+        heroku(*promote, f"{pipeline.production},"),
+        heroku(*promote, bad, code=1),
+        heroku(*promote, "nobody", code=1),
+        heroku("pipelines:promote", "-a", pipeline.production, code=1),
+    )
+    assert f"Starting promotion to apps: {pipeline.production}..." in named.out
+    assert "Promotion successful" in named.out
+    assert "migrating" in alone.out
+    assert "Promotion to some apps failed" in alone.err
+    assert "Cannot find app nobody" in nobody.err
+    assert f"Cannot promote {pipeline.production} from 'production' stage" in last.err
 
     running = (await heroku("ps", "-a", pipeline.production)).out
     assert "web.1: up" in running
     await heroku("config:set", "A=1", "-a", pipeline.production)
     listed = json.loads((await heroku("releases", "-a", pipeline.production, "--json")).out)
-    assert [it["version"] for it in listed] == [2, 1]
+    assert [it["version"] for it in listed] == [3, 2, 1]
 
     async def released() -> bool:
-        newest = (await stage.api("GET", f"/apps/{pipeline.production}/releases/2"))["status"]
+        newest = (await stage.api("GET", f"/apps/{pipeline.production}/releases/3"))["status"]
         return bool(newest == "succeeded")
 
     await until(released, seconds=20, what="the change of config is released")
-    assert "v2" in (await heroku("releases:info", "v2", "-a", pipeline.production)).out
-    back = await heroku("releases:rollback", "v1", "-a", pipeline.production)
-    assert "v3" in back.all
+    assert "v3" in (await heroku("releases:info", "v3", "-a", pipeline.production)).out
+    assert "to v2... done, v4" in (await heroku("releases:rollback", "-a", pipeline.production)).all
+    assert "to v1... done, v5" in (await heroku("releases:rollback", "v1", "-a", pipeline.production)).all
     assert await stage.api("GET", f"/apps/{pipeline.production}/config-vars") == {}
     assert "app[web.1]" in (await heroku("logs", "-a", pipeline.production)).out
     assert "web at 2" in (await heroku("ps:scale", "web=2", "-a", pipeline.production)).all
@@ -104,38 +127,6 @@ async def test_code_is_promoted_seen_running_and_rolled_back(stage: Stage, herok
     assert "web at 1" in (await heroku("ps:scale", "web-1", "-a", pipeline.production)).all
     await heroku("ps:restart", "-a", pipeline.production)
     await heroku("ps:stop", "--dyno-name", "web.1", "-a", pipeline.production)
-
-
-async def test_a_promotion_names_what_failed_and_goes_where_it_is_told_to(stage: Stage, heroku: Heroku) -> None:
-    failing = {"Procfile": quick("")["Procfile"] + 'release: echo "migrating"; test "$BREAK" != yes\n'}
-    pipeline = await stage.pipeline("heroku-part", files={**quick("first"), **failing}, automatic=False)
-    good, bad = pipeline.production, f"{pipeline.name}-bad"
-    await stage.api("POST", "/apps", {"name": bad})
-    await stage.api("POST", "/pipeline-couplings", {"app": bad, "pipeline": pipeline.id, "stage": "production"})
-    await stage.api("PATCH", f"/apps/{bad}/config-vars", {"BREAK": "yes"})
-    await deployed(stage, pipeline)
-    partly = await heroku("pipelines:promote", "-a", pipeline.staging, code=1)
-    assert "Starting promotion to production..." in partly.out
-    assert "Promotion to some apps failed" in partly.err
-    told = {line.partition(":")[0]: line for line in partly.out.splitlines()}
-    assert "succeeded" in told[good]
-    assert "failed" in told[bad]
-    assert "release command failed" in partly.out
-
-    promote = ("pipelines:promote", "-a", pipeline.staging, "--to")
-    named, alone, nobody, last = await asyncio.gather(
-        heroku(*promote, f"{good},"),
-        heroku(*promote, bad, code=1),
-        heroku(*promote, "nobody", code=1),
-        heroku("pipelines:promote", "-a", good, code=1),
-    )
-    assert f"Starting promotion to apps: {good}..." in named.out
-    assert "Promotion successful" in named.out
-    assert "migrating" in alone.out
-    assert "Promotion to some apps failed" in alone.err
-    assert "Cannot find app nobody" in nobody.err
-    assert f"Cannot promote {good} from 'production' stage" in last.err
-    assert "to v1... done, v3" in (await heroku("releases:rollback", "-a", good)).all
 
 
 async def test_review_apps_are_enabled_made_and_disabled(stage: Stage, heroku: Heroku) -> None:
