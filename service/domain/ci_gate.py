@@ -192,9 +192,8 @@ def _without_ours(signals: CiSignals, our_app_id: int) -> CiSignals:
 def _required_items(signals: CiSignals, required: Required) -> list[_Item]:
     """A status and a check run of one name are both needed."""
     name = required.context.casefold()
-    items: list[_Item] = []
-    if required.app_id is None:
-        items = [_of_status(s) for s in _latest_statuses(signals) if s.context.casefold() == name]
+    statuses = [status for status in _latest_statuses(signals) if status.context.casefold() == name]
+    items = [_of_status(status) for status in statuses if required.app_id in {None, status.app_id}]
     runs = [run for run in signals.runs if run.name.casefold() == name and required.app_id in {None, run.app_id}]
     items += [_of_run(run) for run in _latest_runs(runs)]
     return items or [(required.context, _Mark.WAITING)]

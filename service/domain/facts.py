@@ -123,10 +123,11 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitStatus:
-    """A status of one context."""
+    """A status of one context; `app_id` is the GitHub App that set it, 0 for a person or where that is not known."""
 
     context: str
     state: str
+    app_id: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +170,7 @@ class CiSignals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Required:
-    """A context that must succeed; with `app_id` only a check run of that GitHub App counts."""
+    """A context that must succeed; with `app_id` only what that GitHub App reports counts, as check run or status."""
 
     context: str
     app_id: int | None = None

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from service.domain.access import right_lost
+from service.domain.ci_gate import is_stopped
 from service.domain.decisions import (
     CreateReviewApp,
     Decision,
@@ -213,8 +214,20 @@ def _plan_update(view: ReviewView, pull_request: PullRequest, key: FactKey) -> t
     done = settled(target.sha, queue=view.queue, last=view.last_deploy)
     if done is not None:
         return idle(view, done)
-    held_back = _held_back(view, target, key) or _gated(view, target, pull_request.base_ref)
+    held_back = _held_back(view, target, key) or _stopped(view, target, pull_request.base_ref)
     return held_back or _request(view, target, f"the pull request is at {target.sha[:7]}")
+
+
+def _stopped(view: ReviewView, target: Target, base: str) -> tuple[Decision, ...]:
+    """What CI keeps back; what it has stopped for good is idle like anything that nobody works on."""
+    gated = _gated(view, target, base)
+    waits = [each for each in gated if isinstance(each, Wait) and is_stopped(each.reason)]
+    if not waits:
+        return gated
+    rest = idle(view, waits[0].reason)
+    if view.wants(target) and any(isinstance(each, Wait) and each.reason.startswith(CONFIRM) for each in rest):
+        return (*waits, *rest)
+    return (*gated, *(each for each in rest if isinstance(each, Wait | Request)))
 
 
 def _held_back(view: ReviewView, target: Target, key: FactKey) -> tuple[Decision, ...]:

@@ -26,6 +26,7 @@ MAX_TEXT = 300
 MAX_LABELS = 100  # GitHub's own limit
 MAX_FILES = 300  # GitHub's own limit for a comparison
 MAX_PATH = 4096
+_PICTURE_OF_APP = re.compile(r"^https?://[^/?#]+/(?:[a-z]+/)?in/([1-9][0-9]{0,17})(?:\?[^#]*)?\Z")
 _UNSTORABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # PostgreSQL takes no NUL, UTF-8 no lone surrogate
 
 
@@ -201,17 +202,19 @@ class AppPayload(Struct, frozen=True):
 
 
 class StatusPayload(Struct, frozen=True):
-    """A commit status in the combined status."""
+    """A commit status in the combined status, which names nobody: an App is known by where GitHub has its picture."""
 
     id: Id
     context: str
     state: Word
     description: str | None = None
     target_url: str | None = None
+    avatar_url: str | None = None
 
     def seen(self) -> CommitStatus:
         """In our words."""
-        return CommitStatus(context=clean(self.context), state=self.state)
+        of_app = _PICTURE_OF_APP.search(self.avatar_url or "")
+        return CommitStatus(context=clean(self.context), state=self.state, app_id=int(of_app[1]) if of_app else 0)
 
 
 class CheckRunPayload(Struct, frozen=True):

@@ -1,6 +1,6 @@
 """When CI has passed for a commit, case by case."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -290,6 +290,24 @@ REQUIRED = [
     Case(
         "required of an app, green of another only",
         (run("success", **CIRCLE), status("success", "build")),
+        Pending,
+        counted=OF_ACTIONS,
+    ),
+    Case(
+        "required of an app that reports by status, and it is green",
+        (replace(status("success", "build"), app_id=15368),),
+        Passed,
+        counted=OF_ACTIONS,
+    ),
+    Case(
+        "required of an app that reports by status, and it is red",
+        (run("success"), replace(status("failure", "build"), app_id=15368)),
+        Failed,
+        counted=OF_ACTIONS,
+    ),
+    Case(
+        "required of an app, green status of another app only",
+        (replace(status("success", "build"), app_id=18001),),
         Pending,
         counted=OF_ACTIONS,
     ),

@@ -40,6 +40,7 @@ from tests.domain.things import (
     A,
     B,
     app,
+    ci_fact,
     live_view,
     pipeline,
     pr_fact,
@@ -48,6 +49,7 @@ from tests.domain.things import (
     request,
     review,
     review_view,
+    status,
 )
 
 STALE = "no deploy for 5 days"
@@ -104,6 +106,18 @@ BRAKED = {"live_review_apps": 1, "inferred_this_hour": 3}
 LATER = NOW + timedelta(minutes=10)
 DEPLOY_B = Deploy(repository_id=REPO, sha=B, trust=Trust.OWN, branch="feature", pull_request=5)
 
+GATED = {"wait_for_ci": True}
+SUSPENDS_RED, DESTROYS_RED = settings(idle_action=IdleAction.SUSPEND, **GATED), settings(**GATED)
+RED = "CI failed: ci/build"
+CI_WAITS = Wait(reason=RED, until=NOW + timedelta(seconds=115))
+
+
+def red(**changes: Any) -> ReviewView:
+    """The pull request has gone on to B, whose CI is red, while A is deployed."""
+    newer = {"pull_request": pr_fact(pull_request(head_sha=B)), "ci": ci_fact(status("failure"), sha=B)}
+    return view(**{"pipeline": SUSPENDS_RED, "review": old(sha=B, reason=RED), **newer} | changes)
+
+
 CASES: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
     ("idle: suspended where the settings say so", view(), (asks(Suspend(reason=STALE), STALE),)),
     ("idle: destroyed where they do not", view(pipeline=DESTROYS), (GOES,)),
@@ -140,6 +154,26 @@ CASES: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
             **BRAKED,
         ),
         (Wait(reason=confirm(STALE), until=LATER),),
+    ),
+    (
+        "CI of a newer commit is red: idle like others, and CI may still turn green",
+        red(),
+        (CI_WAITS, asks(Suspend(reason=STALE), STALE)),
+    ),
+    (
+        "CI of a newer commit is red, not idle for long enough: waits for the day",
+        red(review=review(sha=B, reason=RED, deployed_at=NOW - timedelta(days=1))),
+        (CI_WAITS, Wait(reason=RED, until=NOW + timedelta(days=4))),
+    ),
+    (
+        "CI of a newer commit is red and a person's word is awaited: says the latter, and keeps saying it",
+        red(pipeline=DESTROYS_RED, review=old(reason=confirm(STALE), sha=B), **BRAKED),
+        (CI_WAITS, Wait(reason=confirm(STALE), until=LATER)),
+    ),
+    (
+        "CI of a newer commit goes on: somebody works on it, it is not idle",
+        red(ci=ci_fact(status("pending"), sha=B), review=old(sha=B, reason="waiting for: ci/build")),
+        (Wait(reason="waiting for: ci/build", until=NOW + timedelta(seconds=115)),),
     ),
     (
         "what waits for approval is not to end after all: says again what it waits for",

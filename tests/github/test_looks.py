@@ -3,11 +3,13 @@
 import asyncio
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from service.domain.errors import Refused, Transient
 from service.domain.facts import ChangedPaths, CheckRun, CommitStatus, FactKey, FactKind, Head, changes_between
 from service.domain.model import Sha
+from service.github.payloads import StatusPayload
 from service.store import fact_values
 from tests.github.conftest import repository_of
 
@@ -317,3 +319,21 @@ async def test_commits_that_github_does_not_compare_are_refused_with_its_word(ed
     head = await edge.sim.head("acme/shop")
     with pytest.raises(Refused, match="does not show how fffffff and"):
         await edge.looks.difference(shop, "f" * 40, head)
+
+
+@pytest.mark.parametrize(
+    ("picture", "app_id"),
+    [
+        ("https://avatars.githubusercontent.com/in/18001?v=4", 18001),
+        ("https://github.acme.example/avatars/in/7", 7),
+        ("https://avatars.githubusercontent.com/u/18001?v=4", 0),
+        ("https://avatars.githubusercontent.com/u/1?v=/in/18001", 0),
+        ("https://avatars.githubusercontent.com/in/18001/../1", 0),
+        ("", 0),
+        (None, 0),
+    ],
+    ids=["an App", "an App on an Enterprise Server", "a person", "a query", "a climbing path", "empty", "none"],
+)
+def test_whose_status_it_is_is_told_by_its_picture(picture, app_id):
+    status = {"id": 1, "context": "build", "state": "success", "avatar_url": picture}
+    assert msgspec.convert(status, StatusPayload).seen().app_id == app_id

@@ -371,3 +371,17 @@ async def test_with_a_person_s_token_no_stranger_s_comment_is_taken_for_ours(edg
 async def test_a_comment_on_a_pull_request_that_is_not_there_is_refused(edge, shop):
     with pytest.raises(Refused, match="comment"):
         await edge.writes.write(entry("comment", comment(404)), shop)
+
+
+# Deleted by a person and made anew, and the answer to that was lost -------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["check", "github_deployment", "comment"])
+async def test_what_is_made_anew_is_not_made_twice_when_the_answer_is_lost(edge, shop, sha, number, kind):
+    wanted = {"check": check(sha), "github_deployment": deployment(sha), "comment": comment(number)}[kind]
+    gone = 987_654_321  # GitHub's number of what somebody has deleted
+    made = await edge.writes.write(entry(kind, wanted), shop)
+    again = await edge.writes.write(entry(kind, wanted, github_id=gone, attempted=True), shop)
+    assert again == made
+    shown = comments(edge) if kind == "comment" else reported(edge, kind)
+    assert len(shown) == 1

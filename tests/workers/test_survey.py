@@ -1,6 +1,7 @@
 """What an audit asks GitHub and what it leaves alone; and repositories that are out of reach for a while."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,7 +17,7 @@ from service.store import apps, deliveries, facts, quotas, repositories, request
 from service.store.deliveries import Inbox
 from tests.workers.conftest import Yard
 from workers.jobs import loops
-from workers.jobs.look import look
+from workers.jobs.look import fresh, look
 from workers.jobs.react import _take_in, react
 from workers.jobs.reconcile import reconcile
 
@@ -355,3 +356,32 @@ async def test_an_installation_that_github_does_not_find_yet_is_not_taken_for_de
     yard.edge.sim.chaos.answer("error", pattern="GET /api/v3/app/installations/", status=404)
     await arrived(yard, "accepted", "installation", installation(yard, "new_permissions_accepted"))
     assert await reachable(yard)
+
+
+async def test_what_was_closed_is_not_opened_by_an_answer_from_before(yard: Yard) -> None:
+    sim, key = yard.edge.sim, pull_key(yard, 1)
+    await sim.push("acme/shop", "topic", {"note.txt": "hi"})
+    assert (await sim.open_pull("acme/shop", "topic")).number == 1
+    before = (await fresh(yard.context, key)).value
+    closed = replace(before, state="closed", updated_at=before.updated_at + timedelta(seconds=30))
+
+    def tell(tx: Transaction) -> None:
+        facts.learn(
+            tx.conn, key, asked=facts.next_asked(tx.conn), value=closed, error="", etag="", now=yard.context.db.now()
+        )
+        facts.mark_stale(tx.conn, [key], now=tx.now)
+        facts.want_all(tx.conn, {key: None}, now=tx.now)
+
+    await yard.do(tell)
+    with pytest.raises(Transient, match="as it was before"):
+        await fresh(yard.context, key)
+    for _ in range(5):
+        await look(yard.context, key.kind.value, str(key.repository_id), key.key)
+        lags = await known(yard, key)
+        assert lags is not None
+        assert (lags.value, lags.stale) == (closed, True)
+        yard.clock.ahead += timedelta(minutes=1)
+    await look(yard.context, key.kind.value, str(key.repository_id), key.key)
+    restored = await known(yard, key)
+    assert restored is not None
+    assert (restored.value, restored.stale) == (before, False), "a server that was restored has no other answer"

@@ -7,7 +7,7 @@ import structlog
 
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.errors import Transient
-from service.domain.facts import Fact, FactKey, FactKind
+from service.domain.facts import Fact, FactKey, FactKind, PullRequest
 from service.domain.model import Repository, RepositoryId
 from service.enact import Transaction
 from service.enacting import moved
@@ -19,6 +19,9 @@ from workers.jobs.compare import compare
 from workers.jobs.passed_over import head_of, pass_over
 
 log = structlog.get_logger()
+
+_PATIENCE = 5
+"""After so many answers in a row that are older than what is known, in half a minute, they are believed."""
 
 
 async def look(context: Context, kind: str, repository_id: str, key: str) -> None:
@@ -63,6 +66,7 @@ async def _answer(context: Context, taken: TakenLook) -> None:
         answer = await compare(context, taken.key, repository)
     else:
         answer = await context.looks.look(taken.key, repository, etag=taken.etag)
+    await _check_order(context, taken, answer.value)
     # An event may be lost. Only the audit asks, and only GitHub's own word counts: an error alone proves nothing.
     audits = taken.key.kind is FactKind.OPEN_PULL_REQUESTS and repository.accessible
     lost = audits and answer.error != "" and await context.looks.suspended(repository)
@@ -96,6 +100,19 @@ async def _answer(context: Context, taken: TakenLook) -> None:
             tx.ring([Subject(SubjectKind.REPOSITORY, str(repository.id))], cause="the installation is suspended")
 
     await context.commit(write)
+
+
+async def _check_order(context: Context, taken: TakenLook, value: object) -> None:
+    """Raise `Transient` for a pull request as it was before what is known of it.
+
+    GitHub answers from copies that lag behind its webhooks: what was closed may be shown as open for a moment. An
+    answer that stays older is taken in the end: a server that was restored from a backup has no other.
+    """
+    if not isinstance(value, PullRequest) or taken.attempts >= _PATIENCE:
+        return
+    known = await context.db.read(lambda conn: facts.load(conn, taken.key))
+    if known is not None and known.value is not None and value.updated_at < known.value.updated_at:
+        raise Transient(f"GitHub shows pull request {value.number} as it was before what it told last")
 
 
 async def _again_later(context: Context, taken: TakenLook, error: Transient) -> None:
