@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 HEROKU := heroku@11.10.0
 OCTOKIT := @octokit/openapi-webhooks@12.1.0 @octokit/webhooks-examples@7.6.1 @octokit/webhooks-types@7.6.1
+AXE := axe-core@4.11.0
 
 .PHONY: setup demo test check bench day lock npm
 .DEFAULT_GOAL := setup
@@ -20,13 +21,13 @@ test: setup npm
 
 npm: build/npm/.ready build/heroku/.ready
 
-# GitHub's own examples and descriptions of webhooks; tests that need them say so when npm is missing. Node does not
-# look at the system's certificates by itself.
+# GitHub's own examples and descriptions of webhooks, and what looks whether pages are for everybody; tests that need
+# them say so when npm is missing. Node does not look at the system's certificates by itself.
 build/npm/.ready: deploy/setup.sh Makefile
 	@mkdir -p build/npm
 	@if command -v npm >/dev/null; then \
 	  NODE_EXTRA_CA_CERTS="$${NODE_EXTRA_CA_CERTS:-$(wildcard /etc/ssl/certs/ca-certificates.crt)}" \
-	  npm install --loglevel=error --no-fund --no-audit --no-save --prefix build/npm $(OCTOKIT) >/dev/null && touch $@; \
+	  npm install --loglevel=error --no-fund --no-audit --no-save --prefix build/npm $(OCTOKIT) $(AXE) >/dev/null && touch $@; \
 	else echo "npm is missing: tests against GitHub's own examples are skipped (apt-get install npm)"; fi
 
 # Heroku's own command line, which the tests drive against Towpath; its install scripts are not needed.

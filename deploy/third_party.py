@@ -55,6 +55,7 @@ STATED = {
     "@octokit/openapi-webhooks": "MIT",
     "@octokit/webhooks-examples": "MIT",
     "@octokit/webhooks-types": "MIT",
+    "axe-core": "MPL-2.0",
     "ioredis": "MIT",
     "pip": "MIT",
     "probot": "ISC",
@@ -65,7 +66,7 @@ _DESCRIPTION = ("GitHub's REST API description, cut (see tests/data/README.md)",
 THEIRS = {"tests/data/github-rest-slice.json": _DESCRIPTION, "tests/data/github-rest-hooks.json": _DESCRIPTION}
 THEIRS |= {"tests/data/github-rest-hook-deliveries.json": _DESCRIPTION}
 OURS = {"tests/data/README.md"}
-OUR_PAGES = ("service/web/pages/templates/", "service/web/pages/static/setup.")
+OUR_PAGES = ("service/web/pages/templates/", "service/web/pages/static/setup.", "service/web/pages/static/dashboard.")
 
 
 def license_of(name: str) -> str:

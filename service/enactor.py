@@ -15,6 +15,7 @@ from service.enacting.promotions import PromotionVerbs
 from service.enacting.pushes import PushVerbs
 from service.enacting.releases import ReleaseVerbs
 from service.enacting.reviews import ReviewVerbs
+from service.enacting.sessions import SessionVerbs
 from service.enacting.teams import TeamVerbs
 from service.enacting.undoing import UndoVerbs
 from service.enacting.webhooks import WebhookVerbs
@@ -35,6 +36,7 @@ class Enactor(
     PushVerbs,
     ReviewVerbs,
     AccountVerbs,
+    SessionVerbs,
     TeamVerbs,
     OwnershipVerbs,
     WebhookVerbs,

@@ -44,6 +44,7 @@ TOPICS = {
     "webhooks": "What happened and why",
     "activity": "What happened and why",
     "spaces": "Apps",
+    "dashboard": "What happened and why",
     "help": _ITSELF,
     "completion": _ITSELF,
 }

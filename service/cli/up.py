@@ -326,7 +326,7 @@ def _announce(settings: Settings, supervisor: Supervisor, *, token: str, secret:
         "api_token": token,
     }
     supervisor.write_files()
-    print(f"Towpath is ready: {settings.url}", flush=True)
+    print(f"Towpath is ready: {settings.url}\nIts dashboard, in another terminal: towpath dashboard", flush=True)
     _notify("READY=1")
     if settings.why_pull:
         _tell_of_pulling(settings, known=known)

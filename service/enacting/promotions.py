@@ -39,7 +39,7 @@ class PromotionVerbs(Committer):
         """
 
         def promote(tx: Transaction) -> Promotion:
-            request = _promotion_request(tx.conn, pipeline_id, source_app_id, release_id, target_app_ids)
+            request = promotion_request(tx.conn, pipeline_id, source_app_id, release_id, target_app_ids)
             resolved = promotion.resolve(request)
             if by is not None:
                 _check_may(by, request, resolved)
@@ -107,9 +107,10 @@ def _check_may(by: Person, request: promotion.PromotionRequest, resolved: promot
             )
 
 
-def _promotion_request(
+def promotion_request(
     conn: Connection, pipeline_id: str, source_app_id: str, release_id: str | None, to: Sequence[str] | None
 ) -> promotion.PromotionRequest:
+    """What a promotion that is asked for is decided by, read from the rows."""
     members = tuple(
         promotion.Member(app=app, stage=stage)
         for app, stage in pipelines.members(conn, PipelineId(pipeline_id))

@@ -102,6 +102,12 @@ def of_pipeline(conn: Connection, pipeline_id: str) -> list[ReviewApp]:
     return _listed(conn, _newest().where(review_apps.c.pipeline_id == pipeline_id))
 
 
+def standing(conn: Connection, pipeline_id: str) -> list[ReviewApp]:
+    """Those of `of_pipeline` that are not destroyed."""
+    there = (review_apps.c.pipeline_id == pipeline_id, review_apps.c.state != ReviewState.DESTROYED)
+    return _listed(conn, _newest().where(*there))
+
+
 def of_commit(conn: Connection, *, pipeline_id: str, sha: str, app_ids: Collection[str] = ()) -> list[ReviewApp]:
     """Those of `of_pipeline` that are at a commit or have one of these apps: most of a pipeline's are long gone."""
     concerned = or_(review_apps.c.sha == sha, review_apps.c.app_id.in_(app_ids))

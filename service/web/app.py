@@ -16,8 +16,10 @@ from service.web.idempotency import once
 from service.web.keys import CLOSING, CONTEXT, WebContext
 from service.web.limits import ALLOWANCES, REMAINING, Allowances, limited
 from service.web.openapi.document import add_description
-from service.web.pages import setup, setup_connect
+from service.web.pages import home, overview, promote, setup, setup_connect, sign_in
 from service.web.pages.rendering import add_static
+from service.web.pages.signed_in import MISSES, signed_in, some_misses
+from service.web.pages.watching import WATCHES, Watches
 from service.web.receiver import CLIENT_MAX_SIZE, Receiver
 from service.web.streams import STREAMS, Streams
 from service.web.welcome import welcome
@@ -29,7 +31,7 @@ MAX_FIELD_SIZE = 65536
 def build_app(context: WebContext) -> web.Application:
     """Put the application together; whoever runs it must give its runner `max_field_size=MAX_FIELD_SIZE`."""
     app = web.Application(
-        middlewares=[git.for_git, errors_as_json, authenticated, limited, version_three, once],
+        middlewares=[git.for_git, errors_as_json, signed_in, authenticated, limited, version_three, once],
         client_max_size=CLIENT_MAX_SIZE,
     )
     app[CONTEXT] = context
@@ -37,15 +39,19 @@ def build_app(context: WebContext) -> web.Application:
     app[CLOSING] = asyncio.Event()
     app[STREAMS] = Streams()
     app[USES] = Uses(context.db)
+    app[MISSES] = some_misses()
+    app[WATCHES] = Watches(overview.reader(context))
     app.on_response_prepare.append(_name_request)
     app.on_shutdown.append(_close_streams)
     app.on_cleanup.append(app[USES].finish)
+    app.on_cleanup.append(app[WATCHES].finish)
     rights.add(app, ops.ROUTES)
     git.add_to(app, context)
-    rights.add(app, [rights.get(path, welcome, rights.OPEN) for path in ("/", "/dashboard")])
+    rights.add(app, [rights.get("/", welcome, rights.OPEN)])
     api.add_routes(app)
     add_static(app)
     rights.add(app, [*setup.ROUTES, *setup_connect.ROUTES])
+    rights.add(app, [*sign_in.ROUTES, *home.ROUTES, *overview.ROUTES, *promote.ROUTES])
     _receiver(context).add_to(app)
     add_description(app, url=context.settings.url)
     rights.check(app)

@@ -6,7 +6,7 @@ Bearer is what Heroku's CLI sends; Basic with the token as password (any user) i
 import asyncio
 import base64
 import binascii
-from datetime import datetime
+from collections.abc import Callable
 
 import structlog
 from aiohttp import hdrs, web
@@ -16,7 +16,6 @@ from sqlalchemy.exc import DBAPIError
 
 from service.domain.access import token_may
 from service.domain.errors import Refused, Transient
-from service.domain.model import TokenId
 from service.store import sight, tokens, users
 from service.store.database import Database
 from service.store.tokens import Token
@@ -30,7 +29,8 @@ log = structlog.get_logger()
 
 def is_open(request: web.Request) -> bool:
     """Whether the path is served without a token."""
-    return right_of(request).of is Of.OPEN
+    right = right_of(request)
+    return right.is_page or right.of is Of.OPEN
 
 
 def token_of(request: web.Request) -> str | None:
@@ -80,25 +80,24 @@ def _check_token(caller: Caller, right: Right, method: str) -> None:
 
 
 class Uses:
-    """Notes which tokens are in use, behind the requests: nobody who only reads waits for whoever writes."""
+    """Notes what is in use, behind the requests: nobody who only reads waits for whoever writes."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._writing: dict[TokenId, asyncio.Task[None]] = {}
+        self._writing: dict[str, asyncio.Task[None]] = {}
 
-    def note(self, token: Token) -> None:
-        """Note a use, unless that was done just now."""
-        now = self._db.now()
-        if tokens.is_stale(token, now) and token.id not in self._writing:
-            self._writing[token.id] = asyncio.create_task(self._write(token.id, now))
+    def note(self, what: str, write: Callable[[Connection], None]) -> None:
+        """Note a use of a thing, by its id, unless that is being done."""
+        if what not in self._writing:
+            self._writing[what] = asyncio.create_task(self._write(what, write))
 
-    async def _write(self, token_id: TokenId, now: datetime) -> None:
+    async def _write(self, what: str, write: Callable[[Connection], None]) -> None:
         try:
-            await self._db.write(lambda conn: tokens.used(conn, token_id, now))
+            await self._db.write(write)
         except (Transient, DBAPIError) as trouble:  # nothing depends on it
-            log.warning("use of a token not noted", reason=str(trouble))
+            log.warning("use not noted", reason=str(trouble))
         finally:
-            del self._writing[token_id]
+            del self._writing[what]
 
     async def finish(self, _app: web.Application) -> None:
         """Let what is being noted be written."""
@@ -112,12 +111,20 @@ USES: web.AppKey[Uses] = web.AppKey("uses", Uses)
 async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let a request pass with its caller named, or answer 401, 403 or 404."""
     right = right_of(request)
+    if right.is_page:
+        return await handler(request)
     caller = await _admitted(request, right)
     if caller is not None:
         request[CALLER] = caller
-        request.app[USES].note(caller.token)
+        _note_use(request, caller.token)
     elif right.of is not Of.OPEN:
         message = "Invalid credentials provided." if token_of(request) else "There were no credentials provided."
         # No Basic challenge to API clients: a browser would pop up a dialog. git's own paths add theirs.
         return error_response("unauthorized", message, headers={hdrs.WWW_AUTHENTICATE: 'Bearer realm="Towpath"'})
     return await handler(request)
+
+
+def _note_use(request: web.Request, token: Token) -> None:
+    now = request.app[CONTEXT].db.now()
+    if tokens.is_stale(token, now):
+        request.app[USES].note(token.id, lambda conn: tokens.used(conn, token.id, now))

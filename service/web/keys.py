@@ -18,6 +18,7 @@ from service.domain.model import Repository, Sha, UserId
 from service.settings import Settings
 from service.store.database import Database
 from service.store.secrets import Vault
+from service.store.sessions import Session
 from service.store.tokens import Token
 from service.store.users import User
 
@@ -92,6 +93,21 @@ class Caller:
         return f"user:{self.user.email}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """Who looks at the dashboard, by the session of their browser; `csrf` is what each form of theirs brings along."""
+
+    user: User
+    person: Person
+    session: Session
+    csrf: str
+
+    @property
+    def actor(self) -> str:
+        """The visitor as the activity log names them."""
+        return f"user:{self.user.email}"
+
+
 BUILD_OUTPUT = "build output"
 RELEASE_OUTPUT = "release output"
 """What the key in the address of an output is signed for."""
@@ -104,3 +120,4 @@ CLOSING: web.AppKey[asyncio.Event] = web.AppKey("closing", asyncio.Event)
 """Set when the server stops, so that streams that would follow for ever end."""
 
 CALLER: web.RequestKey[Caller] = web.RequestKey("caller", Caller)
+VISITOR: web.RequestKey[Visitor] = web.RequestKey("visitor", Visitor)

@@ -38,6 +38,10 @@ class Allowances:
         self._spent[token] = (spent, now)
         return int(self.per_hour - spent)
 
+    def is_spent(self, token: bytes) -> bool:
+        """Whether there is no request to take from a token."""
+        return self._still_spent(token, self._clock()) + 1 > self.per_hour
+
     def wait(self) -> int:
         """After how many seconds a token that has nothing left may ask again."""
         return max(1, round(_HOUR / self.per_hour))

@@ -35,7 +35,8 @@ class Of(StrEnum):
 class Right:
     """What a route takes: one of the permissions on what its path names, or one of the roles in its team.
 
-    `act` is what is done with the token; None is plain reading or writing, by the method.
+    `act` is what is done with the token; None is plain reading or writing, by the method. A page takes no token but the
+    session of a browser.
     """
 
     of: Of
@@ -43,6 +44,7 @@ class Right:
     roles: frozenset[TeamRole] = frozenset()
     secret: bool = False
     act: Act | None = None
+    is_page: bool = False
 
     def done_by(self, method: str) -> Act:
         """What a request of this method does with its token."""
@@ -90,6 +92,11 @@ def reading(right: Right) -> Right:
 def account(right: Right) -> Right:
     """The same, and it is about who may do what, which takes a token for everything."""
     return replace(right, act=Act.ACCOUNT)
+
+
+def page(right: Right) -> Right:
+    """The same, asked of whoever is signed in to the dashboard (`pages/signed_in.py`)."""
+    return replace(right, is_page=True)
 
 
 SECRETS_OF_APP: Final = secret(app(*_CONFIG))

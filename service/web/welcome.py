@@ -1,4 +1,4 @@
-"""The page a browser gets: what Towpath is and which commands to begin with. This version has no dashboard."""
+"""The page a browser gets: what Towpath is, the way to the dashboard, and which commands to begin with."""
 
 from html import escape
 
@@ -19,7 +19,8 @@ _PAGE = """<!doctype html>
 </style>
 <h1>Towpath is running</h1>
 <p>It gives every pull request a review app, brings the default branch to staging once CI is green, and promotes
-the same build to production. You steer it with the <code>towpath</code> command, on the machine where it runs:</p>
+the same build to production. Look at it in the <a href="/dashboard">dashboard</a>, which <code>towpath dashboard</code>
+opens, and steer it with the <code>towpath</code> command, on the machine where it runs:</p>
 <pre>towpath github:setup                # connect GitHub, by a few clicks
 towpath apps                        # what runs here, and where
 towpath pipelines:create shop -a shop-staging -s staging
@@ -39,6 +40,6 @@ _SECURITY = {
 
 
 async def welcome(request: web.Request) -> web.Response:
-    """GET / and /dashboard: for people; tells nothing about what is kept here."""
+    """GET /: for people; tells nothing about what is kept here."""
     url = request.app[CONTEXT].settings.url
     return web.Response(text=_PAGE.format(url=escape(url)), content_type="text/html", headers=_SECURITY)

@@ -1,32 +1,19 @@
 """Setting up GitHub by clicking, from the printed address to the review app of the first pull request."""
 
 import asyncio
-import os
 from pathlib import Path
 
 from playwright.async_api import Page, expect
 
 from service.store.database import Database
 from service.store.secrets import Vault
+from tests.browser.looking import look
 from tests.github_contract.fixtures import GitHub
 from tests.walk.samples import quick
 from tests.walk.stage import Stage, staged
 from tests.web.serving import serving
 
 NO_APP = dict.fromkeys(("TOWPATH_GITHUB_APP_ID", "TOWPATH_GITHUB_PRIVATE_KEY_FILE", "TOWPATH_GITHUB_WEBHOOK_SECRET"), "")  # fmt: skip
-SHOTS = os.environ.get("TOWPATH_TEST_SHOTS", "")
-"""A directory for pictures of every page, wide and narrow, light and dark; none are taken without."""
-
-
-async def look(tab: Page, name: str) -> None:
-    """Check that the page fits a phone, and take its pictures if they are wanted."""
-    for width in (390, 1280):
-        await tab.set_viewport_size({"width": width, "height": 900})
-        wider = await tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert wider <= 0, f"{name} is {wider} pixels wider than a window of {width}"
-        for scheme in ("light", "dark") if SHOTS else ():
-            await tab.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            await tab.screenshot(path=Path(SHOTS) / f"{name}-{width}-{scheme}.png", full_page=True)
 
 
 async def test_by_clicking_from_the_link_to_the_review_app_of_a_pull_request(

@@ -64,10 +64,10 @@ async def test_the_ready_file_names_the_process_that_took_the_place_of_a_dead_on
 
 
 async def test_a_browser_is_told_what_this_is(stage: Stage) -> None:
-    for path in ("/", "/dashboard"):
+    for path, status, said in (("/", 200, "towpath help"), ("/dashboard", 401, "towpath dashboard")):
         async with stage.http.get(f"http://127.0.0.1:{stage.port}{path}") as answer:
-            assert (answer.status, answer.content_type) == (200, "text/html")
-            assert "towpath help" in await answer.text()
+            assert (answer.status, answer.content_type) == (status, "text/html")
+            assert said in await answer.text()
 
 
 async def test_logs_show_what_an_app_wrote_and_follow_it_until_ctrl_c(stage: Stage) -> None:

@@ -159,11 +159,12 @@ async def test_maintenance_is_switched_on_and_off(here: Inside, server: Server) 
 
 
 async def test_the_dashboard_of_a_pipeline_is_opened_or_told(towpath: Cli, server: Server) -> None:
-    await server.pipeline()
+    pipeline = await server.pipeline()
     opened = await towpath("pipelines:open", "shop", BROWSER="/bin/true")
-    assert opened.out == f"Opening {server.url}/dashboard... done\n"
+    url = f"{server.url}/dashboard/pipelines/{pipeline['id']}"
+    assert opened.out == f"Opening {url}... done\n"
     told = await towpath("pipelines:open", "shop", BROWSER="/bin/false", PATH=os.environ["PATH"])
-    assert told.out == f"Opening {server.url}/dashboard... no browser was found here, open it yourself\n"
+    assert told.out == f"Opening {url}... no browser was found here, open it yourself\n"
 
 
 async def test_the_log_of_a_review_app_is_shown_by_its_pull_request(here: Inside, server: Server) -> None:

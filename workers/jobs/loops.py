@@ -36,6 +36,7 @@ from service.store import (
     repositories,
     requests,
     routes,
+    sessions,
     setups,
     subjects,
     tokens,
@@ -265,6 +266,7 @@ async def keep_house(context: Context) -> None:
         idempotency.forget(tx.conn, now=tx.now)
         webhooks.forget(tx.conn, now=tx.now)
         tokens.forget(tx.conn, before=tx.now - KEEP_DAYS)
+        sessions.forget(tx.conn, now=tx.now)
 
     await context.commit(forget)
     await retain(context)

@@ -238,8 +238,8 @@ def open_(
     import webbrowser  # only needed here
 
     client = Client(profile=load())
-    target.pipeline(client, pipeline, app=app, remote=remote)
-    url = f"{client.profile.url.rstrip('/')}/dashboard"
+    found = target.pipeline(client, pipeline, app=app, remote=remote)
+    url = f"{client.profile.url.rstrip('/')}/dashboard/pipelines/{found['id']}"
     if json:
         output.show_json({"url": url})
         return

@@ -58,6 +58,35 @@ api_tokens = Table(
     Index("ix_api_tokens_user_id", "user_id"),
 )
 
+# A way into the dashboard for one person, once: of the link only the digest is kept. Link and session end with the
+# token that the link was made by.
+sign_in_links = Table(
+    "sign_in_links",
+    metadata,
+    id_column(),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("token_id", ForeignKey("api_tokens.id", ondelete="CASCADE")),
+    Column("sha256", String(64), nullable=False, unique=True),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("used_at", Moment),
+)
+
+# A browser that is signed in, known by a cookie of which only the digest is kept.
+sessions = Table(
+    "sessions",
+    metadata,
+    id_column(),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("token_id", ForeignKey("api_tokens.id", ondelete="CASCADE")),
+    Column("sha256", String(64), nullable=False, unique=True),
+    Column("created_at", Moment, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Index("ix_sessions_user_id", "user_id"),
+    Index("ix_sessions_token_id", "token_id"),
+)
+
 teams = Table("teams", metadata, id_column(), Column("name", String(30), nullable=False, unique=True), *time_columns())
 
 memberships = Table(

@@ -21,6 +21,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "GET /account/app-transfers/{transfer}": one("app-transfer"),
     "PATCH /account/app-transfers/{transfer}": changed("app-transfer", account_bodies.AnswerOffer),
     "DELETE /account/app-transfers/{transfer}": changed("app-transfer"),
+    "POST /account/sign-in-links": made("sign-in-link"),
     **dict(_collaborators("/apps/{app}/collaborators")),
     "GET /oauth/authorizations": many("authorization"),
     "POST /oauth/authorizations": made("authorization", account_bodies.CreateAuthorization),

@@ -44,6 +44,7 @@ _ATTRIBUTES: Final[Mapping[str, str]] = {
         "name:text state:text updated_at:time"
     ),
     "rate-limit": "remaining:int?",
+    "sign-in-link": "url:text expires_at:time user.id:uuid user.email:text",
     "app": (
         "acm:bool archived_at:time? build_stack.id:uuid build_stack.name:text buildpack_provided_description:text? "
         "created_at:time generation.id:uuid generation.name:text git_url:text id:uuid internal_routing:bool? "

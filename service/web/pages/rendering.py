@@ -1,6 +1,7 @@
 """Pages for people: templates with everything escaped, and headers that let a page load nothing but our own files."""
 
 import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,6 +9,23 @@ from aiohttp import hdrs, web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from service.web import rights
+
+_UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"))
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """How long ago that was, by its largest unit; `dashboard.js` says it in the same words when time has passed."""
+    seconds = max(0, int((now - moment).total_seconds()))
+    for length, unit in _UNITS:
+        if seconds >= length:
+            return f"{seconds // length} {unit} ago"
+    return "just now"
+
+
+def exact(moment: datetime) -> str:
+    """The time to the second, for whoever asks."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
 
 _HERE: Final = Path(__file__).parent
 _ENVIRONMENT: Final = Environment(
@@ -18,6 +36,8 @@ _ENVIRONMENT: Final = Environment(
     lstrip_blocks=True,
     auto_reload=False,
 )
+_ENVIRONMENT.globals["ago"] = ago
+_ENVIRONMENT.filters["exact"] = exact
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript"}
 
 

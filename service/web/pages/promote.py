@@ -1,0 +1,122 @@
+"""Promoting by a click: a page that names what goes where, and the button that does it.
+
+What is promoted is the release that the page has shown, whatever the app runs by then.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from service.domain import promotion
+from service.domain.access import for_promotion
+from service.domain.downstream import Difference
+from service.domain.errors import Refused
+from service.enacting.promotions import promotion_request
+from service.store import overviews
+from service.store.overviews import Member, Overview
+from service.store.sight import to_app
+from service.web import rights
+from service.web.api.finding import Asked, find_app, find_pipeline
+from service.web.errors import not_found
+from service.web.keys import CONTEXT, VISITOR
+from service.web.pages import cards
+from service.web.pages.overview import asked_in, board_of
+from service.web.pages.rendering import page
+from service.web.pages.signed_in import PATH, form_of
+
+_LISTED: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """An app that may be promoted to; `why_not` says what keeps this person, or everybody, from it."""
+
+    member: Member
+    difference: Difference
+    why_not: str
+
+
+def _source(it: Overview, name: str) -> Member:
+    found = next((each for each in it.members if name in {each.app.id, each.app.name}), None)
+    if found is None:
+        raise not_found("app")
+    return found
+
+
+async def confirm(request: web.Request) -> web.Response:
+    """GET /dashboard/pipelines/PIPELINE/promote?app=APP: what would go where."""
+    context, asked, name = request.app[CONTEXT], asked_in(request), request.query.get("app", "")
+
+    def read(conn: Connection) -> tuple[Overview, Member, str]:
+        find_app(conn, Asked(by=asked.by, name=name))
+        it = overviews.load(conn, find_pipeline(conn, asked))
+        source = _source(it, name)
+        try:
+            promotion.resolve(promotion_request(conn, it.pipeline.id, source.app.id, None, None))
+        except Refused as refused:
+            return it, source, refused.message
+        return it, source, ""
+
+    it, source, why_not = await context.db.read(read)
+    now, board = context.db.now(), board_of(context, it)
+    apart = cards.differences(
+        it, source, settings=context.settings, our_app_id=context.identity.app_id, now=now
+    )  # fmt: skip
+    targets = [
+        Target(member=each, difference=apart[each.app.id], why_not=_why_not(it, each, asked, context.db.now()))
+        for each in it.downstream_of(source)
+    ]
+    shown = [card for found in board.columns.values() for card in found]
+    return page(
+        "dashboard/promote.html",
+        visitor=request[VISITOR],
+        pipeline=it.pipeline,
+        source=source,
+        code=next((card.code for card in shown if card.app is not None and card.app.id == source.app.id), None),
+        targets=targets,
+        why_not=why_not,
+        listed=_LISTED,
+        now=now,
+    )
+
+
+def _why_not(it: Overview, target: Member, asked: Asked, now: datetime) -> str:
+    needed = for_promotion(target.stage)
+    if needed not in to_app(asked.by, target.app):
+        return f"you may not: it is in {target.stage.value}, and that takes {needed}"
+    locks = [each for each in it.locks if each.is_in_force(now) and each.app_id in {None, target.app.id}]
+    return locks[0].text if locks else ""
+
+
+async def promote(request: web.Request) -> web.Response:
+    """POST /dashboard/pipelines/PIPELINE/promotions: do it."""
+    context, asked, form = request.app[CONTEXT], asked_in(request), await form_of(request)
+    name, release = str(form.get("app", "")), str(form.get("release", ""))
+    targets = [str(each) for each in form.getall("target", [])]
+    if not targets or not release:
+        raise Refused("Choose at least one app to promote to. Nothing was done.")
+
+    def read(conn: Connection) -> tuple[str, str]:
+        return find_pipeline(conn, asked).id, find_app(conn, Asked(by=asked.by, name=name)).id
+
+    pipeline_id, app_id = await context.db.read(read)
+    visitor = request[VISITOR]
+    await context.enactor.promote(
+        pipeline_id=pipeline_id,
+        source_app_id=app_id,
+        release_id=release,
+        target_app_ids=targets,
+        by=visitor.person,
+        actor=visitor.actor,
+    )
+    return web.Response(status=303, headers={"Location": f"{PATH}/pipelines/{pipeline_id}"})
+
+
+_ONE: Final = f"{PATH}/pipelines/{{pipeline}}"
+ROUTES = [
+    rights.get(f"{_ONE}/promote", confirm, rights.page(rights.pipeline())),
+    rights.post(f"{_ONE}/promotions", promote, rights.page(rights.pipeline())),
+]

@@ -1,0 +1,148 @@
+"""Every page of the dashboard by everybody, on what is theirs and on what is not: the sibling of the API's matrix."""
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from yarl import URL
+
+from service.store import sessions
+from service.store.database import Database
+from service.store.secrets import Vault
+from tests.store.fixtures import sqlite_template  # noqa: F401
+from tests.web.api.people import GRANTED, ROLES, Rows, World, populate, restore, saved
+from tests.web.pages.visiting import link
+from tests.web.serving import serving
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+EVERYBODY = frozenset({"operator", "rival", *ROLES, *GRANTED})
+SEES = frozenset({"admin", "member", "viewer", *GRANTED})
+OPEN = frozenset({"nobody"})
+
+
+class Row(NamedTuple):
+    """Who may, who is told that it is there, and what the form sends."""
+
+    may: frozenset[str]
+    sees: frozenset[str] = EVERYBODY
+    form: dict[str, str] = {}  # noqa: RUF012
+
+
+ONE = "/dashboard/pipelines/{pipeline}"
+PROMOTION = {"app": "{app}", "release": "{release}", "target": "{production}"}
+TABLE: dict[str, Row] = {
+    "GET /dashboard": Row(EVERYBODY),
+    f"GET {ONE}": Row(SEES, SEES),
+    f"GET {ONE}/columns": Row(SEES, SEES),
+    f"GET {ONE}/events": Row(SEES, SEES),
+    f"GET {ONE}/promote": Row(SEES, SEES),
+    f"POST {ONE}/promotions": Row(frozenset({"admin", "promote"}), SEES, PROMOTION),
+    "POST /dashboard/sign-out": Row(EVERYBODY),
+    "GET /dashboard/sign-in": Row(OPEN),
+    "GET /dashboard/sign-in/{link}": Row(OPEN),
+    "POST /dashboard/sign-in/{link}": Row(OPEN),
+}
+QUERIES = {f"GET {ONE}/promote": "?app={app}"}
+
+
+@dataclass(kw_only=True)
+class Visitors:
+    """Everybody, signed in."""
+
+    world: World
+    rows: Rows
+    cookies: dict[str, str]
+
+    async def ask(self, who: str, route: str, names: dict[str, str]) -> tuple[int, str]:
+        """What somebody is answered; whatever that has done is undone."""
+        method, _, path = route.partition(" ")
+        secret = self.cookies.get(who, "")
+        form = {key: filled(value, names) for key, value in TABLE[route].form.items()} | {"csrf": sessions.csrf(secret)}
+        url = self.world.server.url + filled(path + QUERIES.get(route, ""), names)
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as client:
+            client.cookie_jar.update_cookies({"towpath_session": secret} if secret else {}, URL(url))
+            data = form if method == "POST" else None
+            async with client.request(method, url, data=data, allow_redirects=False) as answer:
+                is_stream = answer.content_type == "text/event-stream"
+                text = (await answer.content.readline()).decode() if is_stream else await answer.text()
+        if method != "GET" and answer.status < 400:
+            await self.world.server.db.write(lambda conn: restore(conn, self.rows))
+        return answer.status, text
+
+
+def filled(text: str, names: dict[str, str]) -> str:
+    return re.sub(r"\{(\w+)\}", lambda name: names[name[1]], text)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def visitors(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Visitors]:  # noqa: F811
+    home = tmp_path_factory.mktemp("pages")
+    path = home / "towpath.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    database = await Database.open(f"sqlite:///{path}")
+    async with serving(database, Vault.open(home / "secret.keys", create=True), home) as server:
+        world, cookies = await populate(server), {}
+        for who in EVERYBODY:
+            url = await link(server, world.tokens[who])
+            async with server.session.post(url, allow_redirects=False) as answer:
+                cookies[who] = answer.cookies["towpath_session"].value
+        server.session.cookie_jar.clear()
+        yield Visitors(world=world, rows=await database.read(saved), cookies=cookies)
+    await database.close()
+
+
+async def test_every_page_is_in_the_table(visitors: Visitors) -> None:
+    shown = {
+        f"{route.method} {route.resource.canonical}"
+        for route in visitors.world.server.routes
+        if route.method != "HEAD" and route.resource is not None and route.resource.canonical.startswith("/dashboard")
+    }
+    assert shown == set(TABLE)
+
+
+@pytest.mark.parametrize("route", TABLE)
+async def test_who_may_see_and_do_what(visitors: Visitors, route: str) -> None:
+    row, names = TABLE[route], {**visitors.world.ours, "link": "x"}
+    for who in sorted(EVERYBODY):
+        status, text = await visitors.ask(who, route, names)
+        if row.may == OPEN:
+            assert status in {200, 410}, f"{who} may: {status} {text}"
+        elif who in row.may:
+            assert status in {200, 303}, f"{who} may: {status} {text}"
+        else:
+            expected = 403 if who in row.sees else 404
+            assert status == expected, f"{who} may not: {status} {text}"
+
+
+@pytest.mark.parametrize("route", [route for route, row in TABLE.items() if row.sees is not EVERYBODY])
+async def test_what_is_others_is_not_there(visitors: Visitors, route: str) -> None:
+    for who in sorted(EVERYBODY - {"rival"}):
+        status, text = await visitors.ask(who, route, visitors.world.theirs)
+        assert (status, "rivals" in text) == (404, False), who
+
+
+@pytest.mark.parametrize("route", [f"GET {ONE}/promote", f"POST {ONE}/promotions"])
+async def test_an_app_of_others_is_not_found_in_a_pipeline_of_ours(visitors: Visitors, route: str) -> None:
+    theirs = visitors.world.theirs
+    for name in ("app", "production"):
+        status, _ = await visitors.ask("admin", route, {**visitors.world.ours, name: theirs[name]})
+        assert status in ({404} if name == "app" or "POST" in route else {200})
+
+
+@pytest.mark.parametrize("route", [route for route, row in TABLE.items() if row.may != OPEN])
+async def test_nobody_sees_anything_who_is_not_signed_in(visitors: Visitors, route: str) -> None:
+    status, text = await visitors.ask("nobody", route, visitors.world.ours)
+    assert (status, "crew" in text) == (401, False)
+
+
+@pytest.mark.parametrize("who", sorted(EVERYBODY))
+async def test_the_first_page_shows_what_one_sees_and_nothing_of_others(visitors: Visitors, who: str) -> None:
+    _, text = await visitors.ask(who, "GET /dashboard", {})
+    assert ("crew-pipe" in text, "crew-spare" in text) == (who in SEES, who in SEES)
+    assert ("rivals" in text) == (who == "rival")

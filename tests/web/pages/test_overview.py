@@ -1,0 +1,323 @@
+"""A pipeline's overview, what it says of each app, and promoting from it."""
+
+import asyncio
+import html
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from service.domain.facts import CiSignals, CommitsApart, CommitStatus, FactKey, FactKind, ListedCommit, commits_between
+from service.domain.model import RepositoryId
+from service.store import facts
+from service.store.tables import facts as fact_rows
+from tests.domain.things import pull_request
+from tests.store.making import NOW
+from tests.waiting import until
+from tests.web.api.people import Rows, restore, saved
+from tests.web.browsing import Browser, Page
+from tests.web.pages.conftest import Begun, Clock
+from tests.web.pages.test_home import deployed
+from tests.web.pages.visiting import sign_in, somebody
+from tests.web.serving import HEADS, SHOP, Server
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+A, B = HEADS["main"], HEADS["fix/cart"]
+NASTY = '<script>alert("1")</script> ' + "עברית 🚀 " + "x" * 270
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def made(begun: Begun) -> tuple[str, Rows]:
+    """A pipeline, and all rows that there are then."""
+    await begun.server.db.write(lambda conn: restore(conn, begun.rows))
+    pipeline = await begun.server.pipeline(staging="shop-staging", production="shop")
+    return str(pipeline["id"]), await begun.server.db.read(saved)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def pipeline(server: Server, made: tuple[str, Rows]) -> str:
+    pipeline, rows = made
+    await server.db.write(lambda conn: restore(conn, rows))
+    return pipeline
+
+
+async def learn(server: Server, key: FactKey, value: Any) -> None:
+    def write(conn: Any) -> None:
+        asked = facts.next_asked(conn)
+        facts.learn(conn, key, asked=asked, value=value, error="", etag="", now=server.db.now())
+
+    await server.db.write(write)
+
+
+async def overview(server: Server, browser: Browser, pipeline: str, part: str = "") -> Page:
+    return await browser.get(f"{server.url}/dashboard/pipelines/{pipeline}{part}")
+
+
+def column(page: Page, title: str) -> str:
+    """What a column says, as text."""
+    found = re.search(rf"<h2[^>]*>{title}.*?</section>", page.text, re.DOTALL)
+    assert found is not None
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", found[0])))
+
+
+def digest(page: Page) -> str:
+    return re.findall(r'data-digest="(\w+)"', page.text)[0]
+
+
+async def test_cards_say_what_runs_where(server: Server, browser: Browser, clock: Clock, pipeline: str) -> None:
+    await deployed(server, "shop-staging")
+    clock.pass_by(hours=3)
+    await sign_in(server, browser)
+    page = await overview(server, browser, pipeline)
+    assert page.title == "shop"
+    assert re.search(
+        r'released <time datetime="2026-11-24T09:30:00\+00:00" title="2026-11-24 09:30:00 UTC">', page.text
+    )
+    titles = re.findall(r'<h2 id="stage-\w+">([\w ]+?)(?: <|<)', page.text)
+    assert titles == ["Review apps", "Development", "Staging", "Production"]
+    staging = column(page, "Staging")
+    for said in ("shop-staging", "live", "aaaaaaa", "v1", "released 3 h ago", "Promote"):
+        assert said in staging
+    assert "nothing deployed" in column(page, "Production")
+    assert "Promote" not in column(page, "Production")
+    assert "None" in column(page, "Development")
+    assert 'href="https://github.com/acme/shop/commit/aaaaaaa' in page.text
+
+
+async def test_the_pipeline_goes_by_its_name_too(server: Server, browser: Browser, pipeline: str) -> None:
+    await sign_in(server, browser)
+    assert (await overview(server, browser, "shop")).title == "shop"
+
+
+async def test_promoting_names_what_goes_where_and_then_how_it_fares(
+    server: Server, browser: Browser, pipeline: str
+) -> None:
+    await deployed(server, "shop-staging")
+    await sign_in(server, browser)
+    confirm = await overview(server, browser, pipeline, "/promote?app=shop-staging")
+    assert confirm.title == "Promote shop-staging"
+    assert "<strong>shop-staging v1</strong>" in confirm.text
+    assert "<strong>shop</strong>" in confirm.text
+    assert "runs nothing yet" in confirm.text
+    under_way = await browser.press(confirm, number=1)
+    assert under_way.url == f"{server.url}/dashboard/pipelines/{pipeline}"
+    assert "was promoted by admin@localhost" in under_way.text
+    assert "Promote shop-staging v1 aaaaaaaa: in the queue" in column(under_way, "Production")
+    await server.work()
+    done = await overview(server, browser, pipeline)
+    assert re.search(r'<li>shop <span class="said good">succeeded</span></li>', done.text)
+    assert "live" in column(done, "Production")
+    assert "same code as shop" in column(done, "Staging")
+
+
+async def test_what_is_promoted_is_what_was_shown(server: Server, browser: Browser, pipeline: str) -> None:
+    await deployed(server, "shop-staging")
+    await sign_in(server, browser)
+    confirm = await overview(server, browser, pipeline, "/promote?app=shop-staging")
+    await deployed(server, "shop-staging", "fix/cart")
+    await browser.press(confirm, number=1)
+    await server.work()
+    assert "aaaaaaa" in column(await overview(server, browser, pipeline), "Production")
+
+
+async def test_a_target_that_fails_says_why(server: Server, browser: Browser, pipeline: str) -> None:
+    await deployed(server, "shop-staging")
+    await sign_in(server, browser)
+    await browser.press(await overview(server, browser, pipeline, "/promote?app=shop-staging"), number=1)
+    await server.work(fail="release")
+    page = await overview(server, browser, pipeline)
+    assert '<span class="said bad">failed</span> <span class="why">release command exited with 1</span>' in page.text
+    assert "release failed: release command exited with 1" in column(page, "Production")
+
+
+async def test_the_last_promotion_is_told_of_for_a_quarter_of_an_hour(
+    server: Server, browser: Browser, clock: Clock, pipeline: str
+) -> None:
+    await deployed(server, "shop-staging")
+    await sign_in(server, browser)
+    await browser.press(await overview(server, browser, pipeline, "/promote?app=shop-staging"), number=1)
+    clock.pass_by(minutes=20)
+    assert "was promoted" in (await overview(server, browser, pipeline)).text
+    await server.work()
+    clock.pass_by(minutes=14)
+    assert "was promoted" in (await overview(server, browser, pipeline)).text
+    clock.pass_by(minutes=2)
+    assert "was promoted" not in (await overview(server, browser, pipeline)).text
+
+
+async def test_nothing_is_promoted_without_a_target(server: Server, browser: Browser, pipeline: str) -> None:
+    await deployed(server, "shop-staging")
+    await sign_in(server, browser)
+    confirm = await overview(server, browser, pipeline, "/promote?app=shop-staging")
+    refused = await browser.press(confirm, number=1, drop=("target",))
+    assert (refused.status, "Choose at least one app" in refused.text) == (422, True)
+    assert await server.get(f"/pipelines/{pipeline}/pipeline-promotions") == []
+
+
+WHY_NOT = {
+    "an app that runs nothing": ("shop-staging", "it has no release yet"),
+    "an app of the last stage": ("shop", "Cannot promote shop from 'production' stage"),
+}
+
+
+@pytest.mark.parametrize(("app", "said"), WHY_NOT.values(), ids=WHY_NOT)
+async def test_what_cannot_be_promoted_says_why(
+    server: Server, browser: Browser, pipeline: str, app: str, said: str
+) -> None:
+    await sign_in(server, browser)
+    page = await overview(server, browser, pipeline, f"/promote?app={app}")
+    assert said in html.unescape(page.text)
+    assert 'name="target"' not in page.text
+    assert "Promote" not in column(await overview(server, browser, pipeline), "Staging")
+
+
+async def test_a_lock_is_shown_on_its_app_and_keeps_it_from_being_chosen(
+    server: Server, browser: Browser, pipeline: str
+) -> None:
+    await deployed(server, "shop-staging")
+    await server.call("POST", "/apps/shop/deploy-locks", {"reason": "sale until <Monday>"}, expect=201)
+    await sign_in(server, browser)
+    assert "locked by admin@localhost: sale until <Monday>" in column(
+        await overview(server, browser, pipeline), "Production"
+    )
+    confirm = await overview(server, browser, pipeline, "/promote?app=shop-staging")
+    assert re.search(r'name="target" value="[^"]+" disabled', confirm.text)
+    assert "sale until &lt;Monday&gt;" in confirm.text
+    assert "<button>Promote" not in confirm.text
+
+
+async def test_a_lock_of_the_pipeline_is_shown_above_all(server: Server, browser: Browser, pipeline: str) -> None:
+    await server.call("POST", f"/pipelines/{pipeline}/deploy-locks", {"reason": "audit"}, expect=201)
+    await sign_in(server, browser)
+    assert "The pipeline is locked by admin@localhost: audit" in (await overview(server, browser, pipeline)).text
+
+
+async def test_what_ci_says_of_a_commit_is_on_its_card(
+    server: Server, browser: Browser, clock: Clock, pipeline: str
+) -> None:
+    await deployed(server, "shop-staging")
+    await sign_in(server, browser)
+    assert "CI" not in column(await overview(server, browser, pipeline), "Staging")
+    for state, said in (
+        ("pending", "CI waiting for: build"),
+        ("failure", "CI failed: build"),
+        ("success", "CI passed"),
+    ):
+        signals = CiSignals(
+            sha=A, statuses=(CommitStatus(context="build", state=state),), runs=(), suites=(), first_seen=NOW
+        )
+        await learn(server, FactKey(FactKind.CI, SHOP.id, A), signals)
+        clock.pass_by(minutes=1)
+        assert said in column(await overview(server, browser, pipeline), "Staging")
+
+
+async def test_how_far_stages_are_apart_is_looked_up_and_said(server: Server, browser: Browser, pipeline: str) -> None:
+    await deployed(server, "shop-staging")
+    await deployed(server, "shop", "fix/cart")
+    await sign_in(server, browser)
+    assert "ahead" not in column(await overview(server, browser, pipeline), "Staging")
+    wanted = await server.db.read(lambda conn: conn.execute(fact_rows.select()).mappings().all())
+    assert [row["key"] for row in wanted if row["wanted_at"] and row["kind"] == "commits"] == [f"{B}...{A}"]
+    newest = ListedCommit(sha=A, author="Octavia", at=NOW, subject=NASTY[:100])
+    apart = CommitsApart(ahead=2, behind=0, ahead_commits=(newest,), behind_commits=(), related=True)
+    await learn(server, commits_between(RepositoryId(42), B, A), apart)
+    staging = column(await overview(server, browser, pipeline), "Staging")
+    assert "2 commits ahead of shop" in staging
+    assert f"{NASTY[:100]} aaaaaaa · Octavia · just now" in staging
+    confirm = await overview(server, browser, pipeline, "/promote?app=shop-staging")
+    assert "2 new commits for shop" in confirm.text
+    assert "<script>alert" not in confirm.text
+
+
+async def test_review_apps_show_their_pull_request_as_text(server: Server, browser: Browser, pipeline: str) -> None:
+    await server.call("POST", f"/pipelines/{pipeline}/review-app-config", {}, expect=201)
+    await server.call("POST", "/review-apps", {"pipeline": pipeline, "pr_number": 7}, expect=201)
+    pull = pull_request(number=7, title=NASTY, author="octavia", head_sha=B, draft=True, labels=("needs review",))
+    await learn(server, FactKey(FactKind.PULL_REQUEST, SHOP.id, "7"), pull)
+    await sign_in(server, browser)
+    page = await overview(server, browser, pipeline)
+    review = column(page, "Review apps")
+    assert "#7 waiting" in review
+    assert "draft needs review" in review
+    assert "a person asked for it" in review
+    assert NASTY in review
+    assert "bbbbbbb · octavia" in review
+    assert "<script>alert" not in page.text
+    assert 'href="https://github.com/acme/shop/pull/7"' in page.text
+
+
+async def test_cards_of_apps_that_one_does_not_see_are_not_there(
+    server: Server, browser: Browser, pipeline: str
+) -> None:
+    await deployed(server, "shop-staging")
+    token = await somebody(server, "ada")
+    body = {"user": "ada@example.com", "permissions": ["deploy"]}
+    await server.call("POST", "/apps/shop-staging/collaborators", body, expect=201)
+    await sign_in(server, browser, token)
+    page = await overview(server, browser, pipeline)
+    assert "shop-staging" in column(page, "Staging")
+    assert "None" in column(page, "Production")
+    assert "Promote" not in column(page, "Staging")
+
+
+# Live
+
+
+@asynccontextmanager
+async def told(server: Server, browser: Browser, pipeline: str) -> AsyncIterator[list[str]]:
+    """What an open page is told, as it is."""
+    heard: list[str] = []
+
+    async def listen() -> None:
+        async with browser.session.get(f"{server.url}/dashboard/pipelines/{pipeline}/events") as stream:
+            async for line in stream.content:
+                heard.extend([line[6:].decode().strip()] if line.startswith(b"data: ") else [])
+        heard.append("the end")
+
+    listening = asyncio.create_task(listen())
+    await until(lambda: heard)
+    yield heard
+    listening.cancel()
+
+
+async def test_an_open_page_is_told_that_it_is_to_look_again(server: Server, browser: Browser, pipeline: str) -> None:
+    await sign_in(server, browser)
+    before = await overview(server, browser, pipeline)
+    async with told(server, browser, pipeline) as heard:
+        assert heard == [digest(before)]
+        await server.call("PATCH", "/apps/shop", {"maintenance": True}, expect=200)
+        await deployed(server, "shop-staging")
+        page = await overview(server, browser, pipeline)
+        await until(lambda: heard[-1] == digest(page), what="news")
+        assert "v1" in column(await overview(server, browser, pipeline, "/columns"), "Staging")
+    async with told(server, browser, pipeline) as heard:  # whoever comes back is told of what is there now
+        assert heard == [digest(page)] != [digest(before)]
+
+
+async def test_what_is_shown_to_nobody_is_no_news(server: Server, browser: Browser, pipeline: str) -> None:
+    await sign_in(server, browser)
+    before = await overview(server, browser, pipeline)
+    await server.call("PATCH", "/apps/shop/config-vars", {"A": "1"}, expect=200)
+    while_under_way = await overview(server, browser, pipeline)
+    assert "config vars: in the queue" in column(while_under_way, "Production")
+    await server.call("POST", "/apps", {"name": "elsewhere"}, expect=201)
+    assert digest(await overview(server, browser, pipeline)) == digest(while_under_way) != digest(before)
+
+
+async def test_a_page_that_one_may_not_see_any_more_is_told_nothing(
+    server: Server, browser: Browser, pipeline: str
+) -> None:
+    token = await somebody(server, "ada")
+    body = {"user": "ada@example.com", "permissions": ["view"]}
+    await server.call("POST", "/apps/shop/collaborators", body, expect=201)
+    await sign_in(server, browser, token)
+    async with told(server, browser, pipeline) as heard:
+        await server.call("DELETE", "/apps/shop/collaborators/ada@example.com", expect=200)
+        await server.call("POST", "/apps/shop/deploy-locks", {"reason": "audit"}, expect=201)
+        await until(lambda: heard[-1] == "the end", what="the stream's end")
+        assert len(heard) == 2
+    assert (await overview(server, browser, pipeline)).status == 404
