@@ -216,8 +216,7 @@ OF_DASHBOARD = {
 async def test_a_page_of_the_dashboard_needs_no_more_statements_and_little_time_with_a_thousand_apps(
     places: Places, path: str
 ) -> None:
-    browser = Browser()
-    seconds = []
+    browser, seconds = Browser(), []
 
     async def ask(place: Place) -> None:
         began = time.perf_counter()
@@ -226,19 +225,18 @@ async def test_a_page_of_the_dashboard_needs_no_more_statements_and_little_time_
         assert page.status == 200
         assert len(page.text.encode()) < 150_000
 
-    for place in places:
+    async def asked(place: Place):
         await sign_in(place.server, browser)
         await ask(place)  # what it lacks is asked for, once
-    await sign_in(places[0].server, browser)
-    few = await executed(places[0], ask)
-    await sign_in(places[1].server, browser)
-    many = await executed(places[1], ask)
-    assert 0 < len(many) <= len(few)
-    assert scans(places[1].path, many) == []
-    for _ in range(4):
-        await ask(places[1])
-    assert min(seconds[-5:]) < 0.2
-    await browser.session.close()
+        return await executed(place, ask)
+
+    async with browser.session:
+        few, many = [await asked(place) for place in places]
+        assert 0 < len(many) <= len(few)
+        assert scans(places[1].path, many) == []
+        for _ in range(4):
+            await ask(places[1])
+        assert min(seconds[-5:]) < 0.2
 
 
 async def due(place: Place) -> None:

@@ -49,6 +49,8 @@ async def test_a_link_says_as_whom_it_lets_one_in_and_its_button_does(server: Se
     assert await seen(server, browser) == SIGN_IN
     page = await browser.press(asking)
     assert (page.url, page.title) == (f"{server.url}/dashboard", HOME)
+    used = await browser.get(asking.url)
+    assert (used.status, used.title) == (410, OVER)
 
 
 async def test_everybody_is_let_in_as_themselves(server: Server, browser: Browser) -> None:
