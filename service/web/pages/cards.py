@@ -9,10 +9,10 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from service.domain import downstream, overview
-from service.domain.deploy_lock import LOCKABLE
+from service.domain.deploy_lock import LOCKABLE, DeployLock
 from service.domain.downstream import Difference, Relation
 from service.domain.facts import CommitsApart, Fact, FactKey, FactKind, ListedCommit, PullRequest
-from service.domain.model import App, CiCounts, PromotionTarget, ReviewApp, Sha, Stage, TargetState
+from service.domain.model import App, AppId, CiCounts, PromotionTarget, RepositoryId, ReviewApp, Sha, Stage, TargetState
 from service.domain.overview import Said, Tone
 from service.domain.promotion import downstream as next_stage
 from service.settings import Settings
@@ -46,6 +46,14 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Apart:
+    """How far a card's code is from that of an app downstream."""
+
+    app: App
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
     """An app, or a review app that has none yet."""
 
@@ -61,7 +69,7 @@ class Card:
     notes: tuple[Said, ...]
     labels: tuple[str, ...] = ()
     pull_url: str = ""
-    ahead: tuple[str, ...] = ()
+    apart: tuple[Apart, ...] = ()
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -69,18 +77,33 @@ class Card:
         it = self
         app = (it.app.id, it.app.owner_id, it.app.promotable) if it.app is not None else None
         shown = (it.name, it.url, it.state, it.version, it.released_at, it.code, it.ci, it.doing, it.notes)
-        return (app, *shown, it.labels, it.pull_url, it.ahead)
+        return (app, *shown, it.labels, it.pull_url, *((each.app.id, each.text) for each in it.apart))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """An app that was promoted to, None if it is gone, and how that fares."""
+
+    app: App | None
+    state: Said
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promoted:
-    """The newest promotion and how each of its targets fares: (app, state, why)."""
+    """The newest promotion; its source is None if it is gone."""
 
-    source: str
+    source: App | None
     version: int | None
     by: str
     at: datetime
-    targets: tuple[tuple[str, Said, str], ...]
+    targets: tuple[Target, ...]
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """All of it that is shown."""
+        names = [(it.app.name if it.app else "", it.state, it.why) for it in self.targets]
+        return (self.source.name if self.source else "", self.version, self.by, self.at, names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +118,9 @@ class Board:
     def digest(self) -> str:
         """What two boards that show the same have in common."""
         told = [(stage, [card.key for card in cards]) for stage, cards in self.columns.items()]
-        return blake2b(repr((told, self.promoted, self.notes)).encode(), digest_size=12).hexdigest()
+        return blake2b(
+            repr((told, self.promoted and self.promoted.key, self.notes)).encode(), digest_size=12
+        ).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +146,7 @@ class _Maker:
             ci=self._ci(release.repository_id, release.commit) if release and release.commit else None,
             doing=tuple(overview.doing(request, step) for request, step in member.queue),
             notes=tuple(self._notes(member)),
-            ahead=tuple(self._ahead(member)),
+            apart=tuple(self._apart(member)),
         )
 
     def of_review(self, review: ReviewApp, member: Member | None) -> Card:
@@ -161,7 +186,9 @@ class _Maker:
         repository = self.it.repository
         return f"{self.settings.github_url}/{repository.full_name}/{what}" if repository is not None else ""
 
-    def _ci(self, repository_id: Any, sha: Sha) -> Said | None:
+    def _ci(self, repository_id: RepositoryId | None, sha: Sha) -> Said | None:
+        if repository_id is None:
+            return None
         toggles, repository = self.it.pipeline.toggles, self.it.repository
         required: Fact[Any] | None = None
         if repository is not None and toggles.ci_counts is CiCounts.PROTECTED:
@@ -177,18 +204,14 @@ class _Maker:
             found.append(Said(text=waits, tone=Tone.WAITING if waits.startswith("waiting") else Tone.QUIET))
         return found
 
-    def _locks(self, member: Member) -> list[Any]:
+    def _locks(self, member: Member) -> list[DeployLock]:
         return [each for each in self.it.locks if each.is_in_force(self.now) and each.app_id == member.app.id]
 
-    def _ahead(self, member: Member) -> list[str]:
+    def _apart(self, member: Member) -> list[Apart]:
         if member.release is None or next_stage(member.stage) is None:
             return []
-        pairs = [(each.app.name, self.difference(member, each)) for each in self.it.downstream_of(member)]
-        return [text for name, apart in pairs if (text := _in_words(name, apart))]
-
-    def difference(self, source: Member, target: Member) -> Difference:
-        key = downstream.question(source.running, target.running)
-        return downstream.differ(source.running, target.running, self.it.known.get(key) if key else None)
+        found = [(each.app, difference(self.it, member, each)) for each in self.it.downstream_of(member)]
+        return [Apart(app=app, text=text) for app, apart in found if (text := _in_words(app.name, apart))]
 
 
 def board(it: Overview, *, settings: Settings, our_app_id: int, now: datetime) -> Board:
@@ -209,12 +232,10 @@ def board(it: Overview, *, settings: Settings, our_app_id: int, now: datetime) -
     return Board(columns=columns, promoted=_promoted(it, members, now), notes=notes)
 
 
-def differences(
-    it: Overview, source: Member, *, settings: Settings, our_app_id: int, now: datetime
-) -> dict[str, Difference]:
-    """How an app stands to each of those downstream of it, by their ids."""
-    make = _maker(it, settings, our_app_id, now)
-    return {each.app.id: make.difference(source, each) for each in it.downstream_of(source)}
+def difference(it: Overview, source: Member, target: Member) -> Difference:
+    """How an app stands to one downstream of it."""
+    key = downstream.question(source.running, target.running)
+    return downstream.differ(source.running, target.running, it.known.get(key) if key else None)
 
 
 def _maker(it: Overview, settings: Settings, our_app_id: int, now: datetime) -> _Maker:
@@ -252,7 +273,7 @@ def _commits(number: int) -> str:
     return f"{number} commit{'' if number == 1 else 's'}"
 
 
-def _promoted(it: Overview, members: dict[Any, Member], now: datetime) -> Promoted | None:
+def _promoted(it: Overview, members: dict[AppId, Member], now: datetime) -> Promoted | None:
     told = it.promoted
     if told is None:
         return None
@@ -261,7 +282,7 @@ def _promoted(it: Overview, members: dict[Any, Member], now: datetime) -> Promot
         return None
     source = members.get(told.promotion.source_app_id)
     return Promoted(
-        source=source.app.name if source else "an app that is gone",
+        source=source.app if source else None,
         version=told.release.version if told.release else None,
         by=told.promotion.actor.removeprefix("user:"),
         at=told.promotion.created_at,
@@ -269,7 +290,8 @@ def _promoted(it: Overview, members: dict[Any, Member], now: datetime) -> Promot
     )
 
 
-def _target(it: PromotionTarget, member: Member | None) -> tuple[str, Said, str]:
+def _target(it: PromotionTarget, member: Member | None) -> Target:
     steps = [] if member is None else [doing for doing in member.queue if doing[0].id == it.request_id]
     text = overview.doing(*steps[0]).text.rpartition(": ")[2] if steps else it.state.value
-    return (member.app.name if member else "gone", Said(text=text, tone=_TARGET_TONES[it.state]), it.error)
+    said = Said(text=text, tone=_TARGET_TONES[it.state])
+    return Target(app=member.app if member else None, state=said, why=it.error)

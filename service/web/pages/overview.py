@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from aiohttp import hdrs, web
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from service.domain.access import Permission, Person, for_promotion
 from service.domain.errors import Transient
-from service.domain.model import App, AppState, Stage
+from service.domain.model import App, AppState
 from service.domain.promotion import downstream
 from service.store import overviews, pipelines
 from service.store.overviews import Overview
@@ -32,11 +32,11 @@ _BEATS: Final = 15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """An overview as one person sees it; `promotable` are the names of the apps that they may promote."""
+    """An overview as one person sees it, and the digest of all of it; `promotable` are the apps they may promote."""
 
     it: Overview
     board: Board
-    columns: dict[Stage, list[Card]]
+    digest: str
     promotable: frozenset[str]
 
 
@@ -76,16 +76,26 @@ async def _shown(request: web.Request) -> Shown:
         with suppress(Transient):  # the next look asks again
             await context.enactor.look_up(unasked, actor=request[VISITOR].actor)
     board = board_of(context, it)
-    return Shown(it=it, board=board, columns=_seen(board, asked.by), promotable=_promotable(it, asked.by))
+    digest, own = board.digest, seen(board, asked.by)
+    return Shown(it=it, board=own, digest=digest, promotable=_promotable(it, asked.by))
 
 
-def _seen(board: Board, by: Person) -> dict[Stage, list[Card]]:
-    """The cards without those of apps that the person does not see, although they are in the pipeline."""
-    return {stage: [card for card in found if _sees(by, card.app)] for stage, found in board.columns.items()}
+def seen(board: Board, by: Person) -> Board:
+    """The board without apps that the person does not see, although they are in the pipeline."""
 
+    def sees(app: App | None) -> bool:
+        return app is None or Permission.VIEW in to_app(by, app)
 
-def _sees(by: Person, app: App | None) -> bool:
-    return app is None or Permission.VIEW in to_app(by, app)
+    def card(it: Card) -> Card:
+        return replace(it, apart=tuple(each for each in it.apart if sees(each.app)))
+
+    promoted = board.promoted
+    if promoted is not None:
+        targets = tuple(each for each in promoted.targets if sees(each.app))
+        source = promoted.source if sees(promoted.source) else None
+        promoted = replace(promoted, source=source, targets=targets) if targets else None
+    columns = {stage: [card(it) for it in found if sees(it.app)] for stage, found in board.columns.items()}
+    return replace(board, columns=columns, promoted=promoted)
 
 
 def _promotable(it: Overview, by: Person) -> frozenset[str]:
@@ -107,7 +117,7 @@ def _values(request: web.Request, shown: Shown) -> dict[str, Any]:
         "repository": shown.it.repository,
         "github_url": request.app[CONTEXT].settings.github_url,
         "board": shown.board,
-        "columns": shown.columns,
+        "digest": shown.digest,
         "titles": cards.COLUMNS,
         "promotable": shown.promotable,
         "now": request.app[CONTEXT].db.now(),

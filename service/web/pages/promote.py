@@ -11,7 +11,7 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from service.domain import promotion
-from service.domain.access import for_promotion
+from service.domain.access import Permission, for_promotion
 from service.domain.downstream import Difference
 from service.domain.errors import Refused
 from service.enacting.promotions import promotion_request
@@ -62,12 +62,10 @@ async def confirm(request: web.Request) -> web.Response:
 
     it, source, why_not = await context.db.read(read)
     now, board = context.db.now(), board_of(context, it)
-    apart = cards.differences(
-        it, source, settings=context.settings, our_app_id=context.identity.app_id, now=now
-    )  # fmt: skip
     targets = [
-        Target(member=each, difference=apart[each.app.id], why_not=_why_not(it, each, asked, context.db.now()))
+        Target(member=each, difference=cards.difference(it, source, each), why_not=_why_not(it, each, asked, now))
         for each in it.downstream_of(source)
+        if Permission.VIEW in to_app(asked.by, each.app)
     ]
     shown = [card for found in board.columns.values() for card in found]
     return page(

@@ -1,4 +1,4 @@
-"""The API on PostgreSQL, which takes less than SQLite does: what cannot be stored there is refused, not a bug."""
+"""The API and the pages on PostgreSQL, which takes less than SQLite does: what cannot be stored there is refused, not a bug."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,6 +9,8 @@ import pytest
 from service.store.database import Database
 from service.store.secrets import Vault
 from tests.store.fixtures import postgresql_database, postgresql_server, postgresql_template, postgresql_url
+from tests.web.browsing import Browser
+from tests.web.pages.visiting import sign_in
 from tests.web.serving import Server, serving
 
 __all__ = ["postgresql_database", "postgresql_server", "postgresql_template", "postgresql_url"]
@@ -79,3 +81,19 @@ async def test_other_words_are_only_words(on_postgresql: Server) -> None:
     text = "two characters: \\u0000, \U0001f600"
     after, _ = await on_postgresql.call("PATCH", "/apps/example/config-vars", {"A": text}, expect=200)
     assert after == {"A": text}
+
+
+async def test_pages_are_shown_and_promote(on_postgresql: Server) -> None:
+    await on_postgresql.app("shop")
+    body = {"app": "shop", "pipeline": "shop", "stage": "production"}
+    await on_postgresql.call("POST", "/pipeline-couplings", body, expect=201)
+    await on_postgresql.call("POST", "/apps/example/builds", {"source_blob": {"version": "main"}}, expect=201)
+    await on_postgresql.work()
+    browser = Browser()
+    async with browser.session:
+        home = await sign_in(on_postgresql, browser)
+        assert (home.status, "example" in home.text) == (200, True)
+        confirm = await browser.get(f"{on_postgresql.url}/dashboard/pipelines/shop/promote?app=example")
+        assert confirm.status == 200
+        done = await browser.press(confirm, number=1)
+        assert (done.status, "was promoted by admin@localhost" in done.text) == (200, True)

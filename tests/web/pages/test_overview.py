@@ -250,10 +250,13 @@ async def test_review_apps_show_their_pull_request_as_text(server: Server, brows
     assert 'href="https://github.com/acme/shop/pull/7"' in page.text
 
 
-async def test_cards_of_apps_that_one_does_not_see_are_not_there(
-    server: Server, browser: Browser, pipeline: str
-) -> None:
+async def test_of_apps_that_one_does_not_see_nothing_is_said(server: Server, browser: Browser, pipeline: str) -> None:
+    await server.call("PATCH", "/apps/shop", {"name": "clandestine"}, expect=200)
     await deployed(server, "shop-staging")
+    await sign_in(server, browser)
+    await browser.press(await overview(server, browser, pipeline, "/promote?app=shop-staging"), number=1)
+    await server.work()
+    assert "same code as clandestine" in (await overview(server, browser, pipeline)).text
     token = await somebody(server, "ada")
     body = {"user": "ada@example.com", "permissions": ["deploy"]}
     await server.call("POST", "/apps/shop-staging/collaborators", body, expect=201)
@@ -262,6 +265,8 @@ async def test_cards_of_apps_that_one_does_not_see_are_not_there(
     assert "shop-staging" in column(page, "Staging")
     assert "None" in column(page, "Production")
     assert "Promote" not in column(page, "Staging")
+    for part in ("", "/columns", "/promote?app=shop-staging"):
+        assert "clandestine" not in (await overview(server, browser, pipeline, part)).text, part
 
 
 # Live
