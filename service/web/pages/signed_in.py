@@ -63,7 +63,9 @@ async def signed_in(request: web.Request, handler: Handler) -> web.StreamRespons
         text = "Somebody else changed this at the same moment. Nothing was done: look at it, and try again."
         return problem("Changed meanwhile", text, status=409, visitor=request.get(VISITOR))
     except Transient as trouble:
-        log.warning("page unavailable", path=request.path, reason=trouble.message)
+        # Not the address: that of a link is a secret.
+        where = request.match_info.route.resource
+        log.warning("page unavailable", page=where.canonical if where else "", reason=trouble.message)
         return problem("Not now", f"{trouble.message}. Load the page again in a moment.", status=503)
 
 

@@ -11,6 +11,8 @@ import pytest
 from sqlalchemy import select
 from yarl import URL
 
+from service.domain.errors import Transient
+from service.enacting.sessions import SessionVerbs
 from service.store.database import Database
 from service.store.secrets import Vault
 from service.store.tables import sessions as session_rows
@@ -301,6 +303,23 @@ async def test_whoever_tries_many_links_has_to_wait_and_nobody_else_has(server: 
     page = await browser.get(good, headers=mallory)
     assert (page.status, page.title) == (429, "Too many requests")
     assert (await browser.get(good, headers=ada)).status == 200
+
+
+async def test_a_link_that_trouble_keeps_from_being_used_stands_in_no_log(
+    server: Server, browser: Browser, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise Transient("the database does not answer")
+
+    asking = await browser.get(await link(server))
+    with monkeypatch.context() as trouble:
+        trouble.setattr(SessionVerbs, "sign_in", away)
+        page = await browser.press(asking)
+    assert (page.status, page.title) == (503, "Not now")
+    logged = capsys.readouterr().out
+    assert "the database does not answer" in logged
+    assert asking.url.rpartition("/")[2] not in logged
+    assert (await browser.press(asking)).title == HOME
 
 
 async def test_a_page_that_there_is_not_is_a_page_all_the_same(server: Server, browser: Browser) -> None:
