@@ -1,4 +1,6 @@
-"""Every refusal as the Platform API's `{"id", "message", "url"?}`, with Heroku's ids and status codes.
+"""Every refusal as the Platform API's `{"id", "message"}`, with Heroku's ids and status codes.
+
+Heroku may add the `url` of an article: here the message itself says what to do, and there is no article to lead to.
 
 Handlers and what they call raise `Refused`, `Transient` or `Conflict`; this middleware is where those become HTTP.
 Anything else is a bug: aiohttp logs its traceback and answers 500.

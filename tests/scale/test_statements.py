@@ -139,6 +139,8 @@ OTHERS = {
     "/teams/{team}/apps",
     "/teams/{team}/features",
     "/teams/{team}/invitations",
+    "/teams/{team}/pipeline-couplings",
+    "/enterprise-accounts/{account}/teams",
     "/teams/{team}/members",
     "/teams/{team}/members/{member}/apps",
     "/builds/{build}/output",

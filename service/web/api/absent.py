@@ -23,6 +23,8 @@ _CACHE: Final = (
     "An app has no build cache of its own: ask for a build from nothing by `rebuild` of POST /apps/APP/builds."
 )
 
+_ENTERPRISES: Final = "Couldn't find that enterprise account: there are none here. A team is made by POST /teams."
+
 
 async def _check_app(request: web.Request) -> None:
     identity = app_in_path(request)
@@ -72,6 +74,11 @@ async def no_feature(request: web.Request) -> web.Response:
     raise not_found("feature")
 
 
+async def no_enterprise_account(_request: web.Request) -> web.Response:
+    """GET and POST /enterprise-accounts/ACCOUNT/teams: teams stand for themselves here."""
+    raise Refused(_ENTERPRISES, code="not_found")
+
+
 ROUTES = [
     rights.get("/addons", nothing_at_all, rights.CALLER),
     rights.get("/addon-attachments", nothing_at_all, rights.CALLER),
@@ -89,4 +96,6 @@ ROUTES = [
     rights.put("/apps/{app}/buildpack-installations", no_buildpacks, rights.app(Permission.DEPLOY)),
     rights.post("/apps/{app}/slugs", no_slugs, rights.app(Permission.DEPLOY)),
     rights.delete("/apps/{app}/build-cache", no_cache, rights.app(Permission.DEPLOY)),
+    rights.get("/enterprise-accounts/{account}/teams", no_enterprise_account, rights.CALLER),
+    rights.post("/enterprise-accounts/{account}/teams", no_enterprise_account, rights.ACCOUNT),
 ]

@@ -59,6 +59,7 @@ def _shape(row: Row[Any], context: WebContext) -> shapes.Json:
         "app": {"id": row.app_id},
         "buildpacks": None,
         "created_at": shapes.moment(row.created_at),
+        "generation": shapes.GENERATION["name"],
         "id": row.id,
         "output_stream_url": f"{settings.url}/builds/{row.id}/output?key={context.vault.sign(row.id, BUILD_OUTPUT)}",
         "release": None if row.release_id is None else {"id": row.release_id},

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from aiohttp import web
 from sqlalchemy import Connection
 
-from service.domain.access import Permission, check_production
+from service.domain.access import Owner, Permission, check_production, owner_of
 from service.domain.model import Coupling, Stage
 from service.store import apps, pipelines
-from service.store.sight import seen_couplings, to_app
+from service.store.sight import seen_apps, seen_couplings, to_app
 from service.web import rights
 from service.web.api import answers, bodies, shapes
 from service.web.api.account import check_oneself
@@ -17,6 +17,7 @@ from service.web.api.finding import (
     find_app,
     find_coupling,
     find_pipeline,
+    find_team,
     in_body,
     in_path,
     pipeline_in_path,
@@ -83,6 +84,19 @@ async def of_pipeline(request: web.Request) -> web.Response:
     return _list(request, listed, names)
 
 
+async def of_team(request: web.Request) -> web.Response:
+    """GET /teams/TEAM/pipeline-couplings: those of the team's apps, of the ones that one sees."""
+    asked = in_path(request, "team")
+
+    def read(conn: Connection) -> list[Coupling]:
+        owner = Owner(type="team", id=find_team(conn, asked).id)
+        owned = {app.id for app in seen_apps(conn, asked.by) if owner_of(app) == owner}
+        return [it for it in seen_couplings(conn, asked.by) if it.app_id in owned]
+
+    listed, names = await request.app[CONTEXT].db.read(lambda conn: (read(conn), _names(conn)))
+    return _list(request, listed, names)
+
+
 async def of_app(request: web.Request) -> web.Response:
     """GET /apps/APP/pipeline-couplings: the one it is in."""
     identity = app_in_path(request)
@@ -140,6 +154,7 @@ ROUTES = [
     rights.get("/users/{user}/pipeline-couplings", listing, rights.CALLER),
     rights.get("/pipelines/{pipeline}/pipeline-couplings", of_pipeline, rights.pipeline()),
     rights.get("/apps/{app}/pipeline-couplings", of_app, rights.app()),
+    rights.get("/teams/{team}/pipeline-couplings", of_team, rights.team()),
     rights.get("/pipeline-couplings/{coupling}", info, rights.pipeline()),
     rights.patch("/pipeline-couplings/{coupling}", move, rights.pipeline(Permission.MANAGE)),
     rights.delete("/pipeline-couplings/{coupling}", remove, rights.pipeline(Permission.MANAGE)),

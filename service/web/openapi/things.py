@@ -34,7 +34,7 @@ _DELIVERY: Final = (
 )
 
 _ATTRIBUTES: Final[Mapping[str, str]] = {
-    "error": "id:text message:text url*:text resource*:text",
+    "error": "id:text message:text resource*:text",
     "account": (
         "id:uuid email:text name:text? verified:bool beta:bool federated:bool suspended_at:time? "
         "two_factor_authentication:bool admin:bool github:text?"
@@ -134,8 +134,8 @@ _ATTRIBUTES: Final[Mapping[str, str]] = {
         "status:pending|succeeded|failed"
     ),
     "build": (
-        "app.id:uuid buildpacks:list? created_at:time id:uuid output_stream_url:text release?.id:uuid slug?.id:uuid "
-        "source_blob.checksum:text? source_blob.url:text source_blob.version:text? "
+        "app.id:uuid buildpacks:list? created_at:time generation:text id:uuid output_stream_url:text release?.id:uuid "
+        "slug?.id:uuid source_blob.checksum:text? source_blob.url:text source_blob.version:text? "
         "source_blob.version_description:text? stack:text status:pending|succeeded|failed updated_at:time user.id:uuid "
         "user.email:text error:text? reused:bool"
     ),

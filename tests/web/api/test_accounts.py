@@ -1,5 +1,6 @@
 """Users, tokens, teams and access on the wire."""
 
+from base64 import urlsafe_b64decode
 from datetime import timedelta
 from typing import Any
 
@@ -23,7 +24,8 @@ async def test_a_token_is_shown_once_and_can_be_rotated_and_revoked(world: World
     body = {"description": "For CI", "expires_in": 3600, "scope": ["read"]}
     made = await world.must("ada", "POST", "/oauth/authorizations", body)
     secret = made["access_token"]["token"]
-    assert len(secret) > 43  # 256 bits
+    prefix, _, random = secret.partition("-")
+    assert (prefix, len(urlsafe_b64decode(f"{random}="))) == ("towpath", 32)
     assert made["access_token"]["expires_in"] == 3600
     assert (made["description"], made["scope"], made["user"]["email"]) == ("For CI", ["read"], "ada@example.com")
     assert made["client"] is not None
@@ -285,6 +287,28 @@ async def test_an_app_of_a_team_is_offered_and_accepted(world: World) -> None:
     assert (await world.must("bob", "GET", "/apps/example", status=200))["owner"]["email"] == "bob@example.com"
     await world.must("ada", "GET", "/apps/example", status=404)
     await world.must("bob", "PATCH", where, {"state": "accepted"}, status=422)
+
+
+@pytest.mark.parametrize("ended", ["declined", "withdrawn"])
+async def test_an_app_stays_where_it_is_when_the_offer_is(world: World, ended: str) -> None:
+    await world.must("ada", "POST", "/teams", {"name": "crew"})
+    await world.must("ada", "POST", "/teams/crew/members", {"email": "bob@example.com", "role": "member"})
+    await world.must("ada", "POST", "/apps", {"name": "example", "team": "crew"})
+    body = {"app": "example", "recipient": "bob@example.com"}
+    offer = await world.must("ada", "POST", "/account/app-transfers", body)
+    where = f"/account/app-transfers/{offer['id']}"
+    if ended == "declined":
+        said = await world.must("bob", "PATCH", where, {"state": "declined"}, status=200)
+        assert said["state"] == (await world.must("ada", "GET", where, status=200))["state"] == "declined"
+        await world.must("bob", "PATCH", where, {"state": "accepted"}, status=422)
+    else:
+        await world.must("ada", "DELETE", where, status=200)
+        await world.must("bob", "PATCH", where, {"state": "accepted"}, status=404)
+        assert await world.must("bob", "GET", "/account/app-transfers", status=200) == []
+    assert (await world.must("ada", "GET", "/apps/example", status=200))["team"]["name"] == "crew"
+    # Nothing stands in the way of another offer.
+    again = await world.must("ada", "POST", "/account/app-transfers", body)
+    await world.must("bob", "PATCH", f"/account/app-transfers/{again['id']}", {"state": "accepted"}, status=200)
 
 
 async def test_an_offer_is_worth_nothing_when_its_maker_may_no_longer_make_it(world: World) -> None:

@@ -19,7 +19,7 @@ ATTRIBUTES = {
         "repo_size:number? slug_size:number? space:object? stack.id:uuid stack.name:text updated_at:time web_url:text"
     ),
     "build": (
-        "app.id:uuid buildpacks:list? created_at:time id:uuid output_stream_url:text source_blob.checksum:text? source_blob.url:text "
+        "app.id:uuid buildpacks:list? created_at:time generation:text id:uuid output_stream_url:text source_blob.checksum:text? source_blob.url:text "
         "source_blob.version:text source_blob.version_description:text release.id:uuid slug.id:uuid stack:text status:text "
         "updated_at:time user.id:uuid user.email:text"
     ),

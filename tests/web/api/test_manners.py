@@ -152,6 +152,27 @@ async def test_an_unchanged_thing_is_304(server: Server) -> None:
     await server.call("GET", "/apps/example", expect=200, If_None_Match=first.headers["ETag"])
 
 
+async def test_an_unchanged_list_is_304_and_so_is_a_part_of_it(server: Server) -> None:
+    for name in ("app-0", "app-1"):
+        await server.app(name)
+    for wanted in ("name ..", "name ..; max=1"):
+        _, first = await server.call("GET", "/apps", Range=wanted)
+        text, again = await server.call("GET", "/apps", expect=304, Range=wanted, If_None_Match=first.headers["ETag"])
+        assert text == ""
+        assert again.headers["Content-Range"] == first.headers["Content-Range"]
+        assert again.headers.get("Next-Range") == first.headers.get("Next-Range")
+        await server.call("PATCH", "/apps/app-0", {"maintenance": wanted == "name .."}, expect=200)
+        _, changed = await server.call("GET", "/apps", Range=wanted, If_None_Match=first.headers["ETag"])
+        assert changed.status == first.status
+
+
+async def test_the_ids_of_all_requests_so_far_may_come_back_in_one_header(server: Server) -> None:
+    _, first = await server.call("GET", "/apps", expect=200)
+    ids = ",".join([first.headers["Request-Id"]] * 500)
+    assert len(ids) > 2 * 8190
+    await server.call("GET", "/apps", expect=200, Request_Id=ids)
+
+
 RANGES = [
     ("name ..; max=2", ["app-0", "app-1"], 206),
     ("name ]app-1..; max=2", ["app-2", "app-3"], 206),

@@ -166,6 +166,8 @@ TABLE: dict[str, Row] = {
     "GET /delivery-sources": anybody(OPERATOR),
     "GET /deploy-locks": anybody(),
     "DELETE /deploy-locks/{lock}": app(CONFIGURES | MANAGES),
+    "GET /enterprise-accounts/{account}/teams": anybody(),
+    "POST /enterprise-accounts/{account}/teams": anybody(),
     "POST /filters/apps": anybody(),
     "GET /github/repos/{owner}/{name}/tarball/{ref}": anybody(),
     "POST /github/setups": anybody(OPERATOR),
@@ -271,6 +273,7 @@ TABLE: dict[str, Row] = {
     "GET /teams/{team}/invitations": team(STAFF),
     "PUT /teams/{team}/invitations": team(ADMIN),
     "DELETE /teams/{team}/invitations/{invitation}": team(ADMIN),
+    "GET /teams/{team}/pipeline-couplings": team(INSIDE),
     "GET /teams/{team}/members": team(INSIDE),
     "PUT /teams/{team}/members": team(ADMIN),
     "POST /teams/{team}/members": team(ADMIN),
@@ -314,12 +317,13 @@ TABLE: dict[str, Row] = {
 SIGNED = {"GET /builds/{build}/output", "GET /releases/{release}/output"}
 """An address of theirs carries a key; without one a token that sees the app will do."""
 WORDS = {
-    "branch": "main", "dyno": "web.1", "feature": "dashboard-repositories-api", "guid": "x", "key": "x", "link": "x", "orphan": "x",
+    "account": "x", "branch": "main", "dyno": "web.1", "feature": "dashboard-repositories-api", "guid": "x", "key": "x", "link": "x", "orphan": "x",
     "owner": "acme", "name": "shop", "commits": f"{'a' * 40}...{'b' * 40}", "ref": "main",
     "number": "1", "region": "common", "source": "x", "run": "x", "session": "~", "stack": "host-debian", "stage": "staging", "type": "web",
 }  # fmt: skip
 """What is nobody's, by its name in a path."""
 ABSENT = {
+    "GET /enterprise-accounts/{account}/teams", "POST /enterprise-accounts/{account}/teams",
     "GET /deliveries/{guid}", "DELETE /orphans/{orphan}", "GET /apps/{app}/review-app", "DELETE /oauth/sessions/{session}",
     "GET /apps/{app}/features/{feature}", "PATCH /apps/{app}/features/{feature}",
     "GET /pipelines/{pipeline}/test-runs/{number}", "GET /test-runs/{run}", "PATCH /test-runs/{run}",
@@ -413,6 +417,7 @@ async def test_who_may_do_what_to_what_is_theirs(world: World, rows: Rows, route
         else:
             expected = 403 if who in row.sees else 404
             assert status == expected, f"{who} may not: {status} {said}"
+            assert said["id"] == ("forbidden" if expected == 403 else "not_found"), f"{who}: {said}"
 
 
 FOREIGN = [route for route, row in TABLE.items() if row.sees is not EVERYBODY and row.may != OPEN]
@@ -503,11 +508,36 @@ async def test_lists_show_what_one_sees_and_nothing_of_others(world: World, path
         assert status in {200, 206}
         shown = str(said)
         if path == "/activity" and who == "operator":
-            continue  # sees who made which team
+            # Sees who made which team, and of apps and pipelines only what it did itself.
+            about = [it for it in said if (it["app"] or it["pipeline"]) and it["actor"] != "user:admin@localhost"]
+            assert about == []
+            assert "rivals" in shown
+            continue
         assert who == "rival" or not any(each in shown for each in ("rivals", world.theirs["pipeline"])), who
         if path != "/activity":
             seen = who in (INSIDE if path == "/teams" else SEES)
             assert ("crew" in shown) == seen, who
+
+
+async def test_apps_of_others_are_not_found_by_their_ids(world: World) -> None:
+    ids = {}
+    for who, names in (("admin", world.ours), ("rival", world.theirs)):
+        ids[names["app"]] = (await world.must(who, "GET", f"/apps/{names['app']}", status=200))["id"]
+    for who in sorted(EVERYBODY):
+        found = await world.must(who, "POST", "/filters/apps", {"in": {"id": list(ids.values())}}, status=200)
+        seen = {"rivals-staging"} if who == "rival" else {"crew-staging"} if who in SEES else set()
+        assert {each["name"] for each in found} == seen, who
+
+
+async def test_offers_are_seen_by_those_they_are_between_and_tokens_by_whose_they_are(world: World) -> None:
+    for who in sorted(EVERYBODY):
+        offers = await world.must(who, "GET", "/account/app-transfers", status=200)
+        seen = [world.theirs["transfer"]] if who == "rival" else [world.ours["transfer"]] if who in PARTIES else []
+        assert [each["id"] for each in offers] == seen, who
+        held = await world.must(who, "GET", "/oauth/authorizations", status=200)
+        email = "admin@localhost" if who == "operator" else f"{who}@example.com"
+        assert {each["user"]["email"] for each in held} == {email}, who
+        assert ("theirs" in {each["description"] for each in held}) == (who == "rival"), who
 
 
 async def test_the_trail_of_a_commit_tells_nothing_of_others(world: World) -> None:
