@@ -13,7 +13,7 @@ from service.domain.errors import Refused
 from service.github.hooks import CONTENT_TYPE
 from service.github.manifest import HOOK_EVENTS, TOKEN_PERMISSIONS, cannot_reach
 from service.settings import Settings
-from service.store import deliveries, setups
+from service.store import activity, deliveries, setups
 from service.waiting import set_within
 from service.web import rights
 from service.web.api import answers, bodies, shapes
@@ -47,6 +47,8 @@ async def begin_setup(request: web.Request) -> web.Response:
     settings, user_id, now = context.settings, request[CALLER].user_id, context.db.now()
 
     def write(conn: Connection) -> tuple[str, datetime]:
+        data = {"organization": organization}
+        activity.record(conn, now=now, actor=request[CALLER].actor, action="github setup begun", data=data)
         return setups.create(conn, user_id=user_id, organization=organization, now=now)
 
     link, expires = await context.db.write(write)

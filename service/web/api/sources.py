@@ -10,7 +10,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Final
 from urllib.parse import parse_qs, urlsplit
@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 from service.domain.access import Permission
 from service.domain.errors import Refused
 from service.domain.source_hosts import LARGEST
-from service.store import sources
+from service.store import activity, sources, users
 from service.store.sources import Source, SourceState
 from service.web import rights
 from service.web.api import answers, shapes
@@ -51,7 +51,7 @@ async def create_for_app(request: web.Request) -> web.Response:
 
 
 async def _create(request: web.Request) -> web.Response:
-    context, user_id = request.app[CONTEXT], request[CALLER].user_id
+    context, user_id, actor = request.app[CONTEXT], request[CALLER].user_id, request[CALLER].actor
 
     def make(conn: Connection) -> Source:
         now = context.db.now()
@@ -64,7 +64,9 @@ async def _create(request: web.Request) -> web.Response:
                 f"sent yet, count as {LARGEST >> 20} MB each for a day; {MOST} or {MOST_BYTES >> 20} MB are the most. "
                 f"Each goes after {sources.KEPT_FOR.days} days."
             )
-        return sources.create(conn, user_id=user_id, now=now)
+        source = sources.create(conn, user_id=user_id, now=now)
+        activity.record(conn, now=now, actor=actor, action="source asked for", data={"id": source.id})
+        return source
 
     made = await context.db.write(make)
     return answers.answer(request, _shape(made, context), status=201, headers=answers.OF_SECRETS)
@@ -102,10 +104,21 @@ async def receive(request: web.Request) -> web.Response:
             raise Refused("The connection broke before all of the source was here: send it again.") from None
         whole = directory / sources.file_name(source.id, sha256)
         await asyncio.to_thread(path.replace, whole)
-        if not await context.db.write(lambda conn: sources.store(conn, source.id, size=size, sha256=sha256)):
+        if not await context.db.write(lambda conn: _stored(conn, source, size, sha256, context.db.now())):
             await _drop_unless_stored(context, source, whole)
             raise _used()
     return web.Response(status=200)
+
+
+def _stored(conn: Connection, source: Source, size: int, sha256: str, now: datetime) -> bool:
+    """Note what came, on record as done by whoever was given the key; False when something has come already."""
+    if not sources.store(conn, source.id, size=size, sha256=sha256):
+        return False
+    owner = users.find(conn, source.user_id)
+    actor = f"user:{owner.email}" if owner else ""
+    data = {"id": source.id, "size": size, "sha256": sha256}
+    activity.record(conn, now=now, actor=actor, action="source sent", data=data)
+    return True
 
 
 async def _drop_unless_stored(context: WebContext, source: Source, whole: Path) -> None:
