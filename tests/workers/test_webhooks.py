@@ -6,7 +6,7 @@ import re
 import socket
 import sys
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -503,3 +503,119 @@ async def test_the_receiver_of_the_readme_takes_what_is_signed_and_nothing_else(
 def answers(port: int) -> bool:
     with socket.socket() as trying:
         return trying.connect_ex(("127.0.0.1", port)) == 0
+
+
+# Every end that a thing may come to
+
+
+async def test_builds_and_releases_are_told_to_either_end(wire: Wire) -> None:
+    yard = wire.yard
+    app, slug = await yard.app("shop-staging", Stage.STAGING), await yard.slug()
+    await wire.webhook(f"/apps/{app.id}", "api:build", "api:release")
+    for name, built, released in (
+        ("GOOD", BuildState.SUCCEEDED, ReleaseState.SUCCEEDED),
+        ("BAD", BuildState.FAILED, ReleaseState.FAILED),
+    ):
+        asked = await wire.server.enactor.change_config(
+            app_id=app.id, changes={name: "1"}, actor="user:ada@acme.example"
+        )
+
+        def begin(tx: Transaction, asked: str = asked.id) -> None:
+            builds.create(
+                tx.conn, app_id=app.id, request_id=asked, repository_id=42, sha="a" * 40, log_id=new_id(), now=tx.now
+            )
+
+        def end(
+            tx: Transaction, asked: str = asked.id, built: BuildState = built, released: ReleaseState = released
+        ) -> None:
+            build, release = builds.of_request(tx.conn, asked), releases.of_request(tx.conn, asked)
+            assert build is not None
+            assert release is not None
+            error = "" if built is BuildState.SUCCEEDED else "no Procfile"
+            slug_id = None if error else slug.id
+            builds.finish(tx.conn, build_id=build.id, state=built, slug_id=slug_id, error=error, now=tx.now)
+            releases.finish(tx.conn, release_id=release.id, state=released, error=error, now=tx.now)
+
+        await yard.do(begin)
+        await yard.context.commit(end)
+    await wire.tell()
+    ended = [each for each in wire.receiver.told if each["action"] == "update"]
+    assert [(it["resource"], it["data"]["status"], it["data"]["error"]) for it in ended] == [
+        ("build", "succeeded", None),
+        ("release", "succeeded", None),
+        ("build", "failed", "no Procfile"),
+        ("release", "failed", "no Procfile"),
+    ]
+    assert {it["previous_data"]["status"] for it in ended} == {"pending"}
+
+
+async def test_a_promotion_that_succeeds_is_told_as_such(wire: Wire) -> None:
+    yard = wire.yard
+    await wire.webhook(f"/pipelines/{yard.pipeline.id}", "api:promotion")
+    source, goal = await yard.app("shop-staging", Stage.STAGING), await yard.app()
+    slug = await yard.slug()
+    release = await yard.released(source, slug)
+
+    def promote(tx: Transaction) -> Any:
+        asked = requests.add(tx.conn, app_id=goal.id, work=Restart(), actor="", reason="", by_person=True, now=tx.now)
+        return promotions.create(
+            tx.conn, pipeline_id=yard.pipeline.id, source_app_id=source.id, source_release_id=release.id,
+            slug_id=slug.id, actor=tx.actor, targets=[(goal.id, asked.id, None)], now=tx.now,
+        )  # fmt: skip
+
+    promotion = await yard.do(promote)
+    (target,) = await yard.see(lambda conn: promotions.targets(conn, promotion.id))
+    await yard.context.commit(
+        lambda tx: promotions.finish_target(
+            tx.conn, target_id=target.id, state=TargetState.SUCCEEDED, error="", now=tx.now
+        )
+    )
+    await wire.tell()
+    ended = wire.receiver.told[-1]
+    assert (ended["resource"], ended["action"]) == ("promotion", "update")
+    assert (ended["data"]["status"], ended["data"]["outcome"]) == ("completed", "completed")
+    assert (ended["previous_data"]["status"], ended["data"]["targets"][0]["status"]) == ("pending", "succeeded")
+
+
+@pytest.mark.parametrize(
+    "states",
+    [
+        (ReviewState.SUSPENDED, ReviewState.LIVE),
+        (ReviewState.DESTROYING, ReviewState.DESTROYED),
+    ],
+    ids=["suspended and back", "destroyed"],
+)
+async def test_every_state_of_a_review_app_is_told_with_the_one_before(
+    wire: Wire, states: tuple[ReviewState, ...]
+) -> None:
+    yard = wire.yard
+    review = await yard.review()
+    await wire.webhook(f"/pipelines/{yard.pipeline.id}", "api:review-app")
+    for state in states:
+        review = await yard.do(
+            lambda tx, state=state, review=review: reviews.update(tx.conn, review=review, now=tx.now, state=state)
+        )
+    await wire.tell()
+    told = [(it["action"], it["previous_data"]["state"], it["data"]["state"]) for it in wire.receiver.told]
+    assert told == [
+        ("update", before.value, after.value)
+        for before, after in zip((ReviewState.LIVE, *states[:-1]), states, strict=True)
+    ]
+
+
+async def test_who_did_it_when_and_in_which_order_is_told(wire: Wire) -> None:
+    await wire.webhook()
+    before = wire.yard.clock().replace(microsecond=0)
+    for on in (True, False):
+        await wire.switch(on)
+    after = wire.yard.clock()
+    await wire.tell()
+    await wire.server.call("PATCH", "/apps/example/config-vars", {"A": "1"}, expect=200)
+    await wire.server.work()
+    (release,) = await wire.server.get("/apps/example/releases")
+    for told in wire.receiver.told:
+        assert told["actor"] == release["user"]
+        assert before <= datetime.fromisoformat(told["published_at"]) <= after
+        assert told["published_at"] == told["created_at"]
+    first, second = (told["sequence"] for told in wire.receiver.told)
+    assert 0 < first < second
