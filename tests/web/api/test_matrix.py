@@ -423,7 +423,17 @@ async def test_who_may_do_what_to_what_is_theirs(world: World, rows: Rows, route
 FOREIGN = [route for route, row in TABLE.items() if row.sees is not EVERYBODY and row.may != OPEN]
 
 
-@pytest.mark.parametrize("route", [*FOREIGN, *(route for route in TABLE if "{authorization}" in route)])
+OF_OTHERS = [*FOREIGN, *(route for route in TABLE if "{authorization}" in route)]
+
+
+async def test_the_matrix_knows_each_route_by_everybody() -> None:
+    own, foreign = len(TABLE) * len(EVERYBODY), len(OF_OTHERS) * (len(EVERYBODY) - 1)
+    print(f"{len(TABLE)} routes by {len(EVERYBODY)} people: {own} on what is theirs, {foreign} on what is others'")
+    assert {"operator", "rival", *ROLES, *GRANTED} == EVERYBODY
+    assert {who for row in TABLE.values() for who in row.may | row.sees} <= EVERYBODY | OPEN
+
+
+@pytest.mark.parametrize("route", OF_OTHERS)
 async def test_what_is_others_is_not_there(world: World, rows: Rows, route: str) -> None:
     names = {**WORDS, **world.theirs}
     seen_by = {"rival"} | (OPERATOR if route == "GET /users/{user}" else set())
