@@ -52,6 +52,7 @@ WRITES: Mapping[str, Write] = {
     "POST /account/app-transfers": Write({"app": "{spare}", "recipient": "member@example.com"}),
     "PATCH /account/app-transfers/{transfer}": Write(DECLINE, "member"),
     "DELETE /account/app-transfers/{transfer}": Write(),
+    "POST /account/sign-in-links": Write(),
     "POST /app-setups": Write(
         {
             "source_blob": {"version": "main"},
