@@ -25,7 +25,7 @@ BY_THE_SERVER = {
 
 WITHOUT = {
     "people's browsers, GitHub, load balancers and collectors of metrics ask for these": """
-        GET /   GET /dashboard   GET /healthz   GET /readyz   GET /metrics   GET /openapi.json   POST /github/webhooks
+        GET /   GET /healthz   GET /readyz   GET /metrics   GET /openapi.json   POST /github/webhooks
         GET /github/setup/start/{}   POST /github/setup/start/{}   POST /github/setup/again   GET /github/setup/created
         GET /github/setup/installed   GET /github/setup/next   POST /github/setup/connect   GET /github/setup/watch
         GET /github/setup/events""",
@@ -40,7 +40,7 @@ WITHOUT = {
         DELETE /teams/apps/{}/collaborators/{}   PUT /teams/{}/members   GET /users/{}/apps   GET /users/{}/pipeline-couplings
         PATCH /apps/{}/formation/{}   DELETE /apps/{}/formations/{}   POST /apps/{}/formations/{}/actions/stop
         PATCH /pipelines/{}/repository   GET /pipelines/{}/latest-builds   GET /pipelines/{}/latest-deployments
-        GET /apps/{}/slugs/{}   GET /teams/{}/members/{}/apps""",
+        GET /apps/{}/slugs/{}   GET /teams/{}/members/{}/apps   GET /teams/{}/pipeline-couplings""",
     "the list that holds it shows all of it": """
         GET /account/app-transfers/{}   GET /apps/{}/collaborators/{}   GET /apps/{}/domains/{}   GET /apps/{}/formation/{}
         GET /app-setups/{}""",
@@ -56,7 +56,8 @@ WITHOUT = {
         GET /apps/{}/features/{}   PATCH /apps/{}/features/{}   GET /apps/{}/log-drains   GET /apps/{}/sni-endpoints
         GET /apps/{}/buildpack-installations   PUT /apps/{}/buildpack-installations   POST /apps/{}/acm
         PATCH /apps/{}/acm   DELETE /apps/{}/acm   POST /apps/{}/slugs   DELETE /apps/{}/build-cache
-        POST /apps/{}/domains   DELETE /apps/{}/domains/{}   DELETE /oauth/sessions/{}""",
+        POST /apps/{}/domains   DELETE /apps/{}/domains/{}   DELETE /oauth/sessions/{}
+        GET /enterprise-accounts/{}/teams   POST /enterprise-accounts/{}/teams""",
     "test runs are not there yet": """
         POST /test-runs   GET /test-runs/{}   PATCH /test-runs/{}   GET /test-runs/{}/test-nodes
         GET /test-runs/{}/test-cases   GET /pipelines/{}/test-runs   GET /pipelines/{}/test-runs/{}""",
