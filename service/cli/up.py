@@ -228,8 +228,10 @@ async def _prepared(settings: Settings, env: Mapping[str, str], token: str) -> t
 
 
 async def _stop_apps(env: Mapping[str, str]) -> None:
-    with suppress(CannotStart):
+    try:
         await run_step((sys.executable, "-m", "workers", "stop-apps"), env)
+    except CannotStart as error:
+        _tell(f" !    some apps may run on:\n{error}")
 
 
 def _identity(settings: Settings, stored: str) -> str:

@@ -206,8 +206,9 @@ def _groups(pid: int) -> set[str]:
 
 
 def _limit(group: str, name: str) -> str:
-    found = list(Path("/sys/fs/cgroup").rglob(f"towpath-*/{group}/{name}"))
-    return found[0].read_text().split()[0] if found else ""
+    # Unlike `rglob`, this bears that other groups come and go meanwhile.
+    found = [place for place, _, names in os.walk("/sys/fs/cgroup") if place.endswith(f"/{group}") and name in names]
+    return Path(found[0], name).read_text().split()[0] if found else ""
 
 
 def _ends_with(path: Path, text: bytes) -> bool:

@@ -14,7 +14,7 @@ import pytest
 from service.domain.errors import Refused, Transient
 from workers.platforms.process import doctor, files, indexes, levels, nameserver, output, reach
 from workers.platforms.process.driver import ProcessPlatform
-from workers.platforms.process.host import Host, Level, Paths
+from workers.platforms.process.host import Host, Level, Paths, boot_id
 from workers.platforms.process.procs import Process
 from workers.platforms.process.reading import log_lines
 from workers.platforms.process.stopping import stop_all
@@ -277,3 +277,14 @@ def test_a_tree_of_any_depth_is_given_away(tmp_path: Path) -> None:
     assert os.fstat(here).st_uid == 700_123
     os.close(here)
     subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)
+
+
+async def test_an_app_that_cannot_be_ended_keeps_no_other_from_its_end(tmp_path: Path) -> None:
+    broken, fine = tmp_path / "run/i/broken", tmp_path / "run/i/fine"
+    (broken / "pids").mkdir(parents=True)
+    fine.mkdir()
+    (tmp_path / "run/boot").write_text(boot_id())
+    with pytest.raises(ExceptionGroup, match="1 of 2"):
+        await stop_all(tmp_path)
+    assert broken.exists()
+    assert not fine.exists()

@@ -390,6 +390,6 @@ async def staged(
                 await stage.stop()
     left = await asyncio.to_thread(stage.remains)
     await asyncio.to_thread(stage.clear)
-    assert not left, left
+    assert not left, f"{left}\n{(place / 'up.log').read_text()[-3000:]}"
     if os.environ.get("TOWPATH_TEST_KEEP") != "1":
         await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)

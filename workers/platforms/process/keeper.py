@@ -14,7 +14,7 @@ from typing import Any
 import workers
 from workers.platforms.process import files
 from workers.platforms.process.cgroups import Cgroups
-from workers.platforms.process.procs import Process
+from workers.platforms.process.procs import Process, pinned
 from workers.platforms.process.spec import ShimSpec
 
 _ROOT = Path(workers.__file__).parent.parent
@@ -120,14 +120,14 @@ class Keeper:
             shim = await self._shim()
             if shim is None:
                 continue
-            with contextlib.suppress(ProcessLookupError):
-                descriptor = os.pidfd_open(shim.pid)
-                try:
-                    if shim.alive:
-                        await readable(descriptor)
-                    else:
-                        await asyncio.sleep(0.005)  # its last descriptors are being closed
-                finally:
+            descriptor = pinned(shim.pid)
+            try:
+                if descriptor is not None and shim.alive:
+                    await readable(descriptor)
+                else:
+                    await asyncio.sleep(0.005)  # its last descriptors are being closed
+            finally:
+                if descriptor is not None:
                     os.close(descriptor)
         self.reap()
 

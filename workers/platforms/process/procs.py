@@ -1,6 +1,7 @@
 """Processes named so that a reused pid is never mistaken: by pid and start time."""
 
 import contextlib
+import errno
 import os
 import signal
 from dataclasses import dataclass
@@ -28,8 +29,10 @@ class Process:
 
     def send(self, number: signal.Signals) -> None:
         """Signal exactly this process: the descriptor pins it between the check and the signal."""
+        descriptor = pinned(self.pid)
+        if descriptor is None:
+            return
         with contextlib.suppress(ProcessLookupError):
-            descriptor = os.pidfd_open(self.pid)
             try:
                 if self.alive:
                     signal.pidfd_send_signal(descriptor, number)
@@ -45,6 +48,16 @@ class Process:
             found += children
             wanted += children
         return found
+
+
+def pinned(pid: int) -> int | None:
+    """A descriptor that stays with the process of that pid; None if there is none, which kernels say in three ways."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno in {errno.ESRCH, errno.EINVAL, errno.ENOENT}:
+            return None
+        raise
 
 
 def _start(pid: int) -> int | None:

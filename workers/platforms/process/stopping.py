@@ -24,10 +24,14 @@ async def stop_all(data: Path, *, seconds: float = 4.0) -> None:
     await asyncio.to_thread(forget_other_boots, paths)
     groups = await asyncio.to_thread(cgroups.find_again, label(data), paths.groups)
     instances, commands = (list(path.iterdir()) if path.is_dir() else [] for path in (paths.instances, paths.runs))
-    await asyncio.gather(
+    ends = await asyncio.gather(
         *(_stop(Keeper(path, cgroups=groups), seconds=seconds, keep=False) for path in instances),
         *(_stop(Keeper(path, cgroups=groups), seconds=seconds, keep=True) for path in commands),
+        return_exceptions=True,
     )
+    # One that cannot be ended keeps no other from its end.
+    if failed := [end for end in ends if isinstance(end, Exception)]:
+        raise ExceptionGroup(f"{len(failed)} of {len(ends)} apps and commands were not ended", failed)
     if groups:
         await asyncio.to_thread(_close, groups)
 
