@@ -7,6 +7,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from service.domain.errors import Refused, Transient
 from workers.platforms.process import doctor, files, indexes, levels, nameserver, output, reach
 from workers.platforms.process.driver import ProcessPlatform
 from workers.platforms.process.host import Host, Level, Paths, boot_id
-from workers.platforms.process.procs import Process
+from workers.platforms.process.procs import Process, pinned
 from workers.platforms.process.reading import log_lines
 from workers.platforms.process.stopping import stop_all
 from workers.platforms.process.uids import Uids
@@ -288,3 +289,17 @@ async def test_an_app_that_cannot_be_ended_keeps_no_other_from_its_end(tmp_path:
         await stop_all(tmp_path)
     assert broken.exists()
     assert not fine.exists()
+
+
+def test_a_pid_that_has_become_a_thread_s_is_no_process_of_ours() -> None:
+    """Pids are used again, for threads too, and what a command left on disk may name one."""
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    try:
+        assert thread.native_id is not None
+        assert pinned(thread.native_id) is None
+        Process(thread.native_id, start=1).send(signal.SIGKILL)
+    finally:
+        over.set()
+        thread.join()
