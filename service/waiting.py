@@ -1,6 +1,10 @@
 """Waiting with an end."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 
 async def set_within(event: asyncio.Event, seconds: float) -> bool:
@@ -14,3 +18,15 @@ async def set_within(event: asyncio.Event, seconds: float) -> bool:
             return await event.wait()
     except TimeoutError:
         return False
+
+
+async def to_its_end(work: Coroutine[Any, Any, Result]) -> Result:
+    """Do the work; who is cancelled meanwhile is so only when it has come to its end, which must be near."""
+    begun = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(begun)
+    except asyncio.CancelledError:
+        await asyncio.wait({begun})
+        if not begun.cancelled():
+            begun.exception()  # nobody's news any more
+        raise

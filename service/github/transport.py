@@ -24,6 +24,7 @@ from yarl import URL
 
 from service.domain.errors import Refused, Transient
 from service.github.payloads import clean
+from service.waiting import to_its_end
 
 PUBLIC_HOST: Final = "api.github.com"
 MAX_REPLY: Final = 16 * 1024 * 1024
@@ -150,7 +151,9 @@ class Transport:
         if content is not None:
             headers["content-type"] = "application/json; charset=utf-8"
         for _ in range(MAX_REDIRECTS):
-            status, answered, read = await self._exchange(method, url, headers, content, raw=raw)
+            exchange = self._exchange(method, url, headers, content, raw=raw)
+            # GitHub does what it was sent though nobody waits for the answer; what is said of it next must come after.
+            status, answered, read = await (exchange if method == "GET" else to_its_end(exchange))
             location = answered.get("location", "")
             if status not in {301, 302, 307, 308} or not location:
                 # An error may quote what was sent; its words are stored and shown.

@@ -105,7 +105,10 @@ class Database:
         return await self._engine.read(fn)
 
     async def write(self, fn: Callable[[Connection], Result]) -> Result:
-        """Run `fn` in one transaction, committed when it returns and rolled back when it raises."""
+        """Run `fn` in one transaction, committed when it returns and rolled back when it raises.
+
+        That comes to its end even if whoever waits for it is cancelled before its turn has come.
+        """
         return await self._engine.write(fn)
 
     async def migrate(self) -> None:

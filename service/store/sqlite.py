@@ -112,7 +112,9 @@ class SQLite:
         self._waiting.append(_Write(fn, done))
         if self._call.running() or self._call.done():  # one that has not begun will find this too
             self._call = self._writing.submit(self._write_waiting)
-        return await asyncio.wrap_future(done)
+        waited = asyncio.wrap_future(done)
+        waited.add_done_callback(_seen)
+        return await asyncio.shield(waited)  # else what still waits for its turn would be cancelled with its caller
 
     def _write_waiting(self) -> None:
         """Do all that waits. Where more comes all the time this does not end."""
@@ -140,6 +142,11 @@ class SQLite:
         self._reader.dispose()
         self._writer.dispose()
         self._turns.close()
+
+
+def _seen(waited: asyncio.Future[Any]) -> None:
+    if not waited.cancelled():
+        waited.exception()  # an abandoned caller's error is nobody's news
 
 
 def _together(engine: SyncEngine, group: Sequence[_Write]) -> int:

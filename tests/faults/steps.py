@@ -239,7 +239,9 @@ async def _went_live(stage: Stage, pipeline: Pipeline, app: str, request: str, *
     try:
         await until(known, seconds=AFTER)
     except AssertionError:
-        raise AssertionError(f"GitHub shows {stage.deployments(pipeline, app)}\n{await stage.trail(app)}") from None
+        outbox = await stage.rows("SELECT * FROM reports WHERE key = ?", f"github_deployment:{release['id']}")
+        shown = stage.deployments(pipeline, app)
+        raise AssertionError(f"GitHub shows {shown}\n{outbox}\n{await stage.trail(app)}") from None
     await until(lambda: _one_process(stage, app), seconds=AFTER, what=f"{app} runs once")
 
 

@@ -71,7 +71,8 @@ async def test_the_effect_comes_once_of(step: str, fault: str, stage: Stage) -> 
     await FAULTS[fault](stage, right)
 
 
-async def test_a_report_that_reaches_github_after_its_successor_s_is_put_right(stage: Stage) -> None:
+@pytest.mark.parametrize("asleep", [True, False], ids=["its sender sleeps", "its sender is cut off"])
+async def test_a_report_that_reaches_github_after_its_successor_s_is_put_right(asleep: bool, stage: Stage) -> None:
     pipeline = await stage.pipeline("late")
     app = pipeline.staging
     await deployed(stage, app)
@@ -81,13 +82,21 @@ async def test_a_report_that_reaches_github_after_its_successor_s_is_put_right(s
     await until(
         lambda: not any(rule.times for rule in stage.github.chaos.rules), seconds=AFTER, what="a report is sent"
     )
-    async with stage.frozen("worker"), stage.another_worker():
-        shown = ["inactive", "success"]
-        await until(
-            lambda: stage.deployments(pipeline, app) == shown, seconds=UNDER_WAY, what="the successor's is there"
-        )
+    shown = ["inactive", "success"]
+
+    async def late() -> None:
         await until(lambda: stage.deployments(pipeline, app) != shown, seconds=AFTER, what="the late one is there")
-    await stage.deployments_are(pipeline, app, *shown)
+
+    async with stage.another_worker():
+        async with stage.frozen("worker"):
+            await until(
+                lambda: stage.deployments(pipeline, app) == shown, seconds=UNDER_WAY, what="the successor's is there"
+            )
+            if asleep:
+                await late()
+        if not asleep:
+            await late()
+        await stage.deployments_are(pipeline, app, *shown)
     stage.github.chaos.calm()
 
 

@@ -17,6 +17,7 @@ from service.github.app_auth import FixedToken
 from service.github.client import GitHub
 from service.github.looks import Looks
 from service.github.transport import Transport, new_session
+from tests.waiting import until
 
 SHOP = Repository(id=RepositoryId(7), full_name="acme/shop", default_branch="main")
 
@@ -34,9 +35,12 @@ class Hostile:
     def __init__(self) -> None:
         self.answer = web.Response()
         self.seen: list[tuple[str, str]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.seen.append((f"{request.method} {request.path_qs}", request.headers.get("Authorization", "")))
+        await self.gate.wait()
         told = self.answer
         if told.status == 299:
             await asyncio.Event().wait()
@@ -249,3 +253,27 @@ async def test_a_branch_is_not_gone_because_everything_is_404(hostile):
     answer = await looks(transport).look(FactKey(FactKind.HEAD, SHOP.id, "main"), SHOP)
     assert answer.value is None
     assert answer.error
+
+
+async def test_who_is_cut_off_while_github_writes_goes_only_when_it_is_written(hostile):
+    server, transport = hostile
+    server.answer, server.gate = says({"id": 7}), asyncio.Event()
+    sending = asyncio.ensure_future(transport.send("POST", "/repos/acme/shop/statuses/abc", body={}))
+    await until(lambda: server.seen, what="it is sent")
+    sending.cancel()
+    done, _ = await asyncio.wait({sending}, timeout=0.1)
+    assert done == set()
+    server.gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+
+
+async def test_who_is_cut_off_while_github_is_read_goes_at_once(hostile):
+    server, transport = hostile
+    server.answer, server.gate = says({"id": 7}), asyncio.Event()
+    reading = asyncio.ensure_future(transport.send("GET", "/repos/acme/shop"))
+    await until(lambda: server.seen, what="it is asked")
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    server.gate.set()

@@ -80,6 +80,33 @@ async def test_a_cancelled_caller_leaves_the_connection_usable_and_its_transacti
     assert before is not None
 
 
+async def test_what_a_cancelled_caller_wanted_written_is_written_though_its_turn_had_not_come(
+    counting: Database,
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold(conn: Connection) -> int:
+        begun.set()
+        assert go_on.wait(10)
+        return _add(conn)
+
+    holding = asyncio.create_task(counting.write(_add if counting.dialect == "postgresql" else hold))
+    if counting.dialect != "postgresql":
+        assert await asyncio.to_thread(begun.wait, 10)
+    waiting = asyncio.create_task(counting.write(_add))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    go_on.set()
+    await holding
+
+    async def both() -> bool:
+        return await counting.read(_value) == 2
+
+    await until(both, what="both have added")
+
+
 async def test_close_waits_for_what_a_cancelled_caller_left(counting: Database) -> None:
     task = asyncio.create_task(counting.write(_add))
     await asyncio.sleep(0)
