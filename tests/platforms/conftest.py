@@ -175,7 +175,9 @@ class Engine:
 
     def groups(self) -> list[str]:
         """The installation's cgroups."""
-        return [str(path) for path in Path("/sys/fs/cgroup").rglob(label(self.data) + "/*") if path.is_dir()]
+        # Other installations' groups come and go meanwhile: `os.walk` passes over what is there no more.
+        ours = [walked for walked in os.walk("/sys/fs/cgroup") if Path(walked[0]).name == label(self.data)]
+        return [f"{place}/{name}" for place, names, _ in ours for name in names]
 
 
 @pytest.fixture(scope="session")
