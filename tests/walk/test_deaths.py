@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from tests.walk.samples import page, slow
 from tests.walk.stage import STEP_SECONDS, Pipeline, Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+AWAY = 20.0
+"""Seconds that Redis stands still: longer than any of our requests to it may take."""
 
 
 async def _building(stage: Stage, app: str) -> bool:
@@ -87,9 +91,12 @@ async def test_a_push_while_redis_is_away_is_stored_said_to_be_late_and_deployed
     await stage.says(pipeline.staging, "first")
     assert await _readiness(stage) == "ready\n"
     async with stage.frozen("redis"):
+        back_at = time.monotonic() + AWAY
         sha = await stage.github.push(pipeline.repo, "master", page("without redis"))
         await until(lambda: _is_stored(stage, sha), what="the push is stored")
         assert await _readiness(stage) == "degraded: Redis does not answer: nothing new is begun until it does\n"
+        await until(lambda: time.monotonic() > back_at, seconds=2 * AWAY)
+        await stage.says(pipeline.staging, "first")
     await stage.says(pipeline.staging, f"without redis commit={sha}")
     assert await _readiness(stage) == "ready\n"
 
