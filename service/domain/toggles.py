@@ -44,7 +44,12 @@ APP_DESCRIPTIONS: Final[Mapping[str, str]] = {
     " own config vars: they are deployed from git.",
 }
 """What an app's own switches mean."""
-_FORKS: Final = ("never", "approve")
+CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "idle_action": tuple(IdleAction),
+    "ci_counts": tuple(CiCounts),
+    "forks": ("approve", "never"),
+}
+"""The words that there are for those that are one of a few."""
 ROOT: Final = "root_directory"
 ROOT_DESCRIPTION: Final = (
     "The directory of the repository that holds the pipeline's app, with its Procfile and app.json; empty means all of"
@@ -216,7 +221,7 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "base_branches": _patterns,
     "paths": _patterns,
     "ci_counts": _ci_counts,
-    "forks": _one_of(*_FORKS),
+    "forks": _one_of("never", "approve"),
     "approval_blocks": _boolean,
     "required_contexts": _names,
     "ignored_contexts": _names,

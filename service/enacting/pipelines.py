@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from service.domain import names, toggles
-from service.domain.access import Owner
+from service.domain.access import Owner, Person, check_production
 from service.domain.decisions import Destroy, Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind
@@ -17,7 +17,7 @@ from service.enact import Committer, Transaction, app_or_refuse
 from service.enacting import moved
 from service.enacting.finding import pipeline_or_refuse
 from service.queue import look
-from service.store import connections, facts, pipelines, repositories, requests, reviews
+from service.store import apps, connections, facts, pipelines, repositories, requests, reviews, sight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,34 @@ class PipelineVerbs(Committer):
             return made
 
         return await self.commit(create, actor=actor)
+
+    async def rename_pipeline(self, *, pipeline_id: str, name: str, actor: str) -> Pipeline:
+        """Give a pipeline another name. Names need not be unique."""
+
+        def rename(tx: Transaction) -> Pipeline:
+            names.check_pipeline_name(name)
+            pipeline = pipeline_or_refuse(tx.conn, pipeline_id)
+            renamed = pipelines.update(tx.conn, pipeline=pipeline, now=tx.now, name=name)
+            tx.note("pipeline renamed", pipeline_id=pipeline_id, data={"from": pipeline.name, "to": name})
+            return renamed
+
+        return await self.commit(rename, actor=actor)
+
+    async def delete_pipeline(self, *, pipeline_id: str, by: Person, actor: str) -> None:
+        """Take a pipeline away: its apps live on, except review apps, which must be gone first."""
+
+        def delete(tx: Transaction) -> None:
+            pipeline = pipeline_or_refuse(tx.conn, pipeline_id)
+            inside = pipelines.members(tx.conn, pipeline_id)
+            for app, stage in inside:
+                if stage is Stage.PRODUCTION:
+                    check_production(sight.to_app(by, app), app.name)
+            tx.note("pipeline deleted", pipeline_id=pipeline_id, data={"name": pipeline.name})
+            pipelines.delete(tx.conn, pipeline_id)
+            # What waits for a lock of the pipeline waits for nothing any more.
+            tx.ring([Subject(SubjectKind.AUTO_DEPLOY, app.id) for app, _ in inside], cause="pipeline deleted")
+
+        await self.commit(delete, actor=actor)
 
     async def couple(self, *, app_id: str, pipeline_id: str, stage: Stage, actor: str) -> Coupling:
         """Put an app into a stage; refused when it is in a pipeline already."""
@@ -102,6 +130,30 @@ class PipelineVerbs(Committer):
             return pipeline
 
         return await self.commit(connect, actor=actor)
+
+    async def disconnect_repository(self, *, pipeline_id: str, actor: str) -> None:
+        """Take a pipeline's source away; refused while review apps live: nothing would tell of their end."""
+
+        def disconnect(tx: Transaction) -> None:
+            pipeline = pipeline_or_refuse(tx.conn, pipeline_id)
+            repository = repositories.get(tx.conn, pipeline.repository_id) if pipeline.repository_id else None
+            if repository is None:
+                raise Refused("Couldn't find that repository: the pipeline is not connected to one.", code="not_found")
+            if reviews.live_count(tx.conn, pipeline.id):
+                raise Refused(
+                    f"Pipeline {pipeline.name} still has review apps; take them away first: "
+                    f"towpath reviewapps:disable -p {pipeline.name}"
+                )
+            for coupling in pipelines.couplings(tx.conn, pipeline.id):
+                app = apps.get(tx.conn, coupling.app_id)
+                if app is not None and app.auto_deploy:
+                    apps.update(tx.conn, app=app, now=tx.now, auto_deploy=False)
+            pipelines.update(
+                tx.conn, pipeline=pipeline, now=tx.now, repository_id=None, connected_by=None, right_lost=""
+            )
+            tx.note("repository disconnected", pipeline_id=pipeline.id, data={"repository": repository.full_name})
+
+        await self.commit(disconnect, actor=actor)
 
     async def set_toggles(self, *, pipeline_id: str, changes: Mapping[str, Any], actor: str) -> Pipeline:
         """Change a pipeline's switches and its root directory; takes effect by reconciling at once."""

@@ -26,6 +26,7 @@ __all__ = [
     "known",
     "listing",
     "open_guids",
+    "part",
     "put_off",
     "receipts",
     "reopen",
@@ -90,6 +91,20 @@ def as_receipt(row: Row[Any]) -> Receipt:
 def listing(conn: Connection, limit: int) -> list[Receipt]:
     """The newest deliveries first."""
     query = receipts().order_by(deliveries.c.received_at.desc(), deliveries.c.guid).limit(limit)
+    return [as_receipt(row) for row in conn.execute(query)]
+
+
+def part(conn: Connection, *, state: str, event: str, before: Receipt | None, limit: int) -> list[Receipt]:
+    """The newest deliveries that fit, those of any state or event where none is named, from after `before` on."""
+    query = receipts()
+    if state:
+        query = query.where(deliveries.c.state == state)
+    if event:
+        query = query.where(deliveries.c.event == event)
+    if before is not None:
+        place = tuple_(literal(before.received_at, deliveries.c.received_at.type), literal(before.guid))
+        query = query.where(tuple_(deliveries.c.received_at, deliveries.c.guid) < place)
+    query = query.order_by(deliveries.c.received_at.desc(), deliveries.c.guid.desc()).limit(limit)
     return [as_receipt(row) for row in conn.execute(query)]
 
 

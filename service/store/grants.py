@@ -1,6 +1,6 @@
 """What was granted to people on single apps, and apps that were offered to somebody."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum, unique
@@ -31,6 +31,12 @@ class Grant:
 def of_app(conn: Connection, app_id: str) -> list[Grant]:
     """All grants on an app, by address."""
     found = conn.execute(_grants().where(app_grants.c.app_id == app_id).order_by(users.c.email))
+    return [_grant(row) for row in found.mappings()]
+
+
+def of_apps(conn: Connection, app_ids: Collection[str]) -> list[Grant]:
+    """All grants on these apps, by address."""
+    found = conn.execute(_grants().where(app_grants.c.app_id.in_(app_ids)).order_by(users.c.email))
     return [_grant(row) for row in found.mappings()]
 
 

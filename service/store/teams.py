@@ -1,5 +1,6 @@
 """Teams, who is in them as what, and who is invited."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -94,6 +95,12 @@ def delete(conn: Connection, team: Team) -> None:
 def members(conn: Connection, team_id: str) -> list[Member]:
     """Who is in the team, by address."""
     found = conn.execute(_members().where(memberships.c.team_id == team_id).order_by(users.c.email))
+    return [_member(row) for row in found.mappings()]
+
+
+def members_of(conn: Connection, team_ids: Collection[str]) -> list[Member]:
+    """Who is in any of the teams, by address."""
+    found = conn.execute(_members().where(memberships.c.team_id.in_(team_ids)).order_by(users.c.email))
     return [_member(row) for row in found.mappings()]
 
 

@@ -211,3 +211,20 @@ async def test_a_delivery_that_cannot_be_stored_is_refused_for_now(sqlite_databa
     await sqlite_database.write(tables.deliveries.create)
     assert await put(inbox, "one") == "new"
     await inbox.close()
+
+
+async def test_they_are_read_page_by_page_though_many_came_at_once(database: Database, inbox: Inbox) -> None:
+    for number in range(7):
+        await put(inbox, f"delivery-{number}", at=NOW + timedelta(seconds=number // 4))
+    await database.write(lambda conn: deliveries.finish(conn, guid="delivery-2", state="failed", verdict="", now=NOW))
+
+    def read(conn: Connection) -> list[list[str]]:
+        found, last = list[list[str]](), None
+        while part := deliveries.part(conn, state="", event="push", before=last, limit=3):
+            found, last = [*found, [each.guid[-1] for each in part]], part[-1]
+        return [
+            *found,
+            [each.guid[-1] for each in deliveries.part(conn, state="failed", event="", before=None, limit=3)],
+        ]
+
+    assert await database.read(read) == [["6", "5", "4"], ["3", "2", "1"], ["0"], ["2"]]

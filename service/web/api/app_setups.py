@@ -3,25 +3,39 @@
 A setup goes by the id of the deploy that it ends with: what became of it is what became of that.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from aiohttp import web
 from sqlalchemy import Connection, select
 
-from service.domain.access import Act, Owner, Permission, for_new_code, on_app, owner_of, token_may
+from service.domain.access import Act, Owner, Permission, Person, for_new_code, on_app, owner_of, token_may
 from service.domain.errors import Refused
-from service.domain.model import Pipeline, Repository, RequestState
+from service.domain.model import Pipeline, QueuedRequest, Repository, RequestState, Stage
 from service.store import deploy_locks, repositories
 from service.store.tables import apps, requests
 from service.web import rights
 from service.web.api import answers, bodies, shapes
-from service.web.api.builds import commit_of, shown_build
+from service.web.api.builds import Commit, commit_of, shown_build
 from service.web.api.finding import Asked, check_may, find_pipeline, find_request_app, in_body, in_path
 from service.web.api.on_github import check_on_github
 from service.web.api.setup_bodies import CreateAppSetup
 from service.web.errors import not_found
-from service.web.keys import CALLER, CONTEXT, Caller, WebContext
+from service.web.keys import CALLER, CONTEXT, Caller, Visitor, WebContext
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewApp:
+    """An app that is to be made in a stage of a pipeline; without a name or a space it gets one."""
+
+    name: str | None
+    owner: Owner
+    stage: Stage
+    space: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+
 
 _STATUS = {RequestState.QUEUED: "pending", RequestState.RUNNING: "pending", RequestState.SUCCEEDED: "succeeded"}
 
@@ -60,28 +74,43 @@ async def create(request: web.Request) -> web.Response:
     if env and not token_may(caller.token.scopes, Act.WRITE_PROTECTED):
         raise Refused("overrides.env: this token does not reach config vars.", code="forbidden")
     owner = _owner(caller, pipeline)
-    for needed in for_new_code(wanted.stage):
-        check_may(on_app(caller.person, owner, ""), needed)
+    check_set_up(caller.person, owner, wanted.stage)
     await check_on_github(context, caller.user, repository)
     commit = await commit_of(context, repository, body.source_blob)
-    app = await context.enactor.create_app(
-        name=body.app.name,
-        space=None if body.app.space is None else bodies.identity(body.app.space),
-        owner=owner,
-        by=caller.person,
-        actor=caller.actor,
-    )
-    await context.enactor.couple(app_id=app.id, pipeline_id=pipeline.id, stage=wanted.stage, actor=caller.actor)
-    if env:
-        await context.enactor.change_config(app_id=app.id, changes=env, actor=caller.actor)
+    space = None if body.app.space is None else bodies.identity(body.app.space)
+    new = NewApp(name=body.app.name, space=space, owner=owner, stage=wanted.stage, env=env)
+    queued = await set_up(context, caller, new, pipeline=pipeline, repository=repository, commit=commit)
+    return await _answer(request, context, queued.id, status=202)
+
+
+def check_set_up(by: Person, owner: Owner, stage: Stage) -> None:
+    """Refuse whoever could not bring code to the app that they want to make."""
+    for needed in for_new_code(stage):
+        check_may(on_app(by, owner, ""), needed)
+
+
+async def set_up(
+    context: WebContext,
+    by: Caller | Visitor,
+    new: NewApp,
+    *,
+    pipeline: Pipeline,
+    repository: Repository,
+    commit: Commit,
+) -> QueuedRequest:
+    """Make an app, put it into a pipeline and deploy a commit to it."""
+    enactor = context.enactor
+    app = await enactor.create_app(name=new.name, space=new.space, owner=new.owner, by=by.person, actor=by.actor)
+    await enactor.couple(app_id=app.id, pipeline_id=pipeline.id, stage=new.stage, actor=by.actor)
+    if new.env:
+        await enactor.change_config(app_id=app.id, changes=new.env, actor=by.actor)
     try:
-        queued = await context.enactor.deploy(
-            app_id=app.id, repository_id=repository.id, sha=commit.sha, branch=commit.branch, actor=caller.actor
+        return await enactor.deploy(
+            app_id=app.id, repository_id=repository.id, sha=commit.sha, branch=commit.branch, actor=by.actor
         )
     except Refused:  # as by a lock that came meanwhile: nothing half done stays
-        await context.enactor.destroy_app(app_id=app.id, actor=caller.actor)
+        await enactor.destroy_app(app_id=app.id, actor=by.actor)
         raise
-    return await _answer(request, context, queued.id, status=202)
 
 
 async def info(request: web.Request) -> web.Response:

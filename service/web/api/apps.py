@@ -45,7 +45,7 @@ async def create(request: web.Request) -> web.Response:
     context, caller = request.app[CONTEXT], request[CALLER]
     body = await bodies.parse(request, bodies.CreateApp)
     asked = None if body.team is None else in_body(request, body.team)
-    owner = await context.db.read(lambda conn: owner_to_be(conn, caller, asked))
+    owner = await context.db.read(lambda conn: owner_to_be(conn, caller.person, asked))
     app = await context.enactor.create_app(
         name=body.name,
         space=None if body.space is None else bodies.identity(body.space),

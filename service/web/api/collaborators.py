@@ -1,5 +1,7 @@
 """Who may do what to an app: its owner, and those who were granted something on it."""
 
+from typing import Final
+
 from aiohttp import web
 from sqlalchemy import Connection
 
@@ -16,18 +18,19 @@ from service.web.api.loading import show_app
 from service.web.errors import not_found
 from service.web.keys import CALLER, CONTEXT
 
-_WHAT = {
+WHAT: Final = {
     Permission.VIEW: "see it, its releases and what runs",
     Permission.DEPLOY: "deploy code, change config vars, run commands, roll back",
     Permission.OPERATE: "scale, restart, maintenance, config vars, roll back",
     Permission.MANAGE: "rename, destroy and transfer it, and say who may do what",
     Permission.PROMOTE: "bring new code to it in production",
 }
+"""What a permission lets one do to an app."""
 
 
 def show_permissions(of: Permissions) -> list[shapes.Json]:
     """Show permissions with what they let one do."""
-    return [{"name": each.value, "description": _WHAT[each]} for each in Permission if each in of]
+    return [{"name": each.value, "description": WHAT[each]} for each in Permission if each in of]
 
 
 async def permission_list(request: web.Request) -> web.Response:

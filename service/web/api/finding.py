@@ -15,7 +15,7 @@ from service.domain.model import App, Coupling, Pipeline, Promotion, Release, Re
 from service.store import apps, deploy_locks, pipelines, promotions, releases, requests, reviews, sight, teams, users
 from service.web.api import bodies
 from service.web.errors import not_found
-from service.web.keys import CALLER, Caller
+from service.web.keys import CALLER
 
 _VERSION = re.compile(r"v?(\d{1,9})")
 
@@ -177,12 +177,12 @@ def find_user(conn: Connection, asked: Asked) -> users.User:
     return user
 
 
-def owner_to_be(conn: Connection, caller: Caller, team: Asked | None) -> Owner:
-    """Whose a new app or pipeline is to be: the caller's, or a team's of which they are more than a guest."""
+def owner_to_be(conn: Connection, by: Person, team: Asked | None) -> Owner:
+    """Whose a new app or pipeline is to be: the person's, or a team's of which they are more than a guest."""
     if team is None:
-        return Owner(type="user", id=caller.user_id)
+        return Owner(type="user", id=by.id)
     found = find_team(conn, team)
-    if caller.person.role(found.id) not in {TeamRole.ADMIN, TeamRole.MEMBER}:
+    if by.role(found.id) not in {TeamRole.ADMIN, TeamRole.MEMBER}:
         raise Refused(
             f"It takes to be admin or member in the team {found.name} to make something its.", code="forbidden"
         )

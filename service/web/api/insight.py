@@ -1,12 +1,13 @@
 """What happened and why: deliveries, the activity log, the decision trail; and the spaces there are."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 from aiohttp import web
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, select
 
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.errors import Refused
@@ -19,7 +20,7 @@ from service.web import rights
 from service.web.api import answers, bodies, parts, ranges, shapes, trail
 from service.web.api.finding import find_app, find_pipeline, in_body
 from service.web.api.loading import app_names, pipeline_names
-from service.web.keys import CALLER, CONTEXT, Caller
+from service.web.keys import CALLER, CONTEXT
 
 _LOG = {"id": log_rows.c.id}
 _PART_OF_LOG = 500
@@ -39,12 +40,16 @@ def delivery_shape(it: deliveries.Receipt, names: Mapping[str, str]) -> shapes.J
         "repository": None if it.repository_id is None else {"id": it.repository_id},
         "installation": None if it.installation_id is None else {"id": it.installation_id},
         "state": it.state,
-        # Subjects are kept by their ids, for a name may change; people know the names.
-        "verdict": _ID.sub(lambda id_: names.get(id_[0], id_[0]), it.verdict) or None,
+        "verdict": named(it.verdict, names) or None,
         "attempts": it.attempts,
         "received_at": shapes.moment(it.received_at),
         "processed_at": shapes.moment(it.processed_at),
     }
+
+
+def named(text: str, names: Mapping[str, str]) -> str:
+    """Names instead of ids: subjects are kept by their ids, for a name may change, and people know the names."""
+    return _ID.sub(lambda id_: names.get(id_[0], id_[0]), text)
 
 
 def names_by_id(conn: Connection) -> Mapping[str, str]:
@@ -71,24 +76,27 @@ async def delivery_list(request: web.Request) -> web.Response:
     )
 
 
+def delivery_with_decisions(conn: Connection, guid: str) -> tuple[deliveries.Delivery, list[subjects.Verdict]]:
+    """A delivery, and what was decided last about each subject that it rang; refused when it is not here."""
+    found = deliveries.get(conn, guid)
+    if found is None:
+        raise Refused(
+            f"Couldn't find that delivery: it never came, or more than {deliveries.KEPT_FOR.days} days ago.",
+            code="not_found",
+        )
+    rung = [Subject(SubjectKind(kind), key) for kind, key in _RUNG.findall(found.verdict)]
+    return found, sorted(subjects.verdicts(conn, rung), key=lambda it: it.subject)
+
+
 async def delivery(request: web.Request) -> web.Response:
     """GET /deliveries/GUID: one, with its payload and with what was decided last about each subject that it rang."""
     guid = request.match_info["guid"]
-
-    def read(conn: Connection) -> tuple[deliveries.Delivery, list[subjects.Verdict], Mapping[str, str]]:
-        found = deliveries.get(conn, guid)
-        if found is None:
-            raise Refused(
-                f"Couldn't find that delivery: it never came, or more than {deliveries.KEPT_FOR.days} days ago.",
-                code="not_found",
-            )
-        rung = [Subject(SubjectKind(kind), key) for kind, key in _RUNG.findall(found.verdict)]
-        return found, subjects.verdicts(conn, rung), names_by_id(conn)
-
-    found, decided, names = await request.app[CONTEXT].db.read(read)
+    (found, decided), names = await request.app[CONTEXT].db.read(
+        lambda conn: (delivery_with_decisions(conn, guid), names_by_id(conn))
+    )
     about = {
         "size": len(found.body),
-        "decisions": [_decision_shape(each, names) for each in sorted(decided, key=lambda it: it.subject)],
+        "decisions": [_decision_shape(each, names) for each in decided],
         "payload": msgspec.Raw(found.body),  # as it was sent: not all that JSON can hold could be written anew
     }
     return answers.answer(request, delivery_shape(found, names) | about)
@@ -97,7 +105,7 @@ async def delivery(request: web.Request) -> web.Response:
 def _decision_shape(it: subjects.Verdict, names: Mapping[str, str]) -> shapes.Json:
     kind, key = it.subject
     return {
-        "subject": f"{kind.value} {_ID.sub(lambda id_: names.get(id_[0], id_[0]), key)}",
+        "subject": f"{kind.value} {named(key, names)}",
         "outcome": it.outcome or None,
         "reason": it.reason or None,
         "decided_at": shapes.moment(it.reconciled_at),
@@ -125,7 +133,8 @@ async def activity_list(request: web.Request) -> web.Response:
 
     def read(conn: Connection) -> tuple[list[activity.Entry], int | None]:
         if not app and not pipeline:
-            return _seen(conn, caller, wanted)
+            by, seen = caller.person, seen_names(conn, caller.person)
+            return log_part(conn, select(log_rows), wanted, lambda it: sees_entry(by, seen, it, actor=caller.actor))
         query = select(log_rows)
         if app:
             query = query.where(log_rows.c.app_id == find_app(conn, in_body(request, app)).id)
@@ -137,12 +146,14 @@ async def activity_list(request: web.Request) -> web.Response:
     return answers.answer_list(request, entries, _activity_shape, read_to=read_to, id=lambda it: it.id)
 
 
-def _seen(conn: Connection, caller: Caller, wanted: ranges.Range) -> tuple[list[activity.Entry], int | None]:
-    """What somebody sees of the log, read in parts until there is enough, and how far if that was given up before."""
-    seen, found, rest = seen_names(conn, caller.person), list[activity.Entry](), replace(wanted, max=_PART_OF_LOG)
+def log_part(
+    conn: Connection, query: Select[Any], wanted: ranges.Range, keeps: Callable[[activity.Entry], bool]
+) -> tuple[list[activity.Entry], int | None]:
+    """The entries of a query that are to be kept, read until there is enough, and how far if that was given up."""
+    found, rest = list[activity.Entry](), replace(wanted, max=_PART_OF_LOG)
     for _ in range(_PARTS_OF_LOG):
-        part = [activity.as_entry(row) for row in parts.read(conn, select(log_rows), rest, _LOG)]
-        found += [it for it in part[:_PART_OF_LOG] if sees_entry(caller.person, seen, it, actor=caller.actor)]
+        part = [activity.as_entry(row) for row in parts.read(conn, query, rest, _LOG)]
+        found += [it for it in part[:_PART_OF_LOG] if keeps(it)]
         if len(part) <= _PART_OF_LOG or len(found) > wanted.max:
             return found, None
         rest = replace(rest, start=str(part[_PART_OF_LOG - 1].id), exclusive=True)

@@ -3,12 +3,11 @@
 from aiohttp import web
 from sqlalchemy import Connection
 
-from service.domain.access import Permission, check_production
-from service.domain.decisions import Subject, SubjectKind
+from service.domain.access import Permission
 from service.domain.errors import Refused
 from service.domain.model import FORKS, Pipeline, Stage
-from service.store import activity, pipelines, subjects
-from service.store.sight import seen_pipelines, to_app
+from service.store import activity, pipelines
+from service.store.sight import seen_pipelines
 from service.web import rights
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import find_pipeline, in_body, owner_to_be, pipeline_in_path
@@ -31,7 +30,7 @@ async def create(request: web.Request) -> web.Response:
         team = in_body(request, body.owner.id)
     elif body.owner is not None and body.owner.id != caller.user_id:
         raise Refused("owner: a pipeline is created for yourself or for a team of yours; transfer it afterwards")
-    owner = await context.db.read(lambda conn: owner_to_be(conn, caller, team))
+    owner = await context.db.read(lambda conn: owner_to_be(conn, caller.person, team))
     made = await context.enactor.create_pipeline(name=body.name, owner=owner, actor=caller.actor)
     return answers.answer(request, shapes.pipeline(made), status=201)
 
@@ -59,51 +58,18 @@ async def info(request: web.Request) -> web.Response:
 
 async def rename(request: web.Request) -> web.Response:
     """PATCH /pipelines/PIPELINE: its name. Names need not be unique."""
-    db, actor = request.app[CONTEXT].db, request[CALLER].actor
-    body = await bodies.parse(request, bodies.ChangePipeline)
-    identity, now = pipeline_in_path(request), db.now()
-
-    def write(conn: Connection) -> Pipeline:
-        pipeline = find_pipeline(conn, identity)
-        renamed = pipelines.update(conn, pipeline=pipeline, now=now, name=body.name)
-        activity.record(
-            conn,
-            now=now,
-            actor=actor,
-            action="pipeline renamed",
-            pipeline_id=pipeline.id,
-            data={"from": pipeline.name, "to": body.name},
-        )
-        return renamed
-
-    return answers.answer(request, shapes.pipeline(await db.write(write)))
+    body, pipeline = await bodies.parse(request, bodies.ChangePipeline), await found(request)
+    renamed = await request.app[CONTEXT].enactor.rename_pipeline(
+        pipeline_id=pipeline.id, name=body.name, actor=request[CALLER].actor
+    )
+    return answers.answer(request, shapes.pipeline(renamed))
 
 
 async def delete(request: web.Request) -> web.Response:
     """DELETE /pipelines/PIPELINE: its apps live on, except review apps, which must be gone first."""
-    db, caller = request.app[CONTEXT].db, request[CALLER]
-    identity, now = pipeline_in_path(request), db.now()
-
-    def write(conn: Connection) -> Pipeline:
-        pipeline = find_pipeline(conn, identity)
-        for app, stage in pipelines.members(conn, pipeline.id):
-            if stage is Stage.PRODUCTION:
-                check_production(to_app(caller.person, app), app.name)
-        activity.record(
-            conn,
-            now=now,
-            actor=caller.actor,
-            action="pipeline deleted",
-            pipeline_id=pipeline.id,
-            data={"name": pipeline.name},
-        )
-        # What waits for a lock of the pipeline waits for nothing any more.
-        members = [Subject(SubjectKind.AUTO_DEPLOY, app.id) for app, _ in pipelines.members(conn, pipeline.id)]
-        pipelines.delete(conn, pipeline.id)
-        subjects.ring(conn, members, cause="pipeline deleted", now=now)
-        return pipeline
-
-    return answers.answer(request, shapes.pipeline(await db.write(write)))
+    caller, pipeline = request[CALLER], await found(request)
+    await request.app[CONTEXT].enactor.delete_pipeline(pipeline_id=pipeline.id, by=caller.person, actor=caller.actor)
+    return answers.answer(request, shapes.pipeline(pipeline))
 
 
 def _stage(request: web.Request) -> Stage | str:

@@ -13,21 +13,23 @@ from service.domain.access import Permission, right_lost
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind
-from service.domain.model import App, AppId, Pipeline, Repository
-from service.store import activity, apps, facts, pipelines, repositories, reviews, subjects
+from service.domain.model import App, Pipeline, Repository
+from service.store import facts, pipelines, repositories, subjects
 from service.web import rights
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import Asked, app_in_path, find_app, find_app_for_code, find_pipeline, pipeline_in_path
 from service.web.api.github_bodies import ChangeGitHub, PullRequests
 from service.web.api.on_github import check_on_github
 from service.web.errors import not_found
-from service.web.keys import CALLER, CONTEXT, WebContext
+from service.web.keys import CALLER, CONTEXT, Caller, Visitor, WebContext
 
+Connected = tuple[Pipeline, Repository]
+_LONGEST: Final = 255
 _DIGITS: Final = 18
 """No number with more of them is in the database, nor fits into it."""
 
 
-def _connected(conn: Connection, identity: Asked) -> tuple[Pipeline, Repository]:
+def _connected(conn: Connection, identity: Asked) -> Connected:
     pipeline = find_pipeline(conn, identity)
     repository = repositories.get(conn, pipeline.repository_id) if pipeline.repository_id is not None else None
     if repository is None:
@@ -35,7 +37,7 @@ def _connected(conn: Connection, identity: Asked) -> tuple[Pipeline, Repository]
     return pipeline, repository
 
 
-def _problem(conn: Connection, repository: Repository) -> str:
+def problem_of(conn: Connection, repository: Repository) -> str:
     """What GitHub answered at the last audit instead of showing the repository; empty when it showed it."""
     known = facts.load(conn, FactKey(FactKind.REPOSITORY, repository.id, ""))
     return known.error if known is not None else ""
@@ -65,8 +67,8 @@ def _shape(pipeline: Pipeline, repository: Repository, problem: str = "") -> sha
 async def look_up(context: WebContext, reference: str | int) -> Repository:
     """Find a repository by "org/name" at GitHub, or by the id of one that is known here."""
     if isinstance(reference, str) and not reference.isdecimal():
-        if reference.count("/") != 1 or not all(reference.split("/")):
-            raise Refused(f"repository: {reference!r} is not of the form ORG/REPO")
+        if reference.count("/") != 1 or not all(reference.split("/")) or len(reference) > _LONGEST:
+            raise Refused(f"repository: {reference[:_LONGEST]!r} is not of the form ORG/REPO")
         return await context.lookup.repository(reference)
     known = None
     if len(str(reference)) <= _DIGITS:
@@ -76,17 +78,23 @@ async def look_up(context: WebContext, reference: str | int) -> Repository:
     return known
 
 
+async def connect_to(context: WebContext, by: Caller | Visitor, pipeline: Pipeline, reference: str | int) -> Connected:
+    """Connect a pipeline by a person's own right on GitHub, which is looked up now."""
+    repository = await look_up(context, reference)
+    person = await check_on_github(context, by.user, repository)
+    connected = await context.enactor.connect_repository(
+        pipeline_id=pipeline.id, repository=repository, by=person, actor=by.actor
+    )
+    return connected, repository
+
+
 async def connect(request: web.Request) -> web.Response:
     """POST /pipelines/PIPELINE/repository."""
     context, identity = request.app[CONTEXT], pipeline_in_path(request)
     body = await bodies.parse(request, bodies.ConnectRepository)
     pipeline = await context.db.read(lambda conn: find_pipeline(conn, identity))
-    repository = await look_up(context, body.repository)
-    by = await check_on_github(context, request[CALLER].user, repository)
-    connected = await context.enactor.connect_repository(
-        pipeline_id=pipeline.id, repository=repository, by=by, actor=request[CALLER].actor
-    )
-    return answers.answer(request, _shape(connected, repository), status=201)
+    connected = await connect_to(context, request[CALLER], pipeline, body.repository)
+    return answers.answer(request, _shape(*connected), status=201)
 
 
 async def info(request: web.Request) -> web.Response:
@@ -95,7 +103,7 @@ async def info(request: web.Request) -> web.Response:
 
     def read(conn: Connection) -> shapes.Json:
         pipeline, repository = _connected(conn, identity)
-        return _shape(pipeline, repository, _problem(conn, repository) or right_lost(pipeline, repository))
+        return _shape(pipeline, repository, problem_of(conn, repository) or right_lost(pipeline, repository))
 
     return answers.answer(request, await request.app[CONTEXT].db.read(read))
 
@@ -117,32 +125,10 @@ async def change(request: web.Request) -> web.Response:
 
 async def disconnect(request: web.Request) -> web.Response:
     """DELETE /pipelines/PIPELINE/repository; refused while review apps live: nothing would tell of their end."""
-    db, actor, identity = request.app[CONTEXT].db, request[CALLER].actor, pipeline_in_path(request)
-    now = db.now()
-
-    def write(conn: Connection) -> shapes.Json:
-        pipeline, repository = _connected(conn, identity)
-        if reviews.live_count(conn, pipeline.id):
-            raise Refused(
-                f"Pipeline {pipeline.name} still has review apps; take them away first: "
-                f"towpath reviewapps:disable -p {pipeline.name}"
-            )
-        for coupling in pipelines.couplings(conn, pipeline.id):
-            app = apps.get(conn, coupling.app_id)
-            if app is not None and app.auto_deploy:
-                apps.update(conn, app=app, now=now, auto_deploy=False)
-        pipelines.update(conn, pipeline=pipeline, now=now, repository_id=None, connected_by=None, right_lost="")
-        activity.record(
-            conn,
-            now=now,
-            actor=actor,
-            action="repository disconnected",
-            pipeline_id=pipeline.id,
-            data={"repository": repository.full_name},
-        )
-        return _shape(pipeline, repository)
-
-    return answers.answer(request, await db.write(write))
+    context, identity = request.app[CONTEXT], pipeline_in_path(request)
+    pipeline, repository = await context.db.read(lambda conn: _connected(conn, identity))
+    await context.enactor.disconnect_repository(pipeline_id=pipeline.id, actor=request[CALLER].actor)
+    return answers.answer(request, _shape(pipeline, repository))
 
 
 async def branch(request: web.Request) -> web.Response:
@@ -154,14 +140,17 @@ async def branch(request: web.Request) -> web.Response:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Deploying:
+class Deploying:
+    """What an app deploys by itself, and the reason that was last decided for; `pipeline` is the one it is in."""
+
     app: App
     pipeline: Pipeline | None
     repository: Repository
     reason: str
 
 
-def _deploying(conn: Connection, identity: Asked) -> _Deploying:
+def deploying(conn: Connection, identity: Asked) -> Deploying:
+    """Find an app by id or name, with the repository that it deploys from; refused where there is none."""
     app = find_app(conn, identity)
     pipeline = pipelines.of_app(conn, app.id)
     repository_id = pipeline.repository_id if pipeline is not None and pipeline.repository_id else app.repository_id
@@ -169,10 +158,10 @@ def _deploying(conn: Connection, identity: Asked) -> _Deploying:
     if repository is None:
         raise not_found("repository: the app's pipeline is not connected to one")
     verdict = next(iter(subjects.verdicts(conn, [Subject(SubjectKind.AUTO_DEPLOY, app.id)])), None)
-    return _Deploying(app=app, pipeline=pipeline, repository=repository, reason=verdict.reason if verdict else "")
+    return Deploying(app=app, pipeline=pipeline, repository=repository, reason=verdict.reason if verdict else "")
 
 
-def _app_shape(it: _Deploying) -> shapes.Json:
+def _app_shape(it: Deploying) -> shapes.Json:
     toggles = it.pipeline.toggles if it.pipeline is not None else None
     return {
         "id": shapes.constant_id(f"github:{it.app.id}"),
@@ -195,36 +184,48 @@ def _app_shape(it: _Deploying) -> shapes.Json:
 async def of_app(request: web.Request) -> web.Response:
     """GET /apps/APP/github."""
     identity = app_in_path(request)
-    found = await request.app[CONTEXT].db.read(lambda conn: _deploying(conn, identity))
+    found = await request.app[CONTEXT].db.read(lambda conn: deploying(conn, identity))
     return answers.answer(request, _app_shape(found))
 
 
 async def change_of_app(request: web.Request) -> web.Response:
     """PATCH /apps/APP/github: which branch it deploys by itself, named or the default one, and whether after CI."""
-    context, identity = request.app[CONTEXT], app_in_path(request)
+    context, identity, caller = request.app[CONTEXT], app_in_path(request), request[CALLER]
     body = await bodies.parse(request, ChangeGitHub)
-    found = await context.db.read(lambda conn: _deploying(conn, identity))
-    app_id: AppId = found.app.id
+    found = await context.db.read(lambda conn: deploying(conn, identity))
     if body.branch is not None and body.follow_default_branch:
         raise Refused("branch: name a branch, or follow the default branch, not both")
-    if body.model_fields_set - {"pull_requests"} != {"auto_deploy"} or body.auto_deploy:
-        await _check_code(request, identity, found)
-    if body.branch is not None:
-        await context.lookup.branch(found.repository, body.branch)
+    stops = body.model_fields_set - {"pull_requests"} == {"auto_deploy"} and not body.auto_deploy
+    await check_auto_deploy(context, caller, found, branch=body.branch, stops=stops)
     if body.pull_requests is not None:
         await _switch_review_apps(request, found, body.pull_requests)
     await context.enactor.set_auto_deploy(
-        app_id=app_id,
+        app_id=found.app.id,
         enabled=found.app.auto_deploy if body.auto_deploy is None else body.auto_deploy,
         branch=body.branch,
         follow_default=bool(body.follow_default_branch),
         wait_for_ci=body.wait_for_ci,
-        actor=request[CALLER].actor,
+        actor=caller.actor,
     )
-    return answers.answer(request, _app_shape(await context.db.read(lambda conn: _deploying(conn, identity))))
+    return answers.answer(request, _app_shape(await context.db.read(lambda conn: deploying(conn, identity))))
 
 
-async def _switch_review_apps(request: web.Request, found: _Deploying, wanted: PullRequests) -> None:
+async def check_auto_deploy(
+    context: WebContext, by: Caller | Visitor, found: Deploying, *, branch: str | None, stops: bool
+) -> None:
+    """Refuse whoever may not bring new code to the app, here and on GitHub: a branch does so from now on.
+
+    Only to stop that (`stops`) takes no more than any deploy. A branch that is named must be there.
+    """
+    if not stops:
+        asked = Asked(by=by.person, name=found.app.id)
+        await context.db.read(lambda conn: find_app_for_code(conn, asked))
+        await check_on_github(context, by.user, found.repository)
+    if branch is not None:
+        await context.lookup.branch(found.repository, branch)
+
+
+async def _switch_review_apps(request: web.Request, found: Deploying, wanted: PullRequests) -> None:
     """Take over what a client says of review apps in the same breath; they are the pipeline's, and so is the right."""
     context, caller, pipeline = request.app[CONTEXT], request[CALLER], found.pipeline
     if pipeline is None:
@@ -239,16 +240,6 @@ async def _switch_review_apps(request: web.Request, found: _Deploying, wanted: P
     changes = {name: value for name, value in switches.items() if value is not None}
     if changes:
         await context.enactor.set_toggles(pipeline_id=pipeline.id, changes=changes, actor=caller.actor)
-
-
-async def _check_code(request: web.Request, asked: Asked, found: _Deploying) -> None:
-    """Refuse whoever may not bring new code to the app, here and on GitHub: a branch does so from now on.
-
-    Only to stop that takes no more than any deploy.
-    """
-    context = request.app[CONTEXT]
-    await context.db.read(lambda conn: find_app_for_code(conn, asked))
-    await check_on_github(context, request[CALLER].user, found.repository)
 
 
 ROUTES = [

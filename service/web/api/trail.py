@@ -48,7 +48,8 @@ def _plain(kind: str) -> str:
     return re.sub(r"\B(?=[A-Z])", " ", kind).lower()
 
 
-def _told(entry: activity.Entry) -> str:
+def told(entry: activity.Entry) -> str:
+    """An entry of the activity log in words, without who did it."""
     if entry.action == "requested":
         return f"asked for {_plain(str(entry.data['kind']))}: {entry.data['reason']}"
     kind, space, state = entry.action.partition(" ")
@@ -89,7 +90,7 @@ class _Story:
                 what="activity",
                 about=about or it.ref,
                 state="",
-                text=f"{it.actor}: {_told(it)}",
+                text=f"{it.actor}: {told(it)}",
             )
 
     def reviews(self, found: Iterable[ReviewApp]) -> None:
