@@ -16,7 +16,21 @@ from service.web.idempotency import once
 from service.web.keys import CLOSING, CONTEXT, WebContext
 from service.web.limits import ALLOWANCES, REMAINING, Allowances, limited
 from service.web.openapi.document import add_description
-from service.web.pages import home, overview, promote, setup, setup_connect, sign_in
+from service.web.pages import (
+    about,
+    access,
+    activity,
+    deliveries,
+    home,
+    new,
+    overview,
+    promote,
+    settings,
+    setup,
+    setup_connect,
+    sign_in,
+    why,
+)
 from service.web.pages.rendering import add_static
 from service.web.pages.signed_in import MISSES, signed_in, some_misses
 from service.web.pages.watching import WATCHES, Watches
@@ -52,6 +66,8 @@ def build_app(context: WebContext) -> web.Application:
     add_static(app)
     rights.add(app, [*setup.ROUTES, *setup_connect.ROUTES])
     rights.add(app, [*sign_in.ROUTES, *home.ROUTES, *overview.ROUTES, *promote.ROUTES])
+    rights.add(app, [*settings.ROUTES, *access.ROUTES, *new.ROUTES])
+    rights.add(app, [*deliveries.ROUTES, *why.ROUTES, *activity.ROUTES, *about.ROUTES])
     _receiver(context).add_to(app)
     add_description(app, url=context.settings.url)
     rights.check(app)

@@ -91,7 +91,7 @@ async def test_pages_are_for_everybody_and_fit_a_phone(tab: Page, sqlite_databas
         await shown("/dashboard", "dashboard-empty")
         pipeline = await furnished(server)
         await tab.goto(f"{server.url}/dashboard")
-        await tab.locator("summary").first.click()
+        await tab.locator(".entries summary").first.click()
         await for_everybody(tab, source, "home")
         await look(tab, "dashboard-home")
         await shown(f"/dashboard/pipelines/{pipeline}", "dashboard-overview")

@@ -211,6 +211,13 @@ OF_DASHBOARD = {
     "/dashboard/pipelines/{pipeline}": BOARD,
     "/dashboard/pipelines/{pipeline}/columns": f"{BOARD}/columns",
     "/dashboard/pipelines/{pipeline}/promote": f"{BOARD}/promote?app={APP}",
+    "/dashboard/pipelines/{pipeline}/settings": f"{BOARD}/settings",
+    "/dashboard/pipelines/{pipeline}/access": f"{BOARD}/access",
+    "/dashboard/deliveries": "/dashboard/deliveries",
+    "/dashboard/deliveries of a kind": "/dashboard/deliveries?state=processed",
+    "/dashboard/deliveries/{guid}": f"/dashboard/deliveries/{id_of('delivery', 1)}",
+    "/dashboard/why": f"/dashboard/why?q={APP}",
+    "/dashboard/activity": "/dashboard/activity",
 }
 
 

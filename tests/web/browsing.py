@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin
@@ -33,6 +34,32 @@ class Page:
                 found.append((part["name"], part.get("value", "on")))
         return found
 
+    def form(self, action: str) -> tuple[str, list[tuple[str, str]]]:
+        """Where the form whose address ends so is sent, and what it sends when nobody has touched it."""
+        for tag, inside in re.findall(r"<form\s([^>]*)>(.*?)</form>", self.text, re.DOTALL):
+            of_form = _attributes(tag)
+            if of_form["action"].partition("#")[0].endswith(action):
+                beside = re.findall(rf'<input [^>]*form="{of_form.get("id", "-")}"[^>]*>', self.text)
+                return of_form["action"], list(_sent("".join([inside, *beside])))
+        raise AssertionError(f"no form is sent to {action}: {self.title}")
+
+
+def _attributes(tag: str) -> dict[str, str]:
+    return {name: html.unescape(value) for name, value in re.findall(r'([\w-]+)="([^"]*)"', tag)}
+
+
+def _sent(inside: str) -> Iterator[tuple[str, str]]:
+    for tag in re.findall(r"<input(.*?)>", inside, re.DOTALL):
+        part = _attributes(tag)
+        if part["type"] not in {"checkbox", "radio"} or re.search(r"\schecked\b", tag):
+            yield part["name"], part.get("value", "on")
+    for tag, text in re.findall(r"<textarea(.*?)>\n?(.*?)</textarea>", inside, re.DOTALL):
+        yield _attributes(tag)["name"], html.unescape(text)
+    for tag, options in re.findall(r"<select(.*?)>(.*?)</select>", inside, re.DOTALL):
+        chosen = re.search(r'value="([^"]*)" selected', options) or re.search(r'value="([^"]*)"', options)
+        assert chosen is not None
+        yield _attributes(tag)["name"], html.unescape(chosen[1])
+
 
 @dataclass(kw_only=True)
 class Browser:
@@ -44,6 +71,13 @@ class Browser:
 
     async def get(self, url: str, **options: Any) -> Page:
         async with self.session.get(URL(url, encoded=True), **options) as answer:
+            return Page(url=str(answer.url), status=answer.status, text=await answer.text(), headers=answer.headers)
+
+    async def send(self, page: Page, where: str, /, *, drop: tuple[str, ...] = (), **fields: str) -> Page:
+        """Send the page's form whose address ends so; `drop` unchecks boxes, `fields` fill fields in."""
+        action, untouched = page.form(where)
+        sent = [pair for pair in untouched if pair[0] not in {*fields, *drop}] + list(fields.items())
+        async with self.session.post(URL(urljoin(page.url, action), encoded=True), data=sent) as answer:
             return Page(url=str(answer.url), status=answer.status, text=await answer.text(), headers=answer.headers)
 
     async def press(self, page: Page, *, number: int = 0, drop: tuple[str, ...] = (), **fields: str) -> Page:
