@@ -1,5 +1,6 @@
 """What GitHub has sent and what came of it, for administrators of the installation; and having it processed again."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Final
@@ -68,7 +69,7 @@ async def one(request: web.Request) -> web.Response:
     (found, decided), names, known = await context.db.read(
         lambda conn: (delivery_with_decisions(conn, guid), names_by_id(conn), repositories.listing(conn))
     )
-    payload = _readable(found.body)
+    payload = await asyncio.to_thread(_readable, found.body)  # up to 25 MB
     return page(
         "dashboard/delivery.html",
         visitor=request[VISITOR],
