@@ -53,8 +53,18 @@ def told(entry: activity.Entry) -> str:
     if entry.action == "requested":
         return f"asked for {_plain(str(entry.data['kind']))}: {entry.data['reason']}"
     kind, space, state = entry.action.partition(" ")
-    details = ", ".join(f"{name} {value}" for name, value in entry.data.items() if value not in (None, "", {}))
+    details = ", ".join(f"{name} {_words(value)}" for name, value in entry.data.items() if value not in (None, "", {}))
     return f"{_plain(kind)}{space}{state}" + (f" ({details})" if details else "")
+
+
+def _words(value: object) -> str:
+    match value:
+        case [*several]:
+            return " and ".join(map(_words, several)) or "none"
+        case {**named}:
+            return " and ".join(f"{name} {_words(each)}" for name, each in named.items())
+        case _:
+            return str(value)
 
 
 class _Story:

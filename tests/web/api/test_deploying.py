@@ -143,6 +143,8 @@ async def test_a_promotion_gives_the_very_same_slug_to_the_next_stage(server: Se
     assert production["slug"] == staging["slug"]
     slug = await server.get(f"/apps/example/slugs/{production['slug']['id']}")
     assert slug["commit"] == HEADS["main"]
+    trail = (await server.get("/why?q=example-staging"))["trail"]
+    assert any(it["text"].endswith("targets example)") for it in trail if ": promoted (" in it["text"]), trail
     await server.call("GET", f"/apps/{(await server.app('foreign'))['id']}/slugs/{slug['id']}", expect=404)
 
 
