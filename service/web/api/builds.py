@@ -34,7 +34,7 @@ from service.web.api import answers, archives, bodies, build_sources, parts, sha
 from service.web.api.finding import Asked, app_in_path, find_app, find_app_for_code, find_pipeline, pipeline_in_path
 from service.web.api.on_github import check_on_github
 from service.web.errors import not_found
-from service.web.keys import BUILD_OUTPUT, CALLER, CONTEXT, WebContext
+from service.web.keys import BUILD_OUTPUT, CALLER, CONTEXT, Caller, Visitor, WebContext
 
 _SHA = re.compile(r"[0-9a-f]{7,40}")
 _KEYS = {"created_at": requests.c.created_at, "id": requests.c.id}
@@ -134,7 +134,7 @@ class Deployable:
         return self.repository
 
 
-def _deployable(conn: Connection, asked: Asked) -> Deployable:
+def deployable(conn: Connection, asked: Asked) -> Deployable:
     """What is to be deployed; refused to whom may not bring new code to it where it stands."""
     app = find_app_for_code(conn, asked)
     pipeline = pipelines.of_app(conn, app.id)
@@ -151,31 +151,45 @@ async def create(request: web.Request) -> web.Response:
         raise Refused(
             "buildpacks: they cannot be given with a build; name them in the repository, as `buildpacks` in app.json"
         )
-    target = await context.db.read(lambda conn: _deployable(conn, asked))
+    target = await context.db.read(lambda conn: deployable(conn, asked))
     packed = await build_sources.packed(context, target.repository, body.source_blob)
     if packed is not None:
         queued = await _deploy_packed(request, target.app, packed, body)
     else:
-        queued = await _deploy_commit(request, target.app, target.needs_repository(), body)
+        queued = await deploy_commit(
+            context,
+            request[CALLER],
+            target,
+            body.source_blob,
+            rebuild=body.rebuild,
+            override_lock=body.override_lock,
+        )
     return answers.answer(
         request, await context.db.read(lambda conn: shown_build(conn, queued.id, context)), status=201
     )
 
 
-async def _deploy_commit(
-    request: web.Request, app: App, repository: Repository, body: bodies.CreateBuild
+async def deploy_commit(
+    context: WebContext,
+    by: Caller | Visitor,
+    target: Deployable,
+    source: bodies.SourceBlob,
+    *,
+    rebuild: bool = False,
+    override_lock: bool = False,
 ) -> QueuedRequest:
-    context, caller = request.app[CONTEXT], request[CALLER]
-    await check_on_github(context, caller.user, repository)
-    commit = await commit_of(context, repository, body.source_blob)
+    """Deploy a branch or commit of the connected repository; refused to whom may not write in it on GitHub."""
+    repository = target.needs_repository()
+    await check_on_github(context, by.user, repository)
+    commit = await commit_of(context, repository, source)
     return await context.enactor.deploy(
-        app_id=app.id,
+        app_id=target.app.id,
         repository_id=repository.id,
         sha=commit.sha,
         branch=commit.branch,
-        rebuild=body.rebuild,
-        override_lock=body.override_lock,
-        actor=caller.actor,
+        rebuild=rebuild,
+        override_lock=override_lock,
+        actor=by.actor,
     )
 
 

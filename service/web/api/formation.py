@@ -7,7 +7,7 @@ from aiohttp import web
 from sqlalchemy import Connection, select
 
 from service.domain.access import Permission
-from service.domain.model import App, Release
+from service.domain.model import App, QueuedRequest, Release
 from service.domain.one_offs import OneOff
 from service.store import one_offs, releases, routes
 from service.store.tables import apps
@@ -17,7 +17,7 @@ from service.web.api.finding import Asked, app_in_path, find_app
 from service.web.api.loading import process_types
 from service.web.api.one_offs import shown as show_one_off
 from service.web.errors import not_found
-from service.web.keys import CALLER, CONTEXT
+from service.web.keys import CALLER, CONTEXT, WebContext
 
 
 def _found(conn: Connection, identity: Asked) -> tuple[App, Mapping[str, str]]:
@@ -82,7 +82,7 @@ async def change_one(request: web.Request) -> web.Response:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Running:
+class Running:
     """What is known here of what runs; the engine itself is seen only by the worker."""
 
     app: App
@@ -93,10 +93,11 @@ class _Running:
     one_offs: list[OneOff]
 
 
-def _running(conn: Connection, identity: Asked) -> _Running:
+def running_now(conn: Connection, identity: Asked) -> Running:
+    """What runs of an app."""
     app, types = _found(conn, identity)
     route = routes.of_app(conn, app.id)
-    return _Running(
+    return Running(
         app=app,
         types=types,
         release=releases.get(conn, app.current_release_id) if app.current_release_id else None,
@@ -106,7 +107,7 @@ def _running(conn: Connection, identity: Asked) -> _Running:
     )
 
 
-def _state(running: _Running, process_type: str, number: int) -> str:
+def _state(running: Running, process_type: str, number: int) -> str:
     """A dyno's state as last seen; a `web` beyond those that take traffic is still on its way."""
     if running.app.state.value in {"suspended", "destroying"}:
         return "down"
@@ -115,7 +116,8 @@ def _state(running: _Running, process_type: str, number: int) -> str:
     return "starting" if process_type == "web" and number > running.serving else "up"
 
 
-def _dynos(running: _Running) -> list[shapes.Json]:
+def dynos_of(running: Running) -> list[shapes.Json]:
+    """The dynos of the formation, as they are shown."""
     release = running.release
     if release is None:
         return []
@@ -146,11 +148,11 @@ async def dyno(request: web.Request) -> web.Response:
     identity, wanted = app_in_path(request), request.match_info["dyno"]
 
     def read(conn: Connection) -> shapes.Json | None:
-        running = _running(conn, identity)
+        running = running_now(conn, identity)
         one_off = one_offs.find(conn, running.app.id, wanted)
         if one_off is not None:
             return show_one_off(running.app, one_off)
-        return next((each for each in _dynos(running) if wanted in {each["name"], each["id"]}), None)
+        return next((each for each in dynos_of(running) if wanted in {each["name"], each["id"]}), None)
 
     found = await request.app[CONTEXT].db.read(read)
     if found is None:
@@ -161,8 +163,8 @@ async def dyno(request: web.Request) -> web.Response:
 async def dynos(request: web.Request) -> web.Response:
     """GET /apps/APP/dynos: of the formation, then the one-offs that run."""
     identity = app_in_path(request)
-    running = await request.app[CONTEXT].db.read(lambda conn: _running(conn, identity))
-    listed = [*_dynos(running), *(show_one_off(running.app, each) for each in running.one_offs)]
+    running = await request.app[CONTEXT].db.read(lambda conn: running_now(conn, identity))
+    listed = [*dynos_of(running), *(show_one_off(running.app, each) for each in running.one_offs)]
     return answers.answer_list(request, listed, lambda it: it, name=lambda it: it["name"], id=lambda it: it["id"])
 
 
@@ -171,21 +173,26 @@ async def restart(request: web.Request) -> web.Response:
 
     To stop one is the same: it would be started again at once, as on Heroku. A one-off is stopped by either.
     """
-    identity = app_in_path(request)
-    enactor, actor = request.app[CONTEXT].enactor, request[CALLER].actor
-    running = await request.app[CONTEXT].db.read(lambda conn: _running(conn, identity))
+    identity, context = app_in_path(request), request.app[CONTEXT]
+    running = await context.db.read(lambda conn: running_now(conn, identity))
     wanted, process_type = request.match_info.get("dyno"), request.match_info.get("type")
-    for each in running.one_offs:
-        if wanted in {each.name, each.id}:
-            await enactor.stop_one_off(app_id=running.app.id, one_off_id=each.id, actor=actor)
-            return answers.answer(request, {}, status=202)
-    named = [each["name"] for each in _dynos(running) if wanted in {each["name"], each["id"]}]
-    if wanted is not None and not named:
-        raise not_found("dyno")
     if process_type is not None and process_type not in running.types:
         raise not_found("process type")
-    queued = await enactor.restart(app_id=running.app.id, process=named[0] if named else "", actor=actor)
-    return answers.answer(request, {}, status=202, headers={"Towpath-Request": queued.id})
+    queued = await restart_of(context, running, wanted, actor=request[CALLER].actor)
+    headers = {} if queued is None else {"Towpath-Request": queued.id}
+    return answers.answer(request, {}, status=202, headers=headers)
+
+
+async def restart_of(context: WebContext, running: Running, wanted: str | None, *, actor: str) -> QueuedRequest | None:
+    """Start all of an app's dynos anew, or the one that is `wanted` by name or id; a one-off is stopped: None."""
+    for each in running.one_offs:
+        if wanted in {each.name, each.id}:
+            await context.enactor.stop_one_off(app_id=running.app.id, one_off_id=each.id, actor=actor)
+            return None
+    named = [each["name"] for each in dynos_of(running) if wanted in {each["name"], each["id"]}]
+    if wanted is not None and not named:
+        raise not_found("dyno")
+    return await context.enactor.restart(app_id=running.app.id, process=named[0] if named else "", actor=actor)
 
 
 ROUTES = [

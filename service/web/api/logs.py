@@ -4,7 +4,7 @@ The addresses carry an unguessable key instead of a token, because Heroku's clie
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,7 +32,8 @@ _POLL_SECONDS: Final = 0.25
 _GRACE_POLLS: Final = 8
 _SESSION_MINUTES: Final = 5
 _SESSION: Final = "log session"
-_MAY_READ: Final = (Permission.DEPLOY, Permission.OPERATE)
+MAY_READ: Final = (Permission.DEPLOY, Permission.OPERATE)
+"""What it takes to read what an app says."""
 _LOOK_AGAIN_SECONDS: Final = 30.0
 _GONE_SECONDS: Final = 1.0
 _OPEN = (RequestState.QUEUED, RequestState.RUNNING)
@@ -52,7 +53,10 @@ class Output:
     last_words: str
 
 
-def _build_output(conn: Connection, build_id: str) -> Output:
+def output_of_build(conn: Connection, build_id: str) -> Output:
+    """What a build says, by its id or that of the request for it."""
+    # As `OR` over both tables it would read all requests, and that four times a second for whoever follows.
+    made = select(builds.c.request_id).where(builds.c.id == build_id)
     query = (
         select(
             requests.c.id,
@@ -63,7 +67,7 @@ def _build_output(conn: Connection, build_id: str) -> Output:
             builds.c.state.label("build_state"),
         )
         .outerjoin(builds, builds.c.request_id == requests.c.id)
-        .where(or_(requests.c.id == build_id, builds.c.id == build_id))
+        .where(or_(requests.c.id == build_id, requests.c.id.in_(made)))
     )
     row = conn.execute(query).first()
     if row is None:
@@ -73,7 +77,8 @@ def _build_output(conn: Connection, build_id: str) -> Output:
     return Output(log_id=row.log_id, of=row.id, app=app, final=final, last_words=row.outcome)
 
 
-def _release_output(conn: Connection, release_id: str) -> Output:
+def output_of_release(conn: Connection, release_id: str) -> Output:
+    """What a release phase says, by the release's id."""
     row = conn.execute(select(releases).where(releases.c.id == release_id)).first()
     if row is None:
         raise not_found("release")
@@ -96,13 +101,15 @@ async def _over_within(request: web.Request, seconds: float) -> bool:
     return stops or request.transport is None or request.transport.is_closing()
 
 
-async def _follow(request: web.Request, find: Callable[[Connection], Output]) -> AsyncGenerator[str, None]:
-    """The log from its beginning, then what is added, until it is closed.
+async def follow(
+    request: web.Request, find: Callable[[Connection], Output], *, after: int = 0
+) -> AsyncGenerator[tuple[int, str], None]:
+    """The log from its beginning or after a chunk of that number, then what is added, until it is closed.
 
-    A build or release that is over closes its log at once; only a killed worker leaves one open, and then its reader is
-    let go after a short grace.
+    Yields (the number of the chunk, its text). A build or release that is over closes its log at once; only a killed
+    worker leaves one open, and then its reader is let go after a short grace.
     """
-    db, seen, grace = request.app[CONTEXT].db, 0, _GRACE_POLLS
+    db, seen, grace = request.app[CONTEXT].db, after, _GRACE_POLLS
 
     def read(conn: Connection) -> tuple[Output, list[logs.Chunk], bool]:
         output = find(conn)
@@ -112,11 +119,11 @@ async def _follow(request: web.Request, find: Callable[[Connection], Output]) ->
         output, chunks, closed = await db.read(read)
         for chunk in chunks:
             seen = chunk.seq
-            yield chunk.text
+            yield seen, chunk.text
         grace -= output.final
         if closed or grace <= 0:
             if not seen and output.last_words:
-                yield f"{output.last_words}\n"
+                yield seen, f"{output.last_words}\n"
             return
         if await _over_within(request, _POLL_SECONDS):
             return
@@ -153,19 +160,25 @@ async def _stream(request: web.Request, find: Callable[[Connection], Output], si
     if not seen and not context.vault.has_signed(key, output.of, signed_for):
         # The same answer as for one that does not exist: the address alone tells nothing.
         raise not_found("output")
-    return await _send(request, _follow(request, find))
+    return await _send(request, _texts(request, find))
+
+
+async def _texts(request: web.Request, find: Callable[[Connection], Output]) -> AsyncGenerator[str, None]:
+    async with aclosing(follow(request, find)) as chunks:
+        async for _, text in chunks:
+            yield text
 
 
 async def build_output(request: web.Request) -> web.StreamResponse:
     """GET /builds/BUILD/output: what the build says, while it says it."""
     build_id = request.match_info["build"]
-    return await _stream(request, lambda conn: _build_output(conn, build_id), BUILD_OUTPUT)
+    return await _stream(request, lambda conn: output_of_build(conn, build_id), BUILD_OUTPUT)
 
 
 async def release_output(request: web.Request) -> web.StreamResponse:
     """GET /releases/RELEASE/output: what the release phase says, while it says it."""
     release_id = request.match_info["release"]
-    return await _stream(request, lambda conn: _release_output(conn, release_id), RELEASE_OUTPUT)
+    return await _stream(request, lambda conn: output_of_release(conn, release_id), RELEASE_OUTPUT)
 
 
 class _Session(msgspec.Struct, frozen=True, array_like=True):
@@ -211,17 +224,18 @@ async def read_session(request: web.Request) -> web.StreamResponse:
     if session.expires < context.db.now().timestamp() or not await _may_read(context, session):
         raise not_found("log session")
     with request.app[STREAMS].one(session.user_id):
-        return await _send(request, _app_lines(request, session))
+        lines = request.app[CONTEXT].app_logs(session.app_id, session.lines, session.tail, session.dyno or "")
+        return await _send(request, app_lines(request, lines, lambda: _may_read(context, session)))
 
 
 async def _may_read(context: WebContext, session: _Session) -> bool:
     """Whether who opened the session may read the app's log still."""
     may = await context.db.read(lambda conn: sight.still_to_app(conn, session.user_id, session.app_id))
-    return not may.isdisjoint(_MAY_READ)
+    return not may.isdisjoint(MAY_READ)
 
 
-async def _over(request: web.Request, session: _Session) -> bool:
-    """Return when the server stops, the client has gone, or who opened the session may read the log no longer."""
+async def _over(request: web.Request, may: Callable[[], Awaitable[bool]]) -> bool:
+    """Return when the server stops, the client has gone, or whoever reads the log may do so no longer."""
     clock = asyncio.get_running_loop().time
     looked = clock()
     while not await _over_within(request, _GONE_SECONDS):
@@ -229,16 +243,17 @@ async def _over(request: web.Request, session: _Session) -> bool:
             continue
         looked = clock()
         with suppress(Transient):
-            if not await _may_read(request.app[CONTEXT], session):
+            if not await may():
                 break
     return True
 
 
-async def _app_lines(request: web.Request, session: _Session) -> AsyncGenerator[str, None]:
-    """The app's lines, given up when the server stops even if the app says nothing."""
-    closing = asyncio.create_task(_over(request, session))
+async def app_lines(
+    request: web.Request, wanted: AsyncGenerator[str, None], may: Callable[[], Awaitable[bool]]
+) -> AsyncGenerator[str, None]:
+    """An app's lines, given up when the server stops even if the app says nothing, and once one `may` not read them."""
+    closing = asyncio.create_task(_over(request, may))
     try:
-        wanted = request.app[CONTEXT].app_logs(session.app_id, session.lines, session.tail, session.dyno or "")
         async with aclosing(wanted) as lines:
             while (line := await _next_unless(closing, lines)) is not None:
                 yield line if line.endswith("\n") else f"{line}\n"
@@ -261,6 +276,6 @@ async def _next_unless(closing: asyncio.Task[bool], lines: AsyncGenerator[str, N
 ROUTES = [
     rights.get("/builds/{build}/output", build_output, rights.OPEN),
     rights.get("/releases/{release}/output", release_output, rights.OPEN),
-    rights.post("/apps/{app}/log-sessions", open_session, rights.app(*_MAY_READ)),
+    rights.post("/apps/{app}/log-sessions", open_session, rights.app(*MAY_READ)),
     rights.get("/log-sessions/{key}", read_session, rights.OPEN),
 ]
