@@ -63,7 +63,13 @@ _DOING: Final = {
     "Suspend": "suspend",
     "Destroy": "destroy",
 }
-_STEPS: Final = {"": "begun", "build": "building", "release": "release command", "live": "going live"}
+_STEPS: Final = {
+    "": "begun",
+    "build": "building",
+    "release": "release command",
+    "start": "starting",
+    "live": "going live",
+}
 
 
 def standing(app: App, engine_state: str, release: Release | None) -> Said:
@@ -95,6 +101,28 @@ def doing(request: QueuedRequest, step: str) -> Said:
     if request.state is RequestState.QUEUED:
         return Said(text=f"{what}: in the queue", tone=Tone.WAITING)
     return Said(text=f"{what}: {_STEPS.get(step, step)}", tone=Tone.BUSY)
+
+
+def work_in_words(kind: str) -> str:
+    """A kind of work in a word or two."""
+    return _DOING[kind]
+
+
+def became(state: RequestState, step: str) -> Said:
+    """What has become of a request so far, in a word or two."""
+    match state:
+        case RequestState.QUEUED:
+            return Said(text="in the queue", tone=Tone.WAITING)
+        case RequestState.RUNNING:
+            return Said(text=_STEPS.get(step, step), tone=Tone.BUSY)
+        case RequestState.SUCCEEDED:
+            return Said(text="done", tone=Tone.GOOD)
+        case RequestState.FAILED:
+            return Said(text="failed", tone=Tone.BAD)
+        case RequestState.SUPERSEDED | RequestState.CANCELLED:
+            return Said(text=state.value, tone=Tone.QUIET)
+        case _:
+            assert_never(state)
 
 
 def in_vain(last: QueuedRequest | None) -> str:

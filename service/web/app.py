@@ -20,6 +20,11 @@ from service.web.pages import (
     about,
     access,
     activity,
+    app_activity,
+    app_deploy,
+    app_logs,
+    app_resources,
+    app_settings,
     deliveries,
     home,
     new,
@@ -68,6 +73,8 @@ def build_app(context: WebContext) -> web.Application:
     rights.add(app, [*sign_in.ROUTES, *home.ROUTES, *overview.ROUTES, *promote.ROUTES])
     rights.add(app, [*settings.ROUTES, *access.ROUTES, *new.ROUTES])
     rights.add(app, [*deliveries.ROUTES, *why.ROUTES, *activity.ROUTES, *about.ROUTES])
+    rights.add(app, [*app_activity.ROUTES, *app_logs.ROUTES, *app_resources.ROUTES])
+    rights.add(app, [*app_deploy.ROUTES, *app_settings.ROUTES])
     _receiver(context).add_to(app)
     add_description(app, url=context.settings.url)
     rights.check(app)

@@ -47,6 +47,23 @@ def test_how_an_app_stands(change: dict, engine: str, released: bool, text: str,
     assert found == Said(text=text, tone=tone)
 
 
+BECAME = {
+    RequestState.QUEUED: ("in the queue", Tone.WAITING),
+    RequestState.RUNNING: ("building", Tone.BUSY),
+    RequestState.SUCCEEDED: ("done", Tone.GOOD),
+    RequestState.FAILED: ("failed", Tone.BAD),
+    RequestState.SUPERSEDED: ("superseded", Tone.QUIET),
+    RequestState.CANCELLED: ("cancelled", Tone.QUIET),
+}
+
+
+def test_what_has_become_of_a_request_is_said_in_every_state() -> None:
+    assert {
+        state: (said.text, said.tone) for state in RequestState if (said := overview.became(state, "build"))
+    } == BECAME
+    assert overview.became(RequestState.RUNNING, "start").text == "starting"
+
+
 def test_every_state_of_a_review_app_is_said() -> None:
     for state in ReviewState:
         said = overview.review_standing(replace(review_app(), state=state), None)

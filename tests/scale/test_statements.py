@@ -218,6 +218,13 @@ OF_DASHBOARD = {
     "/dashboard/deliveries/{guid}": f"/dashboard/deliveries/{id_of('delivery', 1)}",
     "/dashboard/why": f"/dashboard/why?q={APP}",
     "/dashboard/activity": "/dashboard/activity",
+    "/dashboard/apps/{app}": f"/dashboard/apps/{APP}",
+    "/dashboard/apps/{app}/builds/{build}": f"/dashboard/apps/{APP}/builds/{id_of('request', 50)}",
+    "/dashboard/apps/{app}/releases/{release}": f"/dashboard/apps/{APP}/releases/10",
+    "/dashboard/apps/{app}/releases/{release}/rollback": f"/dashboard/apps/{APP}/releases/10/rollback",
+    "/dashboard/apps/{app}/resources": f"/dashboard/apps/{APP}/resources",
+    "/dashboard/apps/{app}/deploy": f"/dashboard/apps/{APP}/deploy",
+    "/dashboard/apps/{app}/settings/values": f"/dashboard/apps/{APP}/settings/values?of=*",
 }
 
 

@@ -7,8 +7,6 @@ from aiohttp import web
 from service.domain import overview
 from service.domain.model import App, Pipeline, Stage
 from service.domain.overview import Said
-from service.settings import Settings
-from service.shown import web_url
 from service.store import homes
 from service.store.homes import Home
 from service.web import rights
@@ -23,7 +21,6 @@ class Line:
     """An app in one line."""
 
     name: str
-    url: str
     state: Said
     version: int | None
     commit: str
@@ -41,20 +38,19 @@ class Entry:
     note: str
 
 
-def _line(home: Home, app: App, settings: Settings) -> Line:
+def _line(home: Home, app: App) -> Line:
     release = home.releases.get(app.id)
     return Line(
         name=app.name,
-        url=web_url(settings, app.name, review=app.is_review),
         state=overview.standing(app, home.engine_states.get(app.id, ""), release),
         version=release.version if release else None,
         commit=(release.commit or "")[:7] if release else "",
     )
 
 
-def _entry(home: Home, pipeline: Pipeline, inside: list[tuple[App, Stage]], settings: Settings) -> Entry:
+def _entry(home: Home, pipeline: Pipeline, inside: list[tuple[App, Stage]]) -> Entry:
     by_stage = [
-        (title, [_line(home, app, settings) for app, its in inside if its is stage])
+        (title, [_line(home, app) for app, its in inside if its is stage])
         for stage, title in COLUMNS.items()
         if stage is not Stage.REVIEW
     ]
@@ -81,7 +77,7 @@ def _note(home: Home, inside: list[tuple[App, Stage]]) -> str:
     return "" if staging == production else "production runs other code than staging"
 
 
-def entries(home: Home, settings: Settings) -> tuple[list[Line], list[Entry]]:
+def entries(home: Home) -> tuple[list[Line], list[Entry]]:
     """The apps that stand alone, and the pipelines."""
     inside: dict[str, list[tuple[App, Stage]]] = {}
     alone = []
@@ -90,15 +86,15 @@ def entries(home: Home, settings: Settings) -> tuple[list[Line], list[Entry]]:
         if coupling is not None:
             inside.setdefault(coupling.pipeline_id, []).append((app, coupling.stage))
         elif not app.is_review:
-            alone.append(_line(home, app, settings))
-    return alone, [_entry(home, each, inside.get(each.id, []), settings) for each in home.pipelines]
+            alone.append(_line(home, app))
+    return alone, [_entry(home, each, inside.get(each.id, [])) for each in home.pipelines]
 
 
 async def home(request: web.Request) -> web.Response:
     """GET /dashboard."""
     context, visitor = request.app[CONTEXT], request[VISITOR]
     found = await context.db.read(lambda conn: homes.load(conn, visitor.person))
-    alone, listed = entries(found, context.settings)
+    alone, listed = entries(found)
     # An address may say anything: only an app that one sees is told of.
     made = next((each.name for each in alone if each.name == request.query.get("made")), "")
     return page("dashboard/home.html", visitor=visitor, apps=alone, pipelines=listed, made=made)

@@ -39,6 +39,11 @@ class Row(NamedTuple):
 
 ONE = "/dashboard/pipelines/{pipeline}"
 PROMOTION = {"app": "{app}", "release": "{release}", "target": "{production}"}
+APP = "/dashboard/apps/{app}"
+RELEASES = frozenset({"admin", "member", "deploy", "operate"})
+DEPLOYS = frozenset({"admin", "member", "deploy"})
+OPERATES = frozenset({"admin", "member", "operate"})
+MANAGES = frozenset({"admin", "manage"})
 TABLE: dict[str, Row] = {
     "GET /dashboard": Row(EVERYBODY),
     f"GET {ONE}": Row(SEES, SEES),
@@ -66,6 +71,26 @@ TABLE: dict[str, Row] = {
     "GET /dashboard/why": Row(EVERYBODY),
     "GET /dashboard/activity": Row(EVERYBODY),
     "GET /dashboard/about": Row(EVERYBODY),
+    f"GET {APP}": Row(SEES, SEES),
+    f"GET {APP}/builds/{{build}}": Row(SEES, SEES),
+    f"GET {APP}/builds/{{build}}/log": Row(SEES, SEES),
+    f"GET {APP}/releases/{{release}}": Row(SEES, SEES),
+    f"GET {APP}/releases/{{release}}/log": Row(SEES, SEES),
+    f"GET {APP}/releases/{{release}}/rollback": Row(RELEASES, SEES),
+    f"POST {APP}/releases/{{release}}/rollback": Row(RELEASES, SEES),
+    f"GET {APP}/logs": Row(RELEASES, SEES),
+    f"GET {APP}/logs/lines": Row(RELEASES, SEES),
+    f"GET {APP}/resources": Row(SEES, SEES),
+    f"POST {APP}/resources/scale": Row(OPERATES, SEES, {"type": "web", "quantity": "2"}),
+    f"POST {APP}/resources/restart": Row(OPERATES, SEES),
+    f"GET {APP}/deploy": Row(DEPLOYS, SEES),
+    f"POST {APP}/deploy": Row(DEPLOYS, SEES, {"version": "main"}),
+    f"GET {APP}/settings": Row(SEES, SEES),
+    f"GET {APP}/settings/values": Row(RELEASES, SEES),
+    f"POST {APP}/settings/config": Row(RELEASES, SEES, {"name": "A", "value": "1"}),
+    f"POST {APP}/settings/maintenance": Row(OPERATES, SEES, {"do": "off"}),
+    f"POST {APP}/settings/name": Row(MANAGES, SEES, {"name": "another"}),
+    f"POST {APP}/settings/delete": Row(MANAGES, SEES, {"confirm": "{app}"}),
     "POST /dashboard/sign-out": Row(EVERYBODY),
     "GET /dashboard/sign-in": Row(OPEN),
     "GET /dashboard/sign-in/{link}": Row(OPEN),
@@ -162,6 +187,13 @@ async def test_an_app_of_others_is_not_found_in_a_pipeline_of_ours(visitors: Vis
     for name in ("app", "production"):
         status, _ = await visitors.ask("admin", route, {**visitors.world.ours, name: theirs[name]})
         assert status in ({404} if name == "app" or "POST" in route else {200})
+
+
+@pytest.mark.parametrize("route", [route for route in TABLE if "{build}" in route or "{release}" in route])
+async def test_a_build_or_release_of_others_is_not_found_in_an_app_of_ours(visitors: Visitors, route: str) -> None:
+    ours, theirs = visitors.world.ours, visitors.world.theirs
+    names = ours | {name: theirs[name] for name in ("build", "release")}
+    assert (await visitors.ask("admin", route, names))[0] == 404
 
 
 @pytest.mark.parametrize("route", [route for route, row in TABLE.items() if row.may != OPEN])

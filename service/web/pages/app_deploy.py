@@ -1,0 +1,90 @@
+"""Deploying to an app by a click: from where, what it deploys by itself, and a branch or commit now."""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from service.domain.access import Permission, for_new_code
+from service.domain.errors import Refused
+from service.domain.model import Repository
+from service.store import deploy_locks, pipelines, repositories
+from service.web import rights
+from service.web.api import bodies
+from service.web.api.builds import deploy_commit, deployable
+from service.web.errors import STATUS_OF_ID
+from service.web.keys import CONTEXT, VISITOR
+from service.web.pages.app_head import ONE, Head, app_page, asked_in, head_of, path_of, to
+from service.web.pages.signed_in import form_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where an app deploys from, and what keeps everybody from it now."""
+
+    repository: Repository | None
+    locks: list[str]
+
+
+def _source(conn: Connection, request: web.Request, head: Head) -> Source:
+    pipeline, now = pipelines.of_app(conn, head.app.id), request.app[CONTEXT].db.now()
+    repository_id = (pipeline and pipeline.repository_id) or head.app.repository_id
+    return Source(
+        repository=repositories.get(conn, repository_id) if repository_id else None,
+        locks=[each.text for each in deploy_locks.of_app(conn, head.app.id) if each.is_in_force(now)],
+    )
+
+
+async def show(request: web.Request, refused: Refused | None = None, *, entered: str = "") -> web.Response:
+    """The page; with what was `refused`, which is said where it was entered."""
+
+    def read(conn: Connection) -> tuple[Head, Source]:
+        head = head_of(conn, request)
+        return head, _source(conn, request, head)
+
+    head, source = await request.app[CONTEXT].db.read(read)
+    lacks = sorted(each.value for each in for_new_code(head.place.stage) - head.may)
+    return app_page(
+        "deploy.html",
+        request,
+        head,
+        tab="deploy",
+        status=200 if refused is None else STATUS_OF_ID.get(refused.code, 422),
+        source=source,
+        lacks=lacks,
+        may=head.does(Permission.DEPLOY) and not lacks,
+        error=refused.message if refused else "",
+        entered=entered,
+        github_url=request.app[CONTEXT].settings.github_url,
+    )
+
+
+async def page(request: web.Request) -> web.Response:
+    """GET /dashboard/apps/APP/deploy."""
+    return await show(request)
+
+
+async def deploy(request: web.Request) -> web.Response:
+    """POST /dashboard/apps/APP/deploy: a branch or commit of the connected repository, the default one unless named."""
+    context, asked = request.app[CONTEXT], asked_in(request)
+    entered = str((await form_of(request)).get("version", "")).strip()
+    target = await context.db.read(lambda conn: deployable(conn, asked))
+    try:
+        await deploy_commit(context, request[VISITOR], target, _named(entered))
+    except Refused as refused:
+        return await show(request, refused, entered=entered)
+    return to(path_of(target.app))
+
+
+def _named(version: str) -> bodies.SourceBlob:
+    try:
+        return bodies.checked(bodies.SourceBlob, {"version": version or None})
+    except Refused:
+        raise Refused("That is neither a branch nor a commit: it is too long.") from None
+
+
+_DEPLOYS = rights.page(rights.app(Permission.DEPLOY))
+ROUTES = [
+    rights.get(f"{ONE}/deploy", page, _DEPLOYS),
+    rights.post(f"{ONE}/deploy", deploy, _DEPLOYS),
+]
