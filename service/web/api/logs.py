@@ -132,7 +132,9 @@ async def follow(
 async def _send(request: web.Request, texts: AsyncGenerator[str, None]) -> web.StreamResponse:
     """Send texts as they come: as plain text, or as events when the client asks for them."""
     as_events = "text/event-stream" in request.headers.get(hdrs.ACCEPT, "")
-    response = web.StreamResponse(headers={hdrs.CACHE_CONTROL: "no-store", "X-Accel-Buffering": "no"})
+    # Browsers are led here by the dashboard: what others have written is text to them, whatever it looks like.
+    headers = {hdrs.CACHE_CONTROL: "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
+    response = web.StreamResponse(headers=headers)
     response.content_type = "text/event-stream" if as_events else "text/plain"
     response.charset = "utf-8"
     await response.prepare(request)

@@ -122,7 +122,10 @@ async def test_a_build_that_is_over_shows_what_it_said_as_text(shop: Server, bro
     assert "data-events" not in page.text
     assert '<span class="said good">done</span>' in page.text
     whole = html.unescape(re.findall(r'href="([^"]+)">As text', page.text)[0])
-    assert (await get(shop, browser, whole)).text == NASTY
+    as_text = await get(shop, browser, whole)
+    assert as_text.text == NASTY
+    assert as_text.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert as_text.headers["X-Content-Type-Options"] == "nosniff"
 
 
 async def test_of_a_long_log_the_end_is_shown_and_the_way_to_all_of_it(shop: Server, browser: Browser) -> None:
