@@ -95,9 +95,7 @@ async def home(request: web.Request) -> web.Response:
     context, visitor = request.app[CONTEXT], request[VISITOR]
     found = await context.db.read(lambda conn: homes.load(conn, visitor.person))
     alone, listed = entries(found)
-    # An address may say anything: only an app that one sees is told of.
-    made = next((each.name for each in alone if each.name == request.query.get("made")), "")
-    return page("dashboard/home.html", visitor=visitor, apps=alone, pipelines=listed, made=made)
+    return page("dashboard/home.html", visitor=visitor, apps=alone, pipelines=listed)
 
 
 ROUTES = [rights.get(PATH, home, rights.page(rights.CALLER))]

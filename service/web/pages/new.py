@@ -116,7 +116,7 @@ def _wish(form: Form) -> Wish:
 
 
 async def make_app(request: web.Request) -> web.Response:
-    """POST /dashboard/new/app: with a made-up name if none is entered."""
+    """POST /dashboard/new/app: with a made-up name if none is entered; ends where its first deploy is asked for."""
     context, visitor, wish = request.app[CONTEXT], request[VISITOR], _wish(await form_of(request))
     checked = Checked()
     owner = await checked.at("owner", _owner(context, visitor, wish))
@@ -128,7 +128,7 @@ async def make_app(request: web.Request) -> web.Response:
     app = await checked.at("name", act)
     if app is None:
         return await _show(request, "app", wish, checked.errors)
-    return web.Response(status=303, headers={"Location": f"{PATH}?made={app.name}"})
+    return web.Response(status=303, headers={"Location": f"{PATH}/apps/{app.name}/deploy"})
 
 
 async def make_pipeline(request: web.Request) -> web.Response:

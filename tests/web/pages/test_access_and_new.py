@@ -127,8 +127,8 @@ async def test_an_app_is_made_with_its_name_or_a_made_up_one(server: Server, bro
     await crew(server)
     await sign_in(server, browser)
     page = await made_by(browser, server, "app", name="first")
-    assert page.url == f"{server.url}/dashboard?made=first"
-    assert "App first is there." in text(page)
+    assert page.url == f"{server.url}/dashboard/apps/first/deploy"
+    assert "towpath pipelines:add PIPELINE -a first" in text(page)
     page = await made_by(browser, server, "app", owner=(await server.get("/teams/crew"))["id"])
     owners = {each["name"]: each["owner"]["email"] for each in await server.get("/apps")}
     assert owners.pop("first") == "admin@localhost"
