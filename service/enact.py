@@ -38,6 +38,7 @@ from service.queue import Queue, Ring, deliver, look, reconcile, work
 from service.store import (
     activity,
     apps,
+    causes,
     changes,
     deploy_locks,
     facts,
@@ -212,8 +213,9 @@ def _touched(wanted: Work) -> list[str]:
 
 def enact(tx: Transaction, subject: Subject, decisions: Iterable[Decision]) -> tuple[str, str, datetime | None]:
     """Carry out a plan's decisions; returns (outcome, reason, when to look again)."""
-    outcome, reasons, due_at = "nothing", [], None
+    outcome, reasons, due_at, actor = "nothing", [], None, tx.actor
     for decision in decisions:
+        tx.actor = causes.of(tx.conn, subject, decision) if actor == SYSTEM else actor
         match decision:
             case Request(app_id=app_id, work=wanted, reason=reason, by_person=by_person):
                 tx.request(app_id, wanted, reason=reason, by_person=by_person)
@@ -235,6 +237,7 @@ def enact(tx: Transaction, subject: Subject, decisions: Iterable[Decision]) -> t
             case _:
                 assert_never(decision)
         reasons.append(reason)
+    tx.actor = actor
     return outcome, "; ".join(dict.fromkeys(reason for reason in reasons if reason)), due_at
 
 

@@ -43,9 +43,11 @@ class Event(Struct, frozen=True):
 
 
 class PushEvent(Event, frozen=True, kw_only=True):
-    """Something was pushed to a ref, or the ref made or deleted."""
+    """Something was pushed to a ref, or the ref made or deleted; `after` is where it is then, or was."""
 
     ref: Annotated[str, Meta(max_length=300)]
+    after: Commit | None = None
+    sender: AccountPayload | None = None
 
 
 class PullRequestEvent(Event, frozen=True, kw_only=True):
@@ -53,6 +55,7 @@ class PullRequestEvent(Event, frozen=True, kw_only=True):
 
     action: Word
     pull_request: PullPayload
+    sender: AccountPayload | None = None
 
 
 class StatusEvent(Event, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from service.domain.ci_gate import OUR_PREFIX
 from service.domain.facts import FactKind
-from service.domain.model import RepositoryId, Sha
+from service.domain.model import NO_SHA, RepositoryId, Sha
 from service.github import event_payloads as shapes
 from service.github.comments import approved
 from service.github.hints import (
@@ -29,12 +29,13 @@ from service.github.hints import (
     InstallationTouched,
     MergeQueueWaits,
     PullRequestTouched,
+    Pushed,
     RepositoryTouched,
     RequirementsTouched,
     Seen,
     Touched,
 )
-from service.github.payloads import Branch, clean
+from service.github.payloads import AccountPayload, Branch, clean
 
 __all__ = [
     "ApprovalAsked",
@@ -68,6 +69,8 @@ _QUIET_PULL_ACTIONS = frozenset(
 )
 
 
+_BRINGS_COMMIT = frozenset({"opened", "reopened", "synchronize"})
+
 Shape = TypeVar("Shape", bound=Struct)
 
 
@@ -82,7 +85,12 @@ def _push(event: shapes.PushEvent) -> Hint | Ignored:
         repository=event.seen(),
         stale=(event.fact(FactKind.HEAD, branch),),
         touched=(BranchTouched(repository_id=event.id, branch=branch),),
+        pushed=_pushed(branch, event.after, event.sender),
     )
+
+
+def _pushed(ref: str, sha: str | None, by: AccountPayload | None) -> Pushed | None:
+    return None if by is None or sha is None or sha == NO_SHA else Pushed(ref=ref, sha=Sha(sha), login=clean(by.login))
 
 
 def _pull_request(event: shapes.PullRequestEvent) -> Hint | Ignored:
@@ -102,6 +110,7 @@ def _pull_request(event: shapes.PullRequestEvent) -> Hint | Ignored:
             ),
         ),
         touched=(PullRequestTouched(repository_id=event.id, number=value.number),),
+        pushed=_pushed(f"pr:{value.number}", value.head_sha, event.sender) if event.action in _BRINGS_COMMIT else None,
     )
 
 

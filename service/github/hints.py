@@ -135,6 +135,15 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pushed:
+    """Who brought a commit to a branch, or to a pull request (`pr:N`). Nothing is decided by it."""
+
+    ref: str
+    sha: Sha
+    login: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hint:
     """What a delivery tells."""
 
@@ -143,6 +152,7 @@ class Hint:
     stale: tuple[FactKey, ...] = ()
     values: tuple[Seen, ...] = ()
     touched: tuple[Touched, ...] = ()
+    pushed: Pushed | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ from service.store import (
     leases,
     one_offs,
     outbound,
+    pushers,
     quotas,
     reports,
     repositories,
@@ -260,6 +261,7 @@ async def keep_house(context: Context) -> None:
     def forget(tx: Transaction) -> None:
         subjects.forget_settled(tx.conn, before=tx.now - deliveries.KEPT_FOR)
         facts.forget(tx.conn, before=tx.now - KEEP_DAYS)
+        pushers.forget(tx.conn, before=tx.now - KEEP_DAYS)
         commands.forget(tx.conn, before=tx.now - KEEP_DAYS)
         one_offs.forget(tx.conn, before=tx.now - KEEP_DAYS)
         setups.forget(tx.conn, before=tx.now - deliveries.KEPT_FOR)

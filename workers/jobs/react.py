@@ -34,7 +34,7 @@ from service.github.events import (
 )
 from service.github.payloads import clean
 from service.queue import REPORT
-from service.store import deliveries, facts, pipelines, reports, repositories, reviews
+from service.store import deliveries, facts, pipelines, pushers, reports, repositories, reviews
 from workers.context import Context
 from workers.jobs import approve, confirm, describe, press
 
@@ -123,6 +123,9 @@ def _answer_merge_queue(context: Context, tx: Transaction, hint: Hint) -> Iterat
 def _take_in(tx: Transaction, hint: Hint) -> set[Subject]:
     if hint.repository is not None:
         moved.take(tx, hint.repository)
+        if hint.pushed is not None:
+            by = hint.pushed
+            pushers.note(tx.conn, repository_id=hint.repository.id, ref=by.ref, sha=by.sha, login=by.login, now=tx.now)
     if hint.installation is not None:
         _take_installation(tx.conn, hint.installation, tx.now)
     for touched in hint.touched:

@@ -29,6 +29,7 @@ from service.store.tables.flow import (
     log_positions,
     log_streams,
     pull_sources,
+    pushers,
     reports,
     subjects,
 )
@@ -110,6 +111,7 @@ __all__ = [
     "one_offs",
     "deliveries",
     "pull_sources",
+    "pushers",
     "facts",
     "subjects",
     "reports",

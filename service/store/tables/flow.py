@@ -67,6 +67,18 @@ facts = Table(
     Index("ix_facts_looked", "looked_at"),
 )
 
+# Who brought a commit to a branch, or to a pull request (`pr:N`), as the delivery said that told of it.
+pushers = Table(
+    "pushers",
+    metadata,
+    Column("repository_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("ref", Text, primary_key=True),
+    Column("sha", String(40), primary_key=True),
+    Column("login", Text, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+    Index("ix_pushers_seen", "seen_at"),
+)
+
 # `rung` grows with every ring; a reconcile is over only when the value it started from is still the newest (`seen`).
 subjects = Table(
     "subjects",
