@@ -120,7 +120,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restart:
-    """Start the current release's processes anew, or one of them, as `web.2`."""
+    """Start the current release's processes anew, or one of them, as `web.2`, or all of a type, as `web`."""
 
     process: str = ""
 

@@ -200,13 +200,14 @@ class ReleaseVerbs(Committer):
     async def restart(self, *, app_id: str, process: str = "", actor: str) -> QueuedRequest:
         """Start the current release's processes anew, without a gap; or one of them, which the others stand in for.
 
-        Where it is the only `web` there is none to stand in: then all are started anew.
+        A type stands for all of its processes, one after the other. Where it is the only `web` there is none to stand
+        in: then all are started anew.
         """
 
         def restart(tx: Transaction) -> QueuedRequest:
             app = app_or_refuse(tx.conn, app_id)
             _slug_of(tx.conn, app)
-            is_only = process.startswith("web.") and app.formation.get("web", 1) < 2
+            is_only = process.partition(".")[0] == "web" and app.formation.get("web", 1) < 2
             alone = "" if is_only else process
             reason = f"restart of {alone}" if alone else "restart"
             return tx.request(app_id, Restart(process=alone), reason=reason, by_person=True)

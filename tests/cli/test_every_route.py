@@ -38,7 +38,7 @@ WITHOUT = {
         GET /regions/{}   POST /teams/apps   GET /teams/apps/{}   GET /teams/apps/{}/collaborators
         POST /teams/apps/{}/collaborators   GET /teams/apps/{}/collaborators/{}   PATCH /teams/apps/{}/collaborators/{}
         DELETE /teams/apps/{}/collaborators/{}   PUT /teams/{}/members   GET /users/{}/apps   GET /users/{}/pipeline-couplings
-        PATCH /apps/{}/formation/{}   DELETE /apps/{}/formations/{}   POST /apps/{}/formations/{}/actions/stop
+        PATCH /apps/{}/formation/{}   POST /apps/{}/formations/{}/actions/stop
         PATCH /pipelines/{}/repository   GET /pipelines/{}/latest-builds   GET /pipelines/{}/latest-deployments
         GET /apps/{}/slugs/{}   GET /teams/{}/members/{}/apps   GET /teams/{}/pipeline-couplings""",
     "the list that holds it shows all of it": """

@@ -101,6 +101,9 @@ async def test_the_whole_way(towpath: Cli, server: Server, worker: dict[str, Any
     )
     assert "worker.1:" in (await towpath("ps", "-a", "example-staging")).out
     await towpath("ps:restart", "-a", "example-staging")
+    of_type = await towpath("ps:restart", "worker", "-a", "example-staging")
+    assert of_type.out == "Restarting worker of example-staging... done\n"
+    assert "Couldn't find that process type" in (await towpath("ps:restart", "clock", "-a", "example", code=1)).err
     await towpath("pipelines:promote", "-a", "example-staging")
     releases = (await towpath("releases", "-a", "example", "--json")).json
     assert [(it["version"], it["commit"]) for it in releases] == [(1, HEADS["main"])]

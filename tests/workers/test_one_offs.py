@@ -250,6 +250,25 @@ async def test_one_process_is_restarted_while_the_others_take_its_visitors(yard:
     assert found.state is RequestState.SUCCEEDED
 
 
+async def test_those_of_one_type_are_restarted_in_turn_and_the_others_go_on(yard: Yard) -> None:
+    app, _ = await serving(yard)
+    await verbs(yard).scale(app_id=app.id, formation={"web": 3}, actor="user:ada")
+    await work(yard.context, app.id)
+    applied = yard.platform.calls.count("apply")
+    queued = await verbs(yard).restart(app_id=app.id, process="web", actor="user:ada")
+    yard.platform.script["restart"] = [None, Transient("the engine is away")]
+    await work(yard.context, app.id)
+    assert yard.platform.restarted == ["web.1"], "it goes on when the engine is back"
+    yard.clock.ahead += timedelta(minutes=10)
+    await work(yard.context, app.id)
+    assert yard.platform.restarted == ["web.1", "web.2", "web.3"]
+    assert await routed(yard, app) == ["0", "1", "2"]
+    found = await yard.see(lambda conn: requests.get(conn, queued.id))
+    assert found is not None
+    assert (found.state, queued.reason) == (RequestState.SUCCEEDED, "restart of web")
+    assert yard.platform.calls.count("apply") == applied
+
+
 async def test_visitors_are_not_led_around_a_process_when_no_other_is_up(yard: Yard) -> None:
     app, _ = await serving(yard)
     await verbs(yard).scale(app_id=app.id, formation={"web": 2}, actor="user:ada")

@@ -180,7 +180,7 @@ async def _do(context: Context, taken: TakenWork) -> None:
         case ReleaseSlug() | ChangeConfig() | Rollback():
             await release.release(context, taken)
         case Restart(process=process) if process:
-            await restart.restart_one(context, taken, process)
+            await restart.restart_some(context, taken, process)
         case Scale() | Restart() | Suspend():
             await release.reshape(context, taken)
         case Destroy():

@@ -76,7 +76,9 @@ def scale(
 
 
 def restart(
-    dyno: Annotated[str | None, typer.Argument(metavar="DYNO", help="One process only, as web.1.")] = None,
+    dyno: Annotated[
+        str | None, typer.Argument(metavar="DYNO", help="One process only, as web.1, or those of a type, as worker.")
+    ] = None,
     *,
     app: AppOption = None,
     remote: RemoteOption = None,
@@ -87,8 +89,13 @@ def restart(
     client = Client(profile=load())
     name = target.app_name(client.profile, app, remote)
     one = [dyno] if target.given(dyno) and dyno is not None else []
+    of_type = bool(one) and "." not in one[0]
     with output.action(f"Restarting {' of '.join([*one, name])}", quiet=json):
-        request_id = client.call("DELETE", path("apps", name, "dynos", *one)).request_id or ""
+        if of_type:
+            answer = client.call("DELETE", path("apps", name, "formations", one[0]))
+        else:
+            answer = client.call("DELETE", path("apps", name, "dynos", *one))
+        request_id = answer.request_id or ""
         if wait and request_id:
             following.follow(client, name, request_id, output=False)
     if json:

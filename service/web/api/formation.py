@@ -169,7 +169,7 @@ async def dynos(request: web.Request) -> web.Response:
 
 
 async def restart(request: web.Request) -> web.Response:
-    """DELETE /apps/APP/dynos, of one type, or of one: all are started anew without a gap; one while the others serve.
+    """DELETE /apps/APP/dynos, of one type, or of one: all are started anew without a gap; some while the others serve.
 
     To stop one is the same: it would be started again at once, as on Heroku. A one-off is stopped by either.
     """
@@ -178,13 +178,15 @@ async def restart(request: web.Request) -> web.Response:
     wanted, process_type = request.match_info.get("dyno"), request.match_info.get("type")
     if process_type is not None and process_type not in running.types:
         raise not_found("process type")
-    queued = await restart_of(context, running, wanted, actor=request[CALLER].actor)
+    queued = await restart_of(context, running, wanted, actor=request[CALLER].actor, process_type=process_type or "")
     headers = {} if queued is None else {"Towpath-Request": queued.id}
     return answers.answer(request, {}, status=202, headers=headers)
 
 
-async def restart_of(context: WebContext, running: Running, wanted: str | None, *, actor: str) -> QueuedRequest | None:
-    """Start all of an app's dynos anew, or the one that is `wanted` by name or id; a one-off is stopped: None."""
+async def restart_of(
+    context: WebContext, running: Running, wanted: str | None, *, actor: str, process_type: str = ""
+) -> QueuedRequest | None:
+    """Start dynos anew: all of an app, those of a type, or the one `wanted` by name or id; a one-off is stopped: None."""
     for each in running.one_offs:
         if wanted in {each.name, each.id}:
             await context.enactor.stop_one_off(app_id=running.app.id, one_off_id=each.id, actor=actor)
@@ -192,7 +194,8 @@ async def restart_of(context: WebContext, running: Running, wanted: str | None, 
     named = [each["name"] for each in dynos_of(running) if wanted in {each["name"], each["id"]}]
     if wanted is not None and not named:
         raise not_found("dyno")
-    return await context.enactor.restart(app_id=running.app.id, process=named[0] if named else "", actor=actor)
+    alone = named[0] if named else process_type
+    return await context.enactor.restart(app_id=running.app.id, process=alone, actor=actor)
 
 
 ROUTES = [

@@ -134,16 +134,16 @@ async def test_dynos_and_formations_are_found_by_name_and_id_and_stopped_ones_st
     formation = await furnished.get("/apps/example/formation/worker")
     assert await furnished.get(f"/apps/example/formation/{formation['id']}") == formation
     restarts = [
-        ("POST", "/apps/example/dynos/web.1/actions/stop"),
-        ("POST", "/apps/example/formations/web/actions/stop"),
-        ("DELETE", "/apps/example/formations/worker"),
-        ("DELETE", f"/apps/example/dynos/{dyno['id']}"),
-        ("DELETE", "/apps/example/dynos"),
+        ("POST", "/apps/example/dynos/web.1/actions/stop", "restart"),  # the only one, for which no other stands in
+        ("POST", "/apps/example/formations/web/actions/stop", "restart"),
+        ("DELETE", "/apps/example/formations/worker", "restart of worker"),
+        ("DELETE", f"/apps/example/dynos/{dyno['id']}", "restart"),
+        ("DELETE", "/apps/example/dynos", "restart"),
     ]
-    for method, path in restarts:
+    for method, path, reason in restarts:
         _, response = await furnished.call(method, path, expect=202)
         request = await furnished.get(f"/requests/{response.headers['Towpath-Request']}")
-        assert (request["kind"], request["state"]) == ("Restart", "queued")
+        assert (request["kind"], request["state"], request["reason"]) == ("Restart", "queued", reason)
     await furnished.call("POST", "/apps/example/dynos/web.9/actions/stop", expect=404)
     await furnished.call("POST", "/apps/example/formations/clock/actions/stop", expect=404)
 
