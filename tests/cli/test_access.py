@@ -2,6 +2,10 @@
 
 from dataclasses import replace
 
+from sqlalchemy import Connection
+
+from service.domain.model import Stage
+from service.store import apps, pipelines
 from tests.cli.conftest import Cli
 from tests.web.serving import Server
 
@@ -86,6 +90,19 @@ async def test_apps_and_pipelines_are_transferred_and_apps_of_others_marked(towp
     given = await towpath("pipelines:transfer", "crew", "-p", "shop", "--confirm", "shop")
     assert given.out == "Transferring shop pipeline to the crew team... done\n"
     assert (await towpath("pipelines:info", "shop")).err == ""
+    crew = (await towpath("teams", "--json")).json[0]["id"]
+
+    def fill(conn: Connection) -> None:
+        """More review apps than a list holds that nobody asks the rest of."""
+        now, pipeline = server.db.now(), pipelines.find(conn, "shop")[0]
+        space = apps.ensure_space(conn, name="common", driver="process", now=now)
+        of = {"space_id": space.id, "owner_id": crew, "owner_type": "team", "is_review": True, "now": now}
+        for number in range(201):
+            made = apps.create(conn, name=f"shop-pr-{number}", **of)
+            pipelines.couple(conn, app_id=made.id, pipeline_id=pipeline.id, stage=Stage.REVIEW, now=now)
+
+    await server.db.write(fill)
+    assert (await towpath("pipelines:info", "shop")).err == "", "all of them are the team's"
     back = await towpath("pipelines:transfer", "admin@localhost", "-p", "shop", "-c", "shop")
     assert back.out.endswith("to the admin@localhost account... done\n")
     assert (

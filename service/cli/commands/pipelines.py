@@ -12,6 +12,8 @@ from service.cli.options import AppOption, ConfirmOption, JsonOption, RemoteOpti
 from service.cli.profile import load
 
 _ORDER = ("development", "review", "staging", "production")
+_FILTERED = 1000
+"""How many apps one call can ask for by their ids."""
 PipelineArgument = Annotated[str, typer.Argument(metavar="PIPELINE")]
 
 
@@ -187,8 +189,11 @@ def _note_owners(client: Client, pipeline: Json, apps: list[Json]) -> None:
     """Mark the apps that belong to others than the pipeline, and say how that is changed."""
     if not apps or pipeline["owner"] is None:
         return
-    seen = client.call("POST", "/filters/apps", {"in": {"id": [app["id"] for app in apps]}}).data
-    owners = {app["id"]: app["owner"] for app in seen}
+    owners: dict[str, Json] = {}
+    for part in (apps[start : start + _FILTERED] for start in range(0, len(apps), _FILTERED)):
+        body, everything = {"in": {"id": [app["id"] for app in part]}}, {"Range": f"id ..; max={_FILTERED}"}
+        seen = client.call("POST", "/filters/apps", body, headers=everything).data
+        owners |= {app["id"]: app["owner"] for app in seen}
     others = [app for app in apps if owners.get(app["id"], {}).get("id") != pipeline["owner"]["id"]]
     for app in others:
         owner = owners[app["id"]]["email"] if app["id"] in owners else "somebody else"
