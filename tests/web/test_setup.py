@@ -98,6 +98,18 @@ async def test_from_the_link_to_a_connected_pipeline(server: Server, browser: Br
     assert (switches["auto_deploy"], switches["wait_for_ci"], switches["branch"]) == (True, True, "master")
     couplings = await server.get(f"/pipelines/{pipeline['id']}/pipeline-couplings")
     assert sorted(each["stage"] for each in couplings) == ["production", "staging"]
+    assert await on_record(server) == [
+        *("github setup begun", "github setup pressed", "github app created", "pipeline created"),
+        *("app created", "app added", "app created", "app added"),
+        *("repository connected", "toggles changed", "auto-deploy switched"),
+    ]
+
+
+async def on_record(server: Server) -> list[str]:
+    """What the activity log has, all of it by whoever asked for the link."""
+    noted = await server.get("/activity")
+    assert {each["actor"] for each in noted} == {"user:admin@localhost"}
+    return [each["action"] for each in noted]
 
 
 async def test_the_pages_say_what_is_asked_for_and_where_github_sends_to(server: Server, browser: Browser) -> None:
@@ -206,6 +218,8 @@ async def test_a_code_that_is_older_than_an_hour_leads_to_another_app(
     done = await browser.press(await browser.press(await browser.press(page)), name="towpath-2")
     assert done.title == "Install the App"
     assert server.identity.app_id == github.app_id
+    pressed_twice = ["github setup begun", "github setup pressed", "github setup pressed", "github app created"]
+    assert await on_record(server) == pressed_twice
 
 
 async def test_a_github_that_does_not_answer_is_asked_again_with_the_same_code(
@@ -372,6 +386,7 @@ async def test_a_second_run_offers_to_go_on_with_the_app_that_there_is(
     former = github.app_id
     assert (await another.press(page, do="use")).title == "Connect a pipeline"
     assert github.app_id == former
+    assert (await on_record(server))[-2:] == ["github setup begun", "github setup goes on with the app that there is"]
     again = await another.get(await link(server))
     done = await another.press(await another.press(await another.press(again, number=1, do="create")), name="another")
     assert done.title == "Install the App"

@@ -11,6 +11,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from functools import wraps
 from typing import Final
 from urllib.parse import quote, urlsplit
@@ -177,13 +178,14 @@ async def again(request: web.Request) -> web.StreamResponse:
 async def _pressed(request: web.Request, setup: Setup) -> web.Response:
     context, form = request.app[CONTEXT], await request.post()
     settings, session = context.settings, secrets.token_urlsafe(32)
+    actor, now = await actor_of(context, setup), context.db.now()
     if form.get("do") == "use":
-        if not await context.db.write(lambda conn: setups.adopt(conn, setup, session=session, now=context.db.now())):
+        if not await context.db.write(lambda conn: _adopt(conn, setup, session=session, actor=actor, now=now)):
             return problems.show(problems.USED)
         return _bound(context, web.Response(status=303, headers={"Location": f"{PATH}/next"}), session)
     if _unreachable(settings):
         return await _show_start(request, setup, action=request.path)
-    state = await context.db.write(lambda conn: setups.press(conn, setup, session=session, now=context.db.now()))
+    state = await context.db.write(lambda conn: _press(conn, setup, session=session, actor=actor, now=now))
     if state is None:
         return problems.show(problems.USED)
     name = wanted.app_name(url=settings.url, organization=setup.organization)
@@ -199,6 +201,25 @@ async def _pressed(request: web.Request, setup: Setup) -> web.Response:
         organization=setup.organization,
     )
     return _bound(context, shown, session)
+
+
+def _press(conn: Connection, setup: Setup, *, session: str, actor: str, now: datetime) -> str | None:
+    state = setups.press(conn, setup, session=session, now=now)
+    if state is not None:
+        _record(conn, setup, "github setup pressed", actor=actor, now=now)
+    return state
+
+
+def _adopt(conn: Connection, setup: Setup, *, session: str, actor: str, now: datetime) -> bool:
+    adopted = setups.adopt(conn, setup, session=session, now=now)
+    if adopted:
+        _record(conn, setup, "github setup goes on with the app that there is", actor=actor, now=now)
+    return adopted
+
+
+def _record(conn: Connection, setup: Setup, action: str, *, actor: str, now: datetime) -> None:
+    """Put down that whoever has the link went on: it is whoever asked for it that answers for that."""
+    activity.record(conn, now=now, actor=actor, action=action, data={"organization": setup.organization})
 
 
 def _bound(context: WebContext, response: web.Response, session: str) -> web.Response:

@@ -160,9 +160,9 @@ ELSEWHERE = {
     "PUT /sources/{source}": "sent with a key, below",
     "POST /delivery-replays": "of deliveries that failed",
     "DELETE /orphans/{orphan}": "of processes whose app is gone, below",
-    "POST /github/setup/start/{link}": "GitHub takes part",
-    "POST /github/setup/again": "GitHub takes part",
-    "POST /github/setup/connect": "GitHub takes part",
+    "POST /github/setup/start/{link}": "GitHub takes part: with the pages of the set-up",
+    "POST /github/setup/again": "GitHub takes part: with the pages of the set-up",
+    "POST /github/setup/connect": "GitHub takes part: with the pages of the set-up",
 }
 """What takes more than a request, and is looked at where there is that."""
 
