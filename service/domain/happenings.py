@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, assert_never
 
+from service.domain.decisions import DeployArchive
 from service.domain.model import (
     App,
     AppState,
@@ -19,7 +20,10 @@ from service.domain.model import (
     PromotionId,
     PromotionTarget,
     Release,
+    ReleaseState,
     ReviewApp,
+    Slug,
+    Space,
     TargetState,
 )
 from service.domain.promotion import status as outcome
@@ -27,8 +31,12 @@ from service.domain.webhooks import Action, Include
 
 Json = dict[str, Any]
 
-_UNSAID: Final = frozenset({"updated_at", "reason"})
+_UNSAID: Final = frozenset({"reason"})
 """What alone is no news."""
+_FOLLOWING: Final = frozenset(
+    {"artifacts", "command", "eligible_for_rollback", "output_stream_url", "slug_size", "stack", "updated_at"}
+)
+"""What follows from the rest: it is no news, and what it was before is not told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,20 +64,33 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """Who asked for a build and why, and the release that it led to."""
+    """Who asked for a build, when and why, and the release that it led to, with its number.
+
+    `archive` is what it is built from, None where that is a commit.
+    """
 
     actor: str
     reason: str
+    created_at: datetime
+    archive: DeployArchive | None
     release_id: str | None
+    version: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What is told beside the changed things themselves: names by ids, and what hangs together with them."""
+    """What is told beside the changed things themselves: names by ids, and what hangs together with them.
+
+    `current` is the release that an app runs, by the id of the release; `owners` are addresses.
+    """
 
     apps: Mapping[str, App]
+    spaces: Mapping[str, Space]
+    current: Mapping[str, Release]
+    slugs: Mapping[str, Slug]
     pipelines: Mapping[str, str]
     owners: Mapping[str, str]
+    teams: Mapping[str, str]
     asked: Mapping[str, Asked]
     promotions: Mapping[str, Promotion]
     targets: Mapping[PromotionId, Sequence[PromotionTarget]]
@@ -106,8 +127,8 @@ def happenings(change: Change, known: Known) -> Iterator[Happening]:
             former = before if isinstance(before, App) else None
             yield from _of_app(former, after, known)
         case Engine(app=app):
-            former_data = _dyno(before) if isinstance(before, Engine) else {}
-            yield from _told(Include.DYNO, former_data, _dyno(after), app_id=app.id)
+            former_data = _dyno(before, known) if isinstance(before, Engine) else {}
+            yield from _told(Include.DYNO, former_data, _dyno(after, known), app_id=app.id)
         case Build():
             former_data = _build(before, known) if isinstance(before, Build) else {}
             by = known.asked[after.request_id].actor if after.request_id in known.asked else None
@@ -136,7 +157,7 @@ def _told(
     actor: str | None = None,
     action: Action | None = None,
 ) -> Iterator[Happening]:
-    previous = {key: value for key, value in before.items() if after.get(key) != value}
+    previous = {key: value for key, value in before.items() if key not in _FOLLOWING and after.get(key) != value}
     if before and not previous.keys() - _UNSAID and action is None:
         return
     yield Happening(
@@ -146,7 +167,7 @@ def _told(
         pipeline_id=pipeline_id,
         actor=actor,
         data=after,
-        previous={key: value for key, value in previous.items() if key != "updated_at"},
+        previous=previous,
     )
 
 
@@ -157,7 +178,7 @@ def _of_app(before: App | None, after: App, known: Known) -> Iterator[Happening]
     if before is None or gone:
         return
     for kind in sorted({*before.formation, *after.formation}):
-        was, now = _formation(before, kind), _formation(after, kind)
+        was, now = _formation(before, kind, known), _formation(after, kind, known)
         ended = Action.DESTROY if kind not in after.formation else None
         yield from _told(Include.FORMATION, was, now, app_id=after.id, action=ended)
 
@@ -180,24 +201,55 @@ def _named(app_id: str | None, known: Known) -> Json | None:
     return None if app is None else {"id": app.id, "name": app.name}
 
 
+def _running(app: App | None, known: Known) -> tuple[Release | None, Slug | None]:
+    """The release that an app runs, and its slug."""
+    release = known.current.get(app.current_release_id or "") if app is not None else None
+    return release, None if release is None else known.slugs.get(release.slug_id or "")
+
+
+def _numbered(release_id: str, version: int | None) -> Json:
+    return {"id": release_id, "version": version}
+
+
+def _slug(slug_id: str | None, commit: str | None) -> Json | None:
+    return None if slug_id is None else {"id": slug_id, "commit": commit, "commit_description": None}
+
+
+def _stack(slug_id: str | None, known: Known) -> str | None:
+    slug = known.slugs.get(slug_id or "")
+    return None if slug is None else slug.stack
+
+
 def _app(it: App, known: Known) -> Json:
+    team, space, (_, slug) = known.teams.get(it.owner_id or ""), known.spaces[it.space_id], _running(it, known)
     return {
+        "acm": False,
         "archived_at": None,
+        "buildpack_provided_description": None,
         "created_at": moment(it.created_at),
         "id": it.id,
+        "internal_routing": None,
         "maintenance": it.maintenance,
         "name": it.name,
-        "owner": {"id": it.owner_id, "email": known.owners.get(it.owner_id or "")},
+        "owner": {"id": it.owner_id, "email": known.owners.get(it.owner_id or "") or team_email(team)},
+        "promotable": it.promotable,
+        "region": {"id": space.id, "name": space.name},
         "released_at": moment(it.released_at),
+        "repo_size": None,
         "review": it.is_review,
+        "slug_size": None if slug is None else slug.size,
+        "stack": None if slug is None else slug.stack,
         "state": it.state.value,
+        "team": None if team is None else {"id": it.owner_id, "name": team},
         "updated_at": moment(it.updated_at),
     }
 
 
-def _formation(it: App, kind: str) -> Json:
+def _formation(it: App, kind: str, known: Known) -> Json:
+    _, slug = _running(it, known)
     return {
         "app": {"id": it.id, "name": it.name},
+        "command": "" if slug is None else slug.process_types.get(kind, ""),
         "created_at": moment(it.created_at),
         "quantity": it.formation.get(kind, 0),
         "size": "standard",
@@ -206,17 +258,31 @@ def _formation(it: App, kind: str) -> Json:
     }
 
 
-def _dyno(it: Engine) -> Json:
-    release = it.app.current_release_id
+def _dyno(it: Engine, known: Known) -> Json:
+    release, slug = _running(it.app, known)
     return {
         "app": {"id": it.app.id, "name": it.app.name},
+        "attach_url": None,
+        "command": "" if slug is None else slug.process_types.get("web", ""),
+        "created_at": moment(it.app.created_at if release is None else release.created_at),
+        "exit_code": None,
         "name": "web",
-        "release": None if release is None else {"id": release},
+        "reason": None,
+        "release": None if release is None else _numbered(release.id, release.version),
         "size": "standard",
         "state": it.state or None,
         "type": "web",
         "updated_at": moment(it.app.updated_at),
     }
+
+
+def source_blob(archive: DeployArchive | None, *, sha: str | None, reason: str | None) -> Json:
+    """What is built; of an address nothing that may be secret."""
+    told = {"checksum": None, "url": "", "version": sha, "version_description": reason}
+    if archive is None:
+        return told
+    checksum = f"SHA256:{archive.sha256}" if archive.sha256 else None
+    return told | {"checksum": checksum, "url": "" if archive.source_id else archive.shown, "version": archive.version}
 
 
 def _build(it: Build, known: Known) -> Json:
@@ -225,17 +291,16 @@ def _build(it: Build, known: Known) -> Json:
     return {
         "app": _named(it.app_id, known),
         "buildpacks": None,
-        "created_at": moment(it.created_at),
+        "created_at": moment(asked.created_at if asked else it.created_at),
         "error": it.error or None,
         "id": it.request_id,
-        "release": None if asked is None or asked.release_id is None else {"id": asked.release_id},
-        "slug": None if it.slug_id is None else {"id": it.slug_id},
-        "source_blob": {
-            "checksum": None,
-            "url": "",
-            "version": it.sha or None,
-            "version_description": asked.reason if asked else None,
-        },
+        "output_stream_url": f"/builds/{it.request_id}",
+        "release": None if asked is None or not asked.release_id else _numbered(asked.release_id, asked.version),
+        "slug": _slug(it.slug_id, it.sha),
+        "source_blob": source_blob(
+            asked.archive if asked else None, sha=it.sha or None, reason=asked.reason if asked else None
+        ),
+        "stack": _stack(it.slug_id, known),
         "status": BuildState.FAILED.value if ended_badly else it.state.value,
         "updated_at": moment(it.updated_at),
         "user": asked.actor if asked else "",
@@ -243,17 +308,22 @@ def _build(it: Build, known: Known) -> Json:
 
 
 def _release(it: Release, known: Known) -> Json:
-    app = known.apps.get(it.app_id)
+    app, slug = known.apps.get(it.app_id), known.slugs.get(it.slug_id or "")
+    has_output = slug is not None and "release" in slug.process_types
     return {
         "addon_plan_names": [],
         "app": _named(it.app_id, known),
+        "artifacts": [] if it.slug_id is None else [{"type": "slug", "id": it.slug_id}],
         "commit": it.commit,
         "created_at": moment(it.created_at),
         "current": app is not None and app.current_release_id == it.id,
         "description": it.description,
+        "eligible_for_rollback": it.state is ReleaseState.SUCCEEDED and it.slug_id is not None,
         "error": it.error or None,
         "id": it.id,
-        "slug": None if it.slug_id is None else {"id": it.slug_id},
+        "output_stream_url": f"/releases/{it.id}" if has_output else None,
+        "slug": _slug(it.slug_id, it.commit),
+        "stack": _stack(it.slug_id, known),
         "status": it.state.value,
         "updated_at": moment(it.updated_at),
         "user": it.actor,

@@ -23,7 +23,8 @@ from service.domain.webhooks import (
     WebhookId,
     next_attempt,
 )
-from service.store import rows, webhooks
+from service.store import people, rows, webhooks
+from service.store.people import People
 from service.store.tables import webhook_deliveries as deliveries
 from service.store.tables import webhook_events as events
 from service.store.tables import webhooks as webhook_rows
@@ -45,6 +46,11 @@ class Event:
     data: Mapping[str, Any]
     previous: Mapping[str, Any]
     created_at: datetime
+
+    @property
+    def actors(self) -> frozenset[str]:
+        """Those whom it tells of."""
+        return frozenset({self.actor, str(self.data.get("user", ""))})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +90,11 @@ class Outbound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What is to be delivered now, and where to."""
+    """What is to be delivered now, and where to; `people` are those whom it tells of."""
 
     outbound: Outbound
     event: Event
+    people: People
     url: str
     sealed: bytes = field(repr=False)
 
@@ -99,7 +106,14 @@ def next_of(conn: Connection, webhook_id: str, *, now: datetime) -> Order | None
     row = rows.one(conn, _shown().where(deliveries.c.id == first))
     if row is None or (row["next_attempt_at"] is not None and row["next_attempt_at"] > now):
         return None
-    return Order(outbound=_outbound(row), event=_event(row, "event_"), url=row["url"], sealed=row["sealed"])
+    told = _event(row, "event_")
+    return Order(
+        outbound=_outbound(row),
+        event=told,
+        people=people.known(conn, told.actors),
+        url=row["url"],
+        sealed=row["sealed"],
+    )
 
 
 def rest(conn: Connection, webhook_id: str) -> None:

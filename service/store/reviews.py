@@ -1,6 +1,6 @@
 """Review apps: one row for each generation of a pull request's or branch's app."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import TypedDict, Unpack
 
@@ -95,6 +95,12 @@ def of_app(conn: Connection, app_id: str) -> ReviewApp | None:
     """The review app that an app is."""
     query = select(review_apps).where(review_apps.c.app_id == app_id)
     return _first(conn, query.order_by(review_apps.c.generation.desc()).limit(1))
+
+
+def made_by(conn: Connection, app_ids: Collection[str]) -> Mapping[str, str]:
+    """Who had each of these apps made, by its id: whoever its first request is of; unknown once that is forgotten."""
+    first = select(requests.c.app_id, requests.c.actor).where(requests.c.app_id.in_(app_ids), requests.c.seq == 1)
+    return {row.app_id: row.actor for row in conn.execute(first)}
 
 
 def of_pipeline(conn: Connection, pipeline_id: str) -> list[ReviewApp]:

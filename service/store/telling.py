@@ -3,20 +3,23 @@
 Where nothing changed that anybody could hear of, this costs nothing; where nobody listens, one look by an index.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection, RowMapping, Table, select
 
-from service.domain.happenings import Asked, Change, Engine, Happening, Known, happenings, team_email
+from service.domain.decisions import DeployArchive
+from service.domain.happenings import Asked, Change, Engine, Happening, Known, Thing, happenings
 from service.domain.model import App, AppState, Build, Promotion, PromotionTarget, Release, ReviewApp
 from service.domain.webhooks import EventId, OutboundState
-from service.store import rows, webhooks
+from service.store import rows, spaces, webhooks
 from service.store.apps import as_app
+from service.store.builds import as_slug
 from service.store.database import new_id
 from service.store.promotions import as_promotion, targets_of
-from service.store.tables import apps, pipelines, promotions, releases, requests, teams, users
+from service.store.releases import as_release
+from service.store.tables import apps, pipelines, promotions, releases, requests, slugs, teams, users
 from service.store.tables import webhook_deliveries as deliveries
 from service.store.tables import webhook_events as events
 from service.store.tables import webhooks as webhook_rows
@@ -120,27 +123,74 @@ def _known(conn: Connection, changes: Sequence[Change], promoted: dict[str, Prom
         *(each.app_id for each in reviews if each.app_id),
     }
     shown = {str(app.id): app for app in map(as_app, _rows(conn, apps, app_ids))}
+    current = {str(it.id): it for it in map(as_release, _rows(conn, releases, _running(changes)))}
+    slug_ids = {it.slug_id for it in current.values() if it.slug_id} | _built(changes)
     pipeline_ids = {each.pipeline_id for each in promoted.values()} | {each.pipeline_id for each in reviews}
     owners = {app.owner_id for app in shown.values() if app.owner_id}
-    named = {row["id"]: team_email(row["name"]) for row in _rows(conn, teams, owners)}
+    named = {row["id"]: row["name"] for row in _rows(conn, teams, owners)}
     return Known(
         apps=shown,
+        spaces={str(space.id): space for space in spaces.listing(conn)},
+        current=current,
+        slugs={str(slug.id): slug for slug in map(as_slug, _rows(conn, slugs, slug_ids))},
         pipelines={row["id"]: row["name"] for row in _rows(conn, pipelines, pipeline_ids)},
-        owners=named | {row["id"]: row["email"] for row in _rows(conn, users, owners)},
+        owners={row["id"]: row["email"] for row in _rows(conn, users, owners)},
+        teams=named,
         asked=_asked(conn, {each.after.request_id for each in changes if isinstance(each.after, Build)}),
         promotions=promoted,
         targets=targets,
     )
 
 
+def _running(changes: Iterable[Change]) -> set[str]:
+    """The releases that the apps run whose own data are told, before and after."""
+    found: set[str] = set()
+    for each in _things(changes):
+        match each:
+            case App(current_release_id=release_id) | Engine(app=App(current_release_id=release_id)) if release_id:
+                found.add(release_id)
+            case _:
+                pass
+    return found
+
+
+def _built(changes: Iterable[Change]) -> set[str]:
+    """The slugs of builds and releases, before and after."""
+    found: set[str] = set()
+    for each in _things(changes):
+        match each:
+            case Build(slug_id=slug_id) | Release(slug_id=slug_id) if slug_id:
+                found.add(slug_id)
+            case _:
+                pass
+    return found
+
+
+def _things(changes: Iterable[Change]) -> Iterator[Thing]:
+    for each in changes:
+        yield from filter(None, (each.before, each.after))
+
+
 def _asked(conn: Connection, request_ids: Collection[str]) -> dict[str, Asked]:
+    its = requests.c
+    asked = (its.id, its.actor, its.reason, its.created_at, its.kind, its.work)
     query = (
-        select(requests.c.id, requests.c.actor, requests.c.reason, releases.c.id.label("release_id"))
+        select(*asked, releases.c.id.label("release_id"), releases.c.version)
         .outerjoin(releases, releases.c.request_id == requests.c.id)
         .where(requests.c.id.in_(request_ids))
     )
     found = conn.execute(query) if request_ids else ()
-    return {row.id: Asked(actor=row.actor, reason=row.reason, release_id=row.release_id) for row in found}
+    return {
+        row.id: Asked(
+            actor=row.actor,
+            reason=row.reason,
+            created_at=row.created_at,
+            archive=rows.from_json(row.work, DeployArchive) if row.kind == DeployArchive.__name__ else None,
+            release_id=row.release_id,
+            version=row.version,
+        )
+        for row in found
+    }
 
 
 def _rows(conn: Connection, table: Table, ids: Collection[str]) -> Sequence[RowMapping]:

@@ -108,9 +108,6 @@ class Visitor:
         return f"user:{self.user.email}"
 
 
-BUILD_OUTPUT = "build output"
-RELEASE_OUTPUT = "release output"
-"""What the key in the address of an output is signed for."""
 SEND_SOURCE = "send a source"
 READ_SOURCE = "read a source"
 """What the keys in the two addresses of a source are signed for."""

@@ -7,7 +7,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, select, text
 
 from service.domain.access import Permission, TeamRole
-from service.store import apps, grants, pipelines, schema, sight, teams, tokens, users
+from service.store import apps, grants, people, pipelines, schema, sight, teams, tokens, users
 from service.store.database import Database
 from tests.store.making import NOW, make_app
 
@@ -114,3 +114,24 @@ async def test_a_user_who_goes_leaves_what_they_owned_to_nobody_and_their_teams_
     )
     assert {(it.owner_id, it.owner_type) for it in (*listed, *piped)} == {(None, None)}
     assert kept == []
+
+
+async def test_somebody_on_github_is_the_one_account_that_says_so(database: Database) -> None:
+    asked = {
+        "github:aDA": "ada@example.com",
+        "github:bob": None,  # nobody says so
+        "github:two": None,  # two say so
+        "user:bob@example.com": "bob@example.com",
+        "user:eve@example.com": None,
+        "towpath": None,
+    }
+
+    def find(conn: Connection) -> dict[str, str | None]:
+        for name, login in (("ada", "Ada"), ("bob", None), ("carl", "two"), ("dora", "TWO")):
+            made = users.create(conn, email=f"{name}@example.com", now=NOW)
+            users.update(conn, made.id, now=NOW, github_login=login)
+        one_by_one = {actor: people.known(conn, [actor]) for actor in asked}
+        assert people.known(conn, asked) == {actor: found[actor] for actor, found in one_by_one.items() if found}
+        return {actor: found[actor].email if found else None for actor, found in one_by_one.items()}
+
+    assert await database.write(find) == asked

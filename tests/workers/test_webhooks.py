@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, func, select
 
-from service.domain.decisions import Restart
-from service.domain.model import AppState, BuildState, ReleaseState, ReviewState, Stage, TargetState
+from service.domain.decisions import Deploy, Restart
+from service.domain.model import AppState, BuildState, ReleaseState, ReviewState, Sha, Stage, TargetState, Trust
 from service.domain.webhooks import reach
 from service.enact import Transaction
 from service.store import apps, builds, outbound, promotions, releases, requests, reviews, tables
 from service.store.database import new_id
 from tests.scale.counting import counted
 from tests.waiting import until
+from tests.web.api.test_attributes import wrong_in
 from tests.workers.conftest import Yard
 from tests.workers.hearing import SECRET, Wire, is_genuine, receiving, wired
 from workers import webhooks as sending
@@ -122,6 +123,56 @@ async def test_builds_releases_formations_and_dynos_are_told_with_what_was_befor
     assert by_resource["release"]["actor"]["email"] == "ada@acme.example"
     assert [it["sequence"] for it in wire.receiver.told] == sorted(it["sequence"] for it in wire.receiver.told)
     assert by_resource["build"]["data"]["id"] == asked.id
+
+
+async def test_what_is_told_has_every_attribute_with_the_value_that_the_api_shows(wire: Wire) -> None:
+    yard = wire.yard
+    app, slug = await yard.app("shop-staging", Stage.STAGING), await yard.slug(web="./serve", release="./migrate")
+    owner = {"owner_id": (await wire.server.get("/account"))["id"], "owner_type": "user"}
+    await yard.do(lambda tx: apps.update(tx.conn, app=app, now=tx.now, **owner))
+    former = await yard.released(app, slug)
+    where = f"/apps/{app.id}"
+    await wire.webhook(where, *(f"api:{each}" for each in ("app", "build", "release", "formation", "dyno")))
+    work = Deploy(repository_id=yard.repository.id, sha=Sha("a" * 40), trust=Trust.OWN, branch="main")
+    asked = await yard.do(lambda tx: tx.request(app.id, work, reason="main is at aaaaaaa", by_person=True))
+    of_commit = {"app_id": app.id, "request_id": asked.id, "repository_id": yard.repository.id}
+
+    def happen(tx: Transaction) -> None:
+        mine, conn, of = apps.get(tx.conn, app.id), tx.conn, {"log_id": new_id(), "now": tx.now}
+        made = builds.create(conn, **of_commit, sha="a" * 40, **of)
+        builds.finish(conn, build_id=made.id, state=BuildState.SUCCEEDED, slug_id=slug.id, error="", now=tx.now)
+        release = releases.create(
+            conn, **of_commit, slug_id=slug.id, commit="a" * 40, description="Deploy aaaaaaaa", actor=tx.actor, **of
+        )
+        releases.finish(conn, release_id=release.id, state=ReleaseState.SUCCEEDED, error="", now=tx.now)
+        assert mine is not None
+        change = {"maintenance": True, "formation": {"web": 2}, "engine_state": "crashed", "promotable": False}
+        apps.update(conn, app=mine, now=tx.now, current_release_id=release.id, **change)
+
+    await yard.do(happen)
+    await wire.tell()
+    told = {it["resource"]: it for it in wire.receiver.told}
+    shown = {
+        "app": await wire.server.get(where),
+        "build": await wire.server.get(f"{where}/builds/{asked.id}"),
+        "release": await wire.server.get(f"{where}/releases/current"),
+        "formation": await wire.server.get(f"{where}/formation/web"),
+        "dyno": (await wire.server.get(f"{where}/dynos"))[0],
+    }
+    assert [wrong for resource in told for wrong in wrong_in(resource, told[resource]["data"])] == []
+    differing = {resource: differences(answer, told[resource]["data"]) for resource, answer in shown.items()}
+    assert differing == {"app": [], "build": ["reused"], "release": [], "formation": [], "dyno": ["id", "name"]}
+    assert told["release"]["data"]["output_stream_url"].startswith(f"{wire.server.url}/releases/")
+    assert told["build"]["data"]["generation"] == "cedar"
+    assert told["dyno"]["previous_data"]["release"] == {"id": former.id, "version": 1}
+    assert told["app"]["previous_data"] == {"maintenance": False, "promotable": True}
+
+
+def differences(shown: Any, told: Any) -> list[str]:
+    """What an answer shows that is not told, or told otherwise; more may be told."""
+    if not isinstance(shown, dict) or not isinstance(told, dict):
+        return [] if shown == told else ["itself"]
+    return [name for name, value in shown.items() if name not in told or differences(value, told[name])]
 
 
 async def test_a_pipeline_hears_of_its_promotions_review_apps_and_apps(wire: Wire) -> None:

@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import Connection
 
 from service.domain.errors import Refused
-from service.event_body import body
+from service.event_body import Teller
 from service.queue import deliver as ring
 from service.store import outbound, webhooks
 from service.store.database import new_id
@@ -59,7 +59,7 @@ def _note(order: Order, attempt: Attempt, context: Context, conn: Connection) ->
 
 
 async def _attempt(context: Context, order: Order) -> Attempt:
-    attempt_id = new_id()
+    attempt_id, teller = new_id(), Teller(settings=context.settings, vault=context.vault)
     try:
         kept = context.vault.unseal_vars(order.sealed, webhooks.context(order.outbound.webhook_id))
     except Refused as refused:  # its key is not in the file any more: to be told, and to be tried when it is back
@@ -67,7 +67,7 @@ async def _attempt(context: Context, order: Order) -> Attempt:
     else:
         letter = Letter(
             url=order.url,
-            body=msgspec.json.encode(body(order, context.settings, attempt_id=attempt_id)),
+            body=msgspec.json.encode(teller.body(order, attempt_id=attempt_id)),
             delivery_id=order.outbound.id,
             secret=kept[SECRET],
             authorization=kept.get(AUTHORIZATION),

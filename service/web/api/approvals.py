@@ -7,8 +7,9 @@ from service.domain.access import Permission
 from service.domain.errors import Refused
 from service.domain.model import Repository, ReviewApp
 from service.settings import Settings
-from service.store import approvals, repositories
+from service.store import approvals, people, repositories
 from service.store.approvals import Approval
+from service.store.people import People
 from service.web import rights
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import Asked, find_review, in_path
@@ -17,11 +18,11 @@ from service.web.api.review_apps import answer_review
 from service.web.keys import CALLER, CONTEXT
 
 
-def _shape(it: Approval, settings: Settings) -> shapes.Json:
+def _shape(it: Approval, known: People, settings: Settings) -> shapes.Json:
     return {
         "created_at": shapes.moment(it.created_at),
         "sha": it.sha,
-        "user": shapes.user_of(it.actor, settings),
+        "user": shapes.user_of(it.actor, settings, known),
         "by": it.actor,
         "how": it.how,
     }
@@ -38,16 +39,18 @@ async def listing(request: web.Request) -> web.Response:
     """GET /review-apps/REVIEW_APP/approvals: of its pull request, whatever generation of it."""
     context, asked = request.app[CONTEXT], in_path(request, "review")
 
-    def read(conn: Connection) -> list[Approval]:
+    def read(conn: Connection) -> tuple[list[Approval], People]:
         review = find_review(conn, asked)
-        return approvals.of_pull_request(
+        listed = approvals.of_pull_request(
             conn, pipeline_id=review.pipeline_id, repository_id=review.repository_id, number=_number(review)
         )
+        return listed, people.known(conn, {it.actor for it in listed})
 
+    listed, known = await context.db.read(read)
     return answers.answer_list(
         request,
-        await context.db.read(read),
-        lambda it: _shape(it, context.settings),
+        listed,
+        lambda it: _shape(it, known, context.settings),
         created_at=lambda it: it.created_at,
         sha=lambda it: it.sha,
     )

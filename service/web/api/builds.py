@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import msgspec
 from aiohttp import web
 from sqlalchemy import Connection, Row, Select, and_, func, or_, select
 
@@ -13,6 +12,7 @@ from service.domain.access import Permission
 from service.domain.decisions import DeployArchive
 from service.domain.deploys import BUILDS
 from service.domain.errors import Refused
+from service.domain.happenings import source_blob
 from service.domain.model import (
     App,
     BuildState,
@@ -24,9 +24,12 @@ from service.domain.model import (
     Sha,
     Slug,
 )
+from service.shown import BUILD_OUTPUT, output_url
 from service.store import builds as build_rows
-from service.store import pipelines, repositories
+from service.store import people, pipelines, repositories
+from service.store.people import People
 from service.store.releases import as_release
+from service.store.rows import from_json
 from service.store.sight import to_app
 from service.store.tables import builds, releases, requests, slugs
 from service.web import rights
@@ -34,7 +37,7 @@ from service.web.api import answers, archives, bodies, build_sources, parts, sha
 from service.web.api.finding import Asked, app_in_path, find_app, find_app_for_code, find_pipeline, pipeline_in_path
 from service.web.api.on_github import check_on_github
 from service.web.errors import not_found
-from service.web.keys import BUILD_OUTPUT, CALLER, CONTEXT, Caller, Visitor, WebContext
+from service.web.keys import CALLER, CONTEXT, Caller, Visitor, WebContext
 
 _SHA = re.compile(r"[0-9a-f]{7,40}")
 _KEYS = {"created_at": requests.c.created_at, "id": requests.c.id}
@@ -51,7 +54,7 @@ def _status(row: Row[Any]) -> str:
             return "failed"
 
 
-def _shape(row: Row[Any], context: WebContext) -> shapes.Json:
+def _shape(row: Row[Any], known: People, context: WebContext) -> shapes.Json:
     settings = context.settings
     status = _status(row)
     outcome = row.error or (row.outcome if row.state != RequestState.SUCCEEDED else "")
@@ -61,27 +64,22 @@ def _shape(row: Row[Any], context: WebContext) -> shapes.Json:
         "created_at": shapes.moment(row.created_at),
         "generation": shapes.GENERATION["name"],
         "id": row.id,
-        "output_stream_url": f"{settings.url}/builds/{row.id}/output?key={context.vault.sign(row.id, BUILD_OUTPUT)}",
+        "output_stream_url": output_url(settings, f"/builds/{row.id}", key=context.vault.sign(row.id, BUILD_OUTPUT)),
         "release": None if row.release_id is None else {"id": row.release_id},
         "slug": None if row.slug_id is None else {"id": row.slug_id},
-        "source_blob": _source_shape(row),
+        "source_blob": source_blob(_archive(row), sha=row.sha, reason=row.reason),
         "stack": row.stack or "host",
         "status": status,
         "updated_at": shapes.moment(row.updated_at),
-        "user": shapes.user_of(row.actor, settings),
+        "user": shapes.user_of(row.actor, settings, known),
         "error": (outcome or None) if status == "failed" else None,
         "reused": bool(row.reused),
     }
 
 
-def _source_shape(row: Row[Any]) -> shapes.Json:
-    """What was built; of an address nothing that may be secret."""
-    shape = {"checksum": None, "url": "", "version": row.sha, "version_description": row.reason}
-    if row.kind != DeployArchive.__name__:
-        return shape
-    wanted = msgspec.json.decode(row.work, type=DeployArchive)
-    checksum = f"SHA256:{wanted.sha256}" if wanted.sha256 else None
-    return shape | {"checksum": checksum, "url": "" if wanted.source_id else wanted.shown, "version": wanted.version}
+def _archive(row: Row[Any]) -> DeployArchive | None:
+    """The packed source that is built, if it is one."""
+    return from_json(row.work, DeployArchive) if row.kind == DeployArchive.__name__ else None
 
 
 def _deploys() -> Select[Any]:
@@ -232,7 +230,7 @@ async def commit_of(context: WebContext, repository: Repository, source: bodies.
 def shown_build(conn: Connection, build_id: str, context: WebContext) -> shapes.Json | None:
     """A deploy as a build, by its id."""
     row = conn.execute(_deploys().where(requests.c.id == build_id)).first()
-    return None if row is None else _shape(row, context)
+    return None if row is None else _shape(row, people.known(conn, [row.actor]), context)
 
 
 async def listing(request: web.Request) -> web.Response:
@@ -240,18 +238,29 @@ async def listing(request: web.Request) -> web.Response:
     context, identity = request.app[CONTEXT], app_in_path(request)
     wanted = answers.wanted_range(request, *_KEYS)
 
-    def read(conn: Connection) -> Sequence[Row[Any]]:
+    def read(conn: Connection) -> _Listed:
         app = find_app(conn, identity)
-        return parts.read(conn, _deploys().where(requests.c.app_id == app.id), wanted, _KEYS)
+        return _listed(conn, parts.read(conn, _deploys().where(requests.c.app_id == app.id), wanted, _KEYS))
 
     return _list(request, await context.db.read(read), context)
 
 
-def _list(request: web.Request, rows: Sequence[Row[Any]], context: WebContext) -> web.Response:
+class _Listed(NamedTuple):
+    """Deploys, and the accounts of whoever asked for them."""
+
+    rows: Sequence[Row[Any]]
+    people: People
+
+
+def _listed(conn: Connection, rows: Sequence[Row[Any]]) -> _Listed:
+    return _Listed(rows, people.known(conn, {row.actor for row in rows}))
+
+
+def _list(request: web.Request, listed: _Listed, context: WebContext) -> web.Response:
     return answers.answer_list(
         request,
-        rows,
-        lambda row: _shape(row, context),
+        listed.rows,
+        lambda row: _shape(row, listed.people, context),
         created_at=lambda row: row.created_at,
         id=lambda row: row.id,
     )
@@ -261,7 +270,7 @@ async def latest(request: web.Request) -> web.Response:
     """GET /pipelines/PIPELINE/latest-builds: the newest build of each of its apps."""
     context, identity = request.app[CONTEXT], pipeline_in_path(request)
 
-    def read(conn: Connection) -> Sequence[Row[Any]]:
+    def read(conn: Connection) -> _Listed:
         members = pipelines.members(conn, find_pipeline(conn, identity).id)
         of_pipeline = [app.id for app, _ in members if Permission.VIEW in to_app(identity.by, app)]
         newest = (
@@ -271,7 +280,7 @@ async def latest(request: web.Request) -> web.Response:
             .subquery()
         )
         same = and_(newest.c.app_id == requests.c.app_id, newest.c.seq == requests.c.seq)
-        return conn.execute(_deploys().join(newest, same)).all()
+        return _listed(conn, conn.execute(_deploys().join(newest, same)).all())
 
     return _list(request, await context.db.read(read), context)
 
@@ -280,15 +289,15 @@ async def info(request: web.Request) -> web.Response:
     """GET /apps/APP/builds/BUILD."""
     context, identity, build_id = request.app[CONTEXT], app_in_path(request), request.match_info["build"]
 
-    def read(conn: Connection) -> Row[Any] | None:
+    def read(conn: Connection) -> _Listed:
         app = find_app(conn, identity)
         same = or_(requests.c.id == build_id, builds.c.id == build_id)
-        return conn.execute(_deploys().where(requests.c.app_id == app.id, same)).first()
+        return _listed(conn, conn.execute(_deploys().where(requests.c.app_id == app.id, same)).all())
 
-    row = await context.db.read(read)
-    if row is None:
+    found = await context.db.read(read)
+    if not found.rows:
         raise not_found("build")
-    return answers.answer(request, _shape(row, context))
+    return answers.answer(request, _shape(found.rows[0], found.people, context))
 
 
 async def cancel(request: web.Request) -> web.Response:
@@ -333,7 +342,7 @@ async def slug_info(request: web.Request) -> web.Response:
         "id": slug.id,
         "process_types": dict(slug.process_types),
         "size": slug.size,
-        "stack": {"id": shapes.constant_id(f"stack:{slug.stack}"), "name": slug.stack},
+        "stack": shapes.stack_of(slug.stack),
         "updated_at": shapes.moment(slug.created_at),
     }
     return answers.answer(request, shape)

@@ -10,7 +10,8 @@ from service.domain.access import Permission
 from service.domain.deploy_lock import DeployLock
 from service.domain.errors import Refused
 from service.settings import Settings
-from service.store import deploy_locks
+from service.store import deploy_locks, people
+from service.store.people import People
 from service.store.sight import seen_names
 from service.web import rights
 from service.web.api import answers, bodies, shapes
@@ -18,13 +19,13 @@ from service.web.api.finding import app_in_path, find_app, find_pipeline, pipeli
 from service.web.keys import CALLER, CONTEXT
 
 
-def lock_shape(it: DeployLock, settings: Settings) -> shapes.Json:
+def _shape(it: DeployLock, known: People, settings: Settings) -> shapes.Json:
     """A lock; of its app and its pipeline one is null."""
     return {
         "id": it.id,
         "app": None if it.app_id is None else {"id": it.app_id, "name": it.name},
         "pipeline": None if it.pipeline_id is None else {"id": it.pipeline_id, "name": it.name},
-        "owner": shapes.user_of(it.actor, settings),
+        "owner": shapes.user_of(it.actor, settings, known),
         "reason": it.reason,
         "expires_at": shapes.moment(it.expires_at),
         "created_at": shapes.moment(it.created_at),
@@ -40,11 +41,17 @@ def in_force(locks: Iterable[DeployLock], now: datetime) -> list[DeployLock]:
 
 async def _list(request: web.Request, read: Callable[[Connection], Iterable[DeployLock]]) -> web.Response:
     context = request.app[CONTEXT]
-    found = in_force(await context.db.read(read), context.db.now())
+    now = context.db.now()
+
+    def listed(conn: Connection) -> tuple[list[DeployLock], People]:
+        found = in_force(read(conn), now)
+        return found, people.known(conn, {it.actor for it in found})
+
+    found, known = await context.db.read(listed)
     return answers.answer_list(
         request,
         found,
-        lambda it: lock_shape(it, context.settings),
+        lambda it: _shape(it, known, context.settings),
         created_at=lambda it: it.created_at,
         id=lambda it: it.id,
     )
@@ -106,7 +113,13 @@ async def _lock(request: web.Request, *, app_id: str | None, pipeline_id: str | 
         seconds=body.expires_in,
         actor=request[CALLER].actor,
     )
-    return answers.answer(request, lock_shape(made, context.settings), status=201)
+    return await _answer(request, made, status=201)
+
+
+async def _answer(request: web.Request, lock: DeployLock, *, status: int = 200) -> web.Response:
+    context = request.app[CONTEXT]
+    known = await context.db.read(lambda conn: people.known(conn, [lock.actor]))
+    return answers.answer(request, _shape(lock, known, context.settings), status=status)
 
 
 async def unlock(request: web.Request) -> web.Response:
@@ -117,7 +130,7 @@ async def unlock(request: web.Request) -> web.Response:
     taken = await context.enactor.unlock_deploys(
         lock_id=request.match_info["lock"], force=force == "true", actor=request[CALLER].actor
     )
-    return answers.answer(request, lock_shape(taken, context.settings))
+    return await _answer(request, taken)
 
 
 _LOCKING = (Permission.DEPLOY, Permission.OPERATE, Permission.MANAGE)

@@ -186,7 +186,7 @@ async def restart(request: web.Request) -> web.Response:
 async def restart_of(
     context: WebContext, running: Running, wanted: str | None, *, actor: str, process_type: str = ""
 ) -> QueuedRequest | None:
-    """Start dynos anew: all of an app, those of a type, or the one `wanted` by name or id; a one-off is stopped: None."""
+    """Start dynos anew: all of an app, those of a type, or the one `wanted`; a one-off is stopped, which gives None."""
     for each in running.one_offs:
         if wanted in {each.name, each.id}:
             await context.enactor.stop_one_off(app_id=running.app.id, one_off_id=each.id, actor=actor)

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, or_, select
 from service.domain.access import Permission
 from service.domain.errors import Transient
 from service.domain.model import App, BuildState, ReleaseState, RequestState
+from service.shown import BUILD_OUTPUT, RELEASE_OUTPUT
 from service.store import apps, logs, sight
 from service.store.database import new_id
 from service.store.tables import builds, releases, requests
@@ -25,7 +26,7 @@ from service.web import rights, sealed
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import app_in_path, find_app
 from service.web.errors import not_found
-from service.web.keys import BUILD_OUTPUT, CALLER, CLOSING, CONTEXT, RELEASE_OUTPUT, WebContext
+from service.web.keys import CALLER, CLOSING, CONTEXT, WebContext
 from service.web.streams import STREAMS
 
 _POLL_SECONDS: Final = 0.25

@@ -9,7 +9,9 @@ from sqlalchemy import Connection, select
 from service.domain.access import Permission
 from service.domain.errors import Refused
 from service.domain.model import App, Release, ReleaseState
-from service.store import releases
+from service.shown import RELEASE_OUTPUT, output_url
+from service.store import people, releases
+from service.store.people import People
 from service.store.sight import to_app
 from service.store.tables import releases as rows
 from service.web import rights
@@ -17,25 +19,26 @@ from service.web.api import answers, bodies, parts, shapes
 from service.web.api.finding import app_in_path, find_app, find_pipeline, find_release, pipeline_in_path
 from service.web.api.loading import latest_deployments, latest_releases, slugs_with_release_phase
 from service.web.api.progress import request_shape
-from service.web.keys import CALLER, CONTEXT, RELEASE_OUTPUT, WebContext
+from service.web.keys import CALLER, CONTEXT, WebContext
 
 _KEYS = {"version": rows.c.version, "id": rows.c.id}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseShown:
-    """A release with its app, and whether it has a release phase whose output can be read."""
+    """A release with its app, and whether it has a release phase whose output can be read; `people` made it."""
 
     release: Release
     app: App
     has_output: bool
+    people: People
 
 
 def shape(shown: ReleaseShown, context: WebContext) -> shapes.Json:
     """Show a release."""
     it, settings = shown.release, context.settings
     key = context.vault.sign(it.id, RELEASE_OUTPUT)
-    output = f"{settings.url}/releases/{it.id}/output?key={key}" if shown.has_output else None
+    output = output_url(settings, f"/releases/{it.id}", key=key) if shown.has_output else None
     return {
         "addon_plan_names": [],
         "app": {"id": shown.app.id, "name": shown.app.name},
@@ -49,7 +52,7 @@ def shape(shown: ReleaseShown, context: WebContext) -> shapes.Json:
         "slug": None if it.slug_id is None else {"id": it.slug_id},
         "status": it.state.value,
         "updated_at": shapes.moment(it.updated_at),
-        "user": shapes.user_of(it.actor, settings),
+        "user": shapes.user_of(it.actor, settings, shown.people),
         "version": it.version,
         "commit": it.commit,
         "error": it.error or None,
@@ -58,8 +61,13 @@ def shape(shown: ReleaseShown, context: WebContext) -> shapes.Json:
 
 def show(conn: Connection, app: App, listed: Sequence[Release]) -> list[ReleaseShown]:
     """Add to an app's releases what is shown beside them."""
-    with_output = slugs_with_release_phase(conn, {it.slug_id for it in listed if it.slug_id is not None})
-    return [ReleaseShown(release=it, app=app, has_output=it.slug_id in with_output) for it in listed]
+    return _show(conn, [(app, it) for it in listed])
+
+
+def _show(conn: Connection, listed: Sequence[tuple[App, Release]]) -> list[ReleaseShown]:
+    with_output = slugs_with_release_phase(conn, {it.slug_id for _, it in listed if it.slug_id is not None})
+    known = people.known(conn, {it.actor for _, it in listed})
+    return [ReleaseShown(release=it, app=app, has_output=it.slug_id in with_output, people=known) for app, it in listed]
 
 
 async def listing(request: web.Request) -> web.Response:
@@ -98,9 +106,7 @@ async def _list_of_pipeline(
 
     def read(conn: Connection) -> list[ReleaseShown]:
         of_pipeline = find(conn, find_pipeline(conn, identity).id)
-        found = [(app, it) for app, it in of_pipeline if Permission.VIEW in to_app(identity.by, app)]
-        with_output = slugs_with_release_phase(conn, {it.slug_id for _, it in found if it.slug_id is not None})
-        return [ReleaseShown(release=it, app=app, has_output=it.slug_id in with_output) for app, it in found]
+        return _show(conn, [(app, it) for app, it in of_pipeline if Permission.VIEW in to_app(identity.by, app)])
 
     return answers.answer_list(
         request, await context.db.read(read), lambda it: shape(it, context), id=lambda it: it.release.id

@@ -9,7 +9,7 @@ from service.domain.access import Permission
 from service.domain.errors import Refused
 from service.domain.model import Pipeline, Repository, ReviewApp, ReviewState
 from service.settings import Settings
-from service.store import pipelines, repositories, reviews
+from service.store import people, pipelines, repositories, reviews
 from service.web import rights
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import (
@@ -39,7 +39,14 @@ _STATUS = {
 }
 
 
-def review_shape(it: ReviewApp, pipeline: Pipeline, names: Mapping[str, str], settings: Settings) -> shapes.Json:
+def review_shape(
+    it: ReviewApp,
+    pipeline: Pipeline,
+    names: Mapping[str, str],
+    settings: Settings,
+    *,
+    creator: shapes.Json | None = None,
+) -> shapes.Json:
     """A review app; `names` are those of apps by their ids."""
     name = names.get(it.app_id or "")
     kind, _, named = it.ref.partition(":")
@@ -50,7 +57,7 @@ def review_shape(it: ReviewApp, pipeline: Pipeline, names: Mapping[str, str], se
         # What waits has no commit yet, and its branch is not known but by what was asked for.
         "branch": it.branch or (named if kind == "branch" else ""),
         "created_at": shapes.moment(it.created_at),
-        "creator": {},
+        "creator": creator or {},
         "error_status": it.reason if failed else None,
         "fork_repo": None,
         "id": it.id,
@@ -83,15 +90,16 @@ async def of_pipeline(request: web.Request) -> web.Response:
     """GET /pipelines/PIPELINE/review-apps."""
     context, identity = request.app[CONTEXT], pipeline_in_path(request)
 
-    def read(conn: Connection) -> tuple[Pipeline, list[ReviewApp], Mapping[str, str]]:
+    def read(conn: Connection) -> tuple[Pipeline, list[ReviewApp], Mapping[str, str], Mapping[str, shapes.Json]]:
         pipeline = find_pipeline(conn, identity)
-        return pipeline, _newest(reviews.of_pipeline(conn, pipeline.id)), app_names(conn)
+        listed = _newest(reviews.of_pipeline(conn, pipeline.id))
+        return pipeline, listed, app_names(conn), _creators(conn, listed, context.settings)
 
-    pipeline, listed, names = await context.db.read(read)
+    pipeline, listed, names, creators = await context.db.read(read)
     return answers.answer_list(
         request,
         listed,
-        lambda it: review_shape(it, pipeline, names, context.settings),
+        lambda it: review_shape(it, pipeline, names, context.settings, creator=creators.get(it.app_id or "")),
         created_at=lambda it: it.created_at,
         id=lambda it: it.id,
     )
@@ -100,10 +108,23 @@ async def of_pipeline(request: web.Request) -> web.Response:
 async def answer_review(request: web.Request, review: ReviewApp, *, status: int = 200) -> web.Response:
     """Show one review app."""
     context = request.app[CONTEXT]
-    pipeline, names = await context.db.read(lambda conn: (pipelines.get(conn, review.pipeline_id), app_names(conn)))
+
+    def read(conn: Connection) -> tuple[Pipeline | None, Mapping[str, str], Mapping[str, shapes.Json]]:
+        creators = _creators(conn, [review], context.settings)
+        return pipelines.get(conn, review.pipeline_id), app_names(conn), creators
+
+    pipeline, names, creators = await context.db.read(read)
     if pipeline is None:
         raise not_found("review app")
-    return answers.answer(request, review_shape(review, pipeline, names, context.settings), status=status)
+    shape = review_shape(review, pipeline, names, context.settings, creator=creators.get(review.app_id or ""))
+    return answers.answer(request, shape, status=status)
+
+
+def _creators(conn: Connection, listed: Sequence[ReviewApp], settings: Settings) -> Mapping[str, shapes.Json]:
+    """Whoever had the apps of review apps made, by the ids of the apps."""
+    made_by = reviews.made_by(conn, [it.app_id for it in listed if it.app_id is not None])
+    known = people.known(conn, made_by.values())
+    return {app_id: shapes.user_of(actor, settings, known) for app_id, actor in made_by.items()}
 
 
 async def info(request: web.Request) -> web.Response:

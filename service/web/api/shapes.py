@@ -9,7 +9,19 @@ from dataclasses import dataclass
 
 from service.domain.model import App, Coupling, Pipeline, Space, Stage
 from service.settings import Settings
-from service.shown import Json, constant_id, git_url, moment, team_email, user_of, web_url
+from service.shown import (
+    DYNO_SIZE,
+    GENERATION,
+    Json,
+    constant_id,
+    git_url,
+    moment,
+    space_of,
+    stack_of,
+    team_email,
+    user_of,
+    web_url,
+)
 
 __all__ = [
     "GENERATION",
@@ -24,12 +36,11 @@ __all__ = [
     "pipeline",
     "quantity",
     "space",
+    "stack_of",
     "team_email",
     "user_of",
     "web_url",
 ]
-
-GENERATION = {"id": constant_id("generation:cedar"), "name": "cedar"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +57,7 @@ class AppShown:
 
 def app(shown: AppShown, settings: Settings) -> Json:
     """Show an app."""
-    it, stack = shown.app, shown.stack or "host"
-    named_stack = {"id": constant_id(f"stack:{stack}"), "name": stack}
+    it, named_stack = shown.app, stack_of(shown.stack)
     space = {"id": shown.space.id, "name": shown.space.name}
     team = {"id": it.owner_id, "name": shown.team_name} if shown.team_name else None
     return {
@@ -68,7 +78,7 @@ def app(shown: AppShown, settings: Settings) -> Json:
         "released_at": moment(it.released_at),
         "repo_size": None,
         "slug_size": shown.slug_size,
-        "space": None if shown.space.name == "common" else {**space, "shield": False},
+        "space": space_of(space),
         "stack": named_stack,
         "team": team,
         "updated_at": moment(it.updated_at),
@@ -111,12 +121,11 @@ def space(it: Space) -> Json:
 
 def formation(it: App, process_type: str, command: str) -> Json:
     """Show how many of a process type are wanted; `web` is 1 and others are 0 until somebody says otherwise."""
-    size = {"id": constant_id("dyno-size:standard"), "name": "standard"}
     return {
         "app": {"id": it.id, "name": it.name},
         "command": command,
         "created_at": moment(it.created_at),
-        "dyno_size": size,
+        "dyno_size": DYNO_SIZE,
         "id": constant_id(f"formation:{it.id}:{process_type}"),
         "quantity": quantity(it.formation, process_type),
         "size": "standard",

@@ -6,21 +6,17 @@ from service.domain.errors import Refused
 from service.store import users
 from service.store.users import UserChange
 from service.web import rights
-from service.web.api import account_bodies, answers, bodies, shapes
+from service.web.api import account_bodies, answers, bodies
 from service.web.api.account import shape
 from service.web.api.finding import find_user, in_path
 from service.web.keys import CALLER, CONTEXT
-
-
-def _listed(user: users.User) -> shapes.Json:
-    return shape(user) | {"created_at": shapes.moment(user.created_at), "updated_at": shapes.moment(user.updated_at)}
 
 
 async def listing(request: web.Request) -> web.Response:
     """GET /users."""
     listed = await request.app[CONTEXT].db.read(users.listing)
     return answers.answer_list(
-        request, listed, _listed, email=lambda it: it.email, id=lambda it: it.id, created_at=lambda it: it.created_at
+        request, listed, shape, email=lambda it: it.email, id=lambda it: it.id, created_at=lambda it: it.created_at
     )
 
 
@@ -34,8 +30,8 @@ async def create(request: web.Request) -> web.Response:
         github_login=body.github,
         actor=request[CALLER].actor,
     )
-    shape = _listed(made) | {"access_token": {"token": secret}}
-    return answers.answer(request, shape, status=201, headers=answers.OF_SECRETS)
+    shown = shape(made) | {"access_token": {"token": secret}}
+    return answers.answer(request, shown, status=201, headers=answers.OF_SECRETS)
 
 
 async def change(request: web.Request) -> web.Response:
@@ -54,7 +50,7 @@ async def change(request: web.Request) -> web.Response:
     changed = await request.app[CONTEXT].enactor.change_user(
         user_id=found.id, change=wanted, actor=request[CALLER].actor
     )
-    return answers.answer(request, _listed(changed))
+    return answers.answer(request, shape(changed))
 
 
 async def remove(request: web.Request) -> web.Response:
@@ -62,7 +58,7 @@ async def remove(request: web.Request) -> web.Response:
     context, caller, asked = request.app[CONTEXT], request[CALLER], in_path(request, "user")
     found = await context.db.read(lambda conn: find_user(conn, asked))
     removed, left = await context.enactor.remove_user(user_id=found.id, by=caller.user_id, actor=caller.actor)
-    return answers.answer(request, _listed(removed) | {"left": left})
+    return answers.answer(request, shape(removed) | {"left": left})
 
 
 ROUTES = [

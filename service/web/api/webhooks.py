@@ -10,17 +10,17 @@ from sqlalchemy import Connection
 from service.domain.access import Permission
 from service.domain.errors import Refused
 from service.domain.webhooks import Include, OutboundState, check_include
-from service.event_body import payload
-from service.settings import Settings
-from service.store import outbound, webhooks
+from service.event_body import Teller
+from service.store import outbound, people, webhooks
 from service.store.outbound import Attempt, Event, Outbound
+from service.store.people import People
 from service.store.webhooks import Webhook
 from service.web import rights
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import Asked, app_in_path, find_app, find_pipeline, pipeline_in_path
 from service.web.api.webhook_bodies import AddWebhook, ChangeWebhook
 from service.web.errors import not_found
-from service.web.keys import CALLER, CONTEXT
+from service.web.keys import CALLER, CONTEXT, WebContext
 from service.web.rights import Route
 
 SECRET_HEADER: Final = "Heroku-Webhook-Secret"  # noqa: S105  (the name of a header)
@@ -91,10 +91,10 @@ def webhook_shape(it: Webhook) -> shapes.Json:
     }
 
 
-def event_shape(it: Event, settings: Settings) -> shapes.Json:
+def _event_shape(it: Event, known: People, teller: Teller) -> shapes.Json:
     """An event with what receivers are sent."""
     at = shapes.moment(it.created_at)
-    told = payload(it, settings)
+    told = teller.payload(it, known)
     return {"created_at": at, "id": it.id, "include": it.include.value, "payload": told, "updated_at": at}
 
 
@@ -212,14 +212,16 @@ async def events(request: web.Request) -> web.Response:
     """GET /apps/APP/webhook-events and the same of a pipeline: the newest thousand that somebody listened to."""
     context, find = request.app[CONTEXT], _in_path(request)
 
-    def read(conn: Connection) -> list[Event]:
+    def read(conn: Connection) -> tuple[list[Event], People]:
         target = find(conn)
-        return outbound.event_listing(conn, app_id=target.app_id, pipeline_id=target.pipeline_id)
+        found = outbound.event_listing(conn, app_id=target.app_id, pipeline_id=target.pipeline_id)
+        return found, people.known(conn, frozenset().union(*(it.actors for it in found)))
 
+    (listed, known), teller = await context.db.read(read), _teller(context)
     return answers.answer_list(
         request,
-        await context.db.read(read),
-        lambda it: event_shape(it, context.settings),
+        listed,
+        lambda it: _event_shape(it, known, teller),
         id=lambda it: it.id,
         seq=lambda it: it.seq,
     )
@@ -228,8 +230,17 @@ async def events(request: web.Request) -> web.Response:
 async def event(request: web.Request) -> web.Response:
     """GET /apps/APP/webhook-events/EVENT and the same of a pipeline."""
     context, find, named = request.app[CONTEXT], _in_path(request), _named(request, "event")
-    found = await context.db.read(lambda conn: _find_event(conn, find(conn), named))
-    return answers.answer(request, event_shape(found, context.settings))
+
+    def read(conn: Connection) -> tuple[Event, People]:
+        found = _find_event(conn, find(conn), named)
+        return found, people.known(conn, found.actors)
+
+    found, known = await context.db.read(read)
+    return answers.answer(request, _event_shape(found, known, _teller(context)))
+
+
+def _teller(context: WebContext) -> Teller:
+    return Teller(settings=context.settings, vault=context.vault)
 
 
 async def deliveries(request: web.Request) -> web.Response:

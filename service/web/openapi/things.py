@@ -25,8 +25,10 @@ _TOGGLES: Final = (
 )
 _COMMITS: Final = "{0}[].sha:text {0}[].author:text {0}[].date:time {0}[].message:text"
 _USER: Final = (
-    "id:uuid email:text name:text? verified:bool beta:bool federated:bool suspended_at:time? "
-    "two_factor_authentication:bool admin:bool github:text? created_at:time updated_at:time"
+    "allow_tracking:bool beta:bool country_of_residence:text? created_at:time default_organization:object? "
+    "default_team:object? delinquent_at:time? email:text federated:bool id:uuid identity_provider:object? "
+    "italian_customer_terms:text? last_login:time? name:text? sms_number:text? suspended_at:time? "
+    "two_factor_authentication:bool updated_at:time verified:bool admin:bool github:text?"
 )
 _DELIVERY: Final = (
     "id:text event:text action:text? repository?.id:int installation?.id:int state:text verdict:text? attempts:int "
@@ -35,10 +37,7 @@ _DELIVERY: Final = (
 
 _ATTRIBUTES: Final[Mapping[str, str]] = {
     "error": "id:text message:text resource*:text",
-    "account": (
-        "id:uuid email:text name:text? verified:bool beta:bool federated:bool suspended_at:time? "
-        "two_factor_authentication:bool admin:bool github:text?"
-    ),
+    "account": _USER,
     "account-feature": (
         "created_at:time description:text display_name:text doc_url:text enabled:bool feedback_email:text id:uuid "
         "name:text state:text updated_at:time"

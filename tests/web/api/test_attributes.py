@@ -51,7 +51,71 @@ ATTRIBUTES = {
         "app.name:text app.id:uuid created_at:time id:uuid permissions:list role:text updated_at:time user.email:text "
         "user.federated:bool user.id:uuid"
     ),
+    "account": (
+        "allow_tracking:bool beta:bool country_of_residence:text? created_at:time default_organization:object? default_team:object? "
+        "delinquent_at:time? email:text federated:bool id:uuid identity_provider:object? italian_customer_terms:text? last_login:time? "
+        "name:text? sms_number:text? suspended_at:time? two_factor_authentication:bool updated_at:time verified:bool"
+    ),
+    "account-feature": (
+        "created_at:time description:text display_name:text doc_url:text enabled:bool feedback_email:text id:uuid name:text state:text "
+        "updated_at:time"
+    ),
+    "oauth-authorization": (
+        "access_token.id:uuid access_token.token:text access_token.expires_in:number? client.id:uuid client.name:text created_at:time "
+        "description:text grant:object? id:uuid refresh_token:object? scope:list session:object? updated_at:time user.id:uuid user.email:text"
+    ),
+    "rate-limit": "remaining:number",
+    "region": (
+        "country:text created_at:time description:text id:uuid locale:text name:text private_capable:bool provider.name:text "
+        "provider.region:text updated_at:time"
+    ),
+    "stack": "created_at:time default:bool id:uuid name:text state:text updated_at:time",
+    "domain": (
+        "acm_status:text? acm_status_reason:text? app.name:text app.id:uuid cname:text? created_at:time hostname:text id:uuid kind:text "
+        "sni_endpoint:object? status:text updated_at:time"
+    ),
+    "log-session": "created_at:time id:uuid logplex_url:text updated_at:time",
+    "source": "source_blob.get_url:text source_blob.put_url:text",
+    "app-setup": (
+        "id:uuid created_at:time updated_at:time status:text failure_message:text? app.id:uuid app.name:text build.id:uuid "
+        "build.status:text build.output_stream_url:text manifest_errors:list postdeploy:object? resolved_success_url:text?"
+    ),
+    "pipeline-stack": "stack.id:uuid stack.name:text",
+    "pipeline-transfer": "pipeline.id:uuid previous_owner.id:uuid previous_owner.type:text new_owner.id:uuid new_owner.type:text",
+    "app-transfer": (
+        "app.name:text app.id:uuid created_at:time id:uuid owner.email:text owner.id:uuid recipient.email:text recipient.id:uuid "
+        "state:text updated_at:time"
+    ),
+    "team": (
+        "id:uuid created_at:time credit_card_collections:bool default:bool enterprise_account:object? identity_provider:object? "
+        "membership_limit:number? name:text provisioned_licenses:bool role:text type:text updated_at:time"
+    ),
+    "team-member": (
+        "created_at:time email:text federated:bool id:uuid identity_provider:object? role:text two_factor_authentication:bool "
+        "updated_at:time user.email:text user.id:uuid user.name:text?"
+    ),
+    "team-invitation": (
+        "created_at:time id:uuid invited_by.email:text invited_by.id:uuid invited_by.name:text? role:text team.id:uuid team.name:text "
+        "updated_at:time user.email:text user.id:uuid user.name:text?"
+    ),
+    "app-webhook": "created_at:time id:uuid include:list level:text updated_at:time url:text",
+    "app-webhook-event": (
+        "created_at:time id:uuid include:text payload.action:text payload.actor.email:text payload.actor.id:uuid payload.data:object "
+        "payload.previous_data:object payload.resource:text payload.version:text updated_at:time"
+    ),
+    "app-webhook-delivery": (
+        "created_at:time event.id:uuid event.include:text id:uuid num_attempts:number next_attempt_at:time? last_attempt:object? "
+        "status:text updated_at:time webhook.id:uuid webhook.level:text"
+    ),
 }  # fmt: skip
+ATTRIBUTES |= {
+    "pipeline-build": ATTRIBUTES["build"],
+    "pipeline-deployment": ATTRIBUTES["release"],
+    "pipeline-release": ATTRIBUTES["release"],
+    "granted collaborator": ATTRIBUTES["collaborator"],
+    "team-app-collaborator": ATTRIBUTES["collaborator"],
+    "one-off dyno": ATTRIBUTES["dyno"],
+}
 
 
 def is_uuid(value: Any) -> bool:
@@ -101,16 +165,71 @@ async def answers(server: Server) -> dict[str, Any]:
     }
 
 
+async def further(server: Server) -> dict[str, Any]:
+    """One of each of the rest."""
+    where, (pipeline,) = "/apps/example", await server.get("/pipelines")
+    of_pipeline = f"/pipelines/{pipeline['id']}"
+    (build, *_), (setup, *_) = (
+        await server.get(f"{of_pipeline}/latest-builds"),
+        await server.get("/apps/example-staging/builds"),
+    )
+
+    async def made(path: str, body: Any, status: int = 201, method: str = "POST") -> Any:
+        return (await server.call(method, path, body, expect=status))[0]
+
+    hook = {"include": ["api:app"], "level": "sync", "url": "http://localhost:9/"}
+    return {
+        "pipeline-build": build,
+        "pipeline-deployment": (await server.get(f"{of_pipeline}/latest-deployments"))[0],
+        "pipeline-release": (await server.get(f"{of_pipeline}/latest-releases"))[0],
+        "pipeline-stack": await server.get(f"{of_pipeline}/pipeline-stack"),
+        "account": await server.get("/account"),
+        "account-feature": (await server.get("/account/features"))[0],
+        "oauth-authorization": (await server.get("/oauth/authorizations"))[0],
+        "rate-limit": await server.get("/account/rate-limits"),
+        "region": (await server.get("/regions"))[0],
+        "stack": (await server.get("/stacks"))[0],
+        "domain": (await server.get(f"{where}/domains"))[0],
+        "log-session": await made(f"{where}/log-sessions", {}),
+        "source": await made("/sources", None),
+        "one-off dyno": await made(f"{where}/dynos", {"command": "true"}),
+        "app-setup": await server.get(f"/app-setups/{setup['id']}"),
+        "app-webhook": await made(f"{where}/webhooks", hook),
+        "maintenance": await made(where, {"maintenance": True}, 200, "PATCH"),
+        "app-webhook-event": (await server.get(f"{where}/webhook-events"))[0],
+        "app-webhook-delivery": (await server.get(f"{where}/webhook-deliveries"))[0],
+        "octavia": await made("/users", {"email": "octavia@example.com"}),
+        "team": await made("/teams", {"name": "crew"}),
+        "team-member": await made("/teams/crew/members", {"email": "octavia@example.com", "role": "member"}),
+        "team-invitation": await made(
+            "/teams/crew/invitations", {"email": "new@example.com", "role": "member"}, 201, "PUT"
+        ),
+        "granted collaborator": await made(f"{where}/collaborators", {"user": "octavia@example.com"}),
+        "pipeline-transfer": await made(
+            "/pipeline-transfers", {"pipeline": pipeline["id"], "new_owner": {"id": "crew", "type": "team"}}
+        ),
+        "app-transfer": await made("/account/app-transfers", {"app": "example", "recipient": "octavia@example.com"}),
+        "team-app-collaborator": (await server.get(f"/teams{where}/collaborators"))[-1],
+    }
+
+
+def wrong_in(resource: str, answer: Any) -> list[str]:
+    """What of a resource's attributes is not in the answer, or is no such value."""
+    wrong = []
+    for attribute in ATTRIBUTES[resource].split():
+        name, _, kind = attribute.partition(":")
+        value, missing = answer, False
+        for part in name.split("."):
+            missing = missing or not isinstance(value, dict) or part not in value
+            value = None if missing else value[part]
+        empty = value is None and kind.endswith("?")
+        if missing or not (empty or (value is not None and KINDS[kind.rstrip("?")](value))):
+            wrong.append(f"{resource}.{name} is {'missing' if missing else repr(value)}")
+    return wrong
+
+
 async def test_every_resource_has_every_attribute(server: Server) -> None:
-    shown, wrong = await answers(server), []
-    for resource, attributes in ATTRIBUTES.items():
-        for attribute in attributes.split():
-            name, _, kind = attribute.partition(":")
-            value, missing = shown[resource], False
-            for part in name.split("."):
-                missing = missing or not isinstance(value, dict) or part not in value
-                value = None if missing else value[part]
-            empty = value is None and kind.endswith("?")
-            if missing or not (empty or (value is not None and KINDS[kind.rstrip("?")](value))):
-                wrong.append(f"{resource}.{name} is {'missing' if missing else repr(value)}")
-    assert wrong == []
+    shown = await answers(server)
+    shown |= await further(server)
+    assert ATTRIBUTES.keys() <= shown.keys()
+    assert [each for resource in ATTRIBUTES for each in wrong_in(resource, shown[resource])] == []
