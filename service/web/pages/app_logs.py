@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 from sqlalchemy import Connection
 
 from service.domain.errors import Transient
+from service.shown import BUILD_OUTPUT, RELEASE_OUTPUT
 from service.store import app_pages
 from service.store.app_pages import Happened, Part
 from service.web import rights
@@ -20,7 +21,7 @@ from service.web.api.finding import find_app, find_release
 from service.web.api.loading import process_types
 from service.web.api.logs import MAY_READ, Output, app_lines, follow, output_of_build, output_of_release
 from service.web.errors import not_found
-from service.web.keys import BUILD_OUTPUT, CLOSING, CONTEXT, RELEASE_OUTPUT, VISITOR
+from service.web.keys import CLOSING, CONTEXT, VISITOR
 from service.web.pages.app_activity import line_of
 from service.web.pages.app_head import ONE, SEEN, Head, app_page, asked_in, found, head_of
 from service.web.pages.plain import plain
