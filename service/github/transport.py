@@ -36,6 +36,9 @@ SECONDARY_LIMIT_SECONDS: Final = 60.0
 LONGEST_WAIT: Final = 3600.0
 """GitHub's limits are by the hour; more than that is a clock that is wrong, ours or a proxy's."""
 
+_LIMITS: Final = (b"rate limit", b"abuse detection mechanism")
+"""What a limit calls itself, the second on an Enterprise Server, where no header tells it from a refusal."""
+
 Shape = TypeVar("Shape")
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=20, connect=5)
@@ -222,7 +225,8 @@ class Transport:
         if wait is not None:
             raise Limited(wait=wait, named=True)
         used_up = headers.get("x-ratelimit-remaining") == "0"
-        if status == 429 or used_up or b"rate limit" in body[:2000].lower():
+        said = body[:2000].lower()
+        if status == 429 or used_up or any(words in said for words in _LIMITS):
             raise Limited(wait=SECONDARY_LIMIT_SECONDS, named=False)
 
     def _until(self, moment: float | None, headers: CIMultiDictProxy[str]) -> float | None:

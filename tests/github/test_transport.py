@@ -116,6 +116,7 @@ async def test_nobody_there_is_transient(hostile, unused_tcp_port):
         (403, {"X_RateLimit_Remaining": "0", "X_RateLimit_Reset": "1003700", "Date": HOUR_LATER}, {}, 101),
         (429, {"Retry_After": "0"}, {}, 1),
         (403, {}, {"message": "You have exceeded a secondary rate limit"}, 60),
+        (403, {}, {"message": "You have triggered an abuse detection mechanism. Please wait a few minutes."}, 60),
         (429, {"Retry_After": "Fri, 01 May 2026 10:00:00 GMT"}, {}, 60),
         (429, {"Retry_After": "1e12"}, {}, 3600),
         (429, {"Retry_After": "inf"}, {}, 60),
