@@ -58,11 +58,15 @@ class CheckDeploy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckView:
-    """All that one pipeline does with one commit. `approval_blocks`: what waits for approval keeps a required check."""
+    """All that one pipeline does with one commit. `approval_blocks`: what waits for approval keeps a required check.
+
+    `others` are the review apps of further pull requests at the commit.
+    """
 
     pipeline: str
     sha: Sha
     review: CheckReview | None = None
+    others: tuple[CheckReview, ...] = ()
     deploys: tuple[CheckDeploy, ...] = ()
     details_url: str = ""
     approval_blocks: bool = False

@@ -74,7 +74,8 @@ _ANYWAY: Final = CheckAction(
     label="Deploy anyway", description="Deploy this commit without CI", identifier="deploy_anyway"
 )
 _REBUILD: Final = CheckAction(label="Rebuild", description="Build and deploy this commit again", identifier="rebuild")
-_DESTROY: Final = CheckAction(label="Destroy", description="Take the review app away", identifier="destroy")
+DESTROY: Final = "destroy"
+"""The identifier of that button, with the pull request's number behind a colon."""
 _NOT_TO_CREATE: Final = AWAITS_APPROVAL | {NO_FORKS, CLOSED, SWITCHED_OFF, MOVED, ASKED}
 _MOST_ACTIONS: Final = 3
 _LONGEST_TITLE: Final = 200
@@ -277,14 +278,31 @@ def _summary(view: CheckView, parts: list[Part]) -> str:
         for part in parts
     ]
     addresses = [link(part.url) for part in parts if link(part.url)]
-    approval = how_to_approve(view)
-    lines = [f"Commit `{view.sha[:7]}`", table(("App", "Stage", "State", "Why", "Took"), rows), *addresses, *approval]
-    return "\n\n".join(lines)
+    approval, others = how_to_approve(view), _of_others(view)
+    shown = table(("App", "Stage", "State", "Why", "Took"), rows)
+    return "\n\n".join([f"Commit `{view.sha[:7]}`", shown, *others, *addresses, *approval])
+
+
+def _of_others(view: CheckView) -> tuple[str, ...]:
+    """GitHub has one check for a commit, whose buttons do not say from which pull request they are pressed."""
+    if view.review is None or not view.others:
+        return ()
+    named = ", ".join(f"{cell(each.app_name)} ({each.state.value})" for each in view.others)
+    ours = cell(view.review.app_name) or "the review app"
+    also = f"Other pull requests are at this commit, too: {named}."
+    return (f"{also} This check and **Destroy** are about {ours} alone, the other buttons about all of them.",)
 
 
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s" if seconds < _SHORT else f"{rest} s"
+
+
+def _destroy(review: CheckReview) -> CheckAction:
+    """The one button that is about an app and not about the commit: it names the app, and its pull request to us."""
+    description = cut(f"Take {review.app_name} away" if review.app_name else "Take the review app away", 40)
+    identifier = DESTROY if review.number is None else f"{DESTROY}:{review.number}"
+    return CheckAction(label="Destroy", description=description, identifier=identifier)
 
 
 def _actions(view: CheckView) -> tuple[CheckAction, ...]:
@@ -293,7 +311,7 @@ def _actions(view: CheckView) -> tuple[CheckAction, ...]:
     if review is None:
         return (_ANYWAY,) if any(is_stopped(reason) for reason in reasons) else ()
     if awaits_approval(review):
-        return (approve_action(view.sha), *((_DESTROY,) if review.app_name else ()))
+        return (approve_action(view.sha), *((_destroy(review),) if review.app_name else ()))
     reasons.append(review.reason)
     stopped = (_ANYWAY,) if any(is_stopped(reason) for reason in reasons) else ()
     match review.state:
@@ -301,9 +319,9 @@ def _actions(view: CheckView) -> tuple[CheckAction, ...]:
             creatable = not stopped and review.reason not in _NOT_TO_CREATE
             return (*stopped, _CREATE) if creatable else stopped
         case ReviewState.CREATING:
-            return (*stopped, _DESTROY)
+            return (*stopped, _destroy(review))
         case ReviewState.LIVE | ReviewState.FAILED | ReviewState.SUSPENDED:
-            return (*stopped, _REBUILD, _DESTROY)
+            return (*stopped, _REBUILD, _destroy(review))
         case ReviewState.DESTROYING:
             return stopped
         case _:

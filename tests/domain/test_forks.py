@@ -220,7 +220,7 @@ def test_what_waits_for_approval_may_keep_a_required_check_waiting() -> None:
 def test_a_commit_that_was_approved_and_built_is_not_offered_for_approval() -> None:
     check = describe_check(view(shown(ReviewState.LIVE, request=RequestState.FAILED, error="no Procfile")))
     assert check.conclusion == "failure"
-    assert [each.identifier for each in check.actions] == ["rebuild", "destroy"]
+    assert [each.identifier for each in check.actions] == ["rebuild", "destroy:5"]
     assert "/approve" not in check.summary
 
 

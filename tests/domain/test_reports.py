@@ -39,6 +39,15 @@ def view(review: CheckReview | None = None, *deploys: CheckDeploy) -> CheckView:
     return CheckView(pipeline="shop", sha=A, review=review, deploys=deploys, details_url="https://towpath.example/shop")
 
 
+def test_destroy_names_its_app_where_several_pull_requests_are_at_the_commit():
+    other = of_review(ReviewState.LIVE, app_name="shop-pr-7", number=7)
+    check = describe_check(replace(view(of_review(ReviewState.LIVE, number=5)), others=(other,)))
+    assert [(each.identifier, each.description) for each in check.actions[1:]] == [("destroy:5", "Take shop-pr-5 away")]
+    assert "shop-pr-7 (live)" in check.summary
+    assert "are about shop-pr-5 alone" in check.summary
+    assert "Other pull requests" not in describe_check(view(of_review(ReviewState.LIVE, number=5))).summary
+
+
 R, Q = ReviewState, RequestState
 RED = "CI failed: build"
 CASES: list[tuple[str, CheckView, str | None, str, list[str]]] = [

@@ -71,6 +71,31 @@ async def test_a_press_that_is_replayed_under_another_id_does_nothing_again(yard
     assert "create the review app of pull request #1" in await delivered(yard, "pressed-again", later)
 
 
+async def test_of_two_pull_requests_at_one_commit_the_app_that_the_button_names_is_destroyed(yard: Yard) -> None:
+    first, second = await yard.review("pr:1"), await yard.review("pr:2")
+    yard.edge.sim.add_collaborator("acme/shop", "grace", "write")
+
+    async def named() -> tuple[str, str]:
+        await yard.do(lambda tx: tx.ring([Subject(SubjectKind.CHECK, f"{yard.pipeline.id}/{first.sha}")], cause="test"))
+        await yard.calm()
+        action = (await yard.check(first.sha)).wanted["actions"][-1]
+        return action["identifier"], action["description"]
+
+    async def queued(review: ReviewApp) -> list[str]:
+        return [each.kind for each in await yard.see(lambda conn: requests.open_of(conn, review.app_id or ""))]
+
+    said = await delivered(yard, "out-of-date", press_of(yard, "destroy", first.sha))
+    assert "nothing is destroyed: " in said
+    assert (await queued(first), await queued(second)) == ([], [])
+    identifier, description = await named()
+    assert identifier in {"destroy:1", "destroy:2"}
+    shown, other = (first, second) if identifier == "destroy:1" else (second, first)
+    assert description == f"Take shop-{shown.ref.replace(':', '-')} away"
+    await delivered(yard, "press", press_of(yard, identifier, first.sha, completed_at="2026-05-01T10:01:00Z"))
+    assert (await queued(shown), await queued(other)) == (["Destroy"], [])
+    assert (await named())[0] == f"destroy:{other.ref.removeprefix('pr:')}"
+
+
 async def test_a_press_that_was_not_allowed_may_be_made_again_by_who_is_allowed_by_then(yard: Yard) -> None:
     review = await yard.review()
     payload = press_of(yard, "destroy", review.sha)

@@ -24,6 +24,7 @@ from service.domain.model import (
     Repository,
     RequestState,
     ReviewApp,
+    ReviewState,
     Sha,
     Stage,
 )
@@ -54,6 +55,7 @@ DEPLOYS: Final = 200
 """So many of a commit's deploys are looked at, the newest of each app."""
 Deployed = Mapping[AppId, QueuedRequest]
 _STRANGE: Final = AWAITS_APPROVAL | {NO_FORKS}
+_ENDED: Final = OVER | {ReviewState.DESTROYING}
 _DESCRIBED_AS: Final = {
     "check": SubjectKind.CHECK,
     "status": SubjectKind.CHECK,
@@ -230,16 +232,18 @@ def _check_view(
     """All that the pipeline does with the commit, and the review apps concerned.
 
     The check tells of one. Anybody may open a pull request at a commit of ours: one that is not allowed to run takes
-    no other's place.
+    no other's place, and none that is over that of one which runs.
     """
     deployed = _deployed(conn, sha)
     concerned = reviews.of_commit(conn, pipeline_id=pipeline.id, sha=sha, app_ids=deployed)
-    concerned.sort(key=lambda each: (each.reason in _STRANGE, each.app_id not in deployed))
-    review = next(iter(concerned), None)
+    concerned.sort(key=lambda each: (each.reason in _STRANGE, each.state in _ENDED, each.app_id not in deployed))
+    shown = [_review(conn, each, sha, deployed, settings) for each in concerned[:1]]
+    others = [each for each in concerned[1:] if each.sha == sha and each.app_id and each.state not in OVER]
     return concerned, CheckView(
         pipeline=pipeline.name,
         sha=sha,
-        review=None if review is None else _review(conn, review, sha, deployed, settings),
+        review=next(iter(shown), None),
+        others=tuple(_review(conn, each, sha, deployed, settings) for each in others),
         deploys=tuple(_deploys(conn, pipeline, sha, deployed, settings)),
         details_url=settings.url,
         approval_blocks=pipeline.toggles.approval_blocks,

@@ -10,8 +10,9 @@ from service.domain import review_apps
 from service.domain.decisions import CreateReviewApp, Decision, Deploy, Request, Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind
-from service.domain.model import App, Pipeline, RepositoryId, RequestState, ReviewState, Stage, Trust
+from service.domain.model import App, Pipeline, RepositoryId, RequestState, ReviewApp, ReviewState, Stage, Trust
 from service.domain.report_approval import APPROVE
+from service.domain.reports import DESTROY
 from service.enact import Transaction, enact
 from service.github.hints import CheckRunRequested, Hint
 from service.store import activity, facts, pipelines, repositories, requests, reviews, views
@@ -77,8 +78,15 @@ def pipelines_of(conn: Connection, pressed: CheckRunRequested) -> Iterator[Pipel
 
 
 def _in_pipeline(tx: Transaction, pipeline: Pipeline, pressed: CheckRunRequested, our_app_id: int) -> Iterator[str]:
-    for review in reviews.of_commit(tx.conn, pipeline_id=pipeline.id, sha=pressed.sha):
-        asked = _asked(pressed.identifier, review.state)
+    meant = _meant(tx.conn, pipeline, pressed)
+    button = _button(pressed)
+    if button == DESTROY and len(meant) > 1:
+        tx.ring([Subject(SubjectKind.CHECK, f"{pipeline.id}/{pressed.sha}")], cause="a button that is out of date")
+        names = ", ".join(each.ref for each in meant)
+        yield f"nothing is destroyed: {names} are at {pressed.sha[:7]} by now; press again what the check shows then"
+        return
+    for review in meant:
+        asked = _asked(button, review.state)
         if asked is not None:
             subject = Subject(SubjectKind.REVIEW_APP, f"{pipeline.id}/{review.ref}")
             yield _ask(tx, subject, asked, our_app_id, rebuild=pressed.identifier == "rebuild")
@@ -99,9 +107,27 @@ def _in_pipeline(tx: Transaction, pipeline: Pipeline, pressed: CheckRunRequested
             yield f"deploy to {app.name}"
 
 
+def _button(pressed: CheckRunRequested) -> str:
+    return pressed.identifier.partition(":")[0]
+
+
+def _meant(conn: Connection, pipeline: Pipeline, pressed: CheckRunRequested) -> list[ReviewApp]:
+    """The review apps that a button is about: all at the commit, but of those to destroy the one that it names.
+
+    GitHub does not tell from which of several pull requests at one commit a button was pressed.
+    """
+    found = reviews.of_commit(conn, pipeline_id=pipeline.id, sha=pressed.sha)
+    if _button(pressed) != DESTROY:
+        return found
+    if number := pressed.identifier.partition(":")[2]:
+        return [each for each in found if each.ref == f"pr:{number}"]
+    there = [each for each in found if each.app_id is not None]  # that of a branch has no number to be named by
+    return [each for each in there if not each.ref.startswith("pr:")] or there
+
+
 def _asked(identifier: str, state: ReviewState) -> Literal["create", "destroy"] | None:
     match identifier:
-        case "destroy":
+        case _ if identifier == DESTROY:
             return "destroy"
         case "create" | "deploy_anyway":
             return "create"
