@@ -1,12 +1,13 @@
 """What of the payloads of webhooks is read, by event; all else in them is passed over."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
 from service.domain.facts import FactKey, FactKind
-from service.domain.model import Repository, RepositoryId
+from service.domain.model import NO_SHA, Repository, RepositoryId, Sha
 from service.github.comments import CommentPayload, IssuePayload
 from service.github.payloads import (
     AccountPayload,
@@ -20,6 +21,8 @@ from service.github.payloads import (
     RepositoryPayload,
     Word,
 )
+
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 
 
 class Event(Struct, frozen=True):
@@ -43,11 +46,17 @@ class Event(Struct, frozen=True):
 
 
 class PushEvent(Event, frozen=True, kw_only=True):
-    """Something was pushed to a ref, or the ref made or deleted; `after` is where it is then, or was."""
+    """Something was pushed to a ref, or the ref made or deleted."""
 
     ref: Annotated[str, Meta(max_length=300)]
-    after: Commit | None = None
     sender: AccountPayload | None = None
+    after: Any = None  # nothing is believed of it, so that nothing is refused for it either
+
+    @property
+    def commit(self) -> Sha | None:
+        """Where the event says that the ref is; None where it is gone."""
+        said = self.after if isinstance(self.after, str) and _COMMIT.fullmatch(self.after) else NO_SHA
+        return None if said == NO_SHA else Sha(said)
 
 
 class PullRequestEvent(Event, frozen=True, kw_only=True):

@@ -14,10 +14,11 @@ from msgspec import Struct
 
 from service.domain.ci_gate import OUR_PREFIX
 from service.domain.facts import FactKind
-from service.domain.model import NO_SHA, RepositoryId, Sha
+from service.domain.model import RepositoryId, Sha
 from service.github import event_payloads as shapes
 from service.github.comments import approved
 from service.github.hints import (
+    Announced,
     ApprovalAsked,
     BranchTouched,
     CheckRunRequested,
@@ -80,17 +81,19 @@ def _push(event: shapes.PushEvent) -> Hint | Ignored:
         return Ignored(reason="not a branch: tags are never deployed")
     if branch.startswith(QUEUE_PREFIX):
         return Ignored(reason="a merge queue's own branch")
-    branch = msgspec.convert(branch, Branch)
+    head = event.fact(FactKind.HEAD, msgspec.convert(branch, Branch))
+    after = event.commit
     return Hint(
         repository=event.seen(),
-        stale=(event.fact(FactKind.HEAD, branch),),
+        stale=(head,),
+        announced=(Announced(fact=head, sha=after),) if after else (),
         touched=(BranchTouched(repository_id=event.id, branch=branch),),
-        pushed=_pushed(branch, event.after, event.sender),
+        pushed=_pushed(branch, after, event.sender),
     )
 
 
 def _pushed(ref: str, sha: str | None, by: AccountPayload | None) -> Pushed | None:
-    return None if by is None or sha is None or sha == NO_SHA else Pushed(ref=ref, sha=Sha(sha), login=clean(by.login))
+    return None if by is None or sha is None else Pushed(ref=ref, sha=Sha(sha), login=clean(by.login))
 
 
 def _pull_request(event: shapes.PullRequestEvent) -> Hint | Ignored:

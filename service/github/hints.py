@@ -144,6 +144,14 @@ class Pushed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Announced:
+    """Where an event says that a branch is. It is not believed, only compared with what GitHub answers."""
+
+    fact: FactKey
+    sha: Sha
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hint:
     """What a delivery tells."""
 
@@ -151,6 +159,7 @@ class Hint:
     installation: InstallationChange | None = None
     stale: tuple[FactKey, ...] = ()
     values: tuple[Seen, ...] = ()
+    announced: tuple[Announced, ...] = ()
     touched: tuple[Touched, ...] = ()
     pushed: Pushed | None = None
 

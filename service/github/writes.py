@@ -22,9 +22,14 @@ from service.github.purposes import Purpose
 from service.github.transport import Reply
 
 _NOT_OURS: Final = frozenset({403, 404})
+_UNSEEN: Final = ("no commit found for sha", "no ref found for")
 _INSIDERS: Final = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
 
 Item = TypeVar("Item")
+
+
+class Unseen(Transient):
+    """GitHub does not know the commit: not yet, where its API lags behind its webhooks, or not any more."""
 
 
 class Report(Protocol):
@@ -90,7 +95,10 @@ class Writes:
         self._github = github
 
     async def write(self, report: Report, repository: Repository) -> int:
-        """Make GitHub show it and return GitHub's id; raises `Refused` when GitHub will not have it."""
+        """Make GitHub show it and return GitHub's id.
+
+        Raises `Refused` when GitHub will not have it, `Unseen` when it does not know the commit.
+        """
         match report.kind:
             case "check":
                 return await self.write_check(report, repository)
@@ -338,6 +346,8 @@ def _made(reply: Reply, what: str) -> int:
 
 
 def _refused(reply: Reply, what: str) -> Refused | Transient:
-    """A conflict may pass; everything else is GitHub's last word."""
+    """A conflict may pass, and a commit become known; everything else is GitHub's last word."""
     message = f"GitHub does not take the {what}: {reply.message}"
+    if reply.status == 422 and reply.message.lower().startswith(_UNSEEN):
+        return Unseen(message)
     return Transient(message) if reply.status == 409 else Refused(message, code="github")

@@ -14,11 +14,14 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, or_, select
 
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.facts import CiSignals, Fact, FactKey, FactKind, commit_of
-from service.domain.model import RepositoryId
+from service.domain.model import RepositoryId, Sha
 from service.store import fact_values, rows
 from service.store.leases import LeaseTerms, free, lease_now
 from service.store.tables import counters, facts
 
+DOUBTED_FOR = timedelta(minutes=2)
+"""So long after a push GitHub may still answer from a copy that has not heard of it."""
+_SOONEST = timedelta(seconds=5)
 _COUNTER = "fact"
 
 
@@ -175,9 +178,33 @@ def want_all(conn: Connection, wanted: Mapping[FactKey, Subject | None], *, now:
         if entry is not None and entry not in waiters:
             waiters.append(entry)
         of = {"of_kind": row.kind, "of_repository": row.repository_id, "of_key": row.key}
-        changed.append({**of, "waiters": json.dumps(waiters), "wanted_at": row.wanted_at or now})
+        retry_at = row.retry_at if row.attempts else None  # what is looked at again later is wanted now
+        changed.append({**of, "waiters": json.dumps(waiters), "wanted_at": row.wanted_at or now, "retry_at": retry_at})
     one = (facts.c.kind == bindparam("of_kind"), facts.c.repository_id == bindparam("of_repository"))
     conn.execute(facts.update().where(*one, facts.c.key == bindparam("of_key")), changed)
+
+
+def announce(conn: Connection, key: FactKey, sha: Sha, *, now: datetime) -> None:
+    """Note where a push says that a branch is; the branch is known to be stale."""
+    conn.execute(facts.update().where(*_is(key)).values(announced=sha, announced_at=now))
+
+
+def is_doubtful(conn: Connection, key: FactKey, *, now: datetime) -> bool:
+    """Whether the answer is another than a push has announced a short while ago."""
+    row = conn.execute(select(facts).where(*_is(key))).one()
+    if row.announced_at is None or now - row.announced_at >= DOUBTED_FOR:
+        return False
+    value = None if row.value is None else fact_values.decode(key.kind, row.value)
+    return bool(commit_of(value) != row.announced)
+
+
+def want_later(conn: Connection, key: FactKey, *, waiters: Iterable[Subject], now: datetime) -> None:
+    """Have a branch looked at again that nobody waits for: 5, 10, 20 ... seconds after what was announced of it."""
+    announced_at = conn.execute(select(facts.c.announced_at).where(*_is(key))).scalar_one()
+    retry_at = now + max(_SOONEST, now - announced_at)
+    listed = json.dumps([[each.kind.value, each.key] for each in waiters])
+    unwanted = facts.update().where(*_is(key), facts.c.wanted_at.is_(None))
+    conn.execute(unwanted.values(waiters=listed, wanted_at=now, retry_at=retry_at))
 
 
 def take_look(conn: Connection, key: FactKey, *, terms: LeaseTerms, now: datetime) -> TakenLook | None:

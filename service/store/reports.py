@@ -76,6 +76,7 @@ def put(
         "pending": row is None or row["shown_digest"] != digest or row["attempted"],
         "error": "",
         "attempts": 0,
+        "refusals": 0,
         "retry_at": now + timedelta(seconds=SPACING) if unhurried else None,
         "updated_at": now,
     }
@@ -133,7 +134,7 @@ def revive(conn: Connection, repository_id: int) -> int:
     revived = conn.execute(
         reports.update()
         .where(reports.c.repository_id == repository_id, _GIVEN_UP)
-        .values(pending=True, retry_at=None, attempts=0)
+        .values(pending=True, retry_at=None, attempts=0, refusals=0)
     )
     return revived.rowcount
 
@@ -143,11 +144,13 @@ def retry_refused(conn: Connection, repository_ids: Collection[int], *, now: dat
 
     After a week it is given up for good.
     """
-    query = select(reports.c.key, reports.c.attempts, reports.c.updated_at).where(
+    query = select(reports.c.key, reports.c.refusals, reports.c.updated_at).where(
         reports.c.repository_id.in_(repository_ids), _GIVEN_UP, reports.c.created_at > now - RETRIED_FOR
     )
     due = [
-        row.key for row in conn.execute(query) if now - row.updated_at >= RETRIED_AFTER * 2 ** min(row.attempts - 1, 8)
+        row.key
+        for row in conn.execute(query)
+        if now - row.updated_at >= RETRIED_AFTER * 2 ** min(max(row.refusals - 1, 0), 8)
     ]
     if due:
         conn.execute(reports.update().where(reports.c.key.in_(due)).values(pending=True, retry_at=None))
@@ -213,6 +216,7 @@ def shown(
             attempted=False,
             error="",
             attempts=0,
+            refusals=0,
             retry_at=None,
             updated_at=now,
         )
@@ -241,7 +245,12 @@ def failed(
         change = change.where(reports.c.wanted_digest == digest)
     conn.execute(
         change.values(
-            error=error, retry_at=retry_at, pending=not final, attempts=reports.c.attempts + 1, updated_at=now
+            error=error,
+            retry_at=retry_at,
+            pending=not final,
+            attempts=reports.c.attempts + 1,
+            refusals=reports.c.refusals + int(final),
+            updated_at=now,
         )
     )
 

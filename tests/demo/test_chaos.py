@@ -108,6 +108,7 @@ async def test_an_outage_answers_503_to_everything_and_holds_webhooks(github: Gi
         pytest.param("secondary_limit", {"retry_after": 7}, 403, id="a secondary limit"),
         pytest.param("html", {}, 200, id="a page instead of JSON"),
         pytest.param("delay", {"seconds": 0.01}, 200, id="a late answer"),
+        pytest.param("unseen", {}, 422, id="a server that does not know the commit yet"),
     ],
 )
 async def test_the_next_matching_request_is_answered_by(github: GitHub, kind, options, status) -> None:

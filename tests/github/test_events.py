@@ -123,6 +123,14 @@ def test_a_push_to_a_branch_makes_its_head_stale_and_believes_no_commit():
     assert found.stale == (FactKey(FactKind.HEAD, id_, "feature/a"),)
     assert found.touched == (BranchTouched(repository_id=id_, branch="feature/a"),)
     assert found.values == ()
+    assert [(each.fact, each.sha) for each in found.announced] == [(*found.stale, "a" * 40)]
+
+
+@pytest.mark.parametrize("after", ["0" * 40, "a" * 39, "A" * 40, "a" * 40 + "\n", None, 7, ["a" * 40]])
+def test_a_push_counts_although_it_does_not_say_where_its_branch_is(after):
+    found = hint("push", pushed("refs/heads/feature/a", after=after))
+    assert [fact.key for fact in found.stale] == ["feature/a"]
+    assert found.announced == ()
 
 
 def test_a_deleted_branch_is_looked_at_again_like_any_other():

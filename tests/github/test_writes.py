@@ -10,7 +10,7 @@ from service.domain.errors import Refused, Transient
 from service.domain.report_views import CommentContent
 from service.domain.reports import CheckAction, CheckContent, GithubDeploymentContent, StatusContent
 from service.github.purposes import Purpose
-from service.github.writes import Writes
+from service.github.writes import Unseen, Writes
 
 
 @dataclass(kw_only=True)
@@ -139,6 +139,17 @@ async def test_trouble_at_github_is_transient(edge, shop, sha, kind, trouble):
     edge.sim.chaos.answer(trouble, pattern=f"POST .*{CREATED_AT[kind]}")
     with pytest.raises(Transient):
         await edge.writes.write(entry(kind, MAKERS[kind](sha)), shop)
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+async def test_a_commit_that_github_does_not_know_may_become_known(edge, shop, sha, kind):
+    with pytest.raises(Unseen, match="f" * 40):
+        await edge.writes.write(entry(kind, MAKERS[kind]("f" * 40)), shop)
+    edge.sim.chaos.answer("unseen", pattern=f"POST .*{CREATED_AT[kind]}")
+    with pytest.raises(Unseen, match=sha):
+        await edge.writes.write(entry(kind, MAKERS[kind](sha)), shop)
+    await edge.writes.write(entry(kind, MAKERS[kind](sha), attempted=True), shop)
+    assert len(reported(edge, kind)) == 1
 
 
 @pytest.mark.parametrize("kind", MAKERS)

@@ -27,7 +27,7 @@ from tests.workers.conftest import Yard
 from workers.builds.source import Remote
 from workers.jobs import loops, press
 from workers.jobs.react import _take_in
-from workers.jobs.report import report
+from workers.jobs.report import UNSEEN_TRIES, report
 from workers.jobs.trust import prove_own
 from workers.jobs.work import MAX_ATTEMPTS, work
 
@@ -178,6 +178,12 @@ async def put(
     )
 
 
+def grant(yard: Yard, permission: str) -> None:
+    """Let our App read or write statuses."""
+    for one in yard.edge.sim.installations.values():
+        one.permissions["statuses"] = permission
+
+
 async def test_a_lane_that_github_limits_does_not_keep_others_waiting(yard: Yard) -> None:
     for number in range(60):
         await put(yard, f"limited-{number:02}", lane=9)
@@ -206,7 +212,8 @@ async def test_a_report_is_tried_for_as_long_as_github_is_away(yard: Yard) -> No
 
 async def test_what_github_refused_is_shown_when_the_repository_is_open_again(yard: Yard) -> None:
     await put(yard, "one", lane=yard.repository.installation_id)
-    await report(yard.context)  # the simulated GitHub knows no such commit
+    grant(yard, "read")
+    await report(yard.context)
     refused = await yard.see(lambda conn: reports.get(conn, "one"))
     assert refused is not None
     assert not refused.pending
@@ -333,14 +340,12 @@ async def test_a_report_is_not_given_up_while_github_does_not_know_who_we_are(ya
 async def test_refused_reports_of_lost_access_are_shown_once_an_audit_finds_the_access_is_back(yard: Yard) -> None:
     """The event that told of it was lost, or GitHub sends none: a permission that was granted, a plan that was paid."""
     await put(yard, "one", lane=yard.repository.installation_id, sha=await yard.edge.sim.head("acme/shop"))
-    for one in yard.edge.sim.installations.values():
-        one.permissions["statuses"] = "read"
+    grant(yard, "read")
     await report(yard.context)
     refused = await yard.report("one")
     assert (refused.pending, "GitHub gives no access" in refused.error) == (False, True)
     await report(yard.context)
-    for one in yard.edge.sim.installations.values():
-        one.permissions["statuses"] = "write"
+    grant(yard, "write")
     yard.bell.rung.clear()
     yard.clock.ahead += timedelta(minutes=50)
     await loops.audit(yard.context)
@@ -367,17 +372,73 @@ async def test_refused_reports_are_shown_once_a_repository_out_of_reach_can_be_r
     assert (await yard.report("one")).pending
 
 
-async def test_what_github_goes_on_refusing_is_tried_ever_more_seldom(yard: Yard) -> None:
-    await put(yard, "one", lane=yard.repository.installation_id)  # the simulated GitHub knows no such commit
-    tried = []
+async def test_what_github_goes_on_refusing_is_tried_ever_more_seldom_whatever_went_wrong_before(yard: Yard) -> None:
+    await put(yard, "one", lane=yard.repository.installation_id, sha=await yard.edge.sim.head("acme/shop"))
+    yard.edge.sim.chaos.outage = True
+    for _ in range(12):
+        await report(yard.context)
+        yard.clock.ahead += timedelta(minutes=10)
+    yard.edge.sim.chaos.calm()
+    grant(yard, "read")
+    before = (await yard.report("one")).attempts
+    tried = list[int]()
     for hour in range(24 * 9):
         await report(yard.context)
-        if (await yard.report("one")).attempts > len(tried):
+        if (await yard.report("one")).attempts > before + len(tried):
             tried.append(hour)
         yard.clock.ahead += timedelta(minutes=61)
         await loops.audit(yard.context)
     assert tried[:5] == [0, 1, 3, 7, 15]
     assert len(tried) < 10
+
+
+async def test_a_commit_that_github_has_told_of_and_does_not_know_yet_is_told_about_within_seconds(yard: Yard) -> None:
+    sha, lane = await yard.edge.sim.head("acme/shop"), yard.repository.installation_id
+    for key in ("a", "bb", "ccc", "dddd"):
+        await put(yard, key, lane=lane, sha=sha)
+    yard.edge.sim.chaos.answer("unseen", pattern="/statuses/", times=3)
+    await report(yard.context)
+    told = [each["context"] for each in yard.edge.sim.reported("acme/shop")["statuses"]]
+    assert told == ["towpath/4"]  # it did not have to wait for the others
+    yard.clock.ahead += timedelta(seconds=2)
+    await report(yard.context)
+    told = [each["context"] for each in yard.edge.sim.reported("acme/shop")["statuses"]]
+    assert sorted(told) == ["towpath/1", "towpath/2", "towpath/3", "towpath/4"]
+
+
+async def test_a_commit_that_github_never_knows_is_given_up_after_some_minutes(yard: Yard) -> None:
+    await put(yard, "one", lane=yard.repository.installation_id)  # the simulated GitHub knows no such commit
+    tried = list[int]()
+    for second in range(0, 320, 2):
+        await report(yard.context)
+        if (await yard.report("one")).attempts > len(tried):
+            tried.append(second)
+        yard.clock.ahead += timedelta(seconds=2)
+    assert tried[:4] == [0, 2, 4, 8]
+    assert len(tried) == UNSEEN_TRIES
+    assert 200 < tried[-1] < 320
+    given_up = await yard.report("one")
+    assert (given_up.pending, "No commit found for SHA" in given_up.error) == (False, True)
+    for _ in range(2):  # as whatever is refused: once more in an hour, and not for minutes again
+        yard.clock.ahead += timedelta(minutes=61)
+        await loops.audit(yard.context)
+        await report(yard.context)
+    assert ((await yard.report("one")).attempts, (await yard.report("one")).pending) == (UNSEEN_TRIES + 1, False)
+
+
+async def test_minutes_in_which_github_was_away_are_none_in_which_it_did_not_know_the_commit(yard: Yard) -> None:
+    await put(yard, "one", lane=yard.repository.installation_id, sha=await yard.edge.sim.head("acme/shop"))
+    yard.edge.sim.chaos.outage = True
+    for _ in range(UNSEEN_TRIES + 3):
+        await report(yard.context)
+        yard.clock.ahead += timedelta(minutes=10)
+    yard.edge.sim.chaos.calm()
+    yard.edge.sim.chaos.answer("unseen", pattern="/statuses/")
+    await report(yard.context)
+    assert (await yard.report("one")).pending
+    yard.clock.ahead += timedelta(minutes=10)
+    await report(yard.context)
+    assert [each["state"] for each in yard.edge.sim.reported("acme/shop")["statuses"]] == ["success"]
 
 
 async def test_a_deploy_is_made_once_the_clock_or_the_key_is_right_however_long_it_was_wrong(yard: Yard) -> None:

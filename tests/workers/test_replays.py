@@ -7,15 +7,18 @@ from typing import Any
 import pytest
 
 from service.domain.errors import Transient
+from service.domain.facts import FactKind
 from service.domain.model import ReviewState
 from service.enacting.deliveries import DeliveryVerbs
-from service.store import deliveries, requests, reviews
+from service.store import deliveries, facts, requests, reviews
 from service.store.deliveries import Receipt
 from service.store.tables import deliveries as rows
 from tests.workers.conftest import Yard
 from tests.workers.test_moved import Ears, arrived, following, known
 from tests.workers.test_presses import press_of
+from workers.jobs import loops
 from workers.jobs.react import react
+from workers.jobs.work import work
 
 
 async def receipts(yard: Yard) -> list[Receipt]:
@@ -75,6 +78,31 @@ async def test_a_day_of_deliveries_processed_again_changes_nothing(yard: Yard) -
     found = await yard.see(lambda conn: reviews.of_repository(conn, yard.repository.id))
     states = {each.ref: each.state for each in found}
     assert states == {"pr:1": ReviewState.CREATING, "pr:2": ReviewState.DESTROYING}
+
+
+async def test_what_is_sent_again_when_all_of_it_is_forgotten_brings_nothing_back(yard: Yard) -> None:
+    ears, sim = Ears(yard), yard.edge.sim
+    await sim.push("acme/shop", "topic", {"a": "1"})
+    pull = await sim.open_pull("acme/shop", "topic")
+    opened = [each for each in ears.events if each[0] == "pull_request"]
+    await ears.hear(told=True)
+    (made,) = await yard.see(lambda conn: reviews.of_repository(conn, yard.repository.id))
+    sim.close_pull("acme/shop", pull.number)
+    await ears.hear(told=True)
+    await work(yard.context, made.app_id or "")
+    await yard.calm()
+    yard.clock.ahead += timedelta(days=60)
+    await loops.keep_house(yard.context)
+    assert await receipts(yard) == []
+    of = {"kind": FactKind.PULL_REQUEST, "repository_id": yard.repository.id}
+    assert await yard.see(lambda conn: facts.known(conn, **of)) == []
+    assert opened
+    for event, payload in opened:
+        await arrived(yard, event, payload)
+        await yard.calm()
+    assert await yard.see(lambda conn: reviews.of_repository(conn, yard.repository.id)) == []
+    live = await yard.see(lambda conn: reviews.of_pipeline(conn, yard.pipeline.id))
+    assert [each.state for each in live if each.state is not ReviewState.DESTROYED] in ([], [ReviewState.SKIPPED])
 
 
 async def test_a_press_that_was_heard_does_nothing_when_it_is_replayed(yard: Yard) -> None:

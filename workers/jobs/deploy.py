@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 import structlog
 from sqlalchemy import Connection
@@ -23,6 +24,7 @@ from service.domain.model import (
     Slug,
 )
 from service.enact import Transaction, app_or_refuse
+from service.github.app_auth import NO_ACCESS
 from service.store import apps, builds, logs, pipelines, pushes, releases, repositories, requests, routes, views
 from service.store.requests import TakenWork
 from workers.builds import builder
@@ -52,6 +54,7 @@ class Commit:
     buildpacks: tuple[Buildpack, ...]
 
 
+_DENIED: Final = frozenset({NO_ACCESS, "forbidden", "not_found"})
 Fetch = Callable[[logs.LogSink], Awaitable[Commit]]
 
 
@@ -63,10 +66,7 @@ async def deploy(context: Context, taken: TakenWork, wanted: Deploy) -> None:
     """Bring the commit live unless a newer one is wanted by then; every step may be repeated."""
     try:
         await context.db.read(lambda conn: check_unlocked(context, taken, conn))
-        await still_wanted(context, taken, wanted)
-        build = await begin_build(context, taken, repository_id=wanted.repository_id or None, sha=wanted.sha)
-        slug, commit = await slug_of(context, taken, build, lambda _sink: _fetch(context, taken, wanted))
-        await still_wanted(context, taken, wanted)
+        slug, commit = await _built_if_wanted(context, taken, wanted)
         await release.release_slug(context, taken, slug=slug, source=of_commit(wanted), manifest=commit.manifest)
     except Superseded as superseded:
         await settle.end(context, taken, state=RequestState.SUPERSEDED, outcome=str(superseded))
@@ -75,6 +75,21 @@ async def deploy(context: Context, taken: TakenWork, wanted: Deploy) -> None:
             raise
         # Nothing has failed: the plan waits for the lock, and asks again for what is the head then.
         await settle.end(context, taken, state=RequestState.SUPERSEDED, outcome=locked.message)
+
+
+async def _built_if_wanted(context: Context, taken: TakenWork, wanted: Deploy) -> tuple[Slug, Commit]:
+    """The commit's slug; raises `Superseded` when the commit is not to go live, or not before access is back."""
+    try:
+        await still_wanted(context, taken, wanted)
+        build = await begin_build(context, taken, repository_id=wanted.repository_id or None, sha=wanted.sha)
+        slug, commit = await slug_of(context, taken, build, lambda _sink: _fetch(context, taken, wanted))
+        await still_wanted(context, taken, wanted)
+    except (Refused, Transient) as error:
+        lost = await _access_lost(context, taken, wanted, error)
+        if lost is not None:
+            raise Superseded(lost) from error
+        raise
+    return slug, commit
 
 
 async def still_wanted(context: Context, taken: TakenWork, wanted: Deploy) -> None:
@@ -103,6 +118,22 @@ async def still_wanted(context: Context, taken: TakenWork, wanted: Deploy) -> No
         raise Superseded(f"pull request #{pull.number} is closed")
     if not await forks.check(context, taken.request.app_id, wanted, pull):
         raise Superseded(f"superseded by {pull.head_sha[:7]}")
+
+
+async def _access_lost(context: Context, taken: TakenWork, wanted: Deploy, error: Refused | Transient) -> str | None:
+    """Why a deploy of a branch that no person asked for has not failed: its plan asks again once access is back.
+
+    None where it is not that. Raises `Transient` where GitHub says so and its event has not come yet.
+    """
+    repository = await context.db.read(lambda conn: repositories.get(conn, wanted.repository_id))
+    if repository is None or taken.request.by_person or wanted.pull_request is not None:
+        return None
+    denied = isinstance(error, Refused) and error.code in _DENIED
+    if not repository.accessible and (denied or isinstance(error, Transient)):
+        return f"access to {repository.full_name} was lost"
+    if denied and await context.looks.suspended(repository):
+        raise Transient(error.message) from error
+    return None
 
 
 def _serves(conn: Connection, taken: TakenWork) -> bool:

@@ -1,15 +1,19 @@
 """Have a commit of a repository here: git finds that by a name, which may have changed or be another's by now."""
 
 from contextlib import suppress
+from datetime import timedelta
+from typing import Final
 
 from service.domain.decisions import Deploy
-from service.domain.errors import Refused
+from service.domain.errors import Refused, Transient
 from service.domain.model import Repository
 from service.enacting import moved
 from service.store.requests import TakenWork
 from workers.builds.source import Moved, Remote
 from workers.context import Context
 from workers.jobs.trust import prove_own
+
+SEEN_WITHIN: Final = timedelta(minutes=2)
 
 
 async def have(context: Context, taken: TakenWork, repository: Repository, wanted: Deploy) -> None:
@@ -29,11 +33,18 @@ async def have(context: Context, taken: TakenWork, repository: Repository, wante
             repository = await _renamed(context, repository) or repository
         except Refused as refused:
             anew = None if last else await _at_second_try(context, repository, remote, refused)
+            if anew is None and refused.code == "not_found" and not by_name and _is_new(context, taken):
+                raise Transient(refused.message) from refused
             if anew is None:
                 raise
             repository = anew
         else:
             return
+
+
+def _is_new(context: Context, taken: TakenWork) -> bool:
+    """Whether GitHub may have told of the commit before the server that git asks knows it."""
+    return context.db.now() - taken.request.created_at < SEEN_WITHIN
 
 
 async def _at_second_try(

@@ -12,7 +12,7 @@ from service.domain.model import Repository, RepositoryId
 from service.enact import Transaction
 from service.enacting import moved
 from service.queue import REPORT
-from service.store import facts, reports, repositories
+from service.store import facts, pipelines, reports, repositories
 from service.store.facts import TakenLook
 from workers.context import Context
 from workers.jobs.compare import compare
@@ -89,6 +89,7 @@ async def _answer(context: Context, taken: TakenLook) -> None:
                 now=tx.now,
             )
         pass_over(tx, taken.key, former)
+        _look_again(tx, taken.key)
         tx.ring(waiting, cause=f"looked up {taken.key.kind.value} {taken.key.key}".rstrip())
         if not answer.error and not repository.accessible and not from_git:
             repositories.set_accessible(tx.conn, repository.id, True, tx.now)
@@ -100,6 +101,18 @@ async def _answer(context: Context, taken: TakenLook) -> None:
             tx.ring([Subject(SubjectKind.REPOSITORY, str(repository.id))], cause="the installation is suspended")
 
     await context.commit(write)
+
+
+def _look_again(tx: Transaction, key: FactKey) -> None:
+    """Soon, where GitHub shows a branch elsewhere than it told: as it was before the push, or as a later one left it.
+
+    Whoever follows the branch need not wait for the audit then.
+    """
+    if key.kind is not FactKind.HEAD or not facts.is_doubtful(tx.conn, key, now=tx.now):
+        return
+    followers = pipelines.auto_deploys(tx.conn, repository_id=key.repository_id, branch=key.key)
+    waiters = [Subject(SubjectKind.AUTO_DEPLOY, app.id) for app in followers]
+    facts.want_later(tx.conn, key, waiters=waiters, now=tx.now)
 
 
 async def _check_order(context: Context, taken: TakenLook, value: object) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 import structlog
@@ -41,6 +41,8 @@ from workers.jobs import approve, confirm, describe, press
 log = structlog.get_logger()
 
 MAX_ATTEMPTS = 5
+PROMPT = timedelta(hours=1)
+"""What an event says of something for the first time counts for so long, by GitHub's word of when it was so."""
 
 
 async def react(context: Context, *guids: str) -> None:
@@ -134,6 +136,8 @@ def _take_in(tx: Transaction, hint: Hint) -> set[Subject]:
             facts.mark_all_stale(tx.conn, FactKind.REQUIRED, touched.repository_id)
     stale = [*hint.stale, *(seen.fact for seen in hint.values if not _newer(tx, seen))]
     facts.mark_stale(tx.conn, stale, now=tx.now)
+    for each in hint.announced:
+        facts.announce(tx.conn, each.fact, each.sha, now=tx.now)
     rung: set[Subject] = set()
     for touched in hint.touched:
         rung.update(subjects_of(tx.conn, touched))
@@ -141,9 +145,15 @@ def _take_in(tx: Transaction, hint: Hint) -> set[Subject]:
 
 
 def _newer(tx: Transaction, seen: Seen) -> bool:
-    """Take a value that is strictly newer than what is known; GitHub's times have a grain of one second."""
+    """Take a value that is strictly newer than what is known; GitHub's times have a grain of one second.
+
+    Of what nothing is known, or not any more, one that came late is looked up: what followed it may be forgotten.
+    """
     known = facts.load(tx.conn, seen.fact)
-    if known is not None and known.value is not None and known.value.updated_at >= seen.ordered_at:
+    if known is None or known.value is None:
+        if tx.now - seen.ordered_at > PROMPT:
+            return False
+    elif known.value.updated_at >= seen.ordered_at:
         return False
     asked = facts.next_asked(tx.conn)
     waiting = facts.learn(tx.conn, seen.fact, asked=asked, value=seen.value, error="", etag="", now=tx.now)

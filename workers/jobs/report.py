@@ -7,6 +7,7 @@ from functools import partial
 import structlog
 
 from service.domain.errors import Refused, Transient
+from service.github.writes import Unseen
 from service.queue import REPORT
 from service.store import reports, repositories
 from service.store.reports import Report
@@ -17,6 +18,8 @@ log = structlog.get_logger()
 
 PATIENCE = 3
 """So many objects in a row that cannot be shown now, and the lane rests until the next ring."""
+UNSEEN_TRIES = 9
+"""After so many, four minutes in all, a commit that GitHub does not know is one that it does not know any more."""
 
 
 async def report(context: Context) -> None:
@@ -62,6 +65,9 @@ async def _write(context: Context, entry: Report) -> bool:
     except Refused as refused:
         await _give_up(context, entry, refused.message)
         return True
+    except Unseen as error:
+        await _wait_for_commit(context, entry, error)
+        return True  # the commit's trouble: what is told of others need not wait
     except Transient as error:
         await _try_again(context, entry, error)
         return False
@@ -93,6 +99,17 @@ async def _give_up(context: Context, entry: Report, error: str) -> None:
         )
     )
     log.warning("report refused", report=entry.key, error=error)
+
+
+async def _wait_for_commit(context: Context, entry: Report, error: Unseen) -> None:
+    """Soon again, for some minutes: GitHub tells of a commit before all of its servers know it.
+
+    Only the same answer twice ends that: what went wrong before, GitHub being away for an hour, say, does not count.
+    """
+    if entry.attempts + 1 >= UNSEEN_TRIES and entry.error == error.message:
+        await _give_up(context, entry, error.message)
+    else:
+        await _try_again(context, entry, error)
 
 
 async def _try_again(context: Context, entry: Report, error: Transient) -> None:

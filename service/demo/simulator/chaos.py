@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+_KINDS = {"error", "rate_limit", "secondary_limit", "html", "reset", "reset_after", "delay", "unseen"}
+_SHA = re.compile(r"[0-9a-f]{40}")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -71,9 +73,10 @@ class Chaos:
 
         Kinds: `error` (`status` with JSON), `rate_limit` (429), `secondary_limit` (403),
         `html` (200 with a page), `reset` (the connection breaks), `reset_after` (it was done, but the
-        answer is lost), `delay` (`seconds`, then the true answer).
+        answer is lost), `delay` (`seconds`, then the true answer), `unseen` (422: the server that
+        answers has not heard of the commit yet).
         """
-        if kind not in {"error", "rate_limit", "secondary_limit", "html", "reset", "reset_after", "delay"}:
+        if kind not in _KINDS:
             raise ValueError(f"no such kind of answer: {kind}")
         self.rules.append(
             AnswerRule(kind=kind, pattern=pattern, times=times, status=status, seconds=seconds, retry_after=retry_after)
@@ -106,6 +109,8 @@ class Chaos:
             await handler(request)
         if rule.kind.startswith("reset"):
             return _cut(request)
+        if rule.kind == "unseen":
+            return await _unseen(request)
         return _bad_answer(rule)
 
 
@@ -117,6 +122,16 @@ def _bad_answer(rule: AnswerRule) -> web.Response:
         "secondary_limit": (403, "You have exceeded a secondary rate limit. Please wait a few minutes."),
     }.get(rule.kind, (rule.status, "Server Error"))
     return web.json_response({"message": text}, status=status, headers=_retry(rule))
+
+
+async def _unseen(request: web.Request) -> web.Response:
+    """What GitHub says of a commit that is not there, in the words of each of its endpoints."""
+    if request.path.endswith("/git-upload-pack"):
+        said = b"ERR upload-pack: not our ref"
+        return web.Response(body=b"%04x" % (len(said) + 4) + said, content_type="application/x-git-upload-pack-result")
+    named = _SHA.search(request.path + await request.text())
+    what = "No ref found for" if request.path.endswith("/deployments") else "No commit found for SHA"
+    return web.json_response({"message": f"{what}: {named.group() if named else ''}"}, status=422)
 
 
 def _retry(rule: AnswerRule) -> dict[str, str]:

@@ -41,8 +41,9 @@ pull_sources = Table(
 )
 
 # `asked` is the counter value taken before the request whose answer this is. `waiters` is a JSON list of subjects to
-# ring after the next look; `wanted_at` is set while a look is outstanding, `retry_at` when it failed. `since` is when
-# the branch or pull request was first seen at the commit it is at.
+# ring after the next look; `wanted_at` is set while a look is outstanding, `retry_at` when it failed or is to wait.
+# `since` is when the branch or pull request was first seen at the commit it is at, `announced` where the last push to
+# the branch said that it is.
 facts = Table(
     "facts",
     metadata,
@@ -57,6 +58,8 @@ facts = Table(
     Column("looked_at", Moment),
     Column("first_seen_at", Moment, nullable=False),
     Column("since", Moment),
+    Column("announced", String(40), nullable=False, server_default=""),
+    Column("announced_at", Moment),
     Column("waiters", Text, nullable=False, server_default="[]"),
     Column("wanted_at", Moment),
     Column("retry_at", Moment),
@@ -118,6 +121,7 @@ reports = Table(
     Column("pending", Boolean, nullable=False),
     Column("error", Text, nullable=False, server_default=""),
     Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("refusals", Integer, nullable=False, server_default="0"),
     Column("retry_at", Moment),
     *time_columns(),
     Index("ix_reports_pending", "pending", "installation_id"),

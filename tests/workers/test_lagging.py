@@ -1,0 +1,168 @@
+"""GitHub answers from a copy that has not heard of a push yet, after it has told of that push; or not any more."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from service.domain.model import App, RequestState
+from service.store import facts, requests
+from tests.waiting import until
+from tests.workers.conftest import Yard
+from tests.workers.test_moved import Ears, following
+from workers.builds import runtimes
+from workers.jobs import loops
+from workers.jobs.fetched import SEEN_WITHIN
+from workers.jobs.work import work
+
+MASTER = "refs/heads/master"
+
+
+@pytest.fixture(autouse=True)
+def without_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is compiled here: interpreters need not be copied."""
+
+    async def nothing(_: Path) -> None:
+        pass
+
+    monkeypatch.setattr(runtimes, "ensure", nothing)
+
+
+@pytest.fixture
+async def app(yard: Yard) -> App:
+    """One that follows master, and knows where that is."""
+    app, ears = await following(yard, "shop-staging", default=True), Ears(yard)
+    await yard.edge.sim.push("acme/shop", "master", {"page": "old"})
+    await ears.hear(told=True)
+    return app
+
+
+async def shown(yard: Yard, sha: str) -> None:
+    """Have GitHub answer that master is there, without a word to anybody."""
+    await yard.edge.sim.git.point(yard.repository.id, MASTER, sha)
+
+
+async def pushed_unseen(yard: Yard) -> tuple[str, str]:
+    """A push that is told of while GitHub goes on answering what was before; returns both commits."""
+    ears, old = Ears(yard), await yard.edge.sim.head("acme/shop")
+    new = await yard.edge.sim.push("acme/shop", "master", {"page": "new"})
+    await shown(yard, old)
+    await ears.hear(told=True)
+    return old, new
+
+
+async def later(yard: Yard, seconds: float) -> None:
+    """What the loops find due then is done."""
+    yard.clock.ahead += timedelta(seconds=seconds)
+    await loops.due(yard.context)
+    await yard.calm()
+
+
+async def wanted(yard: Yard, app: App) -> list[str | None]:
+    return [each.sha for each in await yard.see(lambda conn: requests.open_of(conn, app.id))]
+
+
+async def test_a_push_that_github_does_not_show_yet_is_deployed_within_seconds_of_being_shown(
+    yard: Yard, app: App
+) -> None:
+    old, new = await pushed_unseen(yard)
+    assert await wanted(yard, app) == [old]
+    await later(yard, 6)
+    assert await wanted(yard, app) == [old]
+    await shown(yard, new)
+    await later(yard, 11)
+    assert (await wanted(yard, app))[-1] == new
+
+
+async def test_a_deploy_that_is_put_off_for_an_answer_from_before_its_push_is_asked_for_again(
+    yard: Yard, app: App
+) -> None:
+    old = await yard.edge.sim.head("acme/shop")
+    ears = Ears(yard)
+    new = await yard.edge.sim.push("acme/shop", "master", {"page": "new"})
+    await ears.hear(told=True)
+    assert (await wanted(yard, app))[-1] == new
+    await shown(yard, old)
+    await work(yard.context, app.id)
+    assert new not in await wanted(yard, app)
+    ended = await yard.see(lambda conn: requests.of_commit(conn, new, limit=9))
+    assert [each.state for each in ended] == [RequestState.SUPERSEDED]
+    await shown(yard, new)
+    await later(yard, 6)
+    assert (await wanted(yard, app))[-1] == new
+
+
+async def test_what_github_never_shows_is_looked_for_a_few_times_and_left_to_the_audit(yard: Yard, app: App) -> None:
+    yard.edge.lines.clear()
+    await pushed_unseen(yard)
+    for _ in range(60):
+        await later(yard, 5)
+    looks = yard.edge.requests("/git/ref/heads/master")
+    assert looks in range(4, 8)
+    await later(yard, 3600)
+    assert yard.edge.requests("/git/ref/heads/master") == looks
+    assert await yard.see(lambda conn: facts.due_looks(conn, terms=yard.context.terms, now=yard.clock(), limit=9)) == []
+
+
+async def test_a_later_push_does_not_wait_for_the_next_look_at_what_came_before(yard: Yard, app: App) -> None:
+    await pushed_unseen(yard)
+    ears = Ears(yard)
+    newest = await yard.edge.sim.push("acme/shop", "master", {"page": "newest"})
+    await ears.hear(told=True)
+    assert (await wanted(yard, app))[-1] == newest
+
+
+async def test_a_commit_that_git_does_not_have_yet_is_fetched_again_and_after_minutes_refused(
+    yard: Yard, app: App
+) -> None:
+    (asked,) = await yard.see(lambda conn: requests.open_of(conn, app.id))
+    yard.edge.sim.chaos.answer("unseen", pattern="/git-upload-pack$", times=None)
+    await work(yard.context, app.id)
+    waits = await yard.request(asked.id)
+    assert (waits.state, "is not in the repository" in waits.reason) == (RequestState.RUNNING, True)
+    yard.edge.sim.chaos.calm()
+    yard.clock.ahead += timedelta(seconds=5)
+    await work(yard.context, app.id)
+    assert (await yard.request(asked.id)).state is RequestState.SUCCEEDED
+    ears = Ears(yard)
+    await yard.edge.sim.push("acme/shop", "master", {"page": "never here"})
+    await ears.hear(told=True)
+    (never,) = await yard.see(lambda conn: requests.open_of(conn, app.id))
+    yard.edge.sim.chaos.answer("unseen", pattern="/git-upload-pack$", times=None)
+    await work(yard.context, app.id)
+    assert (await yard.request(never.id)).state is RequestState.RUNNING
+    yard.clock.ahead += SEEN_WITHIN
+    await work(yard.context, app.id)
+    assert (await yard.request(never.id)).state is RequestState.FAILED
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told at once", "told later"])
+async def test_a_deploy_amid_which_the_installation_is_suspended_is_made_once_that_is_over(
+    yard: Yard, app: App, told: bool
+) -> None:
+    (asked,) = await yard.see(lambda conn: requests.open_of(conn, app.id))
+    ears, sim = Ears(yard), yard.edge.sim
+    yard.edge.lines.clear()
+    sim.chaos.answer("delay", pattern="/access_tokens$", seconds=0.3)  # git's token: GitHub was read with another
+    working = asyncio.ensure_future(work(yard.context, app.id))
+    await until(lambda: yard.edge.requests("access_tokens"), what="it is about to be fetched")
+    sim.suspend(yard.repository.installation_id)
+    if told:
+        await ears.hear(told=True)
+    await working
+    if not told:
+        assert (await yard.request(asked.id)).state is RequestState.RUNNING
+        await ears.hear(told=True)
+        yard.clock.ahead += timedelta(minutes=1)
+        await work(yard.context, app.id)
+    put_off = await yard.request(asked.id)
+    assert (put_off.state, put_off.reason) == (RequestState.SUPERSEDED, "access to acme/shop was lost")
+    await yard.calm()
+    assert (await yard.check(asked.sha or "")).wanted["conclusion"] == "neutral"
+    yard.clock.ahead += timedelta(hours=3)
+    await later(yard, 60)
+    assert await wanted(yard, app) == []
+    sim.suspend(yard.repository.installation_id, False)
+    await ears.hear(told=True)
+    assert await wanted(yard, app) == [asked.sha]
