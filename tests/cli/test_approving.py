@@ -1,16 +1,21 @@
 """Approving from the command line: the commit that was looked at, or none."""
 
+import pytest
+
 from tests.cli.conftest import Cli
 from tests.web.api.test_approvals import SHA, waiting
 from tests.web.serving import Server
 
 
-async def test_a_commit_is_approved_by_name_or_by_answering(towpath: Cli, server: Server) -> None:
+@pytest.mark.parametrize("by_name", [True, False], ids=["by name", "by answering"])
+async def test_a_commit_is_approved(towpath: Cli, server: Server, by_name: bool) -> None:
     _, review = await waiting(server)
-    await towpath("reviewapps:approve", "11", "-p", "shop", "--sha", SHA, "--no-wait")
+    if by_name:
+        await towpath("reviewapps:approve", "11", "-p", "shop", "--sha", SHA, "--no-wait")
+    else:
+        asked = await towpath("reviewapps:approve", "#11", "-p", "shop", "--no-wait", stdin=f"{SHA[:7]}\n")
+        assert f"#11 (fix/cart) is at {SHA}" in asked.err
     assert [it["sha"] for it in await server.get(f"/review-apps/{review}/approvals")] == [SHA]
-    asked = await towpath("reviewapps:approve", "#11", "-p", "shop", "--no-wait", stdin=f"{SHA[:7]}\n")
-    assert f"#11 (fix/cart) is at {SHA}" in asked.err
 
 
 async def test_what_is_not_approved_says_why_and_ends_in_failure(towpath: Cli, server: Server) -> None:

@@ -137,6 +137,8 @@ def test_a_comment_that_somebody_else_sends_does_not_count() -> None:
 def test_who_is_associated_with_the_repository_makes_no_difference() -> None:
     asked = [parse(event="issue_comment", payload=payload(author_association=it)) for it in ("NONE", "OWNER", "MEMBER")]
     assert asked[0] == asked[1] == asked[2]
+    assert isinstance(asked[0], Hint)
+    assert [type(each) for each in asked[0].touched] == [ApprovalAsked]
 
 
 def test_an_empty_comment_is_none() -> None:

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import pytest
 
+from service.github.manifest import EVENTS, PERMISSIONS
 from service.store import github_app
 from service.store.database import Database
 from service.store.secrets import Vault
@@ -117,8 +118,10 @@ async def test_the_pages_say_what_is_asked_for_and_where_github_sends_to(server:
     text = html.unescape(page.text)
     assert f"{server.url}/github/webhooks" in text
     assert "Only an owner of acme can do this" in text
-    for told in ("Deployments", "show what runs where", "merge_group", "a merge queue asks"):
-        assert told in text
+    assert "Deployments" in text
+    for told in (*PERMISSIONS, *EVENTS):
+        assert told.why in text
+    assert all(event.name in text for event in EVENTS)
 
 
 async def test_the_app_takes_effect_at_once_without_a_restart(server: Server, browser: Browser, github: GitHub) -> None:

@@ -68,6 +68,11 @@ async def test_a_pull_request_that_is_not_listed_is_read_before_its_app_goes(yar
     fact = await known(yard, pull_key(yard, 1))
     assert fact is not None
     assert fact.stale
+    yard.edge.lines.clear()
+    await yard.calm()
+    assert yard.edge.requests(f"GET /api/v3/repositories/{yard.repository.id}/pulls/1") >= 1
+    (review,) = await yard.see(lambda conn: reviews.of_repository(conn, yard.repository.id))
+    assert review.state is ReviewState.LIVE, "a 404 is no word of it"
 
 
 @pytest.mark.parametrize("state", [ReviewState.SKIPPED, ReviewState.DESTROYED])
