@@ -105,7 +105,7 @@ class PipelineVerbs(Committer):
     async def connect_repository(
         self, *, pipeline_id: str, repository: Repository, by: UserId | None = None, actor: str
     ) -> Pipeline:
-        """Give a pipeline its source; review apps of a former one are taken away first.
+        """Give a pipeline its source; of a former one, review apps are taken away and nothing is deployed any more.
 
         `by` is whose own right on GitHub it is done by, None where it is the installation's.
         """
@@ -116,6 +116,7 @@ class PipelineVerbs(Committer):
             repositories.remember(tx.conn, repository, tx.now)
             if pipeline.repository_id not in (None, repository.id):
                 _drain(tx, pipeline, MOVED)
+                _follow_no_more(tx, pipeline)
             pipeline = pipelines.update(
                 tx.conn,
                 pipeline=pipeline,
@@ -144,10 +145,8 @@ class PipelineVerbs(Committer):
                     f"Pipeline {pipeline.name} still has review apps; take them away first: "
                     f"towpath reviewapps:disable -p {pipeline.name}"
                 )
-            for coupling in pipelines.couplings(tx.conn, pipeline.id):
-                app = apps.get(tx.conn, coupling.app_id)
-                if app is not None and app.auto_deploy:
-                    apps.update(tx.conn, app=app, now=tx.now, auto_deploy=False)
+            _drain(tx, pipeline, MOVED)
+            _follow_no_more(tx, pipeline)
             pipelines.update(
                 tx.conn, pipeline=pipeline, now=tx.now, repository_id=None, connected_by=None, right_lost=""
             )
@@ -181,6 +180,15 @@ def _drain(tx: Transaction, pipeline: Pipeline, reason: str) -> None:
             tx.show_review(review)
         if review.app_id is not None and review.state not in (ReviewState.DESTROYING, ReviewState.DESTROYED):
             tx.request(review.app_id, Destroy(ordered=True, reason=reason), reason=reason, by_person=False)
+
+
+def _follow_no_more(tx: Transaction, pipeline: Pipeline) -> None:
+    """Let no app deploy by itself what the pipeline is about to have nothing to do with any more."""
+    for app, _ in pipelines.members(tx.conn, pipeline.id):
+        if app.auto_deploy:
+            apps.update(tx.conn, app=app, now=tx.now, auto_deploy=False)
+            tx.note("auto-deploy switched", app_id=app.id, data={"enabled": False, "reason": MOVED})
+            tx.ring([Subject(SubjectKind.AUTO_DEPLOY, app.id)], cause="the pipeline's repository changed")
 
 
 def _show(tx: Transaction, pipeline: Pipeline, changes: Mapping[str, Any]) -> None:

@@ -32,7 +32,7 @@ BAD = [
     ("a promotion to nobody", ["pipelines:promote", "-a", "example", "--to", ","], 2, "--to"),
     ("a promotion to an unknown app", ["pipelines:promote", "-a", "example", "--to", "exmple"], 1, "exmple"),
     ("a repository of no form", ["pipelines:connect", "shop", "-r", "acme"], 2, "ORG/REPO"),
-    ("a repository out of reach", ["pipelines:connect", "shop", "-r", "acme/secret"], 1, "Couldn't access that repo"),
+    ("a repository out of reach", ["pipelines:connect", "shop", "-r", "acme/secret", "-c", "shop"], 1, "Couldn't access that repo"),
     ("a config var of no form", ["config:set", "A", "-a", "example"], 2, "KEY=VALUE"),
     ("a config var of a bad name", ["config:set", "A-B=1", "-a", "example"], 1, "A-B"),
     ("a scale of no form", ["ps:scale", "web", "-a", "example"], 2, "TYPE=N"),

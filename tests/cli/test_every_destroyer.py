@@ -19,6 +19,7 @@ class Row(NamedTuple):
 TABLE = (
     Row(("reviewapps:destroy", "fix/cart", "-p", "shop"), "fix/cart"),
     Row(("reviewapps:disable", "-p", "shop"), "shop"),
+    Row(("pipelines:connect", "shop", "-r", "acme/other"), "shop"),
     Row(("pipelines:disconnect", "shop"), "shop"),
     Row(("pipelines:transfer", "crew", "-p", "shop"), "shop"),
     Row(("pipelines:destroy", "other"), "other"),

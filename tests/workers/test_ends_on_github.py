@@ -4,13 +4,14 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection
 
 from service.domain.decisions import Deploy, SetReview, Subject, SubjectKind
 from service.domain.model import App, QueuedRequest, RepositoryId, RequestState, ReviewState, Sha, Stage, Trust
 from service.enact import enact
 from service.enactor import Enactor
-from service.store import logs, pipelines, releases, reports, requests
+from service.store import apps, logs, pipelines, releases, reports, requests, subjects
 from tests.workers.conftest import Yard
 from workers.jobs.overdue import overdue
 
@@ -128,6 +129,26 @@ async def test_the_check_of_a_former_repository_stays_with_it(yard: Yard) -> Non
     old = await yard.check(OLD)
     assert old.repository_id == yard.repository.id
     assert end_of(old) == ("completed", "neutral")
+
+
+@pytest.mark.parametrize("leave", ["for another", "for none"])
+async def test_what_a_pipeline_leaves_is_deployed_by_itself_no_more(leave: str, yard: Yard) -> None:
+    app = await yard.app("shop-staging", Stage.STAGING)
+    verbs = Enactor(db=yard.db, vault=yard.context.vault, queue=yard.bell)
+    await verbs.set_auto_deploy(app_id=app.id, enabled=True, branch="main", wait_for_ci=False, actor="user:ada")
+    await yard.calm()
+    if leave == "for another":
+        other = await yard.edge.sim.create_repo("acme/other", files={"page": "1"}, default_branch="main")
+        found = replace(yard.repository, id=RepositoryId(other.id), full_name="acme/other")
+        await verbs.connect_repository(pipeline_id=yard.pipeline.id, repository=found, actor="user:ada")
+    else:
+        await verbs.disconnect_repository(pipeline_id=yard.pipeline.id, actor="user:ada")
+    await yard.calm()
+    left = await yard.see(lambda conn: apps.get(conn, app.id))
+    assert left is not None
+    assert not left.auto_deploy
+    (said,) = await yard.see(lambda conn: subjects.verdicts(conn, [Subject(SubjectKind.AUTO_DEPLOY, app.id)]))
+    assert said.reason == "automatic deploys are off"
 
 
 async def test_a_release_that_was_left_behind(yard: Yard) -> None:

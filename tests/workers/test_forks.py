@@ -545,12 +545,16 @@ async def test_that_waiting_commits_block_is_shown_at_once_and_no_longer_as_well
         assert (await yard.check(pull.head_sha)).wanted["conclusion"] == conclusion
 
 
-async def test_what_waits_when_its_pipeline_leaves_the_repository_waits_no_longer(street: Street) -> None:
+@pytest.mark.parametrize("leave", ["for another", "for none"])
+async def test_what_waits_when_its_pipeline_leaves_the_repository_waits_no_longer(leave: str, street: Street) -> None:
     pull, yard = await street.open(), street.yard
     sim = yard.edge.sim
-    other = repository_of(sim, await sim.create_repo("acme/other", files={"Procfile": "web: ./serve"}))
     verbs = PipelineVerbs(db=yard.db, vault=yard.context.vault, queue=yard.bell)
-    await verbs.connect_repository(pipeline_id=yard.pipeline.id, repository=other, actor="user:ada")
+    if leave == "for another":
+        other = repository_of(sim, await sim.create_repo("acme/other", files={"Procfile": "web: ./serve"}))
+        await verbs.connect_repository(pipeline_id=yard.pipeline.id, repository=other, actor="user:ada")
+    else:
+        await verbs.disconnect_repository(pipeline_id=yard.pipeline.id, actor="user:ada")
     await street.rest()
     waited = await street.review(pull)
     assert (waited.state, waited.reason) == (ReviewState.SKIPPED, MOVED)

@@ -217,15 +217,20 @@ def connect(
     repository: Annotated[
         str | None, typer.Option("--repository", "--repo", "-r", metavar="ORG/REPO", help="The GitHub repository.")
     ] = None,
+    confirm: ConfirmOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Connect a pipeline to a GitHub repository."""
+    """Connect a pipeline to a GitHub repository. To leave another one for it takes the pipeline's name again."""
     if repository is None:
         raise Stop("Which repository? Say -r ORG/REPO.", code=ExitCode.USAGE)
     if repository.count("/") != 1 or not all(repository.split("/")):
         raise Stop(f"{repository!r} is not of the form ORG/REPO.", code=ExitCode.USAGE)
     client = Client(profile=load())
     found = target.pipeline(client, pipeline)
+    former = client.get_if_any(path("pipelines", found["id"], "repository"))
+    if former and former["full_name"].casefold() != repository.casefold():
+        danger = f"This destroys all review apps of {former['full_name']} and ends automatic deploys from it."
+        asking.confirm(found["name"], confirm, danger=danger)
     with output.action(f"Linking {found['name']} to {repository}", quiet=json):
         connected = client.call("POST", path("pipelines", found["id"], "repository"), {"repository": repository}).data
     if json:
