@@ -53,6 +53,7 @@ class CheckDeploy:
     reason: str
     url: str
     error: str = ""
+    log_tail: str = ""
     steps: tuple[Step, ...] = ()
 
 

@@ -88,7 +88,8 @@ def describe_check(view: CheckView) -> CheckContent:
     status, conclusion = _verdict(parts)
     if view.approval_blocks and conclusion == "neutral" and awaits_approval(view.review):
         conclusion = "action_required"
-    log = view.review.log_tail if view.review is not None else ""
+    told = (*((view.review,) if view.review is not None else ()), *view.deploys)
+    log = next((each.log_tail for each in told if each.log_tail), "")
     return CheckContent(
         name=f"{OUR_PREFIX}{view.pipeline}",
         sha=view.sha,

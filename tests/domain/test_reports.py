@@ -222,6 +222,12 @@ def test_a_failure_shows_its_error_and_the_end_of_its_log() -> None:
     assert check.summary.endswith("\n\n````text\nstep 1\nboom ```\n````\n")
 
 
+def test_a_deploy_that_failed_shows_the_end_of_its_log_too() -> None:
+    broken = of_deploy(Q.FAILED, "build failed: exit 1", error="build failed: exit 1", log_tail="no Procfile\n")
+    check = describe_check(view(of_review(R.LIVE), of_deploy(Q.SUCCEEDED), broken))
+    assert check.summary.endswith("\n\n```text\nno Procfile\n```\n")
+
+
 def test_an_app_that_does_not_serve_has_no_address() -> None:
     assert URL not in describe_check(view(of_review(R.DESTROYED, CLOSED))).summary
     assert "review app" in describe_check(view(of_review(R.WAITING, MANUAL, app_name=""))).title

@@ -21,12 +21,16 @@ LATE = "import time\ntime.sleep(2)\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bad:
-    """A change to a good repository, and the words that must be told. `released`: it came as far as a release."""
+    """A change to a good repository, and the words that must be told. `released`: it came as far as a release.
+
+    `printed` is what the step said itself that failed.
+    """
 
     files: dict[str, str | bytes | None]
     cause: str
     released: bool = False
     link: str = ""
+    printed: str = ""
 
 
 BAD = {
@@ -52,6 +56,7 @@ BAD = {
         files={"Procfile": quick("")["Procfile"] + "release: echo no table; exit 3\n"},
         cause="release command failed with exit code 3",
         released=True,
+        printed="no table\n",
     ),
     "a web process that exits at once": Bad(
         files={"server.py": "raise SystemExit('no such table')\n"}, cause="web.1 exited with status 1", released=True
@@ -119,6 +124,7 @@ async def test_ends_with_its_cause_while_the_old_release_serves_on(stage: Stage,
     assert bad.cause in done["reason"]
     check = await stage.check_is(serving, sha, "failure")
     assert bad.cause in check["output"]["title"] + check["output"]["summary"]
+    assert bad.printed in check["output"]["summary"]
     assert bad.cause in str(await stage.api("GET", f"/apps/{app}/requests"))
     if bad.released:
         await until(lambda: stage.deployments(serving, app)[shown:] == ["failure"], seconds=STEP_SECONDS)

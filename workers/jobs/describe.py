@@ -262,8 +262,7 @@ def _review(conn: Connection, review: ReviewApp, sha: Sha, deployed: Deployed, s
     deploy = deployed.get(app.id) if app else None
     build = builds.of_request(conn, deploy.id) if deploy else None
     release = releases.of_request(conn, deploy.id) if deploy else None
-    error = deploy.reason if deploy and deploy.state is RequestState.FAILED else ""
-    log_id = (release.log_id if release else build.log_id if build else "") if error else ""
+    error = _error(deploy)
     return CheckReview(
         app_name=app.name if app else "",
         state=review.state,
@@ -273,10 +272,20 @@ def _review(conn: Connection, review: ReviewApp, sha: Sha, deployed: Deployed, s
         build=build.state if build else None,
         release=release.state if release else None,
         error=error,
-        log_tail=logs.tail(conn, log_id) if log_id else "",
+        log_tail=_log_tail(conn, build, release) if error else "",
         steps=_steps(build, release),
         number=int(ref) if (ref := review.ref.removeprefix("pr:")).isdecimal() else None,
     )
+
+
+def _error(deploy: QueuedRequest | None) -> str:
+    return deploy.reason if deploy and deploy.state is RequestState.FAILED else ""
+
+
+def _log_tail(conn: Connection, build: Build | None, release: Release | None) -> str:
+    """The end of what the step said that a deploy failed in."""
+    log_id = release.log_id if release else build.log_id if build else ""
+    return logs.tail(conn, log_id) if log_id else ""
 
 
 def _steps(build: Build | None, release: Release | None) -> tuple[Step, ...]:
@@ -313,12 +322,16 @@ def _deploys(
             if reason := passed_over.get(app.id):
                 yield CheckDeploy(app_name=app.name, stage=stage, state=RequestState.SUPERSEDED, reason=reason, url="")
             continue
+        build = builds.of_request(conn, deploy.id) if deploy else None
+        release = releases.of_request(conn, deploy.id) if deploy else None
+        error = _error(deploy)
         yield CheckDeploy(
             app_name=app.name,
             stage=stage,
             state=deploy.state if deploy else None,
             reason=deploy.reason if deploy else reasons.get(app.id, ""),
             url=app_url(settings, app),
-            error=deploy.reason if deploy and deploy.state is RequestState.FAILED else "",
-            steps=_steps(builds.of_request(conn, deploy.id), releases.of_request(conn, deploy.id)) if deploy else (),
+            error=error,
+            log_tail=_log_tail(conn, build, release) if error else "",
+            steps=_steps(build, release),
         )
