@@ -259,6 +259,7 @@ async def test_those_of_one_type_are_restarted_in_turn_and_the_others_go_on(yard
     yard.platform.script["restart"] = [None, Transient("the engine is away")]
     await work(yard.context, app.id)
     assert yard.platform.restarted == ["web.1"], "it goes on when the engine is back"
+    assert await routed(yard, app) == ["0", "1", "2"], "the one that came up serves again"
     yard.clock.ahead += timedelta(minutes=10)
     await work(yard.context, app.id)
     assert yard.platform.restarted == ["web.1", "web.2", "web.3"]

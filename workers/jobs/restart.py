@@ -50,6 +50,8 @@ async def _restart(context: Context, taken: TakenWork, plan: _Plan, platform: Re
     except Exception:  # told as it is; until it is tried again the visitors have what they had
         await _lead(context, taken, plan, before)
         raise
+    # Before the next one is led around: what this one stood aside for may be all that serves if that does not come up.
+    await _lead(context, taken, plan, _addresses(_of(await context.platforms[plan.driver].observe(), plan)))
     await fenced.step(context, taken, f"{_DONE}{process}")
 
 
