@@ -101,10 +101,10 @@ async def set_up(
     """Make an app, put it into a pipeline and deploy a commit to it."""
     enactor = context.enactor
     app = await enactor.create_app(name=new.name, space=new.space, owner=new.owner, by=by.person, actor=by.actor)
-    await enactor.couple(app_id=app.id, pipeline_id=pipeline.id, stage=new.stage, actor=by.actor)
-    if new.env:
-        await enactor.change_config(app_id=app.id, changes=new.env, actor=by.actor)
     try:
+        await enactor.couple(app_id=app.id, pipeline_id=pipeline.id, stage=new.stage, actor=by.actor)
+        if new.env:
+            await enactor.change_config(app_id=app.id, changes=new.env, actor=by.actor)
         return await enactor.deploy(
             app_id=app.id, repository_id=repository.id, sha=commit.sha, branch=commit.branch, actor=by.actor
         )

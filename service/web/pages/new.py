@@ -13,10 +13,11 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from service.domain.access import Owner, TeamRole
-from service.domain.errors import Refused
+from service.domain.errors import Refused, Transient
 from service.domain.model import App, Pipeline, Repository, Stage, UserId
 from service.domain.names import check_app_name, check_pipeline_name
 from service.store import apps, pipelines, teams
+from service.store.database import Conflict
 from service.web import rights
 from service.web.api.app_setups import NewApp, check_set_up, set_up
 from service.web.api.bodies import SourceBlob
@@ -185,7 +186,7 @@ async def _made(context: WebContext, visitor: Visitor, wish: Wish, owner: Owner,
                 await _empty_app(context, visitor, pipeline, NewApp(name=name, owner=owner, stage=stage))
         else:
             await _fill(context, visitor, wish, pipeline, source, owner)
-    except Refused:
+    except (Refused, Transient, Conflict):
         await _take_back(context, visitor, pipeline)
         raise
     return pipeline
@@ -194,7 +195,11 @@ async def _made(context: WebContext, visitor: Visitor, wish: Wish, owner: Owner,
 async def _empty_app(context: WebContext, visitor: Visitor, pipeline: Pipeline, new: NewApp) -> App:
     enactor, actor = context.enactor, visitor.actor
     app = await enactor.create_app(name=new.name, space=None, owner=new.owner, by=visitor.person, actor=actor)
-    await enactor.couple(app_id=app.id, pipeline_id=pipeline.id, stage=new.stage, actor=actor)
+    try:
+        await enactor.couple(app_id=app.id, pipeline_id=pipeline.id, stage=new.stage, actor=actor)
+    except Refused:
+        await enactor.destroy_app(app_id=app.id, actor=actor)
+        raise
     return app
 
 
