@@ -41,6 +41,7 @@ from service.store.tables import apps as app_rows
 from tests.github.conftest import Edge, edge, github, octokit, shop
 from tests.store.fixtures import sqlite_database, sqlite_template
 from tests.workers.memory_platform import MemoryPlatform
+from workers.builds import runtimes
 from workers.builds.builder import Workshop
 from workers.builds.cache import CacheStore
 from workers.builds.slug import SlugStore
@@ -53,6 +54,16 @@ __all__ = ["edge", "github", "octokit", "shop", "sqlite_database", "sqlite_templ
 
 Result = TypeVar("Result")
 ADMINISTRATOR = Person(id=UserId("administrator"), is_admin=True)
+
+
+@pytest.fixture
+def without_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is compiled then: interpreters need not be copied."""
+
+    async def nothing(_: Path) -> None:
+        pass
+
+    monkeypatch.setattr(runtimes, "ensure", nothing)
 
 
 @dataclass

@@ -28,20 +28,12 @@ from service.store.tables import apps as app_rows
 from service.store.tables import build_keys, slugs
 from tests.waiting import until
 from tests.workers.conftest import Yard
-from workers.builds import runtimes
 from workers.jobs.work import work
 
 UNLOCKED = timedelta(seconds=Settings(data=Path()).unlocked_build_seconds)
 
 
-@pytest.fixture(autouse=True)
-def without_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is compiled here: interpreters need not be copied."""
-
-    async def nothing(_: Path) -> None:
-        pass
-
-    monkeypatch.setattr(runtimes, "ensure", nothing)
+pytestmark = pytest.mark.usefixtures("without_runtimes")
 
 
 async def head(yard: Yard, files: Mapping[str, str] | None = None) -> Sha:

@@ -3,7 +3,6 @@
 import random
 from contextlib import suppress
 from itertools import count
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -15,7 +14,6 @@ from service.domain.review_rules import OVER
 from service.store import apps, releases, requests, views
 from tests.workers.conftest import Yard
 from tests.workers.day import Day, new_day
-from workers.builds import runtimes
 from workers.platforms.base import AppSpec
 
 LIKELY = {
@@ -118,14 +116,7 @@ async def github_shows(day: Day) -> None:
     assert {each["state"] for each in shown["deployments"]} <= {"success", "inactive", "failure", "error"}
 
 
-@pytest.fixture(autouse=True)
-def without_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is compiled here: interpreters need not be copied."""
-
-    async def nothing(_: Path) -> None:
-        pass
-
-    monkeypatch.setattr(runtimes, "ensure", nothing)
+pytestmark = pytest.mark.usefixtures("without_runtimes")
 
 
 DAYS = count(1)

@@ -19,7 +19,6 @@ from service.web.api import trail
 from tests.waiting import until
 from tests.workers.conftest import ADMINISTRATOR, Yard
 from tests.workers.test_presses import delivered, press_of
-from workers.builds import runtimes
 from workers.jobs.loops import due
 from workers.jobs.overdue import overdue
 from workers.jobs.work import work
@@ -27,14 +26,7 @@ from workers.jobs.work import work
 ADA, BOB = "user:ada@acme.example", "user:bob@acme.example"
 
 
-@pytest.fixture(autouse=True)
-def without_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is compiled here: interpreters need not be copied."""
-
-    async def nothing(_: Any) -> None:
-        pass
-
-    monkeypatch.setattr(runtimes, "ensure", nothing)
+pytestmark = pytest.mark.usefixtures("without_runtimes")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
@@ -14,17 +13,8 @@ from tests.waiting import until
 from tests.workers.conftest import Yard
 from tests.workers.day import ADA, Day, new_day
 from tests.workers.stepping import done
-from workers.builds import runtimes
 
-
-@pytest.fixture(autouse=True)
-def without_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is compiled here: interpreters need not be copied."""
-
-    async def nothing(_: Path) -> None:
-        pass
-
-    monkeypatch.setattr(runtimes, "ensure", nothing)
+pytestmark = pytest.mark.usefixtures("without_runtimes")
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,7 +35,6 @@ from service.store.deliveries import Inbox
 from service.store.tables import slugs
 from tests.github.conftest import repository_of
 from tests.workers.conftest import Yard
-from workers.builds import runtimes
 from workers.jobs import describe
 from workers.jobs.approve import act, permitted
 from workers.jobs.look import fresh, look
@@ -45,15 +43,7 @@ from workers.jobs.reconcile import reconcile
 from workers.jobs.work import work
 from workers.platforms.base import AppSpec
 
-
-@pytest.fixture(autouse=True)
-def without_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is compiled here: interpreters need not be copied."""
-
-    async def nothing(_: Path) -> None:
-        pass
-
-    monkeypatch.setattr(runtimes, "ensure", nothing)
+pytestmark = pytest.mark.usefixtures("without_runtimes")
 
 
 @dataclass(kw_only=True)

@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -11,7 +10,6 @@ from service.store import facts, requests
 from tests.waiting import until
 from tests.workers.conftest import Yard
 from tests.workers.test_moved import Ears, following
-from workers.builds import runtimes
 from workers.jobs import loops
 from workers.jobs.fetched import SEEN_WITHIN
 from workers.jobs.work import work
@@ -19,14 +17,7 @@ from workers.jobs.work import work
 MASTER = "refs/heads/master"
 
 
-@pytest.fixture(autouse=True)
-def without_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is compiled here: interpreters need not be copied."""
-
-    async def nothing(_: Path) -> None:
-        pass
-
-    monkeypatch.setattr(runtimes, "ensure", nothing)
+pytestmark = pytest.mark.usefixtures("without_runtimes")
 
 
 @pytest.fixture

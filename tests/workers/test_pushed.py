@@ -20,19 +20,10 @@ from tests.web.git.pushing import Clone, Said, address, end
 from tests.web.serving import Server, serving
 from tests.workers.conftest import Yard
 from tests.workers.test_building import deployed, head
-from workers.builds import runtimes
 from workers.jobs.retention import retain
 from workers.jobs.work import work
 
-
-@pytest.fixture(autouse=True)
-def without_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is compiled here: interpreters need not be copied."""
-
-    async def nothing(_: Path) -> None:
-        pass
-
-    monkeypatch.setattr(runtimes, "ensure", nothing)
+pytestmark = pytest.mark.usefixtures("without_runtimes")
 
 
 @pytest.fixture

@@ -12,18 +12,9 @@ from service.enact import Transaction
 from service.store import facts, pipelines, reviews
 from service.web.api import trail
 from tests.workers.conftest import ADMINISTRATOR, Yard
-from workers.builds import runtimes
 from workers.jobs.work import work
 
-
-@pytest.fixture(autouse=True)
-def without_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is compiled here: interpreters need not be copied."""
-
-    async def nothing(_: Any) -> None:
-        pass
-
-    monkeypatch.setattr(runtimes, "ensure", nothing)
+pytestmark = pytest.mark.usefixtures("without_runtimes")
 
 
 @dataclass(frozen=True, kw_only=True)

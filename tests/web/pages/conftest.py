@@ -74,3 +74,18 @@ async def another() -> AsyncIterator[Browser]:
     made = Browser()
     yield made
     await made.session.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def with_pipeline(begun: Begun) -> tuple[str, Rows]:
+    """A pipeline, and all rows that there are then."""
+    await begun.server.db.write(lambda conn: restore(conn, begun.rows))
+    pipeline = await begun.server.pipeline(staging="shop-staging", production="shop")
+    return str(pipeline["id"]), await begun.server.db.read(saved)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def pipeline(server: Server, with_pipeline: tuple[str, Rows]) -> str:
+    made, rows = with_pipeline
+    await server.db.write(lambda conn: restore(conn, rows))
+    return made

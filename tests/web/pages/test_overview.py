@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from service.domain.facts import CiSignals, CommitsApart, CommitStatus, FactKey, FactKind, ListedCommit, commits_between
 from service.domain.model import RepositoryId
@@ -17,9 +16,8 @@ from service.store.tables import facts as fact_rows
 from tests.domain.things import pull_request
 from tests.store.making import NOW
 from tests.waiting import until
-from tests.web.api.people import Rows, restore, saved
 from tests.web.browsing import Browser, Page
-from tests.web.pages.conftest import Begun, Clock
+from tests.web.pages.conftest import Clock
 from tests.web.pages.test_home import deployed
 from tests.web.pages.visiting import sign_in, somebody
 from tests.web.serving import HEADS, SHOP, Server
@@ -28,21 +26,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 A, B = HEADS["main"], HEADS["fix/cart"]
 NASTY = '<script>alert("1")</script> ' + "עברית 🚀 " + "x" * 270
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def made(begun: Begun) -> tuple[str, Rows]:
-    """A pipeline, and all rows that there are then."""
-    await begun.server.db.write(lambda conn: restore(conn, begun.rows))
-    pipeline = await begun.server.pipeline(staging="shop-staging", production="shop")
-    return str(pipeline["id"]), await begun.server.db.read(saved)
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def pipeline(server: Server, made: tuple[str, Rows]) -> str:
-    pipeline, rows = made
-    await server.db.write(lambda conn: restore(conn, rows))
-    return pipeline
 
 
 async def learn(server: Server, key: FactKey, value: Any) -> None:

@@ -6,32 +6,14 @@ from collections import Counter
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from service.domain import toggles
 from service.web.pages.setting_fields import GROUPS, LABELS
-from tests.web.api.people import Rows, restore, saved
 from tests.web.browsing import Browser, Page
-from tests.web.pages.conftest import Begun
 from tests.web.pages.visiting import sign_in, somebody
 from tests.web.serving import Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def made(begun: Begun) -> tuple[str, Rows]:
-    """A pipeline, and all rows that there are then."""
-    await begun.server.db.write(lambda conn: restore(conn, begun.rows))
-    pipeline = await begun.server.pipeline(staging="shop-staging", production="shop")
-    return str(pipeline["id"]), await begun.server.db.read(saved)
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def pipeline(server: Server, made: tuple[str, Rows]) -> str:
-    pipeline, rows = made
-    await server.db.write(lambda conn: restore(conn, rows))
-    return pipeline
 
 
 async def opened(server: Server, browser: Browser, pipeline: str) -> Page:
