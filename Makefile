@@ -43,6 +43,7 @@ check: setup
 	@$(BIN)/mypy --no-error-summary && echo "types: ok"
 	@$(BIN)/lint-imports --no-cache > build/imports.txt || (cat build/imports.txt; false) && echo "imports: ok"
 	@$(BIN)/python deploy/third_party.py --check && echo "licenses: ok"
+	@mkdir -p build && $(BIN)/pytest --collect-only -q -p no:cacheprovider > build/collected.txt || (tail -30 build/collected.txt; false) && echo "tests: importable"
 
 bench: setup npm
 	@$(BIN)/python -m tests.bench

@@ -34,13 +34,14 @@ from service.store.secrets import request_context
 from service.store.tables import apps as app_rows
 from tests.waiting import until
 from tests.workers.conftest import Yard
-from tests.workers.test_building import deployed, head, sandboxed, serves, without_runtimes
+from tests.workers.test_building import deployed, head, sandboxed, serves
 from tests.workers.test_survey import audited
 from workers.builds.download import Downloads
 from workers.jobs.retention import retain
 from workers.jobs.work import work
 
-__all__ = ["without_runtimes"]
+pytestmark = pytest.mark.usefixtures("without_runtimes")
+
 FILES = {"Procfile": "web: ./serve", "serve": "#!/bin/sh"}
 SHA = "b" * 40
 
