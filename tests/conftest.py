@@ -7,10 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell hands it down like that to what it runs in the background; programs under test would not know Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What is logged unless a program says otherwise, but for tracebacks: with every variable of every frame, as is the
+# default where rich is installed, one takes seconds.
+*_processors, _ = structlog.get_config()["processors"]
+_console = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*_processors, _console])
 
 
 @pytest.fixture
