@@ -82,7 +82,7 @@ _OF_TOKENS: Final = frozenset({"contents", "metadata", "pull_requests", "statuse
 TOKEN_PERMISSIONS: Final = (
     *(permission for permission in PERMISSIONS if permission.name in _OF_TOKENS),
     Permission(
-        name="repository_hooks", level="read", label="Webhooks", why="only to check the webhook: towpath github:webhook"
+        name="repository_hooks", level="read", label="Webhooks", why="fetch what it could not deliver, and check it"
     ),
 )
 """The least of a fine-grained token. GitHub has no permission for checks to give to one."""

@@ -41,6 +41,11 @@ async def plain(pulled: Pulled) -> Pulled:
     return replace(pulled, puller=Puller(context=context, inbox=pulled.inbox))
 
 
+def sent(plain: Pulled) -> Pulled:
+    """The same where GitHub can send to it."""
+    return replace(plain, puller=Puller(context=plain.puller.context, inbox=plain.inbox, polls=False))
+
+
 async def follow(pulled: Pulled, branch: str = "master") -> None:
     app = await pulled.yard.app("shop-staging")
     values = {"auto_deploy": True, "auto_deploy_branch": branch, "repository_id": pulled.yard.repository.id}
@@ -320,6 +325,39 @@ async def test_a_token_that_may_not_read_hooks_polls_and_says_so(plain: Pulled) 
     assert await plain.told() == ["pull_request.polled"]
     source = await plain.source(hook_of(plain.yard.repository.id))
     assert "does not show the webhooks (Not Found)" in source.reason
+
+
+async def test_where_github_can_send_what_did_not_arrive_is_taken_from_a_repositorys_own_log(plain: Pulled) -> None:
+    """No audit finds a comment."""
+    away = sent(plain)
+    pull = await plain.sim.open_pull("acme/shop", await topic(plain))
+    plain.sim.comment("acme/shop", pull.number, "/approve 1234567")
+    await away.round()
+    assert "issue_comment.created" in await plain.told()
+    assert (polls(plain), plain.asked("/git/ref")) == ([], 0)
+    source = await plain.source(hook_of(plain.yard.repository.id))
+    assert (source.state, source.reason) == (PullState.OK, "")
+    for _ in range(3):
+        plain.later(301)
+        await away.round()
+    looked = [line for line in plain.yard.edge.lines if line.endswith("/hooks")]
+    assert len(looked) == 1, "which hook it is was looked up again within the hour"
+
+
+async def test_where_github_can_send_a_token_that_may_not_read_hooks_says_what_is_not_fetched(plain: Pulled) -> None:
+    plain.sim.add_collaborator("acme/shop", "ada", "write")
+    context = replace(plain.puller.context, github=plain.yard.edge.as_person("ada"))
+    ada = replace(plain, puller=Puller(context=context, inbox=plain.inbox, polls=False))
+    await topic(plain)
+    await ada.round()
+    source = await plain.source(hook_of(plain.yard.repository.id))
+    assert source.reason == "GitHub does not show the webhooks (Not Found); what GitHub cannot deliver is not fetched"
+    assert await plain.told() == []
+
+
+async def topic(plain: Pulled) -> str:
+    await plain.sim.push("acme/shop", "topic", {"a": "1"})
+    return "topic"
 
 
 async def test_an_apps_hook_that_falls_silent_is_noticed_and_trusted_again_when_it_speaks(pulled: Pulled) -> None:

@@ -35,6 +35,8 @@ log = structlog.get_logger()
 LOOP: Final = "pull"
 SETTINGS_SECONDS: Final = 300.0
 """How often a repository is asked for what rarely changes: its hook, its name, its default branch."""
+_HOOK_SECONDS: Final = 3600.0
+"""The same of its hook where GitHub can send: the log of one that is known costs nothing as long as it has no news."""
 _LONGEST_WAIT: Final = timedelta(hours=2)
 _NOTED: Final = timedelta(seconds=60)
 """A source that goes on as it was is written down no more often."""
@@ -75,12 +77,8 @@ class Puller:
         self.poller = Poller(context=self.context, inbox=self.inbox)
 
     async def once(self, _: Context) -> None:
-        """One round: the logs first, then what is due to be polled. Without credentials the audit has to do.
-
-        So it has for a repository's own hook that can be reached: its log is for admins, and costs a request each.
-        """
-        token = self.context.settings.github_token if self.polls else ""
-        if not self.context.github.app_id and not token:
+        """One round: the logs first, then what is due to be polled. Without credentials the audit has to do."""
+        if not self.context.github.app_id and not self.context.settings.github_token:
             return
         followed = self._as_ours(await self.context.db.read(self._followed))
         self._renewed_at = self.clock()
@@ -144,6 +142,7 @@ class Puller:
             return set(followed.repositories) if tells else set()
         telling = set()
         for repository in followed.repositories.values():
+            await self._renew()
             name = pull_sources.hook_of(repository.id)
             if await self._log(name, followed, partial(self._hook_log, repository)):
                 telling.add(repository.id)
@@ -194,11 +193,14 @@ class Puller:
 
     async def _hook_log(self, repository: Repository) -> HookLog | str:
         """The log of the repository's own hook, or why there is none to read."""
-        asked_at, hook = self._hooks.get(repository.id, (-SETTINGS_SECONDS, ""))
-        if self.clock() - asked_at >= SETTINGS_SECONDS:
+        period = SETTINGS_SECONDS if self.polls else _HOOK_SECONDS
+        asked_at, hook = self._hooks.get(repository.id, (-period, ""))
+        if self.clock() - asked_at >= period:
             hook = _chosen(await hooks_of(self.context.github, repository))
             self._hooks[repository.id] = (self.clock(), hook)
-        return hook if isinstance(hook, str) else HookLog.of_hook(self.context.github, repository, hook)
+        if isinstance(hook, str):
+            return hook + (_INSTEAD if self.polls else _NOT_FETCHED)
+        return HookLog.of_hook(self.context.github, repository, hook)
 
     # Polling ----------------------------------------------------------------------------------------
 
@@ -286,9 +288,10 @@ _SILENT: Final = (
     "pull requests and branches are polled instead"
 )
 _SPARED: Final = "what is left of this hour's requests is kept for what somebody waits for"
-_NO_HOOK: Final = "the repository has no webhook for Towpath; pull requests and branches are polled instead"
-_INACTIVE: Final = "the repository's webhook is switched off; pull requests and branches are polled instead"
-_PARTIAL: Final = "the repository's webhook lacks push or pull_request; pull requests and branches are polled instead"
+_NOT_FETCHED: Final = "; what GitHub cannot deliver is not fetched"
+_NO_HOOK: Final = "the repository has no webhook for Towpath"
+_INACTIVE: Final = "the repository's webhook is switched off"
+_PARTIAL: Final = "the repository's webhook lacks push or pull_request"
 
 
 async def _ready(log_of_app: HookLog) -> HookLog:
@@ -298,7 +301,7 @@ async def _ready(log_of_app: HookLog) -> HookLog:
 def _chosen(found: list[Hook] | Reply) -> Hook | str:
     """The hook to read, or why there is none."""
     if isinstance(found, Reply):
-        return f"GitHub does not show the webhooks ({found.message}); pull requests and branches are polled instead"
+        return f"GitHub does not show the webhooks ({found.message})"
     active = [hook for hook in found if hook.active]
     whole = [hook for hook in active if hook.tells_all]
     if whole:
