@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from service.domain.decisions import Scale
 from service.domain.model import App, QueuedRequest, Release, RequestState, Sha, Stage
@@ -12,6 +13,8 @@ from service.store.releases import as_release
 from service.store.requests import OPEN, as_request
 from service.store.rows import from_json
 from service.store.tables import apps, builds, couplings, log_chunks, log_streams, pipelines, releases, requests, slugs
+
+_FIRST_CHUNKS: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,23 +141,27 @@ def request_of(conn: Connection, app_id: str, build_id: str) -> Happened | None:
 
 
 def end_of_log(conn: Connection, log_id: str, most: int) -> Part:
-    """The last chunks of a stream, as many as hold `most` characters."""
-    until = func.sum(func.length(log_chunks.c.text)).over(order_by=log_chunks.c.seq.desc())
-    counted = (
-        select(log_chunks.c.seq, log_chunks.c.text, until.label("until"))
-        .where(log_chunks.c.log_id == log_id)
-        .subquery("counted")
-    )
-    wanted = (
-        select(counted.c.seq, counted.c.text)
-        .where(counted.c.until - func.length(counted.c.text) < most)
-        .order_by(counted.c.seq)
-    )
-    found = conn.execute(wanted).all()
+    """The last chunks of a stream, as many as hold `most` characters.
+
+    They are read from the end on, a few and then four times as many: how long the stream is does not matter.
+    """
+    found, size, limit = list[tuple[int, str]](), 0, _FIRST_CHUNKS
+    newest = select(log_chunks.c.seq, log_chunks.c.text).where(log_chunks.c.log_id == log_id)
+    newest = newest.order_by(log_chunks.c.seq.desc())
+    while size < most:
+        before = newest.where(log_chunks.c.seq < found[-1][0]) if found else newest
+        read = conn.execute(before.limit(limit)).all()
+        for seq, text in read:
+            if size < most:
+                found.append((seq, text))
+                size += len(text)
+        if len(read) < limit:
+            break
+        limit *= 4
     closed = conn.execute(select(log_streams.c.closed).where(log_streams.c.log_id == log_id)).scalar()
     return Part(
-        text="".join(row.text for row in found),
-        last=found[-1].seq if found else 0,
-        cut=bool(found) and found[0].seq > 1,
+        text="".join(text for _, text in reversed(found)),
+        last=found[0][0] if found else 0,
+        cut=bool(found) and found[-1][0] > 1,
         closed=closed is None or closed,
     )

@@ -50,3 +50,25 @@ async def test_an_app_is_told_of_with_its_builds_and_releases_and_the_end_of_a_l
     assert found["of another"] is None
     assert found["end"] == Part(text="2" * 10 + "3" * 10, last=3, cut=True, closed=False)
     assert found["nothing"] == Part(text="", last=0, cut=False, closed=True)
+
+
+async def test_the_end_of_a_log_takes_as_much_to_read_however_long_the_log_is(sqlite_database: Database) -> None:
+    def write(conn: Connection, chunks: int) -> tuple[Part, int]:
+        log_id, steps = logs.open_log(conn, NOW), [0]
+        rows = [{"log_id": log_id, "seq": seq, "at": NOW, "text": f"{seq:099}\n"} for seq in range(1, chunks + 1)]
+        conn.execute(log_chunks.insert(), rows)
+
+        def step() -> int:
+            steps[0] += 1
+            return 0
+
+        driver: Any = conn.connection.driver_connection
+        driver.set_progress_handler(step, 10)
+        part = app_pages.end_of_log(conn, log_id, 5000)
+        driver.set_progress_handler(None, 0)
+        return part, steps[0]
+
+    (_, few), (part, many) = [await sqlite_database.write(lambda conn, n=n: write(conn, n)) for n in (200, 5000)]  # type: ignore[misc]
+    assert part.text == "".join(f"{seq:099}\n" for seq in range(4951, 5001))
+    assert (part.last, part.cut) == (5000, True)
+    assert 0 < many <= few + 20
