@@ -112,7 +112,8 @@ def _decision_shape(it: subjects.Verdict, names: Mapping[str, str]) -> shapes.Js
     }
 
 
-def _activity_shape(it: activity.Entry) -> shapes.Json:
+def activity_shape(it: activity.Entry) -> shapes.Json:
+    """An entry of the activity log; apps and pipelines by their ids."""
     return {
         "id": it.id,
         "at": shapes.moment(it.at),
@@ -143,7 +144,7 @@ async def activity_list(request: web.Request) -> web.Response:
         return [activity.as_entry(row) for row in parts.read(conn, query, wanted, _LOG)], None
 
     entries, read_to = await request.app[CONTEXT].db.read(read)
-    return answers.answer_list(request, entries, _activity_shape, read_to=read_to, id=lambda it: it.id)
+    return answers.answer_list(request, entries, activity_shape, read_to=read_to, id=lambda it: it.id)
 
 
 def log_part(

@@ -70,6 +70,8 @@ TABLE: dict[str, Row] = {
     "POST /dashboard/delivery-replays": Row(OPERATOR),
     "GET /dashboard/why": Row(EVERYBODY),
     "GET /dashboard/activity": Row(EVERYBODY),
+    "GET /dashboard/activity.csv": Row(EVERYBODY),
+    "GET /dashboard/activity.jsonl": Row(EVERYBODY),
     "GET /dashboard/about": Row(EVERYBODY),
     f"GET {APP}": Row(SEES, SEES),
     f"GET {APP}/builds/{{build}}": Row(SEES, SEES),

@@ -1,6 +1,9 @@
 """What has arrived, what was decided and what was done: the pages that only tell, and what they are made of."""
 
+import csv
 import html
+import io
+import json
 import re
 from datetime import timedelta
 from hashlib import sha256
@@ -214,6 +217,43 @@ async def test_a_long_log_is_read_page_by_page(server: Server, browser: Browser)
             break
         page = await browser.get(server.url + html.unescape(older[0]))
     assert found == [str(number) for number in reversed(range(120))]
+
+
+async def test_the_log_is_taken_away_as_a_table_or_as_json(server: Server, browser: Browser, app: str) -> None:
+    def write(conn: Any) -> None:
+        for number in range(1200):
+            data = {"number": number, "said": '=cmd|"x"'}
+            activity.record(conn, now=NOW, actor="user:admin@localhost", action="noted", app_id=app, data=data)
+        activity.record(conn, now=NOW, actor="github:eve", action="=1+1", app_id=app)
+
+    await server.db.write(write)
+    await sign_in(server, browser)
+    page = await browser.get(f"{server.url}/dashboard/activity?app=shop-staging&by=ADMIN")
+    paths = [html.unescape(each) for each in re.findall(r'href="(/dashboard/activity\.[^"]+)"', page.text)]
+    table, lines = [await browser.get(server.url + path) for path in paths]
+    assert table.headers["Content-Disposition"] == "attachment; filename=activity.csv"
+    head, *rows = csv.reader(io.StringIO(table.text, newline=""))
+    assert head == ["id", "at", "actor", "action", "about", "commit", "ref", "text"]
+    told = [each[-1] for each in rows if each[3] == "noted"]
+    assert told == [f'noted (number {number}, said =cmd|"x")' for number in reversed(range(1200))]
+    assert {each[4] for each in rows} == {"shop-staging"}
+    assert {each[2] for each in rows} == {"user:admin@localhost"}  # what the filter shows, and no more
+    found = [json.loads(each) for each in lines.text.splitlines()]
+    assert [str(each["id"]) for each in found] == [each[0] for each in rows]
+    assert (found[0]["data"]["number"], found[0]["app"]) == (1199, {"id": app})
+    marked = await browser.get(f"{server.url}/dashboard/activity.csv?by=eve")
+    assert [each[3] for each in csv.reader(io.StringIO(marked.text))][1:] == ["'=1+1"]  # a text, and no formula
+
+
+async def test_of_the_log_one_takes_away_what_one_sees(server: Server, browser: Browser, app: str) -> None:
+    token = await somebody(server, "ada")
+    await server.call("POST", "/apps", {"name": "adas"}, expect=201, Authorization=f"Bearer {token}")
+    await sign_in(server, browser, token)
+    page = await browser.get(f"{server.url}/dashboard/activity.csv")
+    assert ("adas" in page.text, "shop-staging" in page.text) == (True, False)
+    for ending in ("csv", "jsonl"):
+        refused = await browser.get(f"{server.url}/dashboard/activity.{ending}?app=shop-staging")
+        assert (refused.status, refused.title) == (404, "Not here")
 
 
 async def test_it_says_what_it_is_made_of_and_whose_trademark_heroku_is(server: Server, browser: Browser) -> None:
