@@ -56,7 +56,7 @@ class ReleaseVerbs(Committer):
 
         def change(tx: Transaction) -> App:
             app = app_or_refuse(tx.conn, app_id)
-            repository = _repository_of(tx.conn, app_id)
+            repository = _repository_of(tx.conn, app)
             follows = follow_default or (not branch and (app.follows_default or not app.auto_deploy_branch))
             app = apps.update(
                 tx.conn,
@@ -247,9 +247,11 @@ def _release(conn: Connection, app_id: str, release_id: str) -> Release:
     return found
 
 
-def _repository_of(conn: Connection, app_id: str) -> Repository:
-    pipeline = pipelines.of_app(conn, app_id)
-    found = repositories.get(conn, pipeline.repository_id) if pipeline and pipeline.repository_id else None
+def _repository_of(conn: Connection, app: App) -> Repository:
+    """Where the app deploys from: its pipeline's; one that has left its pipeline goes on from where it did."""
+    pipeline = pipelines.of_app(conn, app.id)
+    repository_id = pipeline.repository_id if pipeline is not None else app.repository_id
+    found = repositories.get(conn, repository_id) if repository_id is not None else None
     if found is None:
         raise Refused("Connect the app's pipeline to a repository first: towpath pipelines:connect -r ORG/REPO")
     return found

@@ -40,6 +40,7 @@ class Member:
     """An app with what it runs and what is asked of it; `queue` has the step of each request beside it."""
 
     app: App
+    coupling_id: str
     stage: Stage
     engine_state: str
     release: Release | None
@@ -105,7 +106,7 @@ def load(conn: Connection, pipeline: Pipeline) -> Overview:
 def _members(conn: Connection, pipeline: Pipeline) -> tuple[Member, ...]:
     inside = select(couplings.c.app_id).where(couplings.c.pipeline_id == pipeline.id)
     query = (
-        select(apps, couplings.c.stage)
+        select(apps, couplings.c.stage, couplings.c.id.label("coupling_id"))
         .join(couplings, couplings.c.app_id == apps.c.id)
         .where(couplings.c.pipeline_id == pipeline.id, apps.c.state != AppState.GONE)
         .order_by(apps.c.name)
@@ -116,6 +117,7 @@ def _members(conn: Connection, pipeline: Pipeline) -> tuple[Member, ...]:
     return tuple(
         Member(
             app=as_app(row),
+            coupling_id=row["coupling_id"],
             stage=Stage(row["stage"]),
             engine_state=row["engine_state"],
             release=current.get(row["current_release_id"]),

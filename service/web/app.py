@@ -21,14 +21,17 @@ from service.web.pages import (
     access,
     activity,
     app_activity,
+    app_acts,
     app_deploy,
     app_logs,
     app_resources,
     app_settings,
+    arriving,
     deliveries,
     home,
     new,
     overview,
+    placing,
     promote,
     settings,
     setup,
@@ -74,7 +77,7 @@ def build_app(context: WebContext) -> web.Application:
     rights.add(app, [*settings.ROUTES, *access.ROUTES, *new.ROUTES])
     rights.add(app, [*deliveries.ROUTES, *why.ROUTES, *activity.ROUTES, *about.ROUTES])
     rights.add(app, [*app_activity.ROUTES, *app_logs.ROUTES, *app_resources.ROUTES])
-    rights.add(app, [*app_deploy.ROUTES, *app_settings.ROUTES])
+    rights.add(app, [*app_deploy.ROUTES, *app_settings.ROUTES, *app_acts.ROUTES, *placing.ROUTES, *arriving.ROUTES])
     _receiver(context).add_to(app)
     add_description(app, url=context.settings.url)
     rights.check(app)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
 from service.domain.facts import CiSignals, CommitsApart, CommitStatus, FactKey, FactKind, ListedCommit, commits_between
 from service.store import facts
@@ -15,7 +15,7 @@ from tests.browser.looking import axe, for_everybody, look
 from tests.domain.things import pull_request
 from tests.waiting import until
 from tests.walk.stage import Stage, staged
-from tests.web.pages.visiting import link
+from tests.web.pages.visiting import link, somebody
 from tests.web.serving import HEADS, SHOP, Server, serving
 
 NASTY = "<script>document.title = 'caught'</script> " + "a title that is long " * 13
@@ -73,7 +73,9 @@ async def answers(stage: Stage) -> bool:
         return answer.status == 200
 
 
-async def test_pages_are_for_everybody_and_fit_a_phone(tab: Page, sqlite_database: Database, tmp_path: Path) -> None:
+async def test_pages_are_for_everybody_and_fit_a_phone(
+    chrome: Browser, tab: Page, sqlite_database: Database, tmp_path: Path
+) -> None:
     source, vault = axe(), Vault.open(tmp_path / "secret.keys", create=True)
     async with serving(sqlite_database, vault, tmp_path) as server:
 
@@ -96,8 +98,17 @@ async def test_pages_are_for_everybody_and_fit_a_phone(tab: Page, sqlite_databas
         await look(tab, "dashboard-home")
         await shown(f"/dashboard/pipelines/{pipeline}", "dashboard-overview")
         await shown(f"/dashboard/pipelines/{pipeline}/promote?app=shop-staging", "dashboard-promote")
+        past = f"/dashboard/pipelines/{pipeline}/promote?app=shop-staging&past=locks"
+        await tab.goto(server.url + past)
+        await look(tab, "dashboard-promote-past-locks")
+        await shown(f"/dashboard/pipelines/{pipeline}/add?stage=production", "dashboard-add-app")
+        await tab.goto(f"{server.url}/dashboard/apps/shop-staging/hold")
+        await look(tab, "dashboard-hold")
         await shown("/dashboard/pipelines/nowhere", "dashboard-not-here")
         await keyboard(tab, f"{server.url}/dashboard/pipelines/{pipeline}")
+        await menu(tab, source, f"{server.url}/dashboard/pipelines/{pipeline}")
+        another = await chrome.new_page()
+        await together(server, tab, another, pipeline)
 
 
 async def keyboard(tab: Page, url: str) -> None:
@@ -113,6 +124,52 @@ async def keyboard(tab: Page, url: str) -> None:
     await expect(promote).to_be_focused()
     await tab.keyboard.press("Enter")
     await expect(tab.get_by_role("heading", name="Promote shop-staging")).to_be_visible()
+
+
+async def menu(tab: Page, source: str, url: str) -> None:
+    """A card's menu without a mouse: it is open while one is in it, also when the page changes, and leads on."""
+    await tab.goto(url)
+    await expect(tab.get_by_text("Live", exact=True)).to_be_visible()
+    manage, restart = tab.locator("summary", has_text="Manage shop-staging"), tab.get_by_role("link", name="Restart")
+    await manage.focus()
+    await tab.keyboard.press("Enter")
+    await expect(restart).to_be_visible()
+    await for_everybody(tab, source, "menu")
+    await look(tab, "dashboard-menu")
+    await tab.keyboard.press("Escape")
+    await expect(restart).to_be_hidden()
+    await expect(manage).to_be_focused()
+    await tab.keyboard.press("Enter")
+    await tab.get_by_role("link", name="Move to another stage").focus()
+    await tab.keyboard.press("Enter")
+    await expect(tab.get_by_role("heading", name="Move shop-staging to another stage")).to_be_visible()
+    await look(tab, "dashboard-move")
+
+
+async def together(server: Server, tab: Page, another: Page, pipeline: str) -> None:
+    """Two people at one overview: what either does the other sees, and loses nothing that is open."""
+    token = await somebody(server, "ada")
+    for app in ("shop-staging", "shop"):
+        body = {"user": "ada@example.com", "permissions": ["operate", "deploy"]}
+        await server.call("POST", f"/apps/{app}/collaborators", body, expect=201)
+    await another.goto(await link(server, token))
+    await another.get_by_role("button", name="Sign in").click()
+    pages = tab, another
+    for each in pages:
+        await each.goto(f"{server.url}/dashboard/pipelines/{pipeline}")
+        await expect(each.get_by_text("Live", exact=True)).to_be_visible()
+    # It is open while the other one acts, and stays so.
+    await another.locator("summary", has_text="Manage shop-staging").click()
+    await tab.locator("summary", has_text=re.compile("Manage shop$")).click()
+    await tab.get_by_role("link", name="Switch maintenance on").click()
+    await tab.get_by_role("button", name="Switch maintenance of shop on").click()
+    for each in pages:
+        production = each.get_by_role("region", name=re.compile("^Production"))
+        await expect(production.get_by_text("maintenance", exact=True)).to_be_visible()
+    await another.get_by_role("link", name="Restart").click()
+    await another.get_by_role("button", name="Restart shop-staging").click()
+    for each in pages:
+        await expect(each.get_by_role("region", name=re.compile("^Staging"))).to_contain_text("restart: in the queue")
 
 
 async def furnished(server: Server) -> str:

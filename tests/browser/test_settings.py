@@ -57,6 +57,9 @@ async def test_settings_and_records_are_for_everybody_and_fit_a_phone(
         await seen("new-pipeline-mistaken")
         await tab.get_by_label("Repository on GitHub").fill("acme/shop")
         await tab.get_by_role("button", name="Create pipeline").click()
+        await waits_for_what_arrives(tab, server)
+        await seen("arrivals")
+        await tab.get_by_role("link", name="To the pipeline's overview").click()
         await expect(tab.get_by_role("heading", name="store", level=1)).to_be_visible()
         await expect(tab.get_by_role("heading", name="store-staging")).to_be_visible()
 
@@ -88,6 +91,18 @@ async def created(tab: Page) -> None:
     await tab.get_by_label("Repository on GitHub").fill("acme/nothing")
     await tab.keyboard.press("Enter")
     await expect(tab.get_by_text("Couldn't access that repo: acme/nothing")).to_be_visible()
+
+
+async def waits_for_what_arrives(tab: Page, server: Server) -> None:
+    """The page that a new pipeline leads to, which nobody loads again."""
+    await expect(tab.get_by_role("heading", name="Open a pull request now")).to_be_visible()
+    await expect(tab.get_by_text("Nothing yet. It takes some seconds.")).to_be_visible()
+    await expect(tab.get_by_text("Listening.")).to_be_visible()
+    await server.inbox.put(
+        guid="30000000-0000-4000-8000-000000000000", event="pull_request", action="opened", repository_id=42,
+        installation_id=None, body=b"{}", body_sha256="", received_at=server.db.now(),
+    )  # fmt: skip
+    await expect(tab.locator("#deliveries")).to_contain_text("pull_request.opened received acme/shop")
 
 
 async def arrived(server: Server) -> None:

@@ -254,6 +254,9 @@ OF_DASHBOARD = {
     "/dashboard/pipelines/{pipeline}": BOARD,
     "/dashboard/pipelines/{pipeline}/columns": f"{BOARD}/columns",
     "/dashboard/pipelines/{pipeline}/promote": f"{BOARD}/promote?app={APP}",
+    "/dashboard/pipelines/{pipeline}/add": f"{BOARD}/add",
+    "/dashboard/pipelines/{pipeline}/arrivals": f"{BOARD}/arrivals",
+    "/dashboard/couplings/{coupling}/move": f"/dashboard/couplings/{id_of('coupling', 5)}/move",
     "/dashboard/pipelines/{pipeline}/settings": f"{BOARD}/settings",
     "/dashboard/pipelines/{pipeline}/access": f"{BOARD}/access",
     "/dashboard/deliveries": "/dashboard/deliveries",
@@ -267,6 +270,7 @@ OF_DASHBOARD = {
     "/dashboard/apps/{app}/releases/{release}/rollback": f"/dashboard/apps/{APP}/releases/10/rollback",
     "/dashboard/apps/{app}/resources": f"/dashboard/apps/{APP}/resources",
     "/dashboard/apps/{app}/deploy": f"/dashboard/apps/{APP}/deploy",
+    "/dashboard/apps/{app}/hold": f"/dashboard/apps/{APP}/hold",
     "/dashboard/apps/{app}/settings/values": f"/dashboard/apps/{APP}/settings/values?of=*",
 }
 

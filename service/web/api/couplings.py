@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from aiohttp import web
 from sqlalchemy import Connection
 
-from service.domain.access import Owner, Permission, check_production, owner_of
+from service.domain.access import Owner, Permission, Person, check_production, owner_of
 from service.domain.model import Coupling, Stage
 from service.store import apps, pipelines
 from service.store.sight import seen_apps, seen_couplings, to_app
@@ -24,7 +24,7 @@ from service.web.api.finding import (
 )
 from service.web.api.loading import app_names, pipeline_names
 from service.web.errors import not_found
-from service.web.keys import CALLER, CONTEXT
+from service.web.keys import CALLER, CONTEXT, WebContext
 
 Names = tuple[Mapping[str, str], Mapping[str, str]]
 
@@ -116,24 +116,23 @@ async def info(request: web.Request) -> web.Response:
     return await _answer(request, await _found(request))
 
 
-async def _check_production(request: web.Request, coupling: Coupling, *, to: Stage | None = None) -> None:
+async def check_move(context: WebContext, by: Person, coupling: Coupling, *, to: Stage | None = None) -> None:
     """Refuse to take an app to or from production to whoever may not do that to the app itself."""
     if Stage.PRODUCTION in {coupling.stage, to} and coupling.stage is not to:
-        by = request[CALLER].person
 
         def check(conn: Connection) -> None:
             app = apps.get(conn, coupling.app_id)
             if app is not None:
                 check_production(to_app(by, app), app.name)
 
-        await request.app[CONTEXT].db.read(check)
+        await context.db.read(check)
 
 
 async def move(request: web.Request) -> web.Response:
     """PATCH /pipeline-couplings/COUPLING: to another stage."""
     body = await bodies.parse(request, bodies.Move)
     coupling = await _found(request)
-    await _check_production(request, coupling, to=body.stage)
+    await check_move(request.app[CONTEXT], request[CALLER].person, coupling, to=body.stage)
     moved = await request.app[CONTEXT].enactor.move(
         coupling_id=coupling.id, stage=body.stage, actor=request[CALLER].actor
     )
@@ -143,7 +142,7 @@ async def move(request: web.Request) -> web.Response:
 async def remove(request: web.Request) -> web.Response:
     """DELETE /pipeline-couplings/COUPLING: the app lives on."""
     coupling = await _found(request)
-    await _check_production(request, coupling)
+    await check_move(request.app[CONTEXT], request[CALLER].person, coupling)
     await request.app[CONTEXT].enactor.uncouple(coupling_id=coupling.id, actor=request[CALLER].actor)
     return await _answer(request, coupling)
 

@@ -79,8 +79,14 @@ async def look_up(context: WebContext, reference: str | int) -> Repository:
 
 
 async def connect_to(context: WebContext, by: Caller | Visitor, pipeline: Pipeline, reference: str | int) -> Connected:
+    """Connect a pipeline to a repository by "org/name" or by the id of one that is known here."""
+    return await connect_found(context, by, pipeline, await look_up(context, reference))
+
+
+async def connect_found(
+    context: WebContext, by: Caller | Visitor, pipeline: Pipeline, repository: Repository
+) -> Connected:
     """Connect a pipeline by a person's own right on GitHub, which is looked up now."""
-    repository = await look_up(context, reference)
     person = await check_on_github(context, by.user, repository)
     connected = await context.enactor.connect_repository(
         pipeline_id=pipeline.id, repository=repository, by=person, actor=by.actor

@@ -55,7 +55,7 @@ class Apart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """An app, or a review app that has none yet."""
+    """An app, or a review app that has none yet; `touched_at` is when something was last deployed to it."""
 
     name: str
     app: App | None
@@ -70,12 +70,14 @@ class Card:
     labels: tuple[str, ...] = ()
     pull_url: str = ""
     apart: tuple[Apart, ...] = ()
+    touched_at: datetime | None = None
 
     @property
     def key(self) -> tuple[object, ...]:
         """All of it that is shown: other changes of the app are no news."""
         it = self
-        app = (it.app.id, it.app.owner_id, it.app.promotable) if it.app is not None else None
+        switched = (it.app.promotable, it.app.auto_deploy, it.app.maintenance) if it.app is not None else None
+        app = (it.app.id, it.app.owner_id, switched) if it.app is not None else None
         shown = (it.name, it.url, it.state, it.version, it.released_at, it.code, it.ci, it.doing, it.notes)
         return (app, *shown, it.labels, it.pull_url, *((each.app.id, each.text) for each in it.apart))
 
@@ -172,6 +174,7 @@ class _Maker:
             doing=known.doing if known else (),
             notes=(*notes, *(known.notes if known else ())),
             labels=_labels(review, pull),
+            touched_at=review.deployed_at or review.created_at,
             pull_url=self._on_github(f"pull/{name}") if kind == "pr" else "",
         )
 

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from aiohttp import web
 from sqlalchemy import Connection
 
-from service.domain.access import Owner, TeamRole
+from service.domain.access import Owner, Person, TeamRole
 from service.domain.errors import Refused, Transient
 from service.domain.model import App, Pipeline, Repository, Stage, UserId
 from service.domain.names import check_app_name, check_pipeline_name
@@ -82,16 +82,20 @@ class Checked:
             return None
 
 
-async def _show(request: web.Request, what: str, wish: Wish, errors: Mapping[str, str] | None = None) -> web.Response:
-    by = request[VISITOR].person
+def own_teams(conn: Connection, by: Person) -> list[tuple[str, str]]:
+    """The teams for which the person may make something, by name, with their ids."""
+    named = teams.names(conn)
     mine = [id_ for id_, role in by.teams.items() if role in {TeamRole.ADMIN, TeamRole.MEMBER}]
-    named = await request.app[CONTEXT].db.read(teams.names)
+    return sorted((named[id_], str(id_)) for id_ in mine if id_ in named)
+
+
+async def _show(request: web.Request, what: str, wish: Wish, errors: Mapping[str, str] | None = None) -> web.Response:
     return page(
         f"dashboard/new_{what}.html",
         status=422 if errors else 200,
         visitor=request[VISITOR],
         wish=wish,
-        teams=sorted((named[id_], id_) for id_ in mine if id_ in named),
+        teams=await request.app[CONTEXT].db.read(lambda conn: own_teams(conn, request[VISITOR].person)),
         switches=SWITCHES,
         needs=_NEEDS,
         errors=errors or {},
@@ -133,7 +137,7 @@ async def make_app(request: web.Request) -> web.Response:
 
 
 async def make_pipeline(request: web.Request) -> web.Response:
-    """POST /dashboard/new/pipeline: all of it, and then the pipeline's overview."""
+    """POST /dashboard/new/pipeline: all of it, and then where its first pull request is waited for, or its overview."""
     context, visitor, wish = request.app[CONTEXT], request[VISITOR], _wish(await form_of(request))
     checked = Checked()
     owner = await checked.at("owner", _owner(context, visitor, wish))
@@ -145,7 +149,8 @@ async def make_pipeline(request: web.Request) -> web.Response:
         pipeline = await _made(context, visitor, wish, owner, source)
     except Refused as refused:
         return await _show(request, "pipeline", wish, {"name": f"{refused.message} Nothing was made."})
-    return web.Response(status=303, headers={"Location": f"{PATH}/pipelines/{pipeline.id}"})
+    waits = "/arrivals" if source is not None and "review_apps" in wish.on else ""
+    return web.Response(status=303, headers={"Location": f"{PATH}/pipelines/{pipeline.id}{waits}"})
 
 
 async def _owner(context: WebContext, visitor: Visitor, wish: Wish) -> Owner:
@@ -183,7 +188,7 @@ async def _made(context: WebContext, visitor: Visitor, wish: Wish, owner: Owner,
     try:
         if source is None:
             for name, stage in _stages(wish).items():
-                await _empty_app(context, visitor, pipeline, NewApp(name=name, owner=owner, stage=stage))
+                await empty_app(context, visitor, pipeline, NewApp(name=name, owner=owner, stage=stage))
         else:
             await _fill(context, visitor, wish, pipeline, source, owner)
     except (Refused, Transient, Conflict):
@@ -192,7 +197,8 @@ async def _made(context: WebContext, visitor: Visitor, wish: Wish, owner: Owner,
     return pipeline
 
 
-async def _empty_app(context: WebContext, visitor: Visitor, pipeline: Pipeline, new: NewApp) -> App:
+async def empty_app(context: WebContext, visitor: Visitor, pipeline: Pipeline, new: NewApp) -> App:
+    """Make an app and put it into a pipeline, or do neither."""
     enactor, actor = context.enactor, visitor.actor
     app = await enactor.create_app(name=new.name, space=None, owner=new.owner, by=visitor.person, actor=actor)
     try:

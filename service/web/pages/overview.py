@@ -1,30 +1,35 @@
 """The page that a team keeps open: a pipeline's apps by stage, and it changes by itself."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from aiohttp import hdrs, web
 from sqlalchemy import Connection
 
-from service.domain.access import Permission, Person, for_promotion
+from service.domain.access import Permission, Permissions, Person, for_promotion
 from service.domain.errors import Transient
-from service.domain.model import App, AppState
+from service.domain.model import App, AppState, Stage
 from service.domain.promotion import downstream
 from service.store import overviews, pipelines
 from service.store.overviews import Overview
-from service.store.sight import to_app
+from service.store.sight import to_app, to_pipeline
 from service.web import rights
 from service.web.api.finding import Asked, find_pipeline
 from service.web.keys import CLOSING, CONTEXT, VISITOR, WebContext
 from service.web.pages import cards
-from service.web.pages.cards import Board, Card
+from service.web.pages.card_menus import Item, menus
+from service.web.pages.cards import COLUMNS, Board, Card
 from service.web.pages.rendering import page
 from service.web.pages.signed_in import PATH, may_still
 from service.web.pages.watching import WATCHES
 
 GONE: Final = "gone"
+REVIEWS_LISTED: Final = 100
+"""Of more review apps only those to which something was deployed last are shown, and the rest by a link."""
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 _WAKES_SECONDS: Final = 1.0
 _BEATS: Final = 15
 """After so many wakes without news the browser is told that we are there, and asked whether it is."""
@@ -32,12 +37,17 @@ _BEATS: Final = 15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """An overview as one person sees it, and the digest of all of it; `promotable` are the apps they may promote."""
+    """An overview as one person sees it, and the digest of all of it.
+
+    `promotable` are the apps they may promote, `menus` what else they may have done, by app; and `may_add` is for apps.
+    """
 
     it: Overview
     board: Board
     digest: str
     promotable: frozenset[str]
+    menus: Mapping[str, list[Item]]
+    may_add: bool
 
 
 def reader(context: WebContext) -> Callable[[str], Awaitable[str]]:
@@ -68,16 +78,24 @@ def asked_in(request: web.Request) -> Asked:
 async def _shown(request: web.Request) -> Shown:
     context, asked = request.app[CONTEXT], asked_in(request)
 
-    def read(conn: Connection) -> Overview:
-        return overviews.load(conn, find_pipeline(conn, asked))
+    def read(conn: Connection) -> tuple[Overview, Permissions]:
+        pipeline = find_pipeline(conn, asked)
+        return overviews.load(conn, pipeline), to_pipeline(conn, asked.by, pipeline)
 
-    it = await context.db.read(read)
+    it, may = await context.db.read(read)
     if unasked := it.unasked():
         with suppress(Transient):  # the next look asks again
             await context.enactor.look_up(unasked, actor=request[VISITOR].actor)
     board = board_of(context, it)
     digest, own = board.digest, seen(board, asked.by)
-    return Shown(it=it, board=own, digest=digest, promotable=_promotable(it, asked.by))
+    return Shown(
+        it=it,
+        board=own,
+        digest=digest,
+        promotable=_promotable(it, asked.by),
+        menus=menus(it, asked.by, may),
+        may_add=Permission.MANAGE in may,
+    )
 
 
 def seen(board: Board, by: Person) -> Board:
@@ -111,14 +129,31 @@ def _promotable(it: Overview, by: Person) -> frozenset[str]:
     return frozenset(found)
 
 
+def newest(reviews: list[Card], most: int) -> list[Card]:
+    """The cards, in their order, of the so many review apps to which something was deployed last."""
+    by_time = sorted(reviews, key=lambda card: card.touched_at or _LONG_AGO, reverse=True)
+    kept = {id(card) for card in by_time[:most]}
+    return [card for card in reviews if id(card) in kept]
+
+
 def _values(request: web.Request, shown: Shown) -> dict[str, Any]:
+    everything = request.query.get("reviews") == "all"
+    counts = {stage: len(found) for stage, found in shown.board.columns.items()}
+    listed = dict(shown.board.columns)
+    if not everything:
+        listed[Stage.REVIEW] = newest(listed[Stage.REVIEW], REVIEWS_LISTED)
     return {
+        "columns": listed,
+        "counts": counts,
+        "query": "?reviews=all" if everything else "",
+        "menus": shown.menus,
+        "addable": [each for each in COLUMNS if each is not Stage.REVIEW] if shown.may_add else [],
         "pipeline": shown.it.pipeline,
         "repository": shown.it.repository,
         "github_url": request.app[CONTEXT].settings.github_url,
         "board": shown.board,
         "digest": shown.digest,
-        "titles": cards.COLUMNS,
+        "titles": COLUMNS,
         "promotable": shown.promotable,
         "now": request.app[CONTEXT].db.now(),
     }

@@ -3,6 +3,7 @@
 What is promoted is the release that the page has shown, whatever the app runs by then.
 """
 
+from collections.abc import Collection, Container, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -12,10 +13,11 @@ from sqlalchemy import Connection
 
 from service.domain import promotion
 from service.domain.access import Permission, for_promotion
+from service.domain.deploy_lock import DeployLock
 from service.domain.downstream import Difference
 from service.domain.errors import Refused
 from service.enacting.promotions import promotion_request
-from service.store import overviews
+from service.store import deploy_locks, overviews
 from service.store.overviews import Member, Overview
 from service.store.sight import to_app
 from service.web import rights
@@ -32,11 +34,12 @@ _LISTED: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """An app that may be promoted to; `why_not` says what keeps this person, or everybody, from it."""
+    """An app that may be promoted to; `why_not` says what keeps this person from it, `locks` what keeps everybody."""
 
     member: Member
     difference: Difference
     why_not: str
+    locks: tuple[DeployLock, ...]
 
 
 def _source(it: Overview, name: str) -> Member:
@@ -47,7 +50,7 @@ def _source(it: Overview, name: str) -> Member:
 
 
 async def confirm(request: web.Request) -> web.Response:
-    """GET /dashboard/pipelines/PIPELINE/promote?app=APP: what would go where."""
+    """GET /dashboard/pipelines/PIPELINE/promote?app=APP: what would go where; with `&past=locks`, past these, too."""
     context, asked, name = request.app[CONTEXT], asked_in(request), request.query.get("app", "")
 
     def read(conn: Connection) -> tuple[Overview, Member, str]:
@@ -63,10 +66,16 @@ async def confirm(request: web.Request) -> web.Response:
     it, source, why_not = await context.db.read(read)
     now, board = context.db.now(), board_of(context, it)
     targets = [
-        Target(member=each, difference=cards.difference(it, source, each), why_not=_why_not(it, each, asked, now))
+        Target(
+            member=each,
+            difference=cards.difference(it, source, each),
+            why_not=_why_not(each, asked),
+            locks=_locks(it.locks, [each.app.id], now),
+        )
         for each in it.downstream_of(source)
         if Permission.VIEW in to_app(asked.by, each.app)
     ]
+    past = request.query.get("past") == "locks"
     shown = [card for found in board.columns.values() for card in found]
     return page(
         "dashboard/promote.html",
@@ -76,17 +85,24 @@ async def confirm(request: web.Request) -> web.Response:
         code=next((card.code for card in shown if card.app is not None and card.app.id == source.app.id), None),
         targets=targets,
         why_not=why_not,
+        past=past,
+        ready=[each for each in targets if not each.why_not and (past or not each.locks)],
+        locked=[each for each in targets if not each.why_not and each.locks],
         listed=_LISTED,
         now=now,
     )
 
 
-def _why_not(it: Overview, target: Member, asked: Asked, now: datetime) -> str:
+def _why_not(target: Member, asked: Asked) -> str:
     needed = for_promotion(target.stage)
-    if needed not in to_app(asked.by, target.app):
-        return f"you may not: it is in {target.stage.value}, and that takes {needed}"
-    locks = [each for each in it.locks if each.is_in_force(now) and each.app_id in {None, target.app.id}]
-    return locks[0].text if locks else ""
+    if needed in to_app(asked.by, target.app):
+        return ""
+    return f"you may not: it is in {target.stage.value}, and that takes {needed}"
+
+
+def _locks(locks: Iterable[DeployLock], app_ids: Collection[str], now: datetime) -> tuple[DeployLock, ...]:
+    """Those that keep new code out of one of the apps."""
+    return tuple(each for each in locks if each.is_in_force(now) and (each.app_id is None or each.app_id in app_ids))
 
 
 async def promote(request: web.Request) -> web.Response:
@@ -96,9 +112,13 @@ async def promote(request: web.Request) -> web.Response:
     targets = [str(each) for each in form.getall("target", [])]
     if not targets or not release:
         raise Refused("Choose at least one app to promote to. Nothing was done.")
+    shown, now = {str(each) for each in form.getall("past", [])}, context.db.now()
 
     def read(conn: Connection) -> tuple[str, str]:
-        return find_pipeline(conn, asked).id, find_app(conn, Asked(by=asked.by, name=name)).id
+        pipeline_id = find_pipeline(conn, asked).id
+        if shown:
+            _check_seen(_locks(deploy_locks.of_pipeline(conn, pipeline_id), targets, now), shown)
+        return pipeline_id, find_app(conn, Asked(by=asked.by, name=name)).id
 
     pipeline_id, app_id = await context.db.read(read)
     visitor = request[VISITOR]
@@ -107,10 +127,19 @@ async def promote(request: web.Request) -> web.Response:
         source_app_id=app_id,
         release_id=release,
         target_app_ids=targets,
+        all_or_nothing=form.get("all_or_nothing") == "on",
+        override_lock=bool(shown),
         by=visitor.person,
         actor=visitor.actor,
     )
     return web.Response(status=303, headers={"Location": f"{PATH}/pipelines/{pipeline_id}"})
+
+
+def _check_seen(locks: Iterable[DeployLock], shown: Container[str]) -> None:
+    """Refuse to go past a lock of which the person has not read why it is there."""
+    for lock in locks:
+        if lock.id not in shown:
+            raise Refused(f"{lock.name} was {lock.text}, after the page was shown. Nothing was done.", code="conflict")
 
 
 _ONE: Final = f"{PATH}/pipelines/{{pipeline}}"

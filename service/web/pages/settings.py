@@ -14,13 +14,13 @@ from sqlalchemy import Connection
 from service.domain.access import Permission, Permissions, right_lost
 from service.domain.errors import Refused
 from service.domain.model import App, Pipeline, Repository, Stage
-from service.store import pipelines, repositories, sight
+from service.store import pipelines, repositories, reviews, sight
 from service.web import rights
 from service.web.api.finding import Asked, find_app, find_pipeline
-from service.web.api.repositories import check_auto_deploy, connect_to, deploying, problem_of
+from service.web.api.repositories import connect_found, look_up, problem_of
 from service.web.errors import STATUS_OF_ID, not_found
 from service.web.keys import CONTEXT, VISITOR
-from service.web.pages import setting_fields
+from service.web.pages import auto_deploys, setting_fields
 from service.web.pages.cards import COLUMNS
 from service.web.pages.overview import asked_in
 from service.web.pages.rendering import page
@@ -39,16 +39,20 @@ class Row:
     @property
     def branch(self) -> str:
         """The branch that somebody named; empty where it is the default one."""
-        return "" if self.app.follows_default else self.app.auto_deploy_branch
+        return auto_deploys.branch_of(self.app)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """What the page shows of a pipeline; `problem` is why nothing comes from its repository."""
+    """What the page shows of a pipeline; `problem` is why nothing comes from its repository.
+
+    `review_apps` are those that would go with it.
+    """
 
     pipeline: Pipeline
     repository: Repository | None
     problem: str
+    review_apps: int
     may: Permissions
     rows: list[Row]
 
@@ -76,6 +80,7 @@ def _load(conn: Connection, asked: Asked) -> Shown:
         pipeline=pipeline,
         repository=repository,
         problem="" if repository is None else problem_of(conn, repository) or right_lost(pipeline, repository),
+        review_apps=reviews.live_count(conn, pipeline.id),
         may=sight.to_pipeline(conn, asked.by, pipeline),
         rows=sorted(rows, key=lambda row: order.index(row.stage)),
     )
@@ -161,10 +166,21 @@ async def rename(request: web.Request) -> web.Response:
 
 
 async def connect(request: web.Request) -> web.Response:
-    """POST /dashboard/pipelines/PIPELINE/repository: ORG/REPO instead of what it is connected to, if to anything."""
-    pipeline, name = await _pipeline(request), str((await form_of(request)).get("repository", "")).strip()
-    act = connect_to(request.app[CONTEXT], request[VISITOR], pipeline, name)
+    """POST /dashboard/pipelines/PIPELINE/repository: ORG/REPO; to leave another one for it takes the name."""
+    pipeline, form = await _pipeline(request), await form_of(request)
+    name, typed = (str(form.get(each, "")).strip() for each in ("repository", "confirm"))
+    act = _connect(request, pipeline, name, typed)
     return await _act(request, act, pipeline, "repository", repository=name)
+
+
+async def _connect(request: web.Request, pipeline: Pipeline, name: str, typed: str) -> None:
+    repository = await look_up(request.app[CONTEXT], name)
+    if pipeline.repository_id not in {None, repository.id} and typed != pipeline.name:
+        raise Refused(
+            f"It is connected to another repository, which it would leave for {repository.full_name}: type "
+            f"{pipeline.name} below to have that. Nothing was changed."
+        )
+    await connect_found(request.app[CONTEXT], request[VISITOR], pipeline, repository)
 
 
 async def disconnect(request: web.Request) -> web.Response:
@@ -186,28 +202,9 @@ async def switch_auto_deploy(request: web.Request) -> web.Response:
         return app
 
     app = await request.app[CONTEXT].db.read(read)
-    branch, enabled, waits = str(form.get("branch", "")).strip(), form.get("auto") == "on", form.get("wait") == "on"
-    texts = {"branch": branch, "auto": "on" if enabled else "", "wait": "on" if waits else ""}
-    act = _switch(request, app, branch=branch, enabled=enabled, waits=waits)
-    return await _act(request, act, pipeline, app.id, **texts)
-
-
-async def _switch(request: web.Request, app: App, *, branch: str, enabled: bool, waits: bool) -> None:
-    context, visitor = request.app[CONTEXT], request[VISITOR]
-    asked, before = Asked(by=visitor.person, name=app.id), "" if app.follows_default else app.auto_deploy_branch
-    if (enabled, branch, waits) == (app.auto_deploy, before, app.wait_for_ci):
-        return
-    found = await context.db.read(lambda conn: deploying(conn, asked))
-    named, stops = branch if branch != before else "", not enabled and (branch, waits) == (before, app.wait_for_ci)
-    await check_auto_deploy(context, visitor, found, branch=named or None, stops=stops)
-    await context.enactor.set_auto_deploy(
-        app_id=app.id,
-        enabled=enabled,
-        branch=branch or None,
-        follow_default=not branch,
-        wait_for_ci=waits,
-        actor=visitor.actor,
-    )
+    wanted = auto_deploys.entered(form)
+    texts = {"branch": wanted.branch, "auto": "on" if wanted.enabled else "", "wait": "on" if wanted.waits else ""}
+    return await _act(request, auto_deploys.switch(request, app, wanted), pipeline, app.id, **texts)
 
 
 async def delete(request: web.Request) -> web.Response:

@@ -1,12 +1,10 @@
 """The set-up's second half: where the App is installed, which repository feeds which pipeline, and what arrives."""
 
-import asyncio
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
-from aiohttp import hdrs, web
+from aiohttp import web
 from sqlalchemy import Connection
 
 from service.domain.access import Owner, Permission
@@ -15,24 +13,18 @@ from service.domain.model import App, Pipeline, Repository, Stage
 from service.domain.names import check_app_name, check_pipeline_name
 from service.github.app import Installation
 from service.github.app_auth import Stranger
-from service.store import apps, deliveries, pipelines, repositories, reviews, setups, users
+from service.store import apps, pipelines, repositories, setups, users
 from service.store.setups import Setup, SetupState
 from service.store.sight import to_app, to_pipeline, to_pipelines
 from service.web import rights
-from service.web.api.insight import delivery_shape, names_by_id
-from service.web.api.loading import app_names
 from service.web.api.on_github import check_on_github
 from service.web.api.repositories import look_up
-from service.web.api.review_apps import review_shape
-from service.web.keys import CLOSING, CONTEXT, WebContext
+from service.web.keys import CONTEXT, WebContext
 from service.web.pages import problems
+from service.web.pages.arriving import arrived, follow
 from service.web.pages.rendering import page
 from service.web.pages.setup import PATH, actor_of, as_page, person_of, session_of, show_open
 
-_POLL_SECONDS: Final = 0.5
-_BEAT_SECONDS: Final = 15.0
-_LISTED: Final = 12
-_LOOKED_AT: Final = 100
 _SWITCHES: Final = {
     "automatic_review_apps": "Every pull request gets a review app by itself",
     "destroy_stale": "Review apps without a deploy for five days are taken away",
@@ -249,34 +241,13 @@ async def watch(request: web.Request) -> web.StreamResponse:
         pipeline=pipeline,
         repository=repository,
         compare_url=f"{context.settings.github_url}/{repository.full_name}/compare",
-        arrived=await context.db.read(lambda conn: _arrived(conn, context, setup, pipeline)),
+        arrived=await context.db.read(_arrived(context, setup, pipeline)),
+        events_url=f"{PATH}/events?pipeline={pipeline.id}",
     )
 
 
-_OF_DELIVERY: Final = ("id", "event", "action", "state", "verdict", "received_at")
-_OF_REVIEW_APP: Final = ("id", "pr_number", "branch", "state", "reason", "web_url")
-
-
-def _arrived(conn: Connection, context: WebContext, setup: Setup, pipeline: Pipeline) -> dict[str, Any]:
-    """What GitHub has sent since the set-up began, newest first, and the pipeline's review apps."""
-    names, of_repositories, of_apps = names_by_id(conn), _repository_names(conn), app_names(conn)
-    since = [each for each in deliveries.listing(conn, _LOOKED_AT) if each.received_at >= setup.created_at]
-    # GitHub tells us of our own checks as well, many times; that would hide what a person waits for.
-    sent = [each for each in since if not each.verdict.startswith("our own ")][:_LISTED]
-    shown = [
-        _only(delivery_shape(each, names), _OF_DELIVERY)
-        | {"repository": of_repositories.get(each.repository_id or 0, "")}
-        for each in sent
-    ]
-    running = [
-        _only(review_shape(each, pipeline, of_apps, context.settings), _OF_REVIEW_APP)
-        for each in reviews.of_pipeline(conn, pipeline.id)
-    ]
-    return {"deliveries": shown, "review_apps": running}
-
-
-def _only(shape: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: shape[name] or "" for name in names}
+def _arrived(context: WebContext, setup: Setup, pipeline: Pipeline) -> Callable[[Connection], dict[str, Any]]:
+    return lambda conn: arrived(conn, context, pipeline, since=setup.created_at)
 
 
 async def events(request: web.Request) -> web.StreamResponse:
@@ -287,30 +258,15 @@ async def events(request: web.Request) -> web.StreamResponse:
     pipeline = await context.db.read(lambda conn: _own(conn, setup, request.query.get("pipeline", "")))
     if pipeline is None:
         return web.Response(status=403, text="no set-up of this pipeline is under way in this browser\n")
-    response = web.StreamResponse(headers={hdrs.CACHE_CONTROL: "no-store", "X-Accel-Buffering": "no"})
-    response.content_type = "text/event-stream"
-    await response.prepare(request)
-    last, silent = b"", 0.0
-    with suppress(ConnectionResetError):  # the browser has gone, and with it whom to tell
-        while context.db.now() < setup.expires_at:
-            now = msgspec.json.encode(await context.db.read(lambda conn: _arrived(conn, context, setup, pipeline)))
-            silent += _POLL_SECONDS
-            if now != last or silent >= _BEAT_SECONDS:
-                # The beat tells a proxy that somebody is there, and us whether somebody is.
-                await response.write(b"data: " + now + b"\n\n" if now != last else b": still here\n\n")
-                last, silent = now, 0.0
-            if await _closing(request):
-                break
-    return response
+    return await follow(
+        request,
+        _arrived(context, setup, pipeline),
+        goes_on=lambda: context.db.now() < setup.expires_at,
+        may=_always,
+    )
 
 
-async def _closing(request: web.Request) -> bool:
-    """Rest a moment; True when the server stops."""
-    try:
-        async with asyncio.timeout(_POLL_SECONDS):
-            await request.app[CLOSING].wait()
-    except TimeoutError:
-        return False
+async def _always() -> bool:
     return True
 
 

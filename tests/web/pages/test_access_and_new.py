@@ -1,11 +1,13 @@
 """Whose a pipeline is and who may do what in it; and what is made by clicking."""
 
 import html
+import json
 import re
 from typing import Any
 
 import pytest
 
+from service.store import deliveries
 from service.web.pages.new import SWITCHES
 from tests.web.browsing import Browser, Page
 from tests.web.pages.visiting import sign_in, somebody
@@ -159,8 +161,11 @@ async def everything(server: Server) -> dict[str, Any]:
 async def test_a_pipeline_is_made_with_all_of_it_as_on_the_command_line(server: Server, browser: Browser) -> None:
     await sign_in(server, browser)
     page = await made_by(browser, server, "pipeline", name="store", repository="acme/shop")
-    assert re.fullmatch(rf"{server.url}/dashboard/pipelines/[\w-]+", page.url)
-    assert page.title == "store"
+    assert re.fullmatch(rf"{server.url}/dashboard/pipelines/[\w-]+/arrivals", page.url)
+    assert (page.title, "acme/shop is connected to the pipeline store" in text(page)) == (
+        "Open a pull request now",
+        True,
+    )
     found = await everything(server)
     assert found["stages"] == {"store-staging": "staging", "store": "production"}
     assert found["builds"] == {"store-staging": ["pending"], "store": ["pending"]}
@@ -172,7 +177,8 @@ async def test_a_pipeline_is_made_with_all_of_it_as_on_the_command_line(server: 
 
 async def test_what_is_switched_off_is_not_made(server: Server, browser: Browser) -> None:
     await sign_in(server, browser)
-    await made_by(browser, server, "pipeline", ("apps", "review_apps"), name="store", repository="acme/shop")
+    page = await made_by(browser, server, "pipeline", ("apps", "review_apps"), name="store", repository="acme/shop")
+    assert page.title == "store"  # there is nothing to wait for
     found = await everything(server)
     assert (found["stages"], found["on"]) == ({}, set())
 
@@ -243,3 +249,62 @@ async def test_what_is_refused_halfway_is_taken_back(
     states = {each["name"] for each in await server.get("/apps") if each["name"] != "store"}
     assert states <= {"store-staging"}  # its end is in the queue
     assert await server.get("/pipeline-couplings") == []
+
+
+# What arrives
+
+
+async def delivered(server: Server, guid: str, repository_id: int, verdict: str = "") -> None:
+    await server.inbox.put(
+        guid=guid, event="pull_request", action="opened", repository_id=repository_id, installation_id=None, body=b"{}",
+        body_sha256="", received_at=server.db.now(),
+    )  # fmt: skip
+    if verdict:
+        now = server.db.now()
+        await server.db.write(
+            lambda conn: deliveries.finish(conn, guid=guid, state="processed", verdict=verdict, now=now)
+        )
+
+
+async def test_what_arrives_is_listed_as_it_does(server: Server, browser: Browser, pipeline: str) -> None:
+    await server.call("POST", f"/pipelines/{pipeline}/review-app-config", {}, expect=201)
+    await sign_in(server, browser)
+    where = f"{server.url}/dashboard/pipelines/{pipeline}/arrivals"
+    page = await browser.get(where)
+    assert page.text.count('class="empty"') == 2
+    assert "Review apps are not created by themselves" in page.text
+    async with browser.session.get(f"{where}/events") as stream:
+        assert await line(stream) == {"deliveries": [], "review_apps": []}
+        await delivered(server, "elsewhere", 43)
+        await delivered(server, "here", 42, "rang review_app")
+        while not (told := await line(stream))["deliveries"] or told["deliveries"][0]["state"] != "processed":
+            pass
+        (one,) = told["deliveries"]
+        assert (one["event"], one["action"], one["repository"]) == ("pull_request", "opened", "acme/shop")
+        await server.call("POST", "/review-apps", {"pipeline": pipeline, "pr_number": 7}, expect=201)
+        assert [each["pr_number"] for each in (await line(stream))["review_apps"]] == [7]
+    assert "rang review_app" in text(await browser.get(where))
+
+
+async def line(stream: Any) -> Any:
+    """What an open page is told next."""
+    while not (said := await stream.content.readline()).startswith(b"data: "):
+        assert said, "the stream has ended"
+    return json.loads(said[6:])
+
+
+async def test_verdicts_are_told_to_administrators_alone(server: Server, browser: Browser, pipeline: str) -> None:
+    token = await somebody(server, "ada")
+    body = {"user": "ada@example.com", "permissions": ["view"]}
+    await server.call("POST", "/apps/shop-staging/collaborators", body, expect=201)
+    await delivered(server, "here", 42, "rang auto_deploy of somebody-elses-app")
+    await sign_in(server, browser, token)
+    page = text(await browser.get(f"{server.url}/dashboard/pipelines/{pipeline}/arrivals"))
+    assert ("pull_request.opened processed" in page, "somebody-elses-app" in page) == (True, False)
+
+
+async def test_where_no_repository_is_connected_nothing_is_waited_for(server: Server, browser: Browser) -> None:
+    made = await server.pipeline("empty", connected=False)
+    await sign_in(server, browser)
+    page = await browser.get(f"{server.url}/dashboard/pipelines/{made['id']}/arrivals")
+    assert page.url == f"{server.url}/dashboard/pipelines/{made['id']}"

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from service.domain.decisions import Restart
 from service.store import requests
+from service.store.tables import apps as app_rows
 from service.store.tables import requests as rows
 from tests.store.making import NOW
 from tests.web.api.people import Rows, restore, saved
@@ -374,3 +375,49 @@ async def test_an_app_without_a_repository_says_how_to_get_one(shop: Server, bro
     page = await browser.get(f"{shop.url}/dashboard/apps/alone/deploy")
     assert "towpath pipelines:add PIPELINE -a alone --stage staging" in page.text
     assert "Deploy to alone" not in page.text
+
+
+async def switched(server: Server, browser: Browser, drop: tuple[str, ...] = (), **form: str) -> Page:
+    return await browser.send(await of_shop(server, browser, "/deploy"), "/deploy/auto", drop=drop, **form)
+
+
+async def test_automatic_deploys_are_switched_where_one_deploys(shop: Server, browser: Browser) -> None:
+    page = await of_shop(shop, browser, "/deploy")
+    assert "Nothing is deployed unless somebody says so." in page.text
+    page = await switched(shop, browser, auto="on", wait="on")
+    assert (page.status, "Saved." in page.text) == (200, True)
+    assert "Each push to <code>main</code> is deployed once CI has passed." in page.text
+    now = await shop.get("/apps/shop/github")
+    assert (now["auto_deploy"], now["wait_for_ci"], now["follows_default_branch"]) == (True, True, True)
+    page = await switched(shop, browser, ("wait",), branch="fix/cart")
+    now = await shop.get("/apps/shop/github")
+    assert (now["branch"], now["wait_for_ci"], now["follows_default_branch"]) == ("fix/cart", False, False)
+    refused = await switched(shop, browser, branch="nowhere")
+    assert (refused.status, "Couldn&#39;t find the branch nowhere" in refused.text) == (404, True)
+    assert 'name="branch" value="nowhere"' in refused.text
+    await switched(shop, browser, ("auto",))
+    now = await shop.get("/apps/shop/github")
+    assert (now["auto_deploy"], now["branch"]) == (False, "fix/cart")
+    count = len(await shop.get("/activity?app=shop"))
+    await switched(shop, browser)  # nothing is changed, so nothing is done
+    assert len(await shop.get("/activity?app=shop")) == count
+
+
+async def test_a_hold_is_said_where_one_deploys(shop: Server, browser: Browser, clock: Clock) -> None:
+    await shop.call("PATCH", "/apps/shop/github", {"auto_deploy": True}, expect=200)
+    clock.pass_by(minutes=1)
+    await deployed(shop, "shop", "b" * 40)
+    page = await of_shop(shop, browser, "/deploy")
+    assert "held at v3 Nothing is deployed by itself until somebody resumes automatic deploys" in text_of(page.text)
+
+
+async def test_a_review_app_follows_its_pull_request_and_no_branch(shop: Server, browser: Browser) -> None:
+    def write(conn: Connection) -> None:
+        conn.execute(app_rows.update().where(app_rows.c.name == "shop").values(is_review=True))
+
+    before = await of_shop(shop, browser, "/deploy")
+    await shop.db.write(write)
+    assert "Automatic deploys" not in (await of_shop(shop, browser, "/deploy")).text
+    refused = await browser.send(before, "/deploy/auto", auto="on")
+    assert refused.status == 422
+    assert not (await shop.get("/apps/shop/github"))["auto_deploy"]

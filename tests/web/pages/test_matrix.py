@@ -38,6 +38,7 @@ class Row(NamedTuple):
 
 
 ONE = "/dashboard/pipelines/{pipeline}"
+PLACE = "/dashboard/couplings/{coupling}"
 PROMOTION = {"app": "{app}", "release": "{release}", "target": "{production}"}
 APP = "/dashboard/apps/{app}"
 RELEASES = frozenset({"admin", "member", "deploy", "operate"})
@@ -51,6 +52,14 @@ TABLE: dict[str, Row] = {
     f"GET {ONE}/events": Row(SEES, SEES),
     f"GET {ONE}/promote": Row(SEES, SEES),
     f"POST {ONE}/promotions": Row(frozenset({"admin", "promote"}), SEES, PROMOTION),
+    f"GET {ONE}/add": Row(STAFF, SEES),
+    f"POST {ONE}/add": Row(STAFF, SEES, {"do": "new", "name": "made-here", "stage": "staging"}),
+    f"GET {ONE}/arrivals": Row(SEES, SEES),
+    f"GET {ONE}/arrivals/events": Row(SEES, SEES),
+    f"GET {PLACE}/move": Row(STAFF | {"manage"}, SEES),
+    f"POST {PLACE}/move": Row(STAFF | {"manage"}, SEES, {"stage": "development"}),
+    f"GET {PLACE}/remove": Row(STAFF | {"manage"}, SEES),
+    f"POST {PLACE}/remove": Row(STAFF | {"manage"}, SEES),
     f"GET {ONE}/settings": Row(SEES, SEES),
     f"POST {ONE}/settings/{{group}}": Row(STAFF, SEES, {"seen": "{}", "destroy_stale": "on"}),
     f"POST {ONE}/name": Row(STAFF, SEES, {"name": "crew-pipe"}),
@@ -87,6 +96,13 @@ TABLE: dict[str, Row] = {
     f"POST {APP}/resources/restart": Row(OPERATES, SEES),
     f"GET {APP}/deploy": Row(DEPLOYS, SEES),
     f"POST {APP}/deploy": Row(DEPLOYS, SEES, {"version": "main"}),
+    f"POST {APP}/deploy/auto": Row(DEPLOYS, SEES, {"auto": "on"}),
+    f"GET {APP}/restart": Row(OPERATES, SEES),
+    f"POST {APP}/restart": Row(OPERATES, SEES),
+    f"GET {APP}/maintenance": Row(OPERATES, SEES),
+    f"POST {APP}/maintenance": Row(OPERATES, SEES, {"do": "off"}),
+    f"GET {APP}/hold": Row(DEPLOYS, SEES),
+    f"POST {APP}/hold": Row(DEPLOYS, SEES, {"do": "resume"}),
     f"GET {APP}/settings": Row(SEES, SEES),
     f"GET {APP}/settings/values": Row(RELEASES, SEES),
     f"POST {APP}/settings/config": Row(RELEASES, SEES, {"name": "A", "value": "1"}),
@@ -115,7 +131,8 @@ class Visitors:
         secret = self.cookies.get(who, "")
         form = {key: filled(value, names) for key, value in TABLE[route].form.items()} | {"csrf": sessions.csrf(secret)}
         url = self.world.server.url + filled(path + QUERIES.get(route, ""), names)
-        async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as client:
+        jar, line = aiohttp.CookieJar(unsafe=True), self.world.server.session.connector
+        async with aiohttp.ClientSession(cookie_jar=jar, connector=line, connector_owner=False) as client:
             client.cookie_jar.update_cookies({"towpath_session": secret} if secret else {}, URL(url))
             data = form if method == "POST" else None
             async with client.request(method, url, data=data, allow_redirects=False) as answer:

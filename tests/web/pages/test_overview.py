@@ -5,13 +5,14 @@ import html
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from service.domain.facts import CiSignals, CommitsApart, CommitStatus, FactKey, FactKind, ListedCommit, commits_between
-from service.domain.model import RepositoryId
-from service.store import facts
+from service.domain.model import RepositoryId, ReviewState, Stage
+from service.store import apps, facts, pipelines, reviews
 from service.store.tables import facts as fact_rows
 from tests.domain.things import pull_request
 from tests.store.making import NOW
@@ -173,6 +174,83 @@ async def test_a_lock_is_shown_on_its_app_and_keeps_it_from_being_chosen(
     assert "<button>Promote" not in confirm.text
 
 
+async def second(server: Server, pipeline: str) -> None:
+    """Another app in production."""
+    await server.app("shop-eu")
+    body = {"app": "shop-eu", "pipeline": pipeline, "stage": "production"}
+    await server.call("POST", "/pipeline-couplings", body, expect=201)
+
+
+async def test_a_promotion_to_several_is_all_or_nothing_if_one_says_so(
+    server: Server, browser: Browser, pipeline: str
+) -> None:
+    await deployed(server, "shop-staging")
+    await sign_in(server, browser)
+    assert "All or nothing" not in (await overview(server, browser, pipeline, "/promote?app=shop-staging")).text
+    await second(server, pipeline)
+    confirm = await overview(server, browser, pipeline, "/promote?app=shop-staging")
+    assert dict(confirm.form("/promotions")[1]).get("all_or_nothing") is None
+    targets = [value for name, value in confirm.form("/promotions")[1] if name == "target"]
+    for extra in ({}, {"all_or_nothing": "on"}):
+        await browser.press(confirm, number=1, **extra)
+    made = await server.get(f"/pipelines/{pipeline}/pipeline-promotions")
+    assert sorted(each["all_or_nothing"] for each in made) == [False, True]
+    assert len(targets) == 2
+
+
+async def test_a_lock_is_gone_past_by_a_page_that_shows_its_reason_and_that_is_on_record(
+    server: Server, browser: Browser, pipeline: str
+) -> None:
+    await deployed(server, "shop-staging")
+    await server.call("POST", "/apps/shop/deploy-locks", {"reason": "sale until <Monday>"}, expect=201)
+    await sign_in(server, browser)
+    confirm = await overview(server, browser, pipeline, "/promote?app=shop-staging")
+    (path,) = re.findall(r'href="([^"]+past=locks)"', confirm.text)
+    past = await browser.get(server.url + html.unescape(path))
+    assert (
+        "shop is locked by admin@localhost: sale until &lt;Monday&gt;. That you go past it is put on record."
+        in past.text
+    )
+    assert "v1 past the lock</button>" in past.text
+    done = await browser.press(past, number=1)
+    assert "Promote shop-staging v1 aaaaaaaa: in the queue" in column(done, "Production")
+    entries = await server.get("/activity?app=shop")
+    (entry,) = [each for each in entries if each["action"] == "deploy lock overridden"]
+    assert (entry["actor"], entry["data"]["lock"]) == (
+        "user:admin@localhost",
+        "locked by admin@localhost: sale until <Monday>",
+    )
+
+
+async def test_nobody_goes_past_a_lock_that_they_have_not_seen(server: Server, browser: Browser, pipeline: str) -> None:
+    await deployed(server, "shop-staging")
+    await second(server, pipeline)
+    await server.call("POST", "/apps/shop/deploy-locks", {"reason": "sale"}, expect=201)
+    await sign_in(server, browser)
+    past = await overview(server, browser, pipeline, "/promote?app=shop-staging&past=locks")
+    await server.call("POST", "/apps/shop-eu/deploy-locks", {"reason": "audit"}, expect=201)
+    refused = await browser.press(past, number=1)
+    assert (refused.status, "shop-eu was locked by admin@localhost: audit" in refused.text) == (409, True)
+    assert await server.get(f"/pipelines/{pipeline}/pipeline-promotions") == []
+
+
+async def test_whoever_may_not_promote_to_an_app_is_not_led_past_its_lock(
+    server: Server, browser: Browser, pipeline: str
+) -> None:
+    await deployed(server, "shop-staging")
+    await server.call("POST", "/apps/shop/deploy-locks", {"reason": "sale"}, expect=201)
+    token = await somebody(server, "ada")
+    for app in ("shop", "shop-staging"):
+        body = {"user": "ada@example.com", "permissions": ["deploy"]}
+        await server.call("POST", f"/apps/{app}/collaborators", body, expect=201)
+    await sign_in(server, browser, token)
+    for query in ("", "&past=locks"):
+        page = await overview(server, browser, pipeline, f"/promote?app=shop-staging{query}")
+        assert "past=locks" not in page.text
+        assert 'name="past"' not in page.text
+        assert "<button>Promote" not in page.text
+
+
 async def test_a_lock_of_the_pipeline_is_shown_above_all(server: Server, browser: Browser, pipeline: str) -> None:
     await server.call("POST", f"/pipelines/{pipeline}/deploy-locks", {"reason": "audit"}, expect=201)
     await sign_in(server, browser)
@@ -231,6 +309,42 @@ async def test_review_apps_show_their_pull_request_as_text(server: Server, brows
     assert "bbbbbbb · octavia" in review
     assert "<script>alert" not in page.text
     assert 'href="https://github.com/acme/shop/pull/7"' in page.text
+
+
+async def test_of_hundreds_of_review_apps_those_deployed_last_are_shown_and_the_rest_by_a_link(
+    server: Server, browser: Browser, pipeline: str
+) -> None:
+    title = "A title as long as those are that people give their pull requests on a good day"
+
+    def write(conn: Any) -> None:
+        for number in range(150):
+            app = apps.create(
+                conn, name=f"shop-pr-{number}", space_id=apps.spaces(conn)[0].id, owner_id=None, owner_type=None,
+                is_review=True, now=NOW, pipeline_id=pipeline,
+            )  # fmt: skip
+            pipelines.couple(conn, app_id=app.id, pipeline_id=pipeline, stage=Stage.REVIEW, now=NOW)
+            review = reviews.create(
+                conn, pipeline_id=pipeline, repository_id=SHOP.id, ref=f"pr:{number}", generation=1, app_id=app.id,
+                state=ReviewState.LIVE, reason="", sha=B, branch="topic", by_person=False, now=NOW,
+            )  # fmt: skip
+            at = NOW + timedelta(minutes=number)
+            reviews.update(conn, review=review, now=NOW, deployed_at=at)
+            key = FactKey(FactKind.PULL_REQUEST, SHOP.id, str(number))
+            pull = pull_request(number=number, title=title, author="a-name-of-some-length", labels=("needs review",))
+            facts.learn(conn, key, asked=facts.next_asked(conn), value=pull, error="", etag="", now=NOW)
+
+    await server.db.write(write)
+    await sign_in(server, browser)
+    page = await overview(server, browser, pipeline)
+    assert len(page.text.encode()) < 150_000
+    assert {int(each) for each in re.findall(r">#(\d+)<", page.text)} == set(range(50, 150))
+    assert "Review apps 150" in column(page, "Review apps")
+    (rest,) = re.findall(r'<a id="all-reviews" href="([^"]+)">Show 50 more</a>', page.text)
+    everything = await browser.get(server.url + rest)
+    assert {int(each) for each in re.findall(r">#(\d+)<", everything.text)} == set(range(150))
+    assert f'data-part="/dashboard/pipelines/{pipeline}/columns?reviews=all"' in everything.text
+    part = await overview(server, browser, pipeline, "/columns?reviews=all")
+    assert digest(part) == digest(everything) == digest(page)
 
 
 async def test_of_apps_that_one_does_not_see_nothing_is_said(server: Server, browser: Browser, pipeline: str) -> None:

@@ -207,6 +207,31 @@ async def test_it_is_connected_disconnected_and_connected_anew(server: Server, b
     assert "Saved." in said(page, "repository")
 
 
+async def test_to_leave_a_repository_for_another_takes_the_pipelines_name(
+    server: Server, browser: Browser, pipeline: str
+) -> None:
+    await server.call("POST", f"/pipelines/{pipeline}/review-app-config", {}, expect=201)
+    await server.call("POST", "/review-apps", {"pipeline": pipeline, "pr_number": 7}, expect=201)
+    await server.call("PATCH", "/apps/shop-staging/github", {"auto_deploy": True}, expect=200)
+    await sign_in(server, browser)
+    page = await opened(server, browser, pipeline)
+    assert "Type shop to leave acme/shop for it" in said(page, "repository")
+    assert "ends automatic deploys from it" in said(page, "repository")
+    for typed in ("", "Shop"):
+        page = await browser.send(page, "/repository", repository="acme/other", confirm=typed)
+        assert (page.status, "type shop below to have that. Nothing was changed." in said(page, "repository")) == (
+            422,
+            True,
+        )
+        assert dict(page.form("/repository")[1])["repository"] == "acme/other"
+    assert (await server.get(f"/pipelines/{pipeline}/repository"))["full_name"] == "acme/shop"
+    # The same one once more takes nothing away, and so no name.
+    assert "Saved." in said(await browser.send(page, "/repository", repository="acme/shop"), "repository")
+    page = await browser.send(page, "/repository", repository="acme/other", confirm=" shop ")
+    assert "Connected to acme/other" in said(page, "repository")
+    assert not (await server.get("/apps/shop-staging/github"))["auto_deploy"]
+
+
 async def test_connecting_takes_ones_own_right_on_github(server: Server, browser: Browser) -> None:
     token = await somebody(server, "reader", github="reader")
     own = {"Authorization": f"Bearer {token}"}

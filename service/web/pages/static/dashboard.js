@@ -1,5 +1,5 @@
 "use strict";
-// Two things: a part of the page that looks again when it is told to, and times that go on.
+// Three things: a part of the page that looks again when it is told to, menus that close, and times that go on.
 
 const UNITS = [[86400, "d"], [3600, "h"], [60, "min"]];
 
@@ -13,6 +13,18 @@ setInterval(() => {
   for (const time of document.querySelectorAll("time")) time.textContent = ago(Date.parse(time.dateTime));
 }, 30000);
 
+// A menu closes by Escape, and once something outside of it is clicked or gets the focus.
+function closeMenus(but) {
+  for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(but)) menu.open = false;
+}
+for (const event of ["click", "focusin"]) document.addEventListener(event, ({ target }) => closeMenus(target));
+document.addEventListener("keydown", (event) => {
+  const menu = event.key === "Escape" && document.querySelector("details.menu[open]");
+  if (!menu) return;
+  if (menu.contains(document.activeElement)) menu.querySelector("summary").focus();
+  closeMenus(null);
+});
+
 const columns = document.querySelector("#columns");
 if (columns) {
   const AGAIN = 2000;
@@ -24,8 +36,10 @@ if (columns) {
 
   function put(html) {
     const focused = columns.contains(document.activeElement) && document.activeElement.id;
+    const open = [...columns.querySelectorAll("details[open]")].map((it) => it.id);
     const parsed = new DOMParser().parseFromString(html, "text/html");
     columns.replaceChildren(...parsed.body.children);
+    for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   }
 

@@ -1,0 +1,303 @@
+"""The menu of an app's card, and adding apps: what one may do is there, is asked for once more, done, and on record."""
+
+import html
+import re
+from typing import Any
+
+import pytest
+
+from tests.web.browsing import Browser, Page
+from tests.web.pages.conftest import Clock
+from tests.web.pages.test_home import deployed
+from tests.web.pages.test_overview import column, overview
+from tests.web.pages.visiting import sign_in, somebody
+from tests.web.serving import HEADS, Server
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def menu(page: Page, app: str) -> dict[str, str]:
+    """What the menu of an app's card offers: where each leads, by its text."""
+    found = re.search(rf'<summary[^>]*>Manage<span class="unseen"> {app}</span>.*?</details>', page.text, re.DOTALL)
+    return (
+        {text: html.unescape(href) for href, text in re.findall(r'href="([^"]+)">([^<]+)<', found[0])} if found else {}
+    )
+
+
+def text(page: Page) -> str:
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page.text)))
+
+
+def buttons(page: Page) -> list[str]:
+    return [html.unescape(each) for each in re.findall(r"<button[^>]*>([^<]+)</button>", page.text)]
+
+
+async def acted(server: Server, app: str) -> list[tuple[str, str]]:
+    """Who did what to an app, the newest first."""
+    entries: list[Any] = await server.get(f"/activity?app={app}", Range="id ..; order=desc")
+    return [(each["action"], each["actor"]) for each in entries]
+
+
+async def chosen(server: Server, browser: Browser, pipeline: str, app: str, what: str) -> Page:
+    """The page that an entry of the menu leads to."""
+    return await browser.get(server.url + menu(await overview(server, browser, pipeline), app)[what])
+
+
+async def granted(
+    server: Server, browser: Browser, *permissions: str, apps: tuple[str, ...] = ("shop-staging",)
+) -> str:
+    """Sign somebody in who was let in to apps for so much; returns their token."""
+    token = await somebody(server, "ada")
+    for app in apps:
+        body = {"user": "ada@example.com", "permissions": list(permissions)}
+        await server.call("POST", f"/apps/{app}/collaborators", body, expect=201)
+    await sign_in(server, browser, token)
+    return token
+
+
+async def test_an_owner_is_offered_all_of_it(server: Server, browser: Browser, pipeline: str) -> None:
+    await deployed(server, "shop-staging")
+    await server.call("PATCH", "/apps/shop-staging/github", {"auto_deploy": True}, expect=200)
+    await sign_in(server, browser)
+    page = await overview(server, browser, pipeline)
+    assert list(menu(page, "shop-staging")) == [
+        "Logs", "Restart", "Roll back", "Hold automatic deploys", "Switch maintenance on", "Move to another stage",
+        "Remove from the pipeline",
+    ]  # fmt: skip
+    assert list(menu(page, "shop")) == ["Switch maintenance on", "Move to another stage", "Remove from the pipeline"]
+    assert menu(page, "shop-staging")["Roll back"] == "/dashboard/apps/shop-staging"
+
+
+OFFERED = {
+    "to look": (("view",), []),
+    "to deploy": (("deploy",), ["Logs", "Roll back", "Hold automatic deploys"]),
+    "to operate": (("operate",), ["Logs", "Restart", "Roll back", "Switch maintenance on"]),
+    "to manage": (("manage",), ["Move to another stage", "Remove from the pipeline"]),
+}
+
+
+@pytest.mark.parametrize(("permissions", "offered"), OFFERED.values(), ids=OFFERED)
+async def test_whoever_may_only_so_much_is_offered_no_more(
+    server: Server, browser: Browser, pipeline: str, permissions: tuple[str, ...], offered: list[str]
+) -> None:
+    await deployed(server, "shop-staging")
+    await server.call("PATCH", "/apps/shop-staging/github", {"auto_deploy": True}, expect=200)
+    await granted(server, browser, *permissions)
+    page = await overview(server, browser, pipeline)
+    assert list(menu(page, "shop-staging")) == offered
+    assert "+ Add app" not in page.text
+
+
+async def test_a_review_app_has_no_menu(server: Server, browser: Browser, pipeline: str) -> None:
+    await server.call("POST", f"/pipelines/{pipeline}/review-app-config", {}, expect=201)
+    await server.call("POST", "/review-apps", {"pipeline": pipeline, "pr_number": 7}, expect=201)
+    await sign_in(server, browser)
+    assert "Manage" not in column(await overview(server, browser, pipeline), "Review apps")
+
+
+async def test_a_restart_names_the_app_and_is_in_its_queue(server: Server, browser: Browser, pipeline: str) -> None:
+    await deployed(server, "shop-staging")
+    await sign_in(server, browser)
+    page = await chosen(server, browser, pipeline, "shop-staging", "Restart")
+    assert "Restart shop-staging" in buttons(page)
+    done = await browser.send(page, "/restart")
+    assert done.url == f"{server.url}/dashboard/pipelines/{pipeline}"
+    assert "restart: in the queue" in column(done, "Staging")
+    assert (await acted(server, "shop-staging"))[0] == ("requested", "user:admin@localhost")
+
+
+async def test_what_cannot_be_restarted_says_why(server: Server, browser: Browser, pipeline: str) -> None:
+    await sign_in(server, browser)
+    page = await browser.send(await browser.get(f"{server.url}/dashboard/apps/shop/restart"), "/restart")
+    assert (page.status, "shop has no release yet: deploy something first." in text(page)) == (422, True)
+
+
+async def test_maintenance_is_switched_as_was_shown_whoever_was_faster(
+    server: Server, browser: Browser, pipeline: str
+) -> None:
+    await sign_in(server, browser)
+    page = await chosen(server, browser, pipeline, "shop", "Switch maintenance on")
+    assert "Whoever opens shop sees the maintenance page" in text(page)
+    await server.call("PATCH", "/apps/shop", {"maintenance": True}, expect=200)
+    await browser.send(page, "/maintenance")
+    assert (await server.get("/apps/shop"))["maintenance"] is True
+    off = await chosen(server, browser, pipeline, "shop", "Switch maintenance off")
+    assert "Switch maintenance of shop off" in buttons(off)
+    await browser.send(off, "/maintenance")
+    assert (await server.get("/apps/shop"))["maintenance"] is False
+    assert (await acted(server, "shop"))[0] == ("maintenance switched", "user:admin@localhost")
+
+
+async def test_automatic_deploys_are_held_and_resumed(server: Server, browser: Browser, pipeline: str) -> None:
+    await server.call("PATCH", "/apps/shop-staging/github", {"auto_deploy": True, "wait_for_ci": True}, expect=200)
+    await sign_in(server, browser)
+    page = await chosen(server, browser, pipeline, "shop-staging", "Hold automatic deploys")
+    assert "No push to main is deployed to shop-staging" in text(page)
+    await browser.send(page, "/hold")
+    assert not (await server.get("/apps/shop-staging/github"))["auto_deploy"]
+    page = await chosen(server, browser, pipeline, "shop-staging", "Resume automatic deploys")
+    assert "What main is at now is deployed, once CI has passed for it" in text(page)
+    await browser.send(page, "/hold")
+    now = await server.get("/apps/shop-staging/github")
+    assert (now["auto_deploy"], now["wait_for_ci"], now["follows_default_branch"]) == (True, True, True)
+    assert [each for each, _ in await acted(server, "shop-staging")].count("auto-deploy switched") == 3
+
+
+async def test_what_one_commit_holds_is_resumed_and_says_what_held_it(
+    server: Server, browser: Browser, clock: Clock, pipeline: str
+) -> None:
+    await server.call("PATCH", "/apps/shop-staging/github", {"auto_deploy": True}, expect=200)
+    await deployed(server, "shop-staging", HEADS["fix/cart"])  # a commit, of no branch
+    await sign_in(server, browser)
+    page = await browser.get(f"{server.url}/dashboard/apps/shop-staging/hold")
+    assert "shop-staging is held at v1" in text(page)
+    assert "Resume automatic deploys of shop-staging" in buttons(page)
+    clock.pass_by(minutes=1)
+    await browser.send(page, "/hold")
+    again = await browser.get(f"{server.url}/dashboard/apps/shop-staging/hold")
+    assert "Hold automatic deploys of shop-staging" in buttons(again)
+
+
+async def test_to_resume_takes_the_right_on_github_that_to_hold_does_not(
+    server: Server, browser: Browser, pipeline: str
+) -> None:
+    await server.call("PATCH", "/apps/shop-staging/github", {"auto_deploy": True}, expect=200)
+    token = await somebody(server, "reader", github="reader")
+    body = {"user": "reader@example.com", "permissions": ["deploy"]}
+    await server.call("POST", "/apps/shop-staging/collaborators", body, expect=201)
+    await sign_in(server, browser, token)
+    await browser.send(await browser.get(f"{server.url}/dashboard/apps/shop-staging/hold"), "/hold")
+    assert not (await server.get("/apps/shop-staging/github"))["auto_deploy"]
+    refused = await browser.send(await browser.get(f"{server.url}/dashboard/apps/shop-staging/hold"), "/hold")
+    assert (refused.status, refused.title) == (403, "Not allowed")
+    assert "reader has the permission read in acme/shop" in text(refused)
+
+
+# Moving and taking out
+
+
+async def test_an_app_is_moved_to_another_stage(server: Server, browser: Browser, pipeline: str) -> None:
+    await sign_in(server, browser)
+    page = await chosen(server, browser, pipeline, "shop-staging", "Move to another stage")
+    assert page.title == "Move shop-staging to another stage"
+    assert re.findall(r'name="stage" value="(\w+)"', page.text) == ["development", "production"]
+    unsaid = await browser.send(page, "/move")
+    assert (unsaid.status, "Choose a stage: development, staging, production." in text(unsaid)) == (422, True)
+    done = await browser.send(page, "/move", stage="development")
+    assert "shop-staging" in column(done, "Development")
+    assert (await acted(server, "shop-staging"))[0] == ("app moved", "user:admin@localhost")
+
+
+async def test_an_app_that_is_removed_lives_on_in_no_pipeline(server: Server, browser: Browser, pipeline: str) -> None:
+    await server.call("PATCH", "/apps/shop-staging/github", {"auto_deploy": True}, expect=200)
+    await sign_in(server, browser)
+    page = await chosen(server, browser, pipeline, "shop-staging", "Remove from the pipeline")
+    assert "Remove shop-staging from shop" in buttons(page)
+    assert "It goes on deploying main by itself." in text(page)
+    done = await browser.send(page, "/remove")
+    assert "None" in column(done, "Staging")
+    assert (await acted(server, "shop-staging"))[0] == ("app removed", "user:admin@localhost")
+    twice = await browser.send(page, "/remove")
+    assert (twice.status, twice.title) == (404, "Not here")
+    # Nothing but the pipeline is gone: it can be stopped now, too.
+    await browser.send(await browser.get(f"{server.url}/dashboard/apps/shop-staging/hold"), "/hold")
+    assert not (await server.get("/apps/shop-staging/github"))["auto_deploy"]
+
+
+async def test_to_and_from_production_it_takes_manage_or_promote_on_the_app(server: Server, browser: Browser) -> None:
+    token = await somebody(server, "member")
+    await server.call("POST", "/teams", {"name": "crew"}, expect=201)
+    await server.call("PUT", "/teams/crew/members", {"email": "member@example.com", "role": "member"}, expect=200)
+    owner = {"type": "team", "id": (await server.get("/teams/crew"))["id"]}
+    made, _ = await server.call("POST", "/pipelines", {"name": "guarded", "owner": owner}, expect=201)
+    for app, stage in (("guarded", "production"), ("guarded-staging", "staging")):
+        await server.call("POST", "/apps", {"name": app, "team": "crew"}, expect=201)
+        body = {"app": app, "pipeline": made["id"], "stage": stage}
+        await server.call("POST", "/pipeline-couplings", body, expect=201)
+    await sign_in(server, browser, token)
+    page = await overview(server, browser, made["id"])
+    assert "Remove from the pipeline" not in menu(page, "guarded")
+    move = await browser.get(server.url + menu(page, "guarded-staging")["Move to another stage"])
+    refused = await browser.send(move, "/move", stage="production")
+    assert (refused.status, "only by whoever has manage or promote on it" in text(refused)) == (403, True)
+    assert "guarded-staging" in column(await overview(server, browser, made["id"]), "Staging")
+
+
+async def test_whoever_sees_the_pipeline_no_more_is_led_to_the_app(
+    server: Server, browser: Browser, pipeline: str
+) -> None:
+    await granted(server, browser, "manage")
+    page = await chosen(server, browser, pipeline, "shop-staging", "Remove from the pipeline")
+    done = await browser.send(page, "/remove")
+    assert (done.status, done.url) == (200, f"{server.url}/dashboard/apps/shop-staging")
+
+
+# Adding
+
+
+async def adding(server: Server, browser: Browser, pipeline: str, stage: str = "staging") -> Page:
+    page = await overview(server, browser, pipeline)
+    (path,) = re.findall(rf'<a id="add-{stage}" href="([^"]+)"', page.text)
+    return await browser.get(server.url + path)
+
+
+async def test_an_app_that_stands_alone_is_added_to_the_stage_that_was_clicked(
+    server: Server, browser: Browser, pipeline: str
+) -> None:
+    await server.app("shop-dev")
+    await sign_in(server, browser)
+    page = await adding(server, browser, pipeline, "development")
+    assert page.title == "Add an app to shop"
+    assert re.findall(r'<option value="([\w-]+)">', page.text)[0] == "shop-dev"
+    assert 'value="shop-staging"' not in page.text  # that is in a pipeline
+    done = await browser.send(page, "/add")
+    assert "shop-dev" in column(done, "Development")
+    assert (await acted(server, "shop-dev"))[0] == ("app added", "user:admin@localhost")
+    taken = await browser.send(page, "/add", app="shop-dev", stage="production")
+    assert (taken.status, "App shop-dev is already in pipeline shop (development)" in text(taken)) == (422, True)
+
+
+async def test_a_new_app_is_made_in_the_stage_with_its_name_or_a_made_up_one(
+    server: Server, browser: Browser, pipeline: str
+) -> None:
+    await sign_in(server, browser)
+    page = await adding(server, browser, pipeline, "production")
+    assert "There is no app outside of a pipeline that you manage." in text(page)
+    done = await browser.send(page, "/add", do="new", name="shop-eu", stage="production")
+    assert "shop-eu" in column(done, "Production")
+    await browser.send(page, "/add", do="new", name="", stage="development")
+    assert len(await server.get(f"/pipelines/{pipeline}/pipeline-couplings")) == 4
+    assert ("app created", "user:admin@localhost") in await acted(server, "shop-eu")
+
+
+WRONG = {
+    "a name that is taken": ({"do": "new", "name": "shop", "stage": "staging"}, 422, "already taken"),
+    "a name that none can have": ({"do": "new", "name": "No", "stage": "staging"}, 422, "Name must be 3 to 30"),
+    "a team that one is not in": (
+        {"do": "new", "name": "more", "owner": "strangers", "stage": "staging"}, 404, "Couldn't find that team.",
+    ),
+    "no app": ({"do": "existing", "app": "", "stage": "staging"}, 422, "Choose an app."),
+    "an app that there is not": ({"do": "existing", "app": "nothing", "stage": "staging"}, 404, "Couldn't find that app."),
+    "a stage for review apps": ({"do": "new", "name": "more", "stage": "review"}, 422, "Choose a stage: development,"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "status", "said"), WRONG.values(), ids=WRONG)
+async def test_what_cannot_be_added_says_why_and_nothing_is_made(
+    server: Server, browser: Browser, pipeline: str, form: dict[str, str], status: int, said: str
+) -> None:
+    await sign_in(server, browser)
+    before = await server.get("/apps"), await server.get("/pipeline-couplings")
+    page = await browser.send(await adding(server, browser, pipeline), "/add", **form)
+    assert (page.status, said in text(page)) == (status, True), text(page)
+    assert (await server.get("/apps"), await server.get("/pipeline-couplings")) == before
+
+
+async def test_an_app_of_others_is_neither_offered_nor_added(server: Server, browser: Browser, pipeline: str) -> None:
+    token = await somebody(server, "ada")
+    await server.call("POST", "/apps", {"name": "adas"}, expect=201, Authorization=f"Bearer {token}")
+    await sign_in(server, browser)
+    page = await adding(server, browser, pipeline)
+    assert "adas" not in page.text
+    refused = await browser.send(page, "/add", do="existing", app="adas", stage="staging")
+    assert (refused.status, "Couldn't find that app." in text(refused)) == (404, True)
