@@ -1,7 +1,14 @@
 """Whether CI has passed for a commit, from everything GitHub says about it.
 
-Two modes: *required* looks only at the named contexts, *all* at every status, check run and unfinished suite. Events
-never decide: this is asked again with the current signals, so a re-run turns a pass back into waiting.
+| what counts | looked at | ignored contexts |
+|---|---|---|
+| `all` | every status, check run and unfinished suite | left out, by their name or their App's |
+| `required` | the contexts that the settings name | none can be among them |
+| `protected` | what the branch requires; where none is left, as `all` | left out by name, required or not |
+
+A branch's protection says what may be merged, the settings what is deployed: a check that only ever runs on pull
+requests is required there, and would be waited for in vain on the branch. Events never decide: this is asked again with
+the current signals, so a re-run turns a pass back into waiting.
 """
 
 from collections.abc import Iterable
@@ -93,7 +100,7 @@ def evaluate(
     """The verdict on the signals as they are now.
 
     Where everything counts nothing passes within the settle time: right after a push, CI systems that have yet to begin
-    look like none.
+    look like none. Nor is there none where some of it is kept from us.
     """
     if signals is None:
         return Pending(text="waiting for: what GitHub says about the commit", waiting_for=(), until=None)
@@ -101,15 +108,18 @@ def evaluate(
     closes_at = signals.first_seen + timedelta(seconds=gate_seconds)
     signals = _without_ours(signals, our_app_id)
     settling = now < settled_at
-    items = [item for each in counted.required for item in _required_items(signals, each)]
-    if counted.everything:
-        items += _all_items(signals, frozenset(name.casefold() for name in ignored), settling=settling)
-    if not items and deploy_without_ci:
+    left_out = frozenset(name.casefold() for name in ignored)
+    required = [each for each in counted.required if each.context.casefold() not in left_out]
+    everything = counted.everything or not required
+    items = [item for each in required for item in _required_items(signals, each)]
+    if everything:
+        items += _all_items(signals, left_out, settling=settling)
+    if not items and deploy_without_ci and not signals.unread:
         if not settling:
             return Passed(text=f"no CI appeared within {settle_seconds:g} s", read_after=settled_at)
         return Pending(text="waiting for: a first status or check", waiting_for=(), until=settled_at)
     verdict = _verdict(items, now=now, settled_at=settled_at, closes_at=closes_at)
-    if not counted.everything or not isinstance(verdict, Passed):
+    if not everything or not isinstance(verdict, Passed):
         return verdict
     if settling:
         text = f"waiting for: further statuses and checks, which have {settle_seconds:g} s to appear"
@@ -186,6 +196,7 @@ def _without_ours(signals: CiSignals, our_app_id: int) -> CiSignals:
         runs=tuple(r for r in signals.runs if r not in named and (not our_app_id or r.app_id != our_app_id)),
         suites=tuple(s for s in signals.suites if s.id not in of_ours and (not our_app_id or s.app_id != our_app_id)),
         first_seen=signals.first_seen,
+        unread=signals.unread,
     )
 
 

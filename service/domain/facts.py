@@ -158,7 +158,7 @@ class CheckSuite:
 class CiSignals:
     """Everything GitHub says about a commit, ours left out by the reader, each list oldest first.
 
-    `first_seen` is when we learned of the commit.
+    `first_seen` is when we learned of the commit. With `unread` there may be more: it says what GitHub does not show.
     """
 
     sha: Sha
@@ -166,6 +166,7 @@ class CiSignals:
     runs: tuple[CheckRun, ...]
     suites: tuple[CheckSuite, ...]
     first_seen: datetime
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,8 @@ from service.domain.model import CiCounts, Toggles
 
 ACTED_ON_FOR: Final = timedelta(minutes=5)
 """How old what GitHub said may be when an app is created or deployed because of it."""
-REQUIRED_FOR: Final = timedelta(hours=1)
-"""How old what a branch requires may be; who changes it is seldom in a hurry, and GitHub tells of it if it may."""
+REQUIRED_FOR: Final = timedelta(minutes=5)
+"""How old what a branch requires may be: GitHub tells only Apps with a say in a repository's settings of a change."""
 _RETRY_ERROR: Final = timedelta(minutes=1)
 _LAST_READ: Final = timedelta(minutes=1)
 _UNASKED: Final = "GitHub could not be asked"
@@ -93,7 +93,8 @@ def ci_gate(
         return None
     reason = "waiting for: CI to be read again" if isinstance(verdict, Passed) else verdict.text
     trouble = f"{_UNASKED}: {known.error}" if known is not None and known.error else ""
-    return Closed(reason="; ".join(filter(None, (reason, trouble, counted.note))), then=then)
+    unread = signals.unread if signals is not None else ""
+    return Closed(reason="; ".join(filter(None, (reason, trouble, unread, counted.note))), then=then)
 
 
 def _counted(

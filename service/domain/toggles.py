@@ -31,7 +31,8 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     "forks": "Pull requests of forks and bots: `approve` runs a commit once it is approved, `never` runs none.",
     "approval_blocks": "The check of a commit that waits for approval is `action_required` instead of neutral.",
     "required_contexts": "Only these statuses and checks must succeed for CI to have passed; empty means all.",
-    "ignored_contexts": "These statuses and checks never count for CI.",
+    "ignored_contexts": "These statuses and checks never count for CI, not even where the branch requires them; the"
+    " name of a GitHub App stands for all of its checks that nothing requires.",
     "deploy_without_ci": "If no status or check appears within `settle_seconds`, CI counts as passed.",
     "settle_seconds": "How long statuses and checks have to appear after a push before green counts.",
     "gate_seconds": "How long CI is waited for before it counts as timed out.",
@@ -120,7 +121,8 @@ def _chosen(before: CiCounts, contexts: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _contradictions(toggles: Toggles) -> list[str]:
-    both = sorted({*toggles.required_contexts} & {*toggles.ignored_contexts})
+    ignored = {name.casefold() for name in toggles.ignored_contexts}
+    both = sorted(name for name in toggles.required_contexts if name.casefold() in ignored)
     errors = [f"ignored_contexts: {name} is required as well" for name in both]
     if toggles.ci_counts is CiCounts.REQUIRED and not toggles.required_contexts:
         errors.append("ci_counts: required needs required_contexts, which names them")

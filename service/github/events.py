@@ -217,7 +217,7 @@ def _repository(event: shapes.RepositoryEvent) -> Hint:
 
 def _rules(event: shapes.RulesEvent) -> Hint | Ignored:
     if event.repository is None:
-        return Ignored(reason="an organization's rules: what branches require is read again within the hour")
+        return Ignored(reason="an organization's rules: what branches require is read again within five minutes")
     return Hint(
         repository=event.repository.seen(event.installation.id if event.installation else 0),
         touched=(RequirementsTouched(repository_id=RepositoryId(event.repository.id)),),

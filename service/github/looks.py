@@ -35,6 +35,9 @@ from service.github.requirements import Requirements
 from service.github.transport import Reply
 
 _ETAGS: Final = "\n"  # a header's value holds no line break
+_UNREAD: Final = "unread"
+"""In the place of the etag of a list that GitHub does not show; a true one is in quotes."""
+_NO_CHECKS: Final = "GitHub shows this token no check runs, only statuses count"
 _CI_LISTS: Final[
     tuple[tuple[str, type[StatusPayload | CheckRunPayload | CheckSuitePayload], str, dict[str, str]], ...]
 ] = (
@@ -250,6 +253,7 @@ class Looks:
             runs=tuple(each.seen() for each in sorted(runs, key=_identity) if not self._is_ours(each)),
             suites=tuple(each.seen() for each in sorted(suites, key=_identity) if not self._is_ours(each)),
             first_seen=self._now(),
+            unread=_NO_CHECKS if _UNREAD in {listing.etag for listing in listings} else "",
         )
         joined = _ETAGS.join(listing.etag for listing in listings)
         return Answer(value=value, etag=joined if all(listing.etag for listing in listings) else "")
@@ -257,11 +261,22 @@ class Looks:
     async def _signals(self, repository: Repository, sha: Sha, which: int, etag: str) -> Listing:
         name, shape, under, params = _CI_LISTS[which]
         path = f"/commits/{sha}/{name}"
-        listing = await self._github.listing(repository, path, shape=shape, under=under, etag=etag, params=params)
+        sent = etag if etag != _UNREAD else ""
+        listing = await self._github.listing(repository, path, shape=shape, under=under, etag=sent, params=params)
+        if self._is_kept_back(listing, which):
+            return Listing(items=[], etag=_UNREAD, not_modified=etag == _UNREAD)
         if len({each.id for each in listing.items}) < len(listing.items):
             # What stands on two pages has pushed something else from between them.
             raise Transient(f"GitHub's list of {name} changed while it was read")
         return listing
+
+    def _is_kept_back(self, listing: Listing, which: int) -> bool:
+        """Whether GitHub keeps checks from us for good: it gives no fine-grained token a right to read them.
+
+        An App has that right; what is kept from it is an error that people can mend.
+        """
+        refused = listing.refused
+        return refused is not None and refused.status == 403 and which > 0 and self._github.app_id == 0
 
     def _is_ours(self, check: CheckRunPayload | CheckSuitePayload) -> bool:
         return check.app is not None and check.app.id == self._github.app_id

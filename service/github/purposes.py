@@ -15,7 +15,6 @@ class Purpose(Enum):
     STATUSES = "statuses"
     DEPLOYMENTS = "deployments"
     COMMENTS = "comments"
-    PROTECTION = "the protection of branches"
 
     @property
     def permissions(self) -> Mapping[str, str]:
@@ -36,5 +35,4 @@ _PERMISSIONS: Final[Mapping[Purpose, Mapping[str, str]]] = {
     Purpose.STATUSES: {"statuses": "write"},
     Purpose.DEPLOYMENTS: {"deployments": "write"},
     Purpose.COMMENTS: {"pull_requests": "write"},
-    Purpose.PROTECTION: {"administration": "read"},
 }

@@ -1,7 +1,8 @@
 """What must succeed on a branch, from the rules of its rulesets and from its classic protection.
 
-Everybody who reads the repository may read the rules, but only with the permission `administration: read` the
-protection. Whoever does not grant that gets an answer that says what it lacks, not an error: rules may be all there is.
+Both are read with what everybody has who may read the repository: the rules of a branch, and the branch itself, whose
+description names the checks that its protection requires. GitHub's own list of a protection's settings says no more of
+them, and shows itself only to administrators. What is not shown is no error: rules may be all there is.
 """
 
 from typing import Annotated, Any, Final
@@ -9,20 +10,18 @@ from urllib.parse import quote
 
 from msgspec import Meta, Struct
 
-from service.domain.errors import Refused
 from service.domain.facts import Required, RequiredChecks
 from service.domain.model import Repository
 from service.github.answers import Answer
-from service.github.app_auth import NO_ACCESS
 from service.github.client import GitHub, Listing
-from service.github.payloads import Id, clean
-from service.github.purposes import Purpose
+from service.github.payloads import clean
 from service.github.transport import Reply
 
 _CHECKS: Final = "required_status_checks"
 _WORKFLOWS: Final = "workflows"
-_NOTHING: Final = frozenset({"Branch not protected", "Required status checks not enabled", "Branch not found"})
-"""What GitHub says with 404 where nothing is required; to those who may not know it says "Not Found"."""
+_NO_BRANCH: Final = "Branch not found"
+"""What GitHub says with 404 where there is no such branch; to those who may not know it says "Not Found"."""
+_OFF: Final = "off"
 _ETAGS: Final = "\n"
 
 _Name = Annotated[str, Meta(min_length=1)]
@@ -30,11 +29,13 @@ _Name = Annotated[str, Meta(min_length=1)]
 
 class _Check(Struct, frozen=True):
     context: _Name
-    app_id: Id | None = None
-    integration_id: Id | None = None
+    app_id: int | None = None
+    integration_id: int | None = None
 
     def seen(self) -> Required:
-        return Required(context=clean(self.context), app_id=self.app_id or self.integration_id)
+        """An App's number below 1 stands for any."""
+        number = self.app_id or self.integration_id
+        return Required(context=clean(self.context), app_id=number if number and number > 0 else None)
 
 
 class _Parameters(Struct, frozen=True):
@@ -51,14 +52,30 @@ class _Rule(Struct, frozen=True):
         return [each.seen() for each in parameters.required_status_checks]
 
 
-class _Protection(Struct, frozen=True):
-    contexts: list[_Name]
+class _StatusChecks(Struct, frozen=True):
+    enforcement_level: str = ""
+    contexts: list[_Name] = []
     checks: list[_Check] | None = None
 
     def seen(self) -> list[Required]:
-        if self.checks is None:  # an older Enterprise Server
-            return [Required(context=clean(each)) for each in self.contexts]
-        return [each.seen() for each in self.checks]
+        """A context that only the older of the two lists names may come from anybody."""
+        if self.enforcement_level == _OFF:
+            return []
+        checks = [each.seen() for each in self.checks or []]
+        named = {each.context for each in checks}
+        return checks + [Required(context=name) for each in self.contexts if (name := clean(each)) not in named]
+
+
+class _Protection(Struct, frozen=True):
+    required_status_checks: _StatusChecks | None = None
+
+
+class _Branch(Struct, frozen=True):
+    """`protected` is said of a branch with rulesets alone, too; then its `protection` requires nothing."""
+
+    name: str
+    protected: bool = False
+    protection: _Protection | None = None
 
 
 class Requirements:
@@ -71,31 +88,24 @@ class Requirements:
         """Read both. `etag` is that of the last answer; raises `Transient` when there is no answer."""
         etags = etag.split(_ETAGS) if etag.count(_ETAGS) == 1 else ["", ""]
         rules = await self._rules(repository, branch, etags[0])
-        protection = await self._protection(repository, branch, etags[1])
-        if rules.not_modified and isinstance(protection, Reply) and protection.status == 304:
+        itself = await self._itself(repository, branch, etags[1])
+        if rules.not_modified and itself.status == 304:
             return Answer(etag=etag, not_modified=True)
         if rules.not_modified:
             rules = await self._rules(repository, branch, "")
-        if isinstance(protection, Reply) and protection.status == 304:
-            protection = await self._protection(repository, branch, "")
-        return _answer(branch, rules, protection)
+        if itself.status == 304:
+            itself = await self._itself(repository, branch, "")
+        return _answer(branch, rules, itself)
 
     async def _rules(self, repository: Repository, branch: str, etag: str) -> Listing:
         path = f"/rules/branches/{quote(branch, safe='')}"
         return await self._github.listing(repository, path, shape=_Rule, etag=etag)
 
-    async def _protection(self, repository: Repository, branch: str, etag: str) -> Reply | str:
-        """GitHub's answer, or why it gives none."""
-        path = f"/branches/{quote(branch, safe='')}/protection/{_CHECKS}"
-        try:
-            return await self._github.request("GET", repository, path, purpose=Purpose.PROTECTION, etag=etag)
-        except Refused as refused:
-            if refused.code != NO_ACCESS:
-                raise
-            return "it takes the permission administration: read"
+    async def _itself(self, repository: Repository, branch: str, etag: str) -> Reply:
+        return await self._github.get(repository, f"/branches/{quote(branch, safe='')}", etag=etag)
 
 
-def _answer(branch: str, rules: Listing, protection: Reply | str) -> Answer:
+def _answer(branch: str, rules: Listing, itself: Reply) -> Answer:
     contexts, unread = list[Required](), list[str]()
     if rules.refused is not None:
         unread.append(f"the rules of {branch} are not shown ({rules.refused.message})")
@@ -104,12 +114,25 @@ def _answer(branch: str, rules: Listing, protection: Reply | str) -> Answer:
             contexts += rule.required()
         elif rule.type == _WORKFLOWS:
             unread.append(f"{branch} requires workflows, whose checks have no fixed names")
-    if isinstance(protection, str):
-        unread.append(f"the protection of {branch} is not shown ({protection})")
-    elif protection.ok:
-        contexts += protection.read(_Protection).seen()
-    elif protection.status != 404 or protection.message not in _NOTHING:
-        unread.append(f"the protection of {branch} is not shown ({protection.message})")
+    required, hidden = _of_protection(branch, itself)
+    contexts += required
+    if hidden:
+        unread.append(f"the protection of {branch} is not shown ({hidden})")
     value = RequiredChecks(branch=branch, contexts=tuple(dict.fromkeys(contexts)), unread="; ".join(unread))
-    protected = protection.etag if isinstance(protection, Reply) else ""
-    return Answer(value=value, etag=f"{rules.etag}{_ETAGS}{protected}" if rules.etag and protected else "")
+    return Answer(value=value, etag=f"{rules.etag}{_ETAGS}{itself.etag}" if rules.etag and itself.etag else "")
+
+
+def _of_protection(branch: str, itself: Reply) -> tuple[list[Required], str]:
+    """What the branch's protection requires, and why that may not be all."""
+    if not itself.ok:
+        gone = itself.status == 404 and itself.message == _NO_BRANCH
+        return [], "" if gone else itself.message
+    read = itself.read(_Branch)
+    if read.name != branch:  # GitHub follows renames here
+        return [], f"GitHub answered for {clean(read.name)}"
+    if not read.protected:
+        return [], ""
+    if read.protection is None:
+        return [], "GitHub says only that there is one"
+    checks = read.protection.required_status_checks
+    return ([], "") if checks is None else (checks.seen(), "")

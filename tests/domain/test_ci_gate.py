@@ -1,6 +1,7 @@
 """When CI has passed for a commit, case by case."""
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -323,7 +324,30 @@ REQUIRED = [
         Failed,
         counted=BUILD,
     ),
-    Case("what is required cannot be ignored away", (run("failure"),), Failed, counted=BUILD, ignored=("build",)),
+    Case(
+        "required and ignored does not count",
+        (run("failure"), run("success", "lint")),
+        Passed,
+        "",
+        1,
+        named(("build", "lint")),
+        ("BUILD",),
+    ),
+    Case(
+        "where all that is required is ignored, everything else counts",
+        (run("failure"), run("queued", "lint")),
+        Pending,
+        "waiting for: lint",
+        counted=BUILD,
+        ignored=("build",),
+    ),
+    Case(
+        "what is required of an ignored app counts",
+        (run("failure"),),
+        Failed,
+        counted=BUILD,
+        ignored=("GitHub Actions",),
+    ),
     Case("not all that is required is known: the rest counts, too", (run("success"),), Passed, counted=UNREAD),
     Case(
         "not all that is required is known: what fails stops it",
@@ -375,6 +399,18 @@ def test_unread_signals_are_waited_for() -> None:
     )
     assert isinstance(verdict, Pending)
     assert verdict.until is None
+
+
+def test_what_is_kept_from_us_is_never_taken_for_no_ci_at_all() -> None:
+    kept = replace(signals(seen=120), unread="GitHub shows this token no check runs")
+    options: dict[str, Any] = {
+        "counted": ALL_COUNT, "ignored": (), "our_app_id": 0, "settle_seconds": SETTLE, "gate_seconds": GATE,
+        "deploy_without_ci": True,
+    }  # fmt: skip
+    assert isinstance(evaluate(signals=kept, now=NOW, **options), Pending)
+    assert isinstance(evaluate(signals=kept, now=NOW + timedelta(seconds=GATE), **options), Missing)
+    green = replace(signals(status("success"), seen=120), unread=kept.unread)
+    assert isinstance(evaluate(signals=green, now=NOW, **options), Passed)
 
 
 def test_while_settling_the_verdict_may_change_at_the_end_of_the_settle_time() -> None:

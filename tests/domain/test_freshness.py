@@ -169,7 +169,7 @@ def test_green_that_was_read_before_the_settle_time_ended_is_read_once_more() ->
 
 
 REQUIRED = FactKey(FactKind.REQUIRED, REPO, "main")
-NOT_SHOWN = "the protection of main is not shown (it takes the permission administration: read)"
+NOT_SHOWN = "the protection of main is not shown (Server Error)"
 
 
 def requires(*contexts: str, age: float = 60, unread: str = "", **changes: Any) -> Fact[RequiredChecks]:
@@ -183,7 +183,7 @@ def requires(*contexts: str, age: float = 60, unread: str = "", **changes: Any) 
     [
         pytest.param(None, Look(fact=REQUIRED, why="not known yet"), id="never read"),
         pytest.param(requires("build", stale=True), Look(fact=REQUIRED, why="newer is out"), id="changed since"),
-        pytest.param(requires("build", age=3601), Look(fact=REQUIRED, why="too old to act on"), id="an hour old"),
+        pytest.param(requires("build", age=301), Look(fact=REQUIRED, why="too old to act on"), id="five minutes old"),
         pytest.param(
             requires("build", key=FactKey(FactKind.REQUIRED, REPO, "other")),
             Look(fact=REQUIRED, why="not known yet"),

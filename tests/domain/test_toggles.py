@@ -71,6 +71,7 @@ def test_whole_seconds_and_no_base_name_are_fine() -> None:
         ({"ignored_contexts": ["a", ""]}, "ignored_contexts: expected a list of names"),
         ({"ignored_contexts": ["a"] * 101}, "ignored_contexts: expected at most 100 names"),
         ({"required_contexts": ["a"], "ignored_contexts": ["a"]}, "ignored_contexts: a is required as well"),
+        ({"required_contexts": ["Lint"], "ignored_contexts": ["lint"]}, "ignored_contexts: Lint is required as well"),
         ({"idle_action": "sleep"}, "idle_action: expected destroy or suspend"),
         ({"labels": "preview"}, "labels: expected a list of names"),
         ({"base_branches": ["release**"]}, "base_branches: release**: ** stands alone between slashes"),

@@ -19,13 +19,7 @@ GITHUB, ENTERPRISE, SIMULATED = "https://github.com", "https://github.example.co
 RANK = {"read": 1, "write": 2}
 
 
-# Reading classic protection takes the right to read a repository's settings. Only those who want it give it, by hand.
-OPTIONAL = {Purpose.PROTECTION}
-
-
-@pytest.mark.parametrize(
-    "purpose", sorted({*Purpose} - OPTIONAL, key=lambda each: each.value), ids=lambda each: f"a token for {each.value}"
-)
+@pytest.mark.parametrize("purpose", list(Purpose), ids=lambda each: f"a token for {each.value}")
 def test_the_app_is_granted_whatever_a_token_asks_for(purpose: Purpose) -> None:
     granted = {each.name: RANK[each.level] for each in PERMISSIONS}
     assert {name for name, level in purpose.permissions.items() if granted.get(name, 0) < RANK[level]} == set()

@@ -243,7 +243,7 @@ Contexts = Annotated[
     list[str] | None, typer.Option("--required-context", metavar="NAME", help="Must succeed. May be repeated.")
 ]
 Ignored = Annotated[
-    list[str] | None, typer.Option("--ignored-context", metavar="NAME", help="Never counts. May be repeated.")
+    list[str] | None, typer.Option("--ignored-context", metavar="NAME", help="Never counts, though the branch requires it. May be repeated.")
 ]
 Settle = Annotated[
     float | None,

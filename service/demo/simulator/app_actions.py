@@ -22,6 +22,7 @@ LONGEST_NAME = 34
 # What an App may subscribe to, and the permission its form wants for it ("To subscribe to this event, a GitHub App must
 # have at least read-level access for the ... permission", GitHub docs, Webhook events and payloads).
 EVENT_NEEDS = {
+    "branch_protection_rule": "administration",
     "check_run": "checks",
     "check_suite": "checks",
     "create": "contents",
@@ -33,11 +34,12 @@ EVENT_NEEDS = {
     "pull_request": "pull_requests",
     "push": "contents",
     "repository": "metadata",
+    "repository_ruleset": "administration",
     "status": "statuses",
     "workflow_run": "actions",
 }
 _LEVELS = {"read", "write"}
-_PERMISSIONS = {*EVENT_NEEDS.values(), "actions", "administration", "members"}
+_PERMISSIONS = {*EVENT_NEEDS.values(), "actions", "members"}
 
 
 class BadManifest(Exception):
