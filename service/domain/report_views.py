@@ -45,7 +45,10 @@ class CheckReview:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckDeploy:
-    """An auto-deploy of the commit. `state` is None while nothing is queued: `reason` says what it waits for."""
+    """An auto-deploy of the commit. `state` is None while nothing is queued: `reason` says what it waits for.
+
+    `again`: the branch is still there, and who may write in the repository may have it built and deployed once more.
+    """
 
     app_name: str
     stage: Stage
@@ -55,6 +58,7 @@ class CheckDeploy:
     error: str = ""
     log_tail: str = ""
     steps: tuple[Step, ...] = ()
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -309,8 +309,9 @@ def _destroy(review: CheckReview) -> CheckAction:
 def _actions(view: CheckView) -> tuple[CheckAction, ...]:
     review = view.review
     reasons = [deploy.reason for deploy in view.deploys if deploy.state is None]
+    again = (_REBUILD,) if any(deploy.again for deploy in view.deploys) else ()
     if review is None:
-        return (_ANYWAY,) if any(is_stopped(reason) for reason in reasons) else ()
+        return (*((_ANYWAY,) if any(is_stopped(reason) for reason in reasons) else ()), *again)
     if awaits_approval(review):
         return (approve_action(view.sha), *((_destroy(review),) if review.app_name else ()))
     reasons.append(review.reason)
@@ -318,12 +319,12 @@ def _actions(view: CheckView) -> tuple[CheckAction, ...]:
     match review.state:
         case ReviewState.WAITING | ReviewState.DESTROYED | ReviewState.SKIPPED:
             creatable = not stopped and review.reason not in _NOT_TO_CREATE
-            return (*stopped, _CREATE) if creatable else stopped
+            return (*stopped, *((_CREATE,) if creatable else ()), *again)
         case ReviewState.CREATING:
-            return (*stopped, _destroy(review))
+            return (*stopped, *again, _destroy(review))
         case ReviewState.LIVE | ReviewState.FAILED | ReviewState.SUSPENDED:
             return (*stopped, _REBUILD, _destroy(review))
         case ReviewState.DESTROYING:
-            return stopped
+            return (*stopped, *again)
         case _:
             assert_never(review.state)

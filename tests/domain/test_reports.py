@@ -52,6 +52,34 @@ R, Q = ReviewState, RequestState
 RED = "CI failed: build"
 CASES: list[tuple[str, CheckView, str | None, str, list[str]]] = [
     ("nothing to do", view(), "neutral", "success", []),
+    (
+        "staging is live with the branch's head",
+        view(None, of_deploy(Q.SUCCEEDED, again=True)),
+        "success",
+        "success",
+        ["rebuild"],
+    ),
+    (
+        "staging failed with the branch's head",
+        view(None, of_deploy(Q.FAILED, again=True)),
+        "failure",
+        "failure",
+        ["rebuild"],
+    ),
+    (
+        "one app is live, CI keeps the other back",
+        view(None, of_deploy(Q.SUCCEEDED, again=True), of_deploy(None, RED)),
+        "success",
+        "success",
+        ["deploy_anyway", "rebuild"],
+    ),
+    (
+        "closed by a merge without a commit of its own: staging is live with it",
+        view(of_review(R.DESTROYED, CLOSED), of_deploy(Q.SUCCEEDED, again=True)),
+        "success",
+        "success",
+        ["rebuild"],
+    ),
     ("creating", view(of_review(R.CREATING)), None, "pending", ["destroy"]),
     ("creating, its deploy runs", view(of_review(R.CREATING, request=Q.RUNNING)), None, "pending", ["destroy"]),
     (

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from service.domain.decisions import Subject, SubjectKind
+from service.domain.decisions import Deploy, Subject, SubjectKind
 from service.domain.errors import Transient
-from service.domain.facts import FactKey, FactKind
-from service.domain.model import ReviewApp, ReviewState
-from service.store import activity, deliveries, facts, pipelines, requests, reviews
+from service.domain.facts import FactKey, FactKind, Head
+from service.domain.model import App, QueuedRequest, RequestState, ReviewApp, ReviewState, Sha, Stage, Trust
+from service.enact import Transaction
+from service.store import activity, apps, deliveries, facts, pipelines, requests, reviews
 from service.store.deliveries import Inbox
 from tests.workers.conftest import Yard
 from workers.jobs.react import react
@@ -151,3 +152,96 @@ async def test_a_review_app_that_ci_keeps_back_is_made_anyway_and_it_is_on_recor
     assert (await review()).state is ReviewState.CREATING
     entries = await yard.see(lambda conn: activity.listing(conn, sha=sha, limit=9))
     assert ("github:grace", "button pressed") in [(each.actor, each.action) for each in entries]
+
+
+HEAD, NEWER = Sha("a" * 40), Sha("b" * 40)
+
+
+async def staging(yard: Yard, ended: RequestState, stage: Stage = Stage.STAGING) -> App:
+    """An app that follows main and was deployed with its head, which serves if that went well."""
+    app = await yard.app("shop-staging", stage)
+
+    def follow(tx: Transaction) -> QueuedRequest:
+        change = {"auto_deploy": True, "auto_deploy_branch": "main", "repository_id": yard.repository.id}
+        apps.update(tx.conn, app=app, now=tx.now, **change)
+        work = Deploy(repository_id=yard.repository.id, sha=HEAD, trust=Trust.OWN, branch="main")
+        return tx.request(app.id, work, reason="pushed", by_person=False)
+
+    asked = await yard.do(follow)
+    await at_head(yard, HEAD)
+    if ended is RequestState.SUCCEEDED:
+        await yard.released(app, await yard.slug())
+    await yard.do(lambda tx: requests.finish(tx.conn, asked.id, state=ended, outcome="", now=tx.now))
+    await yard.calm()
+    return app
+
+
+async def at_head(yard: Yard, sha: Sha) -> None:
+    def learn(tx: Transaction) -> None:
+        key = FactKey(FactKind.HEAD, yard.repository.id, "main")
+        asked = facts.next_asked(tx.conn)
+        facts.learn(tx.conn, key, asked=asked, value=Head(branch="main", sha=sha), error="", etag="", now=tx.now)
+
+    await yard.do(learn)
+
+
+async def buttons(yard: Yard) -> list[str]:
+    """Those of the head's check, as GitHub is to show them."""
+    await yard.do(lambda tx: tx.ring([Subject(SubjectKind.CHECK, f"{yard.pipeline.id}/{HEAD}")], cause="test"))
+    await yard.calm()
+    return [each["identifier"] for each in (await yard.check(HEAD)).wanted["actions"]]
+
+
+async def queued(yard: Yard, app: App) -> list[tuple[str, str | None, bool]]:
+    found = await yard.see(lambda conn: requests.open_of(conn, app.id))
+    return [(each.kind, each.sha, each.by_person) for each in found]
+
+
+@pytest.mark.parametrize("ended", [RequestState.SUCCEEDED, RequestState.FAILED], ids=lambda each: str(each.value))
+async def test_staging_is_built_again_by_who_may_write_and_once_however_often_the_button_is_pressed(
+    yard: Yard, ended: RequestState
+) -> None:
+    app = await staging(yard, ended)
+    assert await buttons(yard) == ["rebuild"]
+    yard.edge.sim.add_collaborator("acme/shop", "grace", "read")
+    assert "may not press" in await delivered(yard, "reader", press_of(yard, "rebuild", HEAD))
+    assert await queued(yard, app) == []
+    yard.edge.sim.add_collaborator("acme/shop", "grace", "write")
+    said = await delivered(yard, "first", press_of(yard, "rebuild", HEAD, completed_at="2026-05-01T10:01:00Z"))
+    assert "deploy to shop-staging" in said
+    await delivered(yard, "second", press_of(yard, "rebuild", HEAD, completed_at="2026-05-01T10:02:00Z"))
+    assert await queued(yard, app) == [("Deploy", HEAD, True)]
+    assert await yard.see(lambda conn: requests.branch_of(conn, requests.open_of(conn, app.id)[0].id)) == "main"
+
+
+async def test_what_the_branch_has_left_or_a_rollback_replaced_is_not_built_again_by_a_button(yard: Yard) -> None:
+    app = await staging(yard, RequestState.SUCCEEDED)
+    yard.edge.sim.add_collaborator("acme/shop", "grace", "write")
+    await at_head(yard, NEWER)
+    assert await buttons(yard) == []
+    assert "nothing to do" in await delivered(yard, "stale", press_of(yard, "rebuild", HEAD))
+    await at_head(yard, HEAD)
+    assert await buttons(yard) == ["rebuild"]
+
+    def roll_back(tx: Transaction) -> None:
+        now = apps.get(tx.conn, app.id)
+        assert now is not None
+        apps.update(tx.conn, app=now, now=tx.now, current_release_id=None)
+
+    await yard.do(roll_back)
+    assert await buttons(yard) == []
+    later = press_of(yard, "rebuild", HEAD, completed_at="2026-05-01T10:01:00Z")
+    assert "nothing to do" in await delivered(yard, "replaced", later)
+    assert await queued(yard, app) == []
+
+
+async def test_a_re_run_of_all_checks_leaves_a_live_staging_alone_and_production_has_no_button(yard: Yard) -> None:
+    app = await staging(yard, RequestState.SUCCEEDED)
+    yard.edge.sim.add_collaborator("acme/shop", "grace", "write")
+    await delivered(yard, "re-run", press_of(yard, "rerequest", HEAD))
+    assert await queued(yard, app) == []
+    (coupling,) = await yard.see(lambda conn: pipelines.couplings(conn, yard.pipeline.id))
+    await yard.do(lambda tx: pipelines.move(tx.conn, coupling=coupling, stage=Stage.PRODUCTION, now=tx.now))
+    assert await buttons(yard) == []
+    await delivered(yard, "press", press_of(yard, "rebuild", HEAD, completed_at="2026-05-01T10:01:00Z"))
+    assert await queued(yard, app) == []

@@ -49,6 +49,7 @@ from service.store import (
     subjects,
 )
 from service.store.reports import Report
+from workers.jobs.again import branch_to_rebuild
 from workers.jobs.passed_over import reasons as passed_over_reasons
 
 DEPLOYS: Final = 200
@@ -334,4 +335,5 @@ def _deploys(
             error=error,
             log_tail=_log_tail(conn, build, release) if error else "",
             steps=_steps(build, release),
+            again=waits and deploy is not None and branch_to_rebuild(conn, app, stage, sha) != "",
         )

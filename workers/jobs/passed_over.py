@@ -34,23 +34,28 @@ def pass_over(tx: Transaction, key: FactKey, former: Sha | None) -> None:
     reason = f"superseded by {sha[:7]}" if sha is not None else f"{key.key} is not there any more"
     asked = requests.of_commit(tx.conn, former, limit=_DEPLOYS)
     deployed = {each.app_id for each in asked if each.state is not RequestState.SUPERSEDED}
-    for app in _waiting(tx.conn, key, former):
-        if app.id not in deployed:
+    for app in _shown(tx.conn, key, former):
+        if app.id in deployed:
+            tx.show_commit(app.id, former)  # from there it cannot be built again
+        elif not _is_skipped(tx.conn, app):
             tx.note(PASSED_OVER, app_id=app.id, sha=former, data={"reason": reason})
             tx.show_commit(app.id, former)
 
 
-def _waiting(conn: Connection, key: FactKey, sha: Sha) -> Iterable[App]:
-    """The apps whose deploy of the commit is shown on GitHub as still to come."""
+def _shown(conn: Connection, key: FactKey, sha: Sha) -> Iterable[App]:
+    """The apps that follow the branch and whose pipeline shows on GitHub what it does with the commit."""
     for app in pipelines.auto_deploys(conn, repository_id=key.repository_id, branch=key.key):
         coupling = pipelines.coupling_of(conn, app.id)
         if coupling is None:
             continue
         shown = (f"{kind}:{coupling.pipeline_id}/{sha}" for kind in ("check", "status"))
-        verdicts = subjects.verdicts(conn, [Subject(SubjectKind.AUTO_DEPLOY, app.id)])
-        skipped = any(each.reason.startswith(UNTOUCHED) for each in verdicts)
-        if not skipped and any(reports.get(conn, each) is not None for each in shown):
+        if any(reports.get(conn, each) is not None for each in shown):
             yield app
+
+
+def _is_skipped(conn: Connection, app: App) -> bool:
+    verdicts = subjects.verdicts(conn, [Subject(SubjectKind.AUTO_DEPLOY, app.id)])
+    return any(each.reason.startswith(UNTOUCHED) for each in verdicts)
 
 
 def reasons(conn: Connection, sha: Sha) -> Mapping[AppId, str]:

@@ -9,14 +9,14 @@ from sqlalchemy import Connection
 from service.domain import review_apps
 from service.domain.decisions import CreateReviewApp, Decision, Deploy, Request, Subject, SubjectKind
 from service.domain.errors import Refused
-from service.domain.facts import FactKey, FactKind
 from service.domain.model import App, Pipeline, RepositoryId, RequestState, ReviewApp, ReviewState, Stage, Trust
 from service.domain.report_approval import APPROVE
 from service.domain.reports import DESTROY
 from service.enact import Transaction, enact
 from service.github.hints import CheckRunRequested, Hint
-from service.store import activity, facts, pipelines, repositories, requests, reviews, views
+from service.store import activity, pipelines, repositories, requests, reviews, views
 from workers.context import Context
+from workers.jobs.again import branch_to_rebuild, is_head
 
 MAY_PRESS: Final = frozenset({"admin", "write"})
 _ENOUGH: Final = 16
@@ -91,7 +91,7 @@ def _in_pipeline(tx: Transaction, pipeline: Pipeline, pressed: CheckRunRequested
             subject = Subject(SubjectKind.REVIEW_APP, f"{pipeline.id}/{review.ref}")
             yield _ask(tx, subject, asked, our_app_id, rebuild=pressed.identifier == "rebuild")
     for app, stage in pipelines.members(tx.conn, pipeline.id):
-        if stage is not Stage.REVIEW and (branch := _branch_to_deploy(tx, app, pressed)):
+        if stage is not Stage.REVIEW and (branch := _branch_to_deploy(tx, app, stage, pressed)):
             work = Deploy(
                 repository_id=pressed.repository_id,
                 sha=pressed.sha,
@@ -163,13 +163,15 @@ def _from_nothing(decision: Decision) -> Decision:
             return decision
 
 
-def _branch_to_deploy(tx: Transaction, app: App, pressed: CheckRunRequested) -> str:
+def _branch_to_deploy(tx: Transaction, app: App, stage: Stage, pressed: CheckRunRequested) -> str:
     """The branch from which the app gets this commit now; empty when the button does not concern the app."""
-    if pressed.identifier == "deploy_anyway" and app.auto_deploy:
-        head = facts.load(tx.conn, FactKey(FactKind.HEAD, pressed.repository_id, app.auto_deploy_branch))
-        is_head = head is not None and head.value is not None and head.value.sha == pressed.sha
-        return app.auto_deploy_branch if is_head and not requests.open_of(tx.conn, app.id) else ""
+    if pressed.identifier == "deploy_anyway":
+        stands = app.repository_id == pressed.repository_id and is_head(tx.conn, app, pressed.sha)
+        return app.auto_deploy_branch if stands and not requests.open_of(tx.conn, app.id) else ""
     last = requests.last_deploy(tx.conn, app.id)
-    if pressed.identifier in _AGAIN and last is not None and last.sha == pressed.sha:
-        return requests.branch_of(tx.conn, last.id) if last.state is RequestState.FAILED else ""
-    return ""
+    again = pressed.identifier in _AGAIN and last is not None and last.sha == pressed.sha
+    if not again or last is None or requests.open_of(tx.conn, app.id):
+        return ""
+    if last.state is RequestState.FAILED:
+        return requests.branch_of(tx.conn, last.id)
+    return branch_to_rebuild(tx.conn, app, stage, pressed.sha) if pressed.identifier == "rebuild" else ""

@@ -142,6 +142,9 @@ def _switch(tx: Transaction, taken: TakenWork, rollout: Rollout, endpoints: Sequ
         releases.finish(tx.conn, release_id=made.id, state=ReleaseState.SUCCEEDED, error="", now=tx.now)
     for shown in {former, rollout.release.id} - {None}:
         tx.show_release(str(shown))
+    replaced = releases.get(tx.conn, former) if former is not None and former != rollout.release.id else None
+    if replaced is not None and replaced.commit not in (None, rollout.release.commit):
+        tx.show_commit(app.id, str(replaced.commit))
 
 
 def _show_rest(tx: Transaction, app: App, suspended: str | None) -> None:

@@ -243,7 +243,8 @@ Contexts = Annotated[
     list[str] | None, typer.Option("--required-context", metavar="NAME", help="Must succeed. May be repeated.")
 ]
 Ignored = Annotated[
-    list[str] | None, typer.Option("--ignored-context", metavar="NAME", help="Never counts, though the branch requires it. May be repeated.")
+    list[str] | None,
+    typer.Option("--ignored-context", metavar="NAME", help="Never counts, required or not. May be repeated."),
 ]
 Settle = Annotated[
     float | None,
