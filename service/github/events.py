@@ -79,10 +79,10 @@ def _push(event: shapes.PushEvent) -> Hint | Ignored:
     branch = event.ref.removeprefix("refs/heads/")
     if branch == event.ref:
         return Ignored(reason="not a branch: tags are never deployed")
-    if branch.startswith(QUEUE_PREFIX):
-        return Ignored(reason="a merge queue's own branch")
-    head = event.fact(FactKind.HEAD, msgspec.convert(branch, Branch))
     after = event.commit
+    if branch.startswith(QUEUE_PREFIX):
+        return _queued(event, after) if after else Ignored(reason="a merge queue's own branch, which is gone")
+    head = event.fact(FactKind.HEAD, msgspec.convert(branch, Branch))
     return Hint(
         repository=event.seen(),
         stale=(head,),
@@ -90,6 +90,11 @@ def _push(event: shapes.PushEvent) -> Hint | Ignored:
         touched=(BranchTouched(repository_id=event.id, branch=branch),),
         pushed=_pushed(branch, after, event.sender),
     )
+
+
+def _queued(event: shapes.PushEvent, sha: str) -> Hint:
+    """GitHub tells of merge groups only Apps; a webhook of the repository's own is sent their branch."""
+    return Hint(repository=event.seen(), touched=(MergeQueueWaits(repository_id=event.id, sha=Sha(sha)),))
 
 
 def _pushed(ref: str, sha: str | None, by: AccountPayload | None) -> Pushed | None:

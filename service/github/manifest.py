@@ -77,7 +77,7 @@ EVENTS: Final = (
     Event(name="repository", label="Repositories", needs="metadata", why="a repository was renamed, moved or archived"),
 )
 HOOK_EVENTS: Final = tuple(event for event in EVENTS if event.name != "merge_group")
-"""What the webhook of a single repository is to send, without an App: merge queues wait for checks, not statuses."""
+"""What the webhook of a single repository is to send. Of merge groups only Apps are told: it sends their branch."""
 _OF_TOKENS: Final = frozenset({"contents", "metadata", "pull_requests", "statuses", "deployments"})
 TOKEN_PERMISSIONS: Final = (
     *(permission for permission in PERMISSIONS if permission.name in _OF_TOKENS),

@@ -16,6 +16,7 @@ from service.github.hints import (
     Ignored,
     InstallationState,
     InstallationTouched,
+    MergeQueueWaits,
     PullRequestTouched,
     RepositoryTouched,
     RequirementsTouched,
@@ -138,7 +139,15 @@ def test_a_deleted_branch_is_looked_at_again_like_any_other():
     assert found.touched == (BranchTouched(repository_id=found.repository.id, branch="gone"),)
 
 
-@pytest.mark.parametrize("ref", ["refs/tags/v1", "refs/heads/gh-readonly-queue/main/pr-1-abc", "main", "refs/notes/x"])
+def test_the_branch_of_a_merge_queue_is_its_question_and_followed_by_nobody():
+    ref = "refs/heads/gh-readonly-queue/main/pr-1-abc"
+    found = hint("push", pushed(ref, after="a" * 40))
+    assert found.touched == (MergeQueueWaits(repository_id=found.repository.id, sha="a" * 40),)
+    assert (found.stale, found.announced, found.pushed) == ((), (), None)
+    assert "is gone" in reason("push", pushed(ref, after="0" * 40, deleted=True, head_commit=None))
+
+
+@pytest.mark.parametrize("ref", ["refs/tags/v1", "main", "refs/notes/x"])
 def test_what_is_not_a_branch_that_people_push_to_is_ignored(ref):
     assert "cannot read" not in reason("push", pushed(ref))
 

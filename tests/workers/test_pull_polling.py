@@ -185,6 +185,22 @@ async def test_a_branch_that_is_deleted_is_told_once(pulled: Pulled) -> None:
     assert await pulled.told() == ["push.polled", "push.polled"]
 
 
+async def test_what_a_merge_queue_tries_is_answered_once_without_any_delivery(pulled: Pulled) -> None:
+    sim = pulled.sim
+    await sim.push("acme/shop", "topic", {"a": "1"})
+    pull = await sim.open_pull("acme/shop", "topic")
+    await pulled.round()
+    ref = await sim.enqueue("acme/shop", pull.number)
+    tried = (await sim.git.branches(sim.repository("acme/shop").id))[ref.removeprefix("refs/heads/")]
+    pulled.later(15)
+    await pulled.round()
+    assert (await pulled.yard.check(tried)).wanted["title"] == "Nothing to do for this commit"
+    told = await pulled.told()
+    pulled.later(15)
+    await pulled.round()
+    assert await pulled.told() == told
+
+
 async def test_a_new_name_and_a_new_default_branch_are_found(pulled: Pulled) -> None:
     await pulled.round()
     await pulled.sim.push("acme/shop", "main", {"a": "1"})
@@ -236,7 +252,7 @@ async def test_polling_stops_before_the_hours_requests_are_spent(pulled: Pulled)
     pulled.sim.rate_limit = 20
     number = pulled.yard.repository.installation_id
     await pulled.round()
-    for _ in range(18):
+    for _ in range(17):
         await pulled.yard.context.github.get(pulled.yard.repository, "")
     asked = pulled.asked("/pulls")
     pulled.later(15)

@@ -1,4 +1,4 @@
-"""Ask a repository what is new where no delivery tells: its pull requests by last update, followed heads, its name.
+"""Ask a repository what is new where no delivery tells: pull requests, followed heads, its merge queue, its name.
 
 What is found is put into the inbox as the event that would have told it, with `polled` for its action; from there on
 it goes the same way. A question whose answer has not changed costs nothing of GitHub's hourly limit. Absence is never
@@ -22,6 +22,7 @@ from service.domain.errors import Transient
 from service.domain.facts import Fact, FactKey, FactKind, PullRequest
 from service.domain.model import Repository, RepositoryId
 from service.domain.review_rules import OVER
+from service.github.events import QUEUE_PREFIX
 from service.github.payloads import Commit, PullPayload, RepositoryPayload
 from service.github.transport import Reply
 from service.store import facts, reviews
@@ -41,6 +42,7 @@ class _Object(Struct, frozen=True):
 
 class _Ref(Struct, frozen=True):
     object: _Object
+    ref: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,6 +61,7 @@ class Poller:
     context: Context
     inbox: Inbox
     etags: dict[tuple[RepositoryId, str], str] = field(default_factory=dict)
+    queued: dict[RepositoryId, frozenset[str]] = field(default_factory=dict)
 
     async def poll(self, repository: Repository, branches: Sequence[str], *, itself: bool) -> Polled:
         """Ask about one repository, also what it is called and which branch is its default if `itself`.
@@ -69,6 +72,7 @@ class Poller:
         if await self._pulls(repository, polled):
             for branch in branches:
                 await self._head(repository, branch, polled)
+            await self._queue(repository, polled)
             if itself:
                 await self._itself(repository, polled)
         return polled
@@ -145,6 +149,19 @@ class Poller:
             await self._tell(repository, "push", {"action": "polled", "ref": f"refs/heads/{branch}", "after": after})
             polled.found += 1
         self.etags[key] = reply.etag
+
+    async def _queue(self, repository: Repository, polled: Polled) -> None:
+        """What a merge queue tries, each commit once: it waits for our word, which says that it need not."""
+        key = (repository.id, "queue")
+        path = f"/git/matching-refs/heads/{QUEUE_PREFIX.rstrip('/')}"
+        reply = await self.context.github.get(repository, path, etag=self.etags.get(key, ""))
+        polled.asked += 1
+        if not reply.ok:  # unchanged, or what the next look will find
+            return
+        tried = {each.object.sha: each.ref for each in reply.read(list[_Ref])}
+        for sha in tried.keys() - self.queued.get(repository.id, frozenset()):
+            await self._tell(repository, "push", {"action": "polled", "ref": tried[sha], "after": sha})
+        self.queued[repository.id], self.etags[key] = frozenset(tried), reply.etag
 
     async def _itself(self, repository: Repository, polled: Polled) -> None:
         key = (repository.id, "itself")

@@ -14,13 +14,24 @@ async def get_ref(call: Call) -> Answer:
     sha = (await call.sim.git.refs(call.repo.id)).get(name)
     if sha is None:
         raise not_found()
+    return Answer(body=_ref(call, name, sha))
+
+
+async def list_matching_refs(call: Call) -> Answer:
+    """Every ref that begins so; none is an empty list."""
+    start = f"refs/{call.word('ref')}"
+    refs = await call.sim.git.refs(call.repo.id)
+    return call.paged([_ref(call, name, sha) for name, sha in sorted(refs.items()) if name.startswith(start)])
+
+
+def _ref(call: Call, name: str, sha: str) -> dict[str, Any]:
     url = f"{call.sim.api_url}/repos/{call.repo.full_name}/git"
-    return Answer(body={
+    return {
         "ref": name,
         "node_id": shapes.node_id("Ref", call.repo.id),
         "url": f"{url}/{name}",
         "object": {"sha": sha, "type": "commit", "url": f"{url}/commits/{sha}"},
-    })  # fmt: skip
+    }
 
 
 async def get_commit(call: Call) -> Answer:
@@ -172,6 +183,7 @@ async def get_tarball(call: Call) -> Answer:
 R = "/repos/{owner}/{repo}"
 ROUTES = (
     Route("GET", R + "/git/ref/{ref:(?s:.+)}", get_ref, "contents"),
+    Route("GET", R + "/git/matching-refs/{ref:.+}", list_matching_refs, "contents"),
     Route("GET", R + "/git/commits/{sha}", get_git_commit, "contents"),
     Route("GET", R + "/git/trees/{tree:.+}", get_tree, "contents"),
     Route("GET", R + "/contents/{path:.*}", get_contents, "contents"),

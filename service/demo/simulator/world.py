@@ -36,6 +36,9 @@ EVENTS = [
     "check_run", "check_suite", "issue_comment", "merge_group", "pull_request", "push", "repository", "status",
 ]  # fmt: skip
 
+FOR_APPS = {"merge_group"}
+"""Of these GitHub tells Apps alone ("Availability", GitHub docs, Webhook events and payloads)."""
+
 
 class Unknown(LookupError):
     """Nothing of that name or number exists here."""
@@ -191,11 +194,11 @@ class World:
     def emit(self, event: str, repo: Repository, body: dict[str, Any], by: Account) -> None:
         """Send an event about a repository, if it has a hook or our App is there, listens and is not suspended."""
         installation = self.installation_of(repo)
-        hook = repo.hook
-        if hook is not None and hook.active and event in hook.events:
+        hook, by_hook = repo.hook, event not in FOR_APPS
+        if hook is not None and hook.active and event in hook.events and by_hook:
             payload = payloads.event(self.site, body, sender=by, repo=repo, installation=None)
             self.sender.send(event, payload, installation_id=None, repository_id=repo.id, hook=hook)
-        deaf = not repo.hooked if installation is None else installation.suspended_at is not None
+        deaf = not (repo.hooked and by_hook) if installation is None else installation.suspended_at is not None
         if deaf or event not in self.app.events:
             return
         payload = payloads.event(self.site, body, sender=by, repo=repo, installation=installation)
