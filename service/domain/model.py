@@ -196,7 +196,8 @@ class Pipeline:
     """Apps that share one source.
 
     `connected_by` is the user whose own right on GitHub let them connect it, None where nobody's did; `right_lost` says
-    what that right is by now when it is not enough any more, else it is empty.
+    what that right is by now when it is not enough any more, else it is empty. `check_name` is what its checks are
+    called on GitHub: no other pipeline of the repository has the same, although their names may be.
     """
 
     id: PipelineId
@@ -211,6 +212,7 @@ class Pipeline:
     version: int
     connected_by: UserId | None = None
     right_lost: str = ""
+    check_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

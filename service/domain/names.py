@@ -5,6 +5,7 @@ A name is also a host label: lower case, a letter first, no hyphen last, at most
 
 import hashlib
 import re
+from collections.abc import Collection
 from typing import Final
 
 from service.domain.errors import Refused
@@ -64,6 +65,18 @@ def review_app_name(*, pipeline_id: PipelineId, pipeline_name: str, base_name: s
             return _fit(base, f"-br-{_branch_label(key)}")
         case _:
             raise Refused(f"{ref} is neither pr:NUMBER nor branch:NAME.")
+
+
+def check_name(*, pipeline_id: PipelineId, name: str, taken: Collection[str], former: str = "") -> str:
+    """What a pipeline's checks are called in a repository: as the pipeline, unless another one's are.
+
+    Then so many digits of its id are added that they differ. `former` is what they were called there before: a branch
+    may require them by that name, so that it is kept if nobody else has taken it.
+    """
+    digits = pipeline_id.replace("-", "")
+    own = [name, *(f"{name}-{digits[:length]}" for length in range(4, len(digits) + 1, 4))]
+    wished = (former, *own) if former in own else own
+    return next(each for each in wished if each not in taken)
 
 
 def in_words(ref: str) -> str:

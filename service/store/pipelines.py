@@ -20,6 +20,7 @@ from service.domain.model import (
     Toggles,
     UserId,
 )
+from service.domain.names import check_name
 from service.store import rows, tables
 from service.store.apps import as_app
 from service.store.database import new_id
@@ -91,9 +92,22 @@ def update(conn: Connection, *, pipeline: Pipeline, now: datetime, **change: Unp
     values: dict[str, Any] = dict(change)
     if "toggles" in change:
         values["toggles"] = rows.to_json(change["toggles"])
+    name, source = change.get("name", pipeline.name), change.get("repository_id", pipeline.repository_id)
+    if source is not None and (name, source) != (pipeline.name, pipeline.repository_id):
+        values["check_name"] = _check_name(conn, pipeline, name, source)
     return as_pipeline(
         rows.compare_and_set(conn, pipelines, key=pipeline.id, version=pipeline.version, now=now, values=values)
     )
+
+
+def _check_name(conn: Connection, pipeline: Pipeline, name: str, repository_id: RepositoryId) -> str:
+    """One that no other pipeline of the repository has; writers take turns, so that it stays so.
+
+    Who comes back to a repository gets the former one. The reader of a row without one takes the name for it.
+    """
+    taken = {each.check_name for each in of_repository(conn, repository_id) if each.id != pipeline.id}
+    former = pipeline.check_name if pipeline.repository_id is None else ""
+    return check_name(pipeline_id=pipeline.id, name=name, taken=taken, former=former)
 
 
 def delete(conn: Connection, pipeline_id: str) -> None:
@@ -266,6 +280,7 @@ def as_pipeline(row: RowMapping) -> Pipeline:
         version=row["row_version"],
         connected_by=row["connected_by"],
         right_lost=row["right_lost"],
+        check_name=row["check_name"] or row["name"],
     )
 
 

@@ -175,7 +175,7 @@ def comment(tx: Transaction, key: str, settings: Settings) -> str:
         pipeline = pipelines.get(tx.conn, review.pipeline_id)
         if pipeline is not None and pipeline.toggles.comment and (review.app_id is not None or known is not None):
             shown = _review(tx.conn, review, review.sha, _deployed(tx.conn, review.sha), settings)
-            rows.append(CommentRow(pipeline=pipeline.name, sha=review.sha, review=shown))
+            rows.append(CommentRow(pipeline=pipeline.check_name, sha=review.sha, review=shown))
             begins = begins or review.state not in OVER
     if not begins:
         return "no pipeline has something to say in a comment"
@@ -241,7 +241,7 @@ def _check_view(
     shown = [_review(conn, each, sha, deployed, settings) for each in concerned[:1]]
     others = [each for each in concerned[1:] if each.sha == sha and each.app_id and each.state not in OVER]
     return concerned, CheckView(
-        pipeline=pipeline.name,
+        pipeline=pipeline.check_name,
         sha=sha,
         review=next(iter(shown), None),
         others=tuple(_review(conn, each, sha, deployed, settings) for each in others),

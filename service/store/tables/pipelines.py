@@ -35,6 +35,8 @@ pipelines = Table(
     Column("connected_by", String(36)),
     Column("right_lost", Text, nullable=False, server_default=""),
     Column("right_checked_at", Moment),
+    # What its checks are called, chosen when it is connected; no other pipeline of the repository has the same.
+    Column("check_name", String(64), nullable=False, server_default=""),
     *time_columns(),
     version_column(),
     CheckConstraint("owner_type in ('user', 'team')", name="owner_type"),

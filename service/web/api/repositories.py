@@ -10,6 +10,7 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from service.domain.access import Permission, right_lost
+from service.domain.ci_gate import OUR_PREFIX
 from service.domain.decisions import Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind
@@ -47,6 +48,7 @@ def _shape(pipeline: Pipeline, repository: Repository, problem: str = "") -> sha
     return {
         "id": shapes.constant_id(f"repository:{pipeline.id}"),
         "pipeline": {"id": pipeline.id, "name": pipeline.name},
+        "check": f"{OUR_PREFIX}{pipeline.check_name}",
         "repository": {
             "id": repository.id,
             "name": repository.full_name,

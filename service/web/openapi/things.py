@@ -172,7 +172,7 @@ _ATTRIBUTES: Final[Mapping[str, str]] = {
     "repository": (
         "id:uuid pipeline.id:uuid pipeline.name:text repository.id:int repository.name:text repository.type:text "
         "repository.default_branch:text repository.accessible:bool repository.archived:bool "
-        "repository.problem:text? full_name:text organization:object? ci:bool "
+        "repository.problem:text? check:text full_name:text organization:object? ci:bool "
         "review_apps:bool automatic_review_apps:bool"
     ),
     "branch": "name:text commit.sha:text",
