@@ -83,7 +83,8 @@ def listing(conn: Connection) -> list[Pipeline]:
 
 def of_repository(conn: Connection, repository_id: int) -> list[Pipeline]:
     """The pipelines whose source is this repository; a monorepo has one for each component."""
-    query = select(pipelines).where(pipelines.c.repository_id == repository_id).order_by(pipelines.c.created_at)
+    query = select(pipelines).where(pipelines.c.repository_id == repository_id)
+    query = query.order_by(pipelines.c.created_at, pipelines.c.id)
     return [as_pipeline(row) for row in conn.execute(query).mappings()]
 
 

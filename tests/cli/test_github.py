@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from service.github.manifest import TOKEN_PERMISSIONS
 from service.store.database import Database
 from service.store.secrets import Vault
 from tests.cli.conftest import Cli
@@ -24,7 +25,7 @@ async def server(
 ) -> AsyncIterator[Server]:
     """A server that asks the simulated GitHub; `request.param` are its settings."""
     vault = Vault.open(tmp_path / "secret.keys", create=True)
-    token = github.personal_token("acme")
+    token = github.fine_grained_token("acme", {each.name: each.level for each in TOKEN_PERMISSIONS})
     changes = {"github_token": token} | getattr(request, "param", {})
     async with serving(sqlite_database, vault, tmp_path, github=github, **changes) as running:
         yield running

@@ -2,6 +2,7 @@
 
 import pytest
 
+from service.github.manifest import EVENTS, PERMISSIONS, TOKEN_PERMISSIONS
 from tests.github_contract.fixtures import GitHub, Reply
 
 
@@ -107,6 +108,68 @@ async def test_a_personal_token_has_its_owners_rights(github: GitHub) -> None:
     checks = await github.ask("POST", "/repos/acme/shop/check-runs", token=token, json={"name": "x", "head_sha": sha})
     assert checks.status == 403
     assert (await github.ask("GET", "/user", token=token)).body["login"] == "ann"
+
+
+async def test_the_app_has_what_users_are_asked_for_and_nothing_else(github: GitHub) -> None:
+    assert github.app.permissions == {each.name: each.level for each in PERMISSIONS}
+    assert sorted(github.app.events) == sorted(each.name for each in EVENTS)
+
+
+ASKED = {
+    "metadata": ("GET", "", None),
+    "contents": ("GET", "/git/ref/heads/master", None),
+    "pull_requests": ("GET", "/pulls", None),
+    "statuses": ("GET", "/commits/master/status", None),
+    "deployments": ("GET", "/deployments", None),
+    "repository_hooks": ("GET", "/hooks", None),
+    "administration": ("GET", "/branches/master/protection/required_status_checks", None),
+    "checks": ("GET", "/commits/master/check-runs", None),
+    "statuses:write": ("POST", "/statuses/{sha}", {"state": "success"}),
+    "pull_requests:write": ("POST", "/issues/1/comments", {"body": "hello"}),
+    "deployments:write": ("POST", "/deployments", {"ref": "master", "auto_merge": False, "required_contexts": []}),
+}
+
+
+async def test_a_fine_grained_token_does_what_it_was_given_in_the_repositories_chosen_for_it(github: GitHub) -> None:
+    repo = await github.create_repo("acme/shop", private=True, files={"a": "1"})
+    other = await github.create_repo("acme/other", private=True, files={"a": "1"})
+    await github.push(repo, "topic", {"a": "2"})
+    await github.open_pull(repo, "topic")
+    github.protect(repo, "master", ["build"])
+    sha = await github.head(repo)
+
+    async def asked(token: str, name: str = "acme/shop") -> dict[str, tuple[int, str]]:
+        """What GitHub answers to each request: its status, and its words where it refuses."""
+        answers = {}
+        for needs, (method, path, body) in ASKED.items():
+            options = {} if body is None else {"json": body}
+            reply = await github.ask(method, f"/repos/{name}{path.format(sha=sha)}", token=token, **options)
+            answers[needs] = (reply.status, reply.body["message"] if reply.status >= 400 else "")
+        return answers
+
+    least = {each.name: each.level for each in TOKEN_PERMISSIONS}
+    printed = await asked(github.fine_grained_token("acme", least))
+    refused = (403, "Resource not accessible by personal access token")
+    assert {needs for needs, answer in printed.items() if answer == refused} == {"administration", "checks"}
+    assert {answer[0] for answer in printed.values()} == {200, 201, 403}
+    bare = await asked(github.fine_grained_token("acme", {}))
+    assert {needs for needs, answer in bare.items() if answer != refused} == {"metadata"}
+    reading = await asked(github.fine_grained_token("acme", {"statuses": "read"}))
+    assert (reading["statuses"][0], reading["statuses:write"]) == (200, refused)
+    elsewhere = await asked(github.fine_grained_token("acme", least, [other]))
+    assert {answer[0] for answer in elsewhere.values()} == {404}
+    with pytest.raises(ValueError, match="no fine-grained token can have checks"):
+        github.fine_grained_token("acme", {"checks": "read"})
+
+
+async def test_what_is_public_is_read_without_a_permission_and_written_only_with_one(github: GitHub) -> None:
+    await github.create_repo("acme/shop", files={"a": "1"})
+    token, sha = github.fine_grained_token("acme", {}), await github.head("acme/shop")
+    for path in ("/commits/master/check-runs", "/commits/master/status", "/pulls"):
+        assert (await github.ask("GET", f"/repos/acme/shop{path}", token=token)).status == 200
+    assert (await github.ask("GET", "/repos/acme/shop/hooks", token=token)).status == 403
+    state = {"json": {"state": "success"}, "token": token}
+    assert (await github.ask("POST", f"/repos/acme/shop/statuses/{sha}", **state)).status == 403
 
 
 async def test_a_users_permission_is_looked_up_by_name(github: GitHub) -> None:

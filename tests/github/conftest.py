@@ -13,6 +13,7 @@ from service.domain.model import Repository, RepositoryId
 from service.github.app_auth import AppTokens, FixedToken
 from service.github.client import GitHub
 from service.github.looks import Looks
+from service.github.manifest import TOKEN_PERMISSIONS
 from service.github.transport import Transport, new_session
 from service.github.writes import Writes
 from tests.github_contract.fixtures import GitHub as GitHubServer
@@ -45,7 +46,15 @@ class Edge:
     clock: Clock
 
     def as_person(self, login: str) -> GitHub:
-        token = self.sim.personal_token(login)
+        return self.with_token(self.sim.personal_token(login))
+
+    def as_printed(self, login: str) -> GitHub:
+        """With a fine-grained token that has the rights which `towpath github:webhook` asks for."""
+        return self.with_token(
+            self.sim.fine_grained_token(login, {each.name: each.level for each in TOKEN_PERMISSIONS})
+        )
+
+    def with_token(self, token: str) -> GitHub:
         return GitHub(transport=self.transport, credentials=FixedToken(token), clock=self.clock)
 
     def requests(self, pattern: str) -> int:

@@ -9,6 +9,7 @@ import pytest
 from service.domain.errors import Refused, Transient
 from service.domain.facts import ChangedPaths, CheckRun, CommitStatus, FactKey, FactKind, Head, changes_between
 from service.domain.model import Sha
+from service.github.looks import Looks
 from service.github.payloads import StatusPayload
 from service.store import fact_values
 from tests.github.conftest import repository_of
@@ -199,6 +200,35 @@ async def test_ci_results_are_not_sent_again_unless_one_of_the_lists_changed(edg
     second = await edge.looks.look(fact, shop, etag=first.etag)
     assert [each.context for each in second.value.statuses] == ["build"]
     assert [each.name for each in second.value.runs] == ["test"]
+
+
+async def test_where_a_token_may_not_read_checks_statuses_count_and_it_is_said(edge, shop):
+    edge.sim.set_private("acme/shop")
+    sha = await edge.sim.head("acme/shop")
+    await edge.sim.set_status("acme/shop", sha, "success", context="build")
+    await edge.sim.create_check_run("acme/shop", sha, "test", conclusion="failure")
+    fact, plain = key(FactKind.CI, shop, sha), replace(shop, installation_id=0)
+    looks = Looks(github=edge.as_printed("acme"), now=edge.looks._now)
+    first = await looks.look(fact, plain)
+    assert (first.error, first.value.runs, first.value.suites) == ("", (), ())
+    assert first.value.statuses == (CommitStatus(context="build", state="success"),)
+    assert first.value.unread == "GitHub shows this token no check runs, only statuses count"
+    assert fact_values.decode(FactKind.CI, fact_values.encode(first.value)) == first.value
+    assert (await looks.look(fact, plain, etag=first.etag)).not_modified
+    await edge.sim.set_status("acme/shop", sha, "failure", context="build")
+    second = await looks.look(fact, plain, etag=first.etag)
+    assert (second.value.statuses[0].state, second.value.unread) == ("failure", first.value.unread)
+    edge.sim.set_private("acme/shop", False)
+    public = await looks.look(fact, plain, etag=second.etag)
+    assert ([each.name for each in public.value.runs], public.value.unread) == (["test"], "")
+
+
+async def test_an_app_that_may_not_read_checks_has_an_error_which_people_can_mend(edge, shop):
+    sha = await edge.sim.head("acme/shop")
+    edge.sim.chaos.answer("error", pattern="/check-runs", status=403)
+    answer = await edge.looks.look(key(FactKind.CI, shop, sha), shop)
+    assert answer.value is None
+    assert "GitHub does not show the CI results" in answer.error
 
 
 async def test_an_unknown_commit_has_an_error_and_not_an_empty_result(edge, shop):

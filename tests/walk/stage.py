@@ -282,10 +282,13 @@ class Stage:
         auto_deploy: bool = False,
         wait_for_ci: bool = False,
         review: Mapping[str, Any] | None = None,
+        private: bool = False,
     ) -> Pipeline:
         """A repository (default branch master) with a pipeline of two apps; review apps are on."""
         name = self.name(base)
-        repo = await self.github.create_repo(f"acme/{name}", files=files or quick("first"), default_branch="master")
+        repo = await self.github.create_repo(
+            f"acme/{name}", files=files or quick("first"), default_branch="master", private=private
+        )
         staging, production = f"{name}-staging", f"{name}-prod"
         made = await self.api("POST", "/pipelines", {"name": name})
         for app, stage in ((staging, "staging"), (production, "production")):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from service.github.manifest import TOKEN_PERMISSIONS
 from tests.github_contract.fixtures import GitHub
 from tests.waiting import until
 from tests.walk.samples import page
@@ -33,23 +34,29 @@ async def stage(runtimes: Path, octokit: Path) -> AsyncIterator[Stage]:
         yield running
 
 
-async def test_with_nothing_but_a_token_a_repository_is_followed_even_over_a_pause(
+async def test_with_nothing_but_a_token_of_the_printed_rights_a_private_repository_is_followed_to_production(
     runtimes: Path, octokit: Path
 ) -> None:
+    """From the opening of a pull request over a merge queue and a pause to its close, to staging and a promotion."""
+
     def only_a_token(github: GitHub) -> dict[str, str]:
         no_app = {"TOWPATH_GITHUB_APP_ID": "", "TOWPATH_GITHUB_PRIVATE_KEY_FILE": ""}
-        return {**PULL, **no_app, "TOWPATH_GITHUB_TOKEN": github.personal_token("acme")}
+        token = github.fine_grained_token("acme", {each.name: each.level for each in TOKEN_PERMISSIONS})
+        return {**PULL, **no_app, "TOWPATH_GITHUB_TOKEN": token}
 
     async with staged(runtimes, only_a_token) as stage:
         github = stage.github
         github.webhook_url = ""
-        pipeline = await stage.pipeline(auto_deploy=True)
+        pipeline = await stage.pipeline(auto_deploy=True, private=True)
         await stage.says(pipeline.staging, "first")
         await github.push(pipeline.repo, "topic", page("found by asking"))
         pull = await github.open_pull(pipeline.repo, "topic")
         app = (await stage.review_is(pipeline, pull.number, "live"))["app"]["name"]
         await until(lambda: _succeeded(stage, pipeline, pull.head_sha), what="a status says so", seconds=20)
         assert "has no webhook for Towpath" in await stage.cli_says("deliveries")
+        ref = await github.enqueue(pipeline.repo, pull.number)
+        tried = (await github.git.branches(pipeline.repo.id))[ref.removeprefix("refs/heads/")]
+        await until(lambda: _succeeded(stage, pipeline, tried), what="the merge queue is answered", seconds=20)
 
         await stage.stop()
         merged = await github.merge_pull(pipeline.repo, pull.number)
@@ -57,6 +64,10 @@ async def test_with_nothing_but_a_token_a_repository_is_followed_even_over_a_pau
 
         await stage.says(pipeline.staging, f"found by asking commit={merged}")
         await stage.says(app, "HTTP 404")
+        await stage.cli("pipelines:promote", "-a", pipeline.staging)
+        await stage.says(pipeline.production, f"found by asking commit={merged}")
+        await until(lambda: stage.deployments(pipeline, pipeline.production) == ["success"], what="GitHub knows")
+        assert await stage.rows("SELECT key, error FROM reports WHERE error != ''") == []
 
 
 def _succeeded(stage: Stage, pipeline: Pipeline, sha: str) -> bool:

@@ -1,6 +1,6 @@
 """The CI gate as it lives: signals at GitHub, looks, plans, and what people are told meanwhile."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ from service.domain.model import App, CiCounts, QueuedRequest, Toggles
 from service.enact import Transaction
 from service.enactor import Enactor
 from service.github.events import parse
+from service.github.looks import Looks
 from service.store import activity, apps, pipelines, requests, subjects
 from service.web.api import trail
 from tests.workers.conftest import ADMINISTRATOR, Yard
@@ -245,3 +246,20 @@ async def test_where_protection_may_not_be_read_everything_counts_and_people_are
     reason = await gate.reason()
     assert reason.startswith("waiting for: lint (ci); the protection of master is not shown (")
     assert reason.endswith("): every status and check counts")
+
+
+async def test_what_a_token_may_not_read_is_said_and_is_no_error_that_keeps_the_gate_closed_for_ever(
+    gate: Gate,
+) -> None:
+    sim, sha = gate.yard.edge.sim, await gate.pushed()
+    sim.set_private("acme/shop")
+    looks = Looks(github=gate.yard.edge.as_printed("acme"), now=gate.yard.clock)
+    plain = Gate(yard=replace(gate.yard, context=replace(gate.yard.context, looks=looks)), app=gate.app)
+    await sim.create_check_run("acme/shop", sha, "unseen", status="in_progress")
+    await sim.set_status("acme/shop", sha, "pending", context="build")
+    await plain.told("push", ref="refs/heads/master")
+    assert await plain.reason() == "waiting for: build; GitHub shows this token no check runs, only statuses count"
+    await sim.set_status("acme/shop", sha, "success", context="build")
+    await plain.told("status", sha=sha, context="build")
+    await plain.after(seconds=31)
+    assert [each.sha for each in await plain.queue()] == [sha]

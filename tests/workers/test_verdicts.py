@@ -4,7 +4,9 @@ import json
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
+from service.domain.model import Pipeline
 from service.store import pipelines
 from tests.workers.conftest import Yard
 from tests.workers.test_bad_input import verdicts
@@ -60,6 +62,20 @@ async def test_it_says_why_nothing_follows_from(yard: Yard, case: str) -> None:
     body = json.dumps({"repository": shop, **payload}).encode()
     (receipt,) = await verdicts(yard, [("expected-more", event, body)])
     assert (receipt.state, receipt.verdict) == ("processed", says)
+
+
+async def test_two_pipelines_of_one_name_answer_a_merge_queue_each_under_a_name_of_its_own(yard: Yard) -> None:
+    def connect(conn: Connection) -> Pipeline:
+        made = pipelines.create(conn, name="shop", owner_id="another", owner_type="user", now=yard.clock())
+        return pipelines.update(conn, pipeline=made, now=yard.clock(), repository_id=yard.repository.id)
+
+    other = await yard.db.write(connect)
+    ref = "refs/heads/gh-readonly-queue/master/pr-1-aaaa"
+    group = {"action": "checks_requested", "merge_group": {"head_sha": SHA, "head_ref": ref, "base_ref": "master"}}
+    shop = {"id": yard.repository.id, "full_name": "acme/shop", "default_branch": "master"}
+    await verdicts(yard, [("queued", "merge_group", json.dumps({"repository": shop, **group}).encode())])
+    shown = [(await yard.report(f"check:{each.id}/{SHA}")).wanted["name"] for each in (yard.pipeline, other)]
+    assert shown == ["towpath/shop", f"towpath/shop-{other.id[:4]}"]
 
 
 async def test_a_merge_queue_of_a_repository_that_is_only_deployed_from_says_so(yard: Yard) -> None:

@@ -28,9 +28,9 @@ def not_found() -> Problem:
     return Problem(404, "Not Found")
 
 
-def forbidden() -> Problem:
+def forbidden(what: str = "integration") -> Problem:
     """403 for a token that lacks a permission."""
-    return Problem(403, "Resource not accessible by integration")
+    return Problem(403, f"Resource not accessible by {what}")
 
 
 def invalid(resource: str, name: str, message: str = "", code: str = "custom") -> Problem:

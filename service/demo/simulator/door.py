@@ -22,7 +22,7 @@ OPERATIONS = (
     "set_status", "create_check_run", "update_check_run", "suite", "rerequest", "press",
     "install", "uninstall", "suspend", "add_to", "remove_from",
     "accept_permissions", "approve_install", "join", "set_visitor",
-    "ping", "settled", "advance", "personal_token", "reported",
+    "ping", "settled", "advance", "personal_token", "fine_grained_token", "reported",
 )  # fmt: skip
 
 

@@ -75,7 +75,9 @@ class GitFront:
             return None, caller.account or sim.app.bot
         if caller.account is not None:
             right = repo.permission(caller.account.login)
-            return (repo if RANK[right] >= rank else None), caller.account
+            level = "read" if rank <= RANK["read"] else "write"
+            within = caller.may("contents", level, repo) or (level == "read" and not repo.private)
+            return (repo if RANK[right] >= rank and within else None), caller.account
         installation = caller.installation
         assert installation is not None
         inside = installation.covers(repo) and (caller.repository_ids is None or repo.id in caller.repository_ids)

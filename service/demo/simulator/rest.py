@@ -104,9 +104,17 @@ class Rest:
                 raise not_found()
             if RANK[has] < RANK[level or "read"]:
                 raise Problem(403, "Must have push access to repository")
+            self._within_token(caller, repo, permission, level or "read")
         if writing and repo.archived:
             raise Problem(403, "Repository was archived so is read-only.")
         return repo
+
+    def _within_token(self, caller: Caller, repo: Repository, permission: str, level: str) -> None:
+        """Hold a fine-grained token to its permissions; what is public is read by anybody, but for its settings."""
+        everybody = level == "read" and not repo.private and permission not in {"administration", "repository_hooks"}
+        if caller.may(permission, level, repo) or everybody:
+            return
+        raise not_found() if not caller.may("metadata", "read", repo) else forbidden("personal access token")
 
     def _named(self, request: web.Request) -> Repository:
         sim, words = self.sim, request.match_info

@@ -263,7 +263,7 @@ class Repository:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who speaks: our App itself, an installation's token, or a person's token."""
+    """Who speaks: our App itself, an installation's token, or a person's token, which may be a `fine_grained` one."""
 
     kind: Literal["app", "installation", "user", "anonymous"]
     account: Account | None = None
@@ -271,3 +271,16 @@ class Caller:
     repository_ids: frozenset[int] | None = None
     permissions: dict[str, str] = field(default_factory=dict)
     key: str = ""
+    fine_grained: bool = False
+
+    def may(self, permission: str, level: str, repository: Repository) -> bool:
+        """Whether a person's token goes so far, whatever the person may do.
+
+        A fine-grained one has the permissions that it was given, in the repositories that were chosen for it, and sees
+        of the public what everybody sees. To read checks there is no permission that it could be given.
+        """
+        if not self.fine_grained:
+            return True
+        chosen = self.repository_ids is None or repository.id in self.repository_ids
+        granted = {"metadata": "read", **self.permissions} if chosen else {}
+        return RANK[granted.get(permission, "none")] >= RANK[level]

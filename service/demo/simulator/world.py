@@ -155,6 +155,13 @@ class World:
         """A token of a person, for the mode without a GitHub App."""
         return self.keys.personal(self.account(login))
 
+    def fine_grained_token(
+        self, login: str, permissions: dict[str, str], repositories: list[RepositoryName] | None = None
+    ) -> str:
+        """A fine-grained token of a person: for all that its owner may see, or for the repositories chosen for it."""
+        chosen = None if repositories is None else frozenset(self.repository(each).id for each in repositories)
+        return self.keys.fine_grained(self.account(login), repository_ids=chosen, permissions=permissions)
+
     def repository(self, name: RepositoryName) -> Repository:
         """A repository by `owner/name`; raises `Unknown`."""
         if isinstance(name, Repository):
