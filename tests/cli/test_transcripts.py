@@ -1,9 +1,12 @@
 """The article's transcripts, and every command on its way from a new app to production."""
 
+import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from service.store import pull_sources, views
+from sqlalchemy import Connection
+
+from service.store import pipelines, pull_sources, views
 from service.store.pull_sources import APP, PullSource, PullState
 from tests.cli.conftest import Cli
 from tests.web.serving import HEADS, Server
@@ -257,3 +260,21 @@ async def test_settings_are_changed_by_name_and_shown_with_what_they_mean(towpat
     listed = (await towpath("pipelines:settings", "-p", "shop", "--json")).json["settings"]
     values = {each["name"]: each["value"] for each in listed}
     assert (values["drafts"], values["stale_days"], values["settle_seconds"]) == (False, 7, 1.5)
+
+
+async def test_a_pipeline_whose_name_is_taken_on_the_repository_says_what_its_checks_are_called(
+    towpath: Cli, server: Server
+) -> None:
+    first = await server.pipeline()
+
+    def give_away(conn: Connection) -> None:
+        now = pipelines.get(conn, first["id"])
+        assert now is not None
+        pipelines.update(conn, pipeline=now, now=server.db.now(), owner_id=str(uuid.uuid4()), owner_type="user")
+
+    await server.db.write(give_away)
+    second = await server.pipeline()
+    source = await server.get(f"/pipelines/{second['id']}/repository")
+    assert source["check"] == f"towpath/shop-{second['id'][:4]}"
+    shown = (await towpath("pipelines:info", second["id"])).out
+    assert f"repository: acme/shop (its checks are called {source['check']})" in shown

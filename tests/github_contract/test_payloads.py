@@ -39,7 +39,7 @@ async def test_repository_events_fit_the_description(github: GitHub) -> None:
 async def test_events_about_what_branches_require_fit_the_description(github: GitHub) -> None:
     seen = watch(github)
     repo = await github.create_repo("acme/shop", files={"a": "1"})
-    github.app.events.append("repository_ruleset")  # GitHub's description of an App's events does not know it
+    github.app.events += ["branch_protection_rule", "repository_ruleset"]  # no App is asked for them
     for rules in (False, True):
         for contexts in (["test"], ["test", "lint"], []):
             github.protect(repo, "master", contexts, rules=rules)

@@ -8,8 +8,8 @@ from service.domain.facts import FactKey, FactKind
 from service.domain.model import App, QueuedRequest, RequestState, Sha, Stage
 from service.store import facts, releases, requests
 
-BY_HAND: Final = frozenset({Stage.PRODUCTION, Stage.REVIEW})
-"""What is live in production is nobody's by the right to write in a repository; review apps have their own button."""
+_NOT_SO: Final = frozenset({Stage.PRODUCTION, Stage.REVIEW})
+"""To write in a repository is no right to what is live in production; a review app has a button of its own."""
 
 
 def is_head(conn: Connection, app: App, sha: Sha) -> bool:
@@ -23,7 +23,7 @@ def is_head(conn: Connection, app: App, sha: Sha) -> bool:
 def branch_to_rebuild(conn: Connection, app: App, stage: Stage, sha: Sha) -> str:
     """The branch that the app deployed last, as long as its head is this commit and is live or failed; else empty."""
     last = requests.last_deploy(conn, app.id)
-    if stage in BY_HAND or last is None or last.sha != sha or not is_head(conn, app, sha):
+    if stage in _NOT_SO or last is None or last.sha != sha or not is_head(conn, app, sha):
         return ""
     return requests.branch_of(conn, last.id) if _is_over(conn, app, last) else ""
 

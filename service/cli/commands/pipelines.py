@@ -207,7 +207,9 @@ def _repository(source: Json | None) -> str:
     if source is None:
         return "not connected"
     archived = "archived: GitHub takes no reports" if source["repository"]["archived"] else ""
-    problem = "; ".join(filter(None, (archived, source["repository"]["problem"])))
+    check = source.get("check") or ""
+    apart = "" if check in {"", f"towpath/{source['pipeline']['name']}"} else f"its checks are called {check}"
+    problem = "; ".join(filter(None, (archived, source["repository"]["problem"], apart)))
     return f"{source['full_name']} ({problem})" if problem else str(source["full_name"])
 
 
