@@ -279,6 +279,10 @@ def _review(conn: Connection, review: ReviewApp, sha: Sha, deployed: Deployed, s
     )
 
 
+def _ended(deploy: QueuedRequest | None) -> bool:
+    return deploy is not None and deploy.state in {RequestState.SUCCEEDED, RequestState.FAILED}
+
+
 def _error(deploy: QueuedRequest | None) -> str:
     return deploy.reason if deploy and deploy.state is RequestState.FAILED else ""
 
@@ -335,5 +339,5 @@ def _deploys(
             error=error,
             log_tail=_log_tail(conn, build, release) if error else "",
             steps=_steps(build, release),
-            again=waits and deploy is not None and branch_to_rebuild(conn, app, stage, sha) != "",
+            again=waits and _ended(deploy) and branch_to_rebuild(conn, app, stage, sha) != "",
         )

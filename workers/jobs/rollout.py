@@ -142,9 +142,15 @@ def _switch(tx: Transaction, taken: TakenWork, rollout: Rollout, endpoints: Sequ
         releases.finish(tx.conn, release_id=made.id, state=ReleaseState.SUCCEEDED, error="", now=tx.now)
     for shown in {former, rollout.release.id} - {None}:
         tx.show_release(str(shown))
-    replaced = releases.get(tx.conn, former) if former is not None and former != rollout.release.id else None
-    if replaced is not None and replaced.commit not in (None, rollout.release.commit):
-        tx.show_commit(app.id, str(replaced.commit))
+    if not app.is_review:
+        _show_replaced(tx, app, rollout.release)
+
+
+def _show_replaced(tx: Transaction, app: App, made: Release) -> None:
+    """Let the check of the commit that served until now say that another does: its button is of no use any more."""
+    former = releases.get(tx.conn, app.current_release_id) if app.current_release_id else None
+    if former is not None and former.commit not in (None, made.commit):
+        tx.show_commit(app.id, str(former.commit))
 
 
 def _show_rest(tx: Transaction, app: App, suspended: str | None) -> None:
