@@ -64,7 +64,8 @@ STATED = {
 # Every file that others made, and what it is.
 _DESCRIPTION = ("GitHub's REST API description, cut (see tests/data/README.md)", "MIT")
 THEIRS = {"tests/data/github-rest-slice.json": _DESCRIPTION, "tests/data/github-rest-hooks.json": _DESCRIPTION}
-THEIRS |= {f"tests/data/github-rest-{name}.json": _DESCRIPTION for name in ("hook-deliveries", "matching-refs")}
+_OPERATIONS = ("app-tokens", "hook-deliveries", "matching-refs")
+THEIRS |= {f"tests/data/github-rest-{name}.json": _DESCRIPTION for name in _OPERATIONS}
 OURS = {"tests/data/README.md"}
 OUR_PAGES = ("service/web/pages/templates/", "service/web/pages/static/setup.", "service/web/pages/static/dashboard.")
 

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import structlog
 
+from service.domain.errors import Refused
 from service.domain.model import Repository
-from service.github import hooks
+from service.github import hooks, sign_in
 from service.github.app import AppApi, convert
 from service.github.app_auth import AppTokens, Credentials, credentials
 from service.github.hints import InstallationState
@@ -103,6 +104,48 @@ class Identity:
             # GitHub's description allows for none. Without one every webhook would be refused.
             await AppApi(transport=self._transport, tokens=tokens).set_webhook_secret(app.webhook_secret)
         return app
+
+    @property
+    def signs_in(self) -> bool:
+        """Whether people can sign in with GitHub: that takes an App that was set up here, whose secrets are known."""
+        return self._client is not None
+
+    @property
+    def _client(self) -> sign_in.Client | None:
+        stored = self._stored
+        if stored is None or not (stored.client_id and stored.client_secret):
+            return None
+        return sign_in.Client(id=stored.client_id, secret=stored.client_secret)
+
+    def sign_in_url(self, *, redirect_uri: str, state: str, verifier: str) -> str:
+        """Where a browser goes in order to say who it is on GitHub; raises `Refused` when there is no such way."""
+        return sign_in.authorize_url(
+            github_url=self._settings.github_url,
+            client=self._client_or_refuse(),
+            redirect_uri=redirect_uri,
+            state=state,
+            verifier=verifier,
+        )
+
+    async def signed_in_as(self, code: str, *, redirect_uri: str, verifier: str) -> sign_in.Account:
+        """Who has come back from there; raises `Refused` and `Transient` as `service.github.sign_in.account`."""
+        return await sign_in.account(
+            pages=self._transport.at(self._settings.github_url),
+            api=self._transport,
+            client=self._client_or_refuse(),
+            code=code,
+            redirect_uri=redirect_uri,
+            verifier=verifier,
+        )
+
+    def _client_or_refuse(self) -> sign_in.Client:
+        client = self._client
+        if client is None:
+            raise Refused(
+                "Nobody signs in with GitHub here: that takes a GitHub App that was set up with towpath github:setup.",
+                code="not_found",
+            )
+        return client
 
     async def examine_hook(
         self, repository: str, *, url: str, arrived: Callable[[], Awaitable[bool]]

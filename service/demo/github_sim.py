@@ -47,6 +47,7 @@ from service.demo.simulator.delivery import Delivery
 from service.demo.simulator.door import Door, DoorClient, DoorFailed
 from service.demo.simulator.git_front import GitFront
 from service.demo.simulator.rest import Rest
+from service.demo.simulator.sign_in_pages import SignInPages
 from service.demo.simulator.signal_actions import SignalActions
 from service.demo.simulator.state import CheckRun, Comment, Deployment, Installation, Pull, Repository, Status
 from service.demo.simulator.world import RepositoryName, Unknown
@@ -115,6 +116,7 @@ def build_app(sim: GitHubSim, *, middlewares: Sequence[Middleware] = ()) -> web.
     rest.add(app, rest_deliveries.ROUTES)
     Door(sim).add(app)
     AppPages(sim).add(app)
+    SignInPages(sim).add(app)
     GitFront(sim).add(app)
 
     async def sending(_: web.Application) -> AsyncIterator[None]:

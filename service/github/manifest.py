@@ -12,6 +12,8 @@ from service.domain.pulling import is_own, reaches
 
 PARKED: Final = "https://towpath.invalid/github/webhooks"
 """GitHub refuses an App with a webhook to `localhost`. To this name it fails to send, and keeps what it would have."""
+SIGN_IN_BACK: Final = "/dashboard/github/callback"
+"""Where GitHub leads a browser back to that signs in; the App names it as its callback URL."""
 LONGEST_NAME: Final = 34
 """GitHub takes no longer name of an App."""
 
@@ -96,6 +98,7 @@ def manifest(*, url: str, name: str, hook_url: str) -> dict[str, Any]:
         "description": "Review apps for pull requests, staging and production.",
         "hook_attributes": {"url": hook_url, "active": True},
         "redirect_url": f"{url}/github/setup/created",
+        "callback_urls": [f"{url}{SIGN_IN_BACK}"],
         "setup_url": f"{url}/github/setup/installed",
         "setup_on_update": True,
         "public": False,

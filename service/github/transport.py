@@ -125,6 +125,10 @@ class Transport:
         self._base = URL(api_url.rstrip("/") + "/")
         self._wall_clock = wall_clock
 
+    def at(self, url: str) -> "Transport":
+        """The same at another base URL, such as that of GitHub's pages."""
+        return Transport(session=self._session, api_url=url, wall_clock=self._wall_clock, timeout=self._timeout)
+
     @property
     def is_public(self) -> bool:
         """Whether it is GitHub's own, and not a server of somebody else's."""
@@ -139,15 +143,22 @@ class Transport:
         body: Any = None,
         token: str = "",
         jwt: str = "",
+        client: tuple[str, str] | None = None,
+        accept: str = "",
         etag: str = "",
         raw: bool = False,
     ) -> Reply:
         """Ask once, following GitHub's redirects of renamed repositories with the same method.
 
-        `raw` is for what may be large: a success is left as it came, whoever asked reads it.
+        `client` is the App's own id and secret, where a request is made in its name. `raw` is for what may be large: a
+        success is left as it came, whoever asked reads it.
         """
         url = self.url(path, params or {})
         headers = sansio.create_headers(_REQUESTER, oauth_token=token or None, jwt=jwt or None) | _VERSION
+        if client is not None:
+            headers["authorization"] = aiohttp.encode_basic_auth(*client)
+        if accept:
+            headers["accept"] = accept
         if etag:
             headers["if-none-match"] = etag
         content = None if body is None else json.dumps(body).encode()

@@ -43,6 +43,7 @@ def test_the_manifest_leads_github_back_to_this_installation() -> None:
     made = manifest(url=url, name="tow", hook_url=hook_url(url=url, github_url=GITHUB))
     assert made["hook_attributes"] == {"url": "https://tow.example.com/github/webhooks", "active": True}
     assert made["redirect_url"] == "https://tow.example.com/github/setup/created"
+    assert made["callback_urls"] == ["https://tow.example.com/dashboard/github/callback"]
     assert made["public"] is False
 
 

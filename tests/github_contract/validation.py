@@ -22,7 +22,7 @@ from tests.github_contract.exceptions import NULL_IN_PAYLOADS, UNDESCRIBED, mend
 
 HERE = Path(__file__).resolve()
 SLICES = sorted((HERE.parents[1] / "data").glob("github-rest-*.json"))
-PAGES: Final = ("/_", "/{owner}", "/settings/", "/organizations/{org}/settings/", "/apps/{slug}")
+PAGES: Final = ("/_", "/{owner}", "/settings/", "/organizations/{org}/settings/", "/apps/{slug}", "/login/oauth/")
 """What a browser, git and the demo ask for: no REST, so GitHub's description of it says nothing."""
 NPM = HERE.parents[2] / "build" / "npm" / "node_modules" / "@octokit"
 WEBHOOKS = NPM / "openapi-webhooks" / "generated" / "api.github.com.json"

@@ -19,6 +19,7 @@ from service.demo.simulator.world import Unknown
 # from a manifest)
 CODE_LASTS = timedelta(hours=1)
 LONGEST_NAME = 34
+MOST_CALLBACKS = 10
 # What an App may subscribe to, and the permission its form wants for it ("To subscribe to this event, a GitHub App must
 # have at least read-level access for the ... permission", GitHub docs, Webhook events and payloads).
 EVENT_NEEDS = {
@@ -66,6 +67,10 @@ class AppActions(InstallationActions):
         """Sign somebody else in."""
         self.visitor = self.account(login).login
 
+    def set_refusal(self, *, refuses: bool) -> None:
+        """Have the visitor press Cancel where an App asks who they are, or no longer."""
+        self.refuses = refuses
+
     def join(self, organization: str, login: str, role: str = "member") -> None:
         """Make somebody a `member` of an organization, or its owner (`admin`)."""
         self.account(organization, "Organization")
@@ -84,8 +89,8 @@ class AppActions(InstallationActions):
         if slug in {app.slug for app in self.apps.values() if app is not self.app} | self.taken_names:
             raise BadManifest("Name is already in use")
         self._replace(slug, name, owner, manifest)
-        code = secrets.token_hex(20)
-        self.manifest_codes[code] = Issued(expires_at=self.now() + CODE_LASTS, client_secret=secrets.token_hex(20))
+        code, self.client_secret = secrets.token_hex(20), secrets.token_hex(20)
+        self.manifest_codes[code] = Issued(expires_at=self.now() + CODE_LASTS, client_secret=self.client_secret)
         return code
 
     def _replace(self, slug: str, name: str, owner: str, manifest: dict[str, Any]) -> None:
@@ -99,6 +104,7 @@ class AppActions(InstallationActions):
             bot=self.account(f"{slug}[bot]", "Bot"), permissions=permissions,
             events=sorted(manifest.get("default_events", [])), setup_url=manifest.get("setup_url", ""),
             setup_on_update=bool(manifest.get("setup_on_update")),
+            callback_urls=list(manifest.get("callback_urls", [])),
         )  # fmt: skip
         self.apps[slug] = self.app
         self.keys.renew(self.app.id)
@@ -136,6 +142,7 @@ def read_manifest(text: str) -> dict[str, Any]:
     for name in ("url", "redirect_url", "setup_url"):
         if urlsplit(str(manifest.get(name, "https://x"))).scheme not in {"http", "https"}:
             raise BadManifest(f"{name} must be a valid URL")
+    _check_callbacks(manifest.get("callback_urls", []))
     permissions = manifest.get("default_permissions", {})
     for name, level in permissions.items():
         if name not in _PERMISSIONS or level not in _LEVELS:
@@ -146,3 +153,9 @@ def read_manifest(text: str) -> dict[str, Any]:
     if bare := [event for event in events if EVENT_NEEDS[event] not in {*permissions, "metadata"}]:
         raise BadManifest(f"Default events are not supported by permissions: {', '.join(bare)}")
     return manifest
+
+
+def _check_callbacks(urls: list[str]) -> None:
+    """GitHub takes ten at most (docs, About the user authorization callback URL)."""
+    if len(urls) > MOST_CALLBACKS or any(urlsplit(each).scheme not in {"http", "https"} for each in urls):
+        raise BadManifest("Callback urls must be valid URLs")

@@ -123,7 +123,10 @@ Handler = Callable[[Call], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route and what it needs: `app` (the JWT), `token`, `none`, or `permission:level`."""
+    """A route and what it needs: `app` (the JWT), `client` (the App's id and secret), `token`, `none`, or a permission.
+
+    A permission is `permission:level`.
+    """
 
     method: str
     path: str

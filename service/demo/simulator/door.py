@@ -21,7 +21,7 @@ OPERATIONS = (
     "pull", "repository", "comment", "edit_comment", "delete_comment", "enqueue", "destroy_merge_group",
     "set_status", "create_check_run", "update_check_run", "suite", "rerequest", "press",
     "install", "uninstall", "suspend", "add_to", "remove_from",
-    "accept_permissions", "approve_install", "join", "set_visitor",
+    "accept_permissions", "approve_install", "join", "set_visitor", "set_refusal",
     "ping", "settled", "advance", "personal_token", "fine_grained_token", "reported",
 )  # fmt: skip
 

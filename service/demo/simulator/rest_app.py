@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import aiohttp
+
 from service.demo.simulator import shapes
 from service.demo.simulator.calls import Answer, Call, Problem, Route, forbidden, not_found
+from service.demo.simulator.sign_in_pages import client_id
 from service.demo.simulator.state import RANK, Installation, stamp
 
 
@@ -136,6 +139,17 @@ async def get_user(call: Call) -> Answer:
     return Answer(body=shapes.public_user(call.sim.site, account) | extra)
 
 
+async def delete_user_token(call: Call) -> Answer:
+    """End a token by which the App speaks for somebody; "You must use Basic Authentication" (GitHub docs)."""
+    sim = call.sim
+    own = aiohttp.encode_basic_auth(client_id(sim.app.id), sim.client_secret)
+    if call.request.headers.get("Authorization", "") != own or call.word("client_id") != client_id(sim.app.id):
+        raise not_found()
+    if not sim.keys.end_of_user(str(call.body.get("access_token", ""))):
+        raise not_found()
+    return Answer(status=204)
+
+
 async def get_user_by_name(call: Call) -> Answer:
     """Any account."""
     account = call.sim.accounts.get(call.word("username"))
@@ -192,6 +206,7 @@ ROUTES = (
     Route("GET", "/repos/{owner}/{repo}/installation", get_repository_installation, "app"),
     Route("GET", "/installation/repositories", list_repositories, "token"),
     Route("DELETE", "/installation/token", revoke_token, "token"),
+    Route("DELETE", "/applications/{client_id}/token", delete_user_token, "client"),
     Route("GET", "/user", get_user, "token"),
     Route("GET", "/user/orgs", list_user_organizations, "token"),
     Route("GET", "/users/{username}", get_user_by_name, "token"),

@@ -36,6 +36,7 @@ class App:
     bot: Account
     setup_url: str = ""
     setup_on_update: bool = False
+    callback_urls: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -107,6 +107,21 @@ class Keys:
         )  # fmt: skip
         return token
 
+    def of_user(self, account: Account) -> str:
+        """A token by which our App speaks for a person."""
+        token = "ghu_" + secrets.token_urlsafe(27)
+        self._personal[token] = account
+        return token
+
+    def end_of_user(self, token: str) -> bool:
+        """`DELETE /applications/{client_id}/token`; whether there was such a token."""
+        return token.startswith("ghu_") and self._personal.pop(token, None) is not None
+
+    @property
+    def of_users(self) -> list[str]:
+        """The tokens by which our App speaks for people now."""
+        return [token for token in self._personal if token.startswith("ghu_")]
+
     def is_admin(self, token: str) -> bool:
         """Whether this is the demo's own key to everything."""
         return hmac.compare_digest(token.encode(errors="replace"), self.admin_token.encode())

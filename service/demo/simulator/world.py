@@ -66,6 +66,8 @@ class World:
         self.hourly_content_limit: int | None = None
         self.points_limit: int | None = None
         self.visitor = "octocat"
+        self.refuses = False
+        self.client_secret = secrets.token_hex(20)
         self.manifest_codes: dict[str, Issued] = {}
         self.taken_names: set[str] = set()
         self.install_requests: dict[str, set[int] | None] = {}
