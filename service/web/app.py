@@ -20,6 +20,7 @@ from service.web.pages import (
     about,
     access,
     activity,
+    app_access,
     app_activity,
     app_acts,
     app_deploy,
@@ -77,7 +78,8 @@ def build_app(context: WebContext) -> web.Application:
     rights.add(app, [*settings.ROUTES, *access.ROUTES, *new.ROUTES])
     rights.add(app, [*deliveries.ROUTES, *why.ROUTES, *activity.ROUTES, *about.ROUTES])
     rights.add(app, [*app_activity.ROUTES, *app_logs.ROUTES, *app_resources.ROUTES])
-    rights.add(app, [*app_deploy.ROUTES, *app_settings.ROUTES, *app_acts.ROUTES, *placing.ROUTES, *arriving.ROUTES])
+    rights.add(app, [*app_deploy.ROUTES, *app_access.ROUTES, *app_settings.ROUTES, *app_acts.ROUTES])
+    rights.add(app, [*placing.ROUTES, *arriving.ROUTES])
     _receiver(context).add_to(app)
     add_description(app, url=context.settings.url)
     rights.check(app)

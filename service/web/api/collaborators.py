@@ -13,7 +13,7 @@ from service.store.grants import Grant
 from service.store.users import User
 from service.web import rights
 from service.web.api import account_bodies, answers, bodies, shapes
-from service.web.api.finding import app_in_path, find_app
+from service.web.api.finding import Asked, app_in_path, find_app
 from service.web.api.loading import show_app
 from service.web.errors import not_found
 from service.web.keys import CALLER, CONTEXT
@@ -84,23 +84,25 @@ async def listing(request: web.Request) -> web.Response:
     )
 
 
+def to_let_in(conn: Connection, asked: Asked, named: str) -> tuple[App, User]:
+    """The app, and whom an id or address means; refuses who is not there, or has a say in it already."""
+    app, user = find_app(conn, asked), users.find(conn, named)
+    if user is None:
+        raise Refused(f"user: there is no user {named} here. Ask an administrator: towpath users:create {named}")
+    if grants.find(conn, app.id, user.id) is not None:
+        raise Refused(f"user: {user.email} has access to {app.name} already; change what with access:update")
+    if (app.owner_type, app.owner_id) == ("user", user.id):
+        raise Refused(f"user: {app.name} is {user.email}'s own")
+    return app, user
+
+
 async def create(request: web.Request) -> web.Response:
     """POST /apps/APP/collaborators: anybody with an account, by their address."""
     context, caller, asked = request.app[CONTEXT], request[CALLER], app_in_path(request)
     body = await bodies.parse(request, account_bodies.CreateCollaborator)
     named = account_bodies.person(body.user)
 
-    def read(conn: Connection) -> tuple[App, User, Grant | None]:
-        app, user = find_app(conn, asked), users.find(conn, named)
-        if user is None:
-            raise Refused(f"user: there is no user {named} here. Ask an administrator: towpath users:create {named}")
-        return app, user, grants.find(conn, app.id, user.id)
-
-    app, user, there = await context.db.read(read)
-    if there is not None:
-        raise Refused(f"user: {user.email} has access to {app.name} already; change what with access:update")
-    if (app.owner_type, app.owner_id) == ("user", user.id):
-        raise Refused(f"user: {app.name} is {user.email}'s own")
+    app, user = await context.db.read(lambda conn: to_let_in(conn, asked, named))
     granted = await context.enactor.grant(
         app_id=app.id,
         user_id=user.id,

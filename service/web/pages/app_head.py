@@ -29,6 +29,7 @@ _TABS: Final = (
     ("logs", "Logs", "/logs", MAY_READ),
     ("resources", "Resources", "/resources", ()),
     ("deploy", "Deploy", "/deploy", (Permission.DEPLOY,)),
+    ("access", "Access", "/access", ()),
     ("settings", "Settings", "/settings", ()),
 )
 SEEN: Final = rights.page(rights.app())
