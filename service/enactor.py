@@ -6,6 +6,8 @@ from service.enacting.accounts import AccountVerbs
 from service.enacting.apps import AppVerbs
 from service.enacting.builds import BuildVerbs
 from service.enacting.deliveries import DeliveryVerbs
+from service.enacting.github_sign_in import GitHubSignInVerbs
+from service.enacting.invitations import InvitationVerbs
 from service.enacting.locks import LockVerbs
 from service.enacting.looking import LookVerbs
 from service.enacting.one_offs import OneOffVerbs
@@ -37,7 +39,9 @@ class Enactor(
     ReviewVerbs,
     AccountVerbs,
     SessionVerbs,
+    GitHubSignInVerbs,
     TeamVerbs,
+    InvitationVerbs,
     OwnershipVerbs,
     WebhookVerbs,
 ):

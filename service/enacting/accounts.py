@@ -23,13 +23,7 @@ class AccountVerbs(Committer):
         """Make a user with one token, which is returned; lets them into the teams that have invited them."""
 
         def create(tx: Transaction) -> tuple[User, str]:
-            user = users.create(tx.conn, email=email, name=name, is_admin=is_admin, now=tx.now)
-            if github_login:
-                user = users.update(tx.conn, user.id, now=tx.now, github_login=github_login)
-            tx.note("user created", data={"email": user.email, "admin": is_admin, "github": github_login})
-            for team_id in teams.accept_invitations(tx.conn, user_id=user.id, email=user.email, now=tx.now):
-                tx.note("team member added", data={"team": team_id, "email": user.email})
-            _, secret = tokens.create(tx.conn, user_id=user.id, description="First token", now=tx.now)
+            user, _, secret = make_user(tx, email=email, name=name, is_admin=is_admin, github_login=github_login)
             return user, secret
 
         return await self.commit(create, actor=actor)
@@ -106,6 +100,20 @@ class AccountVerbs(Committer):
             return token
 
         return await self.commit(revoke, actor=actor)
+
+
+def make_user(
+    tx: Transaction, *, email: str, name: str = "", is_admin: bool = False, github_login: str | None = None
+) -> tuple[User, Token, str]:
+    """Make a user, in the teams that have invited them, with one token; returns that's secret, too."""
+    user = users.create(tx.conn, email=email, name=name, is_admin=is_admin, now=tx.now)
+    if github_login:
+        user = users.update(tx.conn, user.id, now=tx.now, github_login=github_login)
+    tx.note("user created", data={"email": user.email, "admin": is_admin, "github": github_login})
+    for team_id in teams.accept_invitations(tx.conn, user_id=user.id, email=user.email, now=tx.now):
+        tx.note("team member added", data={"team": team_id, "email": user.email})
+    token, secret = tokens.create(tx.conn, user_id=user.id, description="First token", now=tx.now)
+    return user, token, secret
 
 
 def _token(tx: Transaction, token_id: str) -> Token:

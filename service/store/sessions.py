@@ -117,6 +117,12 @@ def end(conn: Connection, secret: str) -> None:
     conn.execute(sessions.delete().where(sessions.c.sha256 == _digest(secret)))
 
 
+def end_others(conn: Connection, *, user_id: str, but: str) -> None:
+    """Sign a person out of every browser that no token stands for, but for that of this session."""
+    own = (sessions.c.user_id == user_id, sessions.c.token_id.is_(None), sessions.c.id != but)
+    conn.execute(sessions.delete().where(*own))
+
+
 def forget(conn: Connection, *, now: datetime) -> None:
     """Delete sessions that have ended, and links that have been good for nothing for a while."""
     conn.execute(sessions.delete().where(or_(sessions.c.expires_at <= now, sessions.c.seen_at <= now - IDLE)))

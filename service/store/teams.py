@@ -1,8 +1,10 @@
 """Teams, who is in them as what, and who is invited."""
 
+import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, Select, func, or_, select
@@ -14,6 +16,7 @@ from service.store import rows
 from service.store.database import new_id
 from service.store.tables import apps, invitations, memberships, pipelines, teams, users
 
+LINK_LASTS: Final = timedelta(days=7)
 _TAKEN_BY_PATHS: Final = frozenset({"apps", "permissions"})
 
 
@@ -43,13 +46,17 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invitation:
-    """Somebody without an account who will be in the team once they have one."""
+    """Somebody without an account who will be in the team once they have one.
+
+    With a link, which is good until `expires_at`, they make that themselves.
+    """
 
     id: str
     team_id: TeamId
     email: str
     role: TeamRole
     invited_by: UserId
+    expires_at: datetime | None
     created_at: datetime
     updated_at: datetime
 
@@ -155,6 +162,29 @@ def invite(conn: Connection, *, team_id: str, email: str, role: TeamRole, invite
     return _invitation(row)
 
 
+def make_link(conn: Connection, invitation: Invitation, *, by: str, now: datetime) -> tuple[str, datetime]:
+    """Make the link of an invitation, in the place of a former one; returns its secret, and when it expires."""
+    secret = secrets.token_urlsafe(32)
+    values = {"link_sha256": _digest(secret), "expires_at": now + LINK_LASTS, "invited_by": by}
+    conn.execute(invitations.update().where(invitations.c.id == invitation.id).values(values))
+    return secret, now + LINK_LASTS
+
+
+def by_link(conn: Connection, link: str, now: datetime) -> Invitation | None:
+    """The invitation that a link accepts, as long as it is good."""
+    own = (invitations.c.link_sha256 == _digest(link), invitations.c.expires_at > now)
+    row = rows.one(conn, select(invitations).where(*own))
+    return _invitation(row) if row else None
+
+
+def take_invitation(conn: Connection, invitation_id: str, now: datetime) -> Invitation | None:
+    """Use up the link of an invitation; None when it is not good any more, or another request was first."""
+    own = (invitations.c.id == invitation_id, invitations.c.expires_at > now)
+    change = invitations.update().where(*own).values(link_sha256=None, expires_at=None).returning(invitations)
+    row = conn.execute(change).mappings().first()
+    return _invitation(row) if row else None
+
+
 def invited(conn: Connection, team_id: str) -> list[Invitation]:
     """Who is invited to the team, by address."""
     query = select(invitations).where(invitations.c.team_id == team_id).order_by(invitations.c.email)
@@ -176,6 +206,10 @@ def accept_invitations(conn: Connection, *, user_id: str, email: str, now: datet
     for each in found:
         set_member(conn, team_id=each.team_id, user_id=user_id, role=each.role, now=now)
     return [each.team_id for each in found]
+
+
+def _digest(secret: str) -> str:
+    return sha256(secret.encode(errors="replace")).hexdigest()
 
 
 def _check_free(conn: Connection, name: str) -> None:
@@ -211,6 +245,7 @@ def _invitation(row: RowMapping) -> Invitation:
         email=row["email"],
         role=TeamRole(row["role"]),
         invited_by=row["invited_by"],
+        expires_at=row["expires_at"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )

@@ -19,6 +19,7 @@ from service.web.openapi.document import add_description
 from service.web.pages import (
     about,
     access,
+    account,
     activity,
     app_access,
     app_activity,
@@ -29,7 +30,9 @@ from service.web.pages import (
     app_settings,
     arriving,
     deliveries,
+    github_sign_in,
     home,
+    invitations,
     new,
     overview,
     placing,
@@ -38,6 +41,7 @@ from service.web.pages import (
     setup,
     setup_connect,
     sign_in,
+    team,
     why,
 )
 from service.web.pages.rendering import add_static
@@ -74,7 +78,8 @@ def build_app(context: WebContext) -> web.Application:
     api.add_routes(app)
     add_static(app)
     rights.add(app, [*setup.ROUTES, *setup_connect.ROUTES])
-    rights.add(app, [*sign_in.ROUTES, *home.ROUTES, *overview.ROUTES, *promote.ROUTES])
+    rights.add(app, [*sign_in.ROUTES, *github_sign_in.ROUTES, *account.ROUTES, *invitations.ROUTES, *team.ROUTES])
+    rights.add(app, [*home.ROUTES, *overview.ROUTES, *promote.ROUTES])
     rights.add(app, [*settings.ROUTES, *access.ROUTES, *new.ROUTES])
     rights.add(app, [*deliveries.ROUTES, *why.ROUTES, *activity.ROUTES, *about.ROUTES])
     rights.add(app, [*app_activity.ROUTES, *app_logs.ROUTES, *app_resources.ROUTES])

@@ -87,6 +87,29 @@ sessions = Table(
     Index("ix_sessions_token_id", "token_id"),
 )
 
+# Who signs in with GitHub: proved by GitHub itself, by its number, which stays when a login is given to somebody else.
+github_identities = Table(
+    "github_identities",
+    metadata,
+    Column("github_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False, unique=True),
+    Column("login", Text, nullable=False),
+    *time_columns(),
+)
+
+# A browser that was sent to GitHub and is to come back: of `state` and of the browser's cookie only digests are kept.
+# With a session it is about linking the account of whoever is signed in by it, with an invitation about accepting that.
+github_sign_ins = Table(
+    "github_sign_ins",
+    metadata,
+    Column("state_sha256", String(64), primary_key=True),
+    Column("browser_sha256", String(64), nullable=False),
+    Column("session_id", ForeignKey("sessions.id", ondelete="CASCADE")),
+    Column("invitation_id", ForeignKey("invitations.id", ondelete="CASCADE")),
+    Column("next_path", Text, nullable=False),
+    Column("expires_at", Moment, nullable=False, index=True),
+)
+
 teams = Table("teams", metadata, id_column(), Column("name", String(30), nullable=False, unique=True), *time_columns())
 
 memberships = Table(
@@ -101,7 +124,8 @@ memberships = Table(
     Index("ix_memberships_user_id", "user_id"),
 )
 
-# Somebody who has no account yet: with the account they are in the team.
+# Somebody who has no account yet: with the account they are in the team. With a link, of which only the digest is kept,
+# they make that themselves, until `expires_at`.
 invitations = Table(
     "invitations",
     metadata,
@@ -110,6 +134,8 @@ invitations = Table(
     Column("email", String(320), nullable=False),
     Column("role", String(16), nullable=False),
     Column("invited_by", ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("link_sha256", String(64), unique=True, index=True),
+    Column("expires_at", Moment),
     *time_columns(),
     UniqueConstraint("team_id", "email"),
     Index("ix_invitations_email", "email"),

@@ -9,6 +9,7 @@ from aiohttp import web
 from sqlalchemy import Connection
 
 from service.domain.errors import Refused
+from service.enacting.invitations import Joined
 from service.store import sessions, users
 from service.store.users import User
 from service.web import rights
@@ -18,9 +19,9 @@ from service.web.pages.rendering import page
 from service.web.pages.signed_in import MISSES, PATH
 
 
-async def how(_request: web.Request) -> web.Response:
+async def how(request: web.Request) -> web.Response:
     """GET /dashboard/sign-in: what to do to be let in."""
-    return page("dashboard/sign_in.html", visitor=None)
+    return signed_in.how_to_sign_in(request)
 
 
 async def ask(request: web.Request) -> web.Response:
@@ -33,16 +34,26 @@ async def ask(request: web.Request) -> web.Response:
 
 async def use(request: web.Request) -> web.Response:
     """POST /dashboard/sign-in/LINK: use the link up, and begin a session in this browser."""
-    _check_misses(request)
+    check_misses(request)
     former = signed_in.session_of(request)
     session = await request.app[CONTEXT].enactor.sign_in(link=request.match_info["link"], former=former)
     return _opens_nothing(request) if session is None else welcome_in(request, session)
 
 
-def welcome_in(request: web.Request, session: str) -> web.Response:
-    """Lead a browser that is signed in from now on to the dashboard."""
-    response = web.Response(status=303, headers={"Location": PATH, "Cache-Control": "no-store"})
+def welcome_in(request: web.Request, session: str, *, to: str = PATH) -> web.Response:
+    """Lead a browser that is signed in from now on to the dashboard, or to what it wanted there."""
+    response = web.Response(status=303, headers={"Location": to, "Cache-Control": "no-store"})
     signed_in.give_session(request, response, session)
+    return response
+
+
+def welcome_new(request: web.Request, joined: Joined) -> web.Response:
+    """Welcome somebody who has just got an account; the only page that shows their first token."""
+    context = request.app[CONTEXT]
+    response = page(
+        "dashboard/joined.html", visitor=None, user=joined.user, token=joined.token, url=context.settings.url
+    )
+    signed_in.give_session(request, response, joined.session)
     return response
 
 
@@ -57,7 +68,7 @@ async def leave(request: web.Request) -> web.Response:
 
 async def _user_of(request: web.Request) -> User | None:
     """Whom the link in the path lets in; None when it opens nothing, or nothing any more."""
-    _check_misses(request)
+    check_misses(request)
     db, secret = request.app[CONTEXT].db, request.match_info["link"]
 
     def read(conn: Connection) -> User | None:
@@ -72,10 +83,11 @@ def _opens_nothing(request: web.Request) -> web.Response:
     return page("dashboard/link_over.html", status=410, visitor=None)
 
 
-def _check_misses(request: web.Request) -> None:
+def check_misses(request: web.Request) -> None:
+    """Refuse whoever has tried too many ways in that open nothing."""
     misses = request.app[MISSES]
     if misses.is_spent(signed_in.address_of(request)):
-        raise Refused(f"Too many links that open nothing came from you: again in {misses.wait()} s.", code="rate_limit")
+        raise Refused(f"Too much that opens nothing came from you: again in {misses.wait()} s.", code="rate_limit")
 
 
 _OPEN = rights.page(rights.OPEN)

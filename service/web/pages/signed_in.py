@@ -77,7 +77,7 @@ async def _answered(request: web.Request, handler: Handler, right: Right) -> web
         return await handler(request)
     visitor = await _visitor(request, right)
     if visitor is None:
-        return page("dashboard/sign_in.html", status=401, visitor=None)
+        return how_to_sign_in(request, status=401, next_path=request.path_qs if not writes else "")
     allowances = request.app[ALLOWANCES]
     if allowances.per_hour and allowances.spend(f"session {visitor.session.id}".encode()) is None:
         raise Refused(f"This browser has asked for too much: again in {allowances.wait()} s.", code="rate_limit")
@@ -164,6 +164,25 @@ def _refused(refused: Refused, visitor: Visitor | None) -> web.Response:
     )
 
 
+def how_to_sign_in(request: web.Request, *, status: int = 200, next_path: str = "") -> web.Response:
+    """The page that says how one is let in; whoever signs in with GitHub goes on to `next_path`."""
+    signs_in = request.app[CONTEXT].identity.signs_in
+    return page(
+        "dashboard/sign_in.html",
+        status=status,
+        visitor=None,
+        signs_in=signs_in,
+        next_path=next_path,
+        forms_to=github_of(request.app[CONTEXT].settings) if signs_in else "",
+    )
+
+
+def github_of(settings: Settings) -> str:
+    """Where a form may lead to that signs in with GitHub: a browser heeds the policy of its page on redirects, too."""
+    github = urlsplit(settings.github_url)
+    return f"{github.scheme}://{github.netloc}"
+
+
 def problem(title: str, text: str, *, status: int, visitor: Visitor | None = None) -> web.Response:
     """A page that says what is wrong."""
     return page("dashboard/problem.html", status=status, title=title, text=text, visitor=visitor)
@@ -173,34 +192,49 @@ def _is_secure(settings: Settings) -> bool:
     return urlsplit(settings.url).scheme == "https"
 
 
-def _cookie(settings: Settings) -> str:
+def _cookie(settings: Settings, name: str) -> str:
     """With the prefix a browser takes it only by https, from this very host."""
-    return f"__Host-{_COOKIE}" if _is_secure(settings) else _COOKIE
+    return f"__Host-{name}" if _is_secure(settings) else name
 
 
 def session_of(request: web.Request) -> str:
     """The secret of the browser's session, signed in or not; empty if it brings none."""
-    return request.cookies.get(_cookie(request.app[CONTEXT].settings), "")
+    return cookie_of(request, _COOKIE)
 
 
 def give_session(request: web.Request, response: web.Response, secret: str) -> None:
-    """Let the browser keep its session; links lead here from elsewhere, so `Lax` and not `Strict`."""
+    """Let the browser keep its session."""
+    give_cookie(request, response, _COOKIE, secret, seconds=int(sessions.LONGEST.total_seconds()))
+
+
+def take_session(request: web.Request, response: web.Response) -> None:
+    """Let the browser forget its session."""
+    take_cookie(request, response, _COOKIE)
+
+
+def cookie_of(request: web.Request, name: str) -> str:
+    """What the browser keeps by this name; empty if nothing."""
+    return request.cookies.get(_cookie(request.app[CONTEXT].settings, name), "")
+
+
+def give_cookie(request: web.Request, response: web.Response, name: str, secret: str, *, seconds: int) -> None:
+    """Let the browser keep a secret for so long; links lead here from elsewhere, so `Lax` and not `Strict`."""
     settings = request.app[CONTEXT].settings
     response.set_cookie(
-        _cookie(settings),
+        _cookie(settings, name),
         secret,
         path="/",
-        max_age=int(sessions.LONGEST.total_seconds()),
+        max_age=seconds,
         httponly=True,
         samesite="Lax",
         secure=_is_secure(settings),
     )
 
 
-def take_session(request: web.Request, response: web.Response) -> None:
-    """Let the browser forget its session."""
+def take_cookie(request: web.Request, response: web.Response, name: str) -> None:
+    """Let the browser forget a secret."""
     settings = request.app[CONTEXT].settings
-    response.del_cookie(_cookie(settings), path="/", httponly=True, samesite="Lax", secure=_is_secure(settings))
+    response.del_cookie(_cookie(settings, name), path="/", httponly=True, samesite="Lax", secure=_is_secure(settings))
 
 
 def address_of(request: web.Request) -> bytes:
