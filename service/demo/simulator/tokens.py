@@ -110,7 +110,7 @@ class Keys:
     def of_user(self, account: Account) -> str:
         """A token by which our App speaks for a person."""
         token = "ghu_" + secrets.token_urlsafe(27)
-        self._personal[token] = account
+        self._personal[token] = Caller(kind="user", account=account, key=token)
         return token
 
     def end_of_user(self, token: str) -> bool:
