@@ -1,6 +1,7 @@
 """What the check of a commit shows that waits for approval: who may approve it, how, and what it will get."""
 
 from service.domain.model import Sha
+from service.domain.report_text import cell
 from service.domain.report_views import CheckAction, CheckReview, CheckView
 from service.domain.review_rules import AWAITS_APPROVAL
 
@@ -24,15 +25,29 @@ def approve_action(sha: Sha) -> CheckAction:
     return CheckAction(label=f"Approve {sha[:7]}", description="Build this commit and run it", identifier=APPROVE)
 
 
+def in_the_comment(review: CheckReview, pipeline: str, sha: Sha) -> tuple[str, ...]:
+    """The line below the comment's table: who may approve, and how; empty when nothing waits for approval."""
+    if review.number is None or not awaits_approval(review):
+        return ()
+    return (
+        f"`{sha[:7]}` waits for approval in {cell(pipeline)}: someone with write access to this repository comments "
+        f"`/approve {sha}` here once they have read it, or runs `{_command(review.number, pipeline, sha)}`. "
+        "A later push needs an approval of its own.",
+    )
+
+
 def how_to_approve(view: CheckView) -> tuple[str, ...]:
     """Paragraphs for the summary; empty when nothing waits for approval."""
     review = view.review
     if review is None or review.number is None or not awaits_approval(review):
         return ()
-    command = f"towpath reviewapps:approve {review.number} -p {view.pipeline} --sha {view.sha}"
     ways = (
         f"- press **Approve {view.sha[:7]}**, or",
         f"- comment on the pull request with this first line: `/approve {view.sha}`, or",
-        f"- run `{command}`",
+        f"- run `{_command(review.number, view.pipeline, view.sha)}`",
     )
     return (_BEFORE, "\n".join(ways))
+
+
+def _command(number: int, pipeline: str, sha: Sha) -> str:
+    return f"towpath reviewapps:approve {number} -p {pipeline} --sha {sha}"

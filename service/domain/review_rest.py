@@ -4,13 +4,13 @@ Nobody ordered any of it, so what cannot be undone is rationed: one wrong infere
 Suspending is not rationed. It keeps everything.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from service.domain.decisions import Decision, Destroy, Nothing, Request, Restart, SetReview, Suspend, Wait
 from service.domain.deploys import is_leaving
 from service.domain.model import App, IdleAction, ReviewApp, ReviewState
-from service.domain.review_rules import CONFIRM, LOST, LOST_FOR, STALE, brakes, stale_at
+from service.domain.review_rules import CONFIRM, ENDS, LOST, LOST_FOR, STALE, announced_at, brakes, stale_at
 from service.domain.review_view import ReviewView
 
 BACK: Final = "access to the repository is back"
@@ -30,8 +30,25 @@ def idle(view: ReviewView, done: str) -> tuple[Decision, ...]:
     if ends is None:
         return (*_called_off(view, review), Nothing(reason=done))
     if view.now < ends:
-        return (*_called_off(view, review), Wait(reason=done, until=ends))
+        return _announced(view, review, app, ends, done)
     return _stale(view, review, app, done)
+
+
+def _announced(view: ReviewView, review: ReviewApp, app: App, ends: datetime, done: str) -> tuple[Decision, ...]:
+    """Say in time what becomes of it: whoever still needs it can push, or pin it."""
+    settings = view.pipeline.toggles
+    begins = announced_at(ends, settings)
+    rests = _suspends(view) and app.current_release_id is None
+    if view.now < begins or review.state is not ReviewState.LIVE or rests:
+        return (*_called_off(view, review), Wait(reason=done, until=begins if view.now < begins else ends))
+    become = "suspended" if _suspends(view) else "destroyed"
+    which = view.ref.partition(":")[2]
+    text = (
+        f"{ENDS} {become} at {ends:%Y-%m-%d %H:%M} UTC ({STALE} {settings.stale_days} days), unless something is pushed "
+        f"or: towpath reviewapps:pin {which} -p {view.pipeline.name}"
+    )
+    shown = () if review.reason == text else (_noted(view, review, text),)
+    return (*shown, Wait(reason=done, until=ends))
 
 
 def _suspends(view: ReviewView) -> bool:
@@ -85,8 +102,8 @@ def _inferred(view: ReviewView, review: ReviewApp, app: App, reason: str) -> tup
 
 
 def _called_off(view: ReviewView, review: ReviewApp) -> tuple[SetReview, ...]:
-    """What was about to be destroyed is to stay after all: pinned, deployed to, or no longer stale by the settings."""
-    return (_noted(view, review, ""),) if review.reason.startswith(CONFIRM) else ()
+    """What was about to go or to rest is to stay after all: pinned, deployed to, or no longer stale by the settings."""
+    return (_noted(view, review, ""),) if review.reason.startswith((CONFIRM, ENDS)) else ()
 
 
 def _noted(view: ReviewView, review: ReviewApp, reason: str) -> SetReview:

@@ -15,6 +15,8 @@ BY_PERSON: Final = "a person took it away"
 STALE: Final = "no deploy for"
 LOST: Final = "access to the repository was lost"
 CONFIRM: Final = "destroy pending: confirm"
+ENDS: Final = "to be"
+"""How what is said beforehand of an end begins."""
 OVER_CAP: Final = "over the cap"
 ASKED: Final = "a person asked for it"
 FORK: Final = "fork: needs approval of this commit by someone with write access"
@@ -97,3 +99,8 @@ def stale_at(review: ReviewApp, toggles: Toggles) -> datetime | None:
     if not toggles.destroy_stale or review.pinned:
         return None
     return (review.deployed_at or review.created_at) + timedelta(days=toggles.stale_days)
+
+
+def announced_at(ends: datetime, toggles: Toggles) -> datetime:
+    """When its end is told beforehand: a day before, or half the time where that is as short as a day."""
+    return ends - min(timedelta(days=1), timedelta(days=toggles.stale_days) / 2)

@@ -5,7 +5,7 @@ import pytest
 from service.domain.model import RepositoryId, RequestState, ReviewState
 from service.domain.report_comment import describe_comment
 from service.domain.report_views import CheckReview, CommentRow, CommentView
-from service.domain.review_rules import CLOSED
+from service.domain.review_rules import CLOSED, FORK, NO_FORKS
 from tests.domain.test_reports import of_review
 from tests.domain.things import A
 
@@ -42,6 +42,35 @@ def test_all_pipelines_are_in_one_table() -> None:
     content = describe_comment(of(of_review(R.LIVE, request=RequestState.SUCCEEDED), of_review(R.CREATING)))
     assert [line.split(" | ")[0] for line in content.body.splitlines()[3:]] == ["| shop0", "| shop1"]
     assert not content.terminal, "one of them is under way"
+
+
+WAITS = of_review(R.WAITING, FORK, app_name="", number=5)
+OLDER = of_review(R.LIVE, FORK, number=5)
+RUNS = of_review(R.LIVE, FORK, number=5, request=RequestState.RUNNING)
+
+
+@pytest.mark.parametrize(
+    ("reviews", "lines"),
+    [
+        pytest.param((WAITS,), 1, id="a fork that waits"),
+        pytest.param((OLDER,), 1, id="a fork with a newer commit that waits"),
+        pytest.param((WAITS, WAITS), 2, id="one line for each pipeline it waits in"),
+        pytest.param((RUNS,), 0, id="none once it was approved"),
+        pytest.param((of_review(R.SKIPPED, CLOSED, number=5),), 0, id="none once it is closed"),
+        pytest.param((of_review(R.SKIPPED, NO_FORKS, number=5),), 0, id="none where nobody may approve"),
+    ],
+)
+def test_below_the_table_is_said_who_may_approve_what_waits_and_how(
+    reviews: tuple[CheckReview, ...], lines: int
+) -> None:
+    content = describe_comment(of(*reviews))
+    said = [line for line in content.body.splitlines() if "/approve" in line]
+    assert len(said) == lines
+    for at, line in enumerate(said):
+        assert f"in shop{at}: someone with write access" in line
+        assert f"`/approve {A}`" in line
+        assert f"`towpath reviewapps:approve 5 -p shop{at} --sha {A}`" in line
+    assert content.terminal == (reviews != (RUNS,))
 
 
 def test_nobody_s_words_break_out_of_the_table_or_call_a_person() -> None:

@@ -80,6 +80,16 @@ def waits(what: str) -> list[Any]:
     return [request(None, QUEUED, kind=what)]
 
 
+def soon(**changes: Any) -> Any:
+    """Deployed so long ago that it has half a day left."""
+    return review(**{"deployed_at": NOW - timedelta(days=4, hours=12)} | changes)
+
+
+def told(become: str) -> str:
+    when = "no deploy for 5 days), unless something is pushed or: towpath reviewapps:pin 5 -p shop"
+    return f"to be {become} at {IN_HALF_A_DAY:%Y-%m-%d %H:%M} UTC ({when}"
+
+
 def asks(work: Any, reason: str) -> Request:
     return Request(app_id=app().id, work=work, reason=reason)
 
@@ -103,6 +113,8 @@ ASLEEP = running(state=AppState.SUSPENDED)
 UNREACHED = "waiting for: access to acme/shop"
 UNTIL = Wait(reason=UNREACHED, until=NOW + timedelta(hours=23))
 BRAKED = {"live_review_apps": 1, "inferred_this_hour": 3}
+DEPLOYED = "aaaaaaa is deployed"
+IN_HALF_A_DAY = NOW + timedelta(hours=12)
 LATER = NOW + timedelta(minutes=10)
 DEPLOY_B = Deploy(repository_id=REPO, sha=B, trust=Trust.OWN, branch="feature", pull_request=5)
 
@@ -122,9 +134,64 @@ CASES: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
     ("idle: suspended where the settings say so", view(), (asks(Suspend(reason=STALE), STALE),)),
     ("idle: destroyed where they do not", view(pipeline=DESTROYS), (GOES,)),
     (
-        "not idle for long enough: waits for the day",
+        "not idle for long enough: waits for the day on which its end is told",
         view(review=review()),
-        (Wait(reason="aaaaaaa is deployed", until=NOW - timedelta(seconds=4000) + timedelta(days=5)),),
+        (Wait(reason=DEPLOYED, until=NOW - timedelta(seconds=4000) + timedelta(days=4)),),
+    ),
+    (
+        "idle in half a day: the end is told a day before",
+        view(pipeline=DESTROYS, review=soon()),
+        (noted(told("destroyed")), Wait(reason=DEPLOYED, until=IN_HALF_A_DAY)),
+    ),
+    (
+        "idle in half a day and suspended then: said so",
+        view(review=soon()),
+        (noted(told("suspended")), Wait(reason=DEPLOYED, until=IN_HALF_A_DAY)),
+    ),
+    (
+        "idle in half a day, which is told already: is not told again",
+        view(pipeline=DESTROYS, review=soon(reason=told("destroyed"))),
+        (Wait(reason=DEPLOYED, until=IN_HALF_A_DAY),),
+    ),
+    (
+        "idle in half a day, and suspended by the settings of now: told anew",
+        view(review=soon(reason=told("destroyed"))),
+        (noted(told("suspended")), Wait(reason=DEPLOYED, until=IN_HALF_A_DAY)),
+    ),
+    (
+        "its end was told, and it was pinned: no longer told",
+        view(pipeline=DESTROYS, review=soon(reason=told("destroyed"), pinned=True)),
+        (noted(""), Nothing(reason=DEPLOYED)),
+    ),
+    (
+        "its end was told, and stale ones are left alone by now: no longer told",
+        view(pipeline=pipeline(), review=soon(reason=told("destroyed"))),
+        (noted(""), Nothing(reason=DEPLOYED)),
+    ),
+    (
+        "its end was told, and it was deployed since: no longer told",
+        view(pipeline=DESTROYS, review=review(reason=told("destroyed"), deployed_at=NOW)),
+        (noted(""), Wait(reason=DEPLOYED, until=NOW + timedelta(days=4))),
+    ),
+    (
+        "its end was told: ends as it was told",
+        view(pipeline=DESTROYS, review=old(reason=told("destroyed"))),
+        (GOES,),
+    ),
+    (
+        "idle after a day: its end is told half a day before, not at once",
+        view(pipeline=settings(stale_days=1), review=review(deployed_at=NOW)),
+        (Wait(reason=DEPLOYED, until=NOW + timedelta(hours=12)),),
+    ),
+    (
+        "idle in half a day, without anything to suspend: nothing is told",
+        view(app=app(is_review=True), review=soon()),
+        (Wait(reason=DEPLOYED, until=IN_HALF_A_DAY),),
+    ),
+    (
+        "idle in half a day, but failed: why it failed is not written over",
+        view(pipeline=DESTROYS, review=soon(state=ReviewState.FAILED, reason="the build failed")),
+        (Wait(reason=DEPLOYED, until=IN_HALF_A_DAY),),
     ),
     ("idle and pinned: stays", view(review=old(pinned=True)), (Nothing(reason="aaaaaaa is deployed"),)),
     (
@@ -163,7 +230,12 @@ CASES: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
     (
         "CI of a newer commit is red, not idle for long enough: waits for the day",
         red(review=review(sha=B, reason=RED, deployed_at=NOW - timedelta(days=1))),
-        (CI_WAITS, Wait(reason=RED, until=NOW + timedelta(days=4))),
+        (CI_WAITS, Wait(reason=RED, until=NOW + timedelta(days=3))),
+    ),
+    (
+        "CI of a newer commit is red, idle tomorrow: says what is red, and waits for the end",
+        red(review=soon(sha=B, reason=RED)),
+        (CI_WAITS, Wait(reason=RED, until=IN_HALF_A_DAY)),
     ),
     (
         "CI of a newer commit is red and a person's word is awaited: says the latter, and keeps saying it",
@@ -267,7 +339,7 @@ CASES: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
         view(pipeline=DESTROYS, review=review(reason=confirm(STALE)), **BRAKED),
         (
             noted(""),
-            Wait(reason="aaaaaaa is deployed", until=NOW - timedelta(seconds=4000) + timedelta(days=5)),
+            Wait(reason="aaaaaaa is deployed", until=NOW - timedelta(seconds=4000) + timedelta(days=4)),
         ),
     ),
     (

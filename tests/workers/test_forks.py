@@ -192,6 +192,37 @@ async def test_a_comment_that_names_the_commit_lets_it_run_until_the_next_push(s
     assert [sha for sha, _, _ in await street.approved(pull)] == [first, second]
 
 
+async def test_before_anything_of_a_fork_runs_one_line_in_a_comment_says_who_may_approve_it_and_how(
+    street: Street,
+) -> None:
+    pull = await street.open()
+    key = f"comment:{street.yard.repository.id}/{pull.number}"
+
+    said = await street.yard.report(key)
+
+    (line,) = said.wanted["body"].splitlines()[5:]
+    assert said.terminal
+    assert f"`/approve {pull.head_sha}`" in line
+    assert "someone with write access" in line
+    assert f"towpath reviewapps:approve {pull.number} -p shop --sha {pull.head_sha}" in line
+    await street.says(pull, f"/approve {pull.head_sha}")
+    assert "/approve" not in (await street.yard.report(key)).wanted["body"], "it was approved"
+    await street.push(pull, {"page": "worse"})
+    await street.hear()
+    newest = (await street.review(pull)).sha
+    assert f"`/approve {newest}`" in (await street.yard.report(key)).wanted["body"]
+
+
+async def test_where_comments_are_off_or_forks_never_run_none_says_how_to_approve(street: Street) -> None:
+    await street.toggle(comment=False)
+    pull = await street.open()
+    await street.toggle(comment=True, forks="never")
+    other = await street.open(by="eva")
+    for number in (pull.number, other.number):
+        key = f"comment:{street.yard.repository.id}/{number}"
+        assert await street.yard.see(lambda conn, key=key: reports.get(conn, key)) is None
+
+
 @pytest.mark.parametrize(
     ("login", "permission"),
     [

@@ -90,6 +90,37 @@ async def test_stale_at_n_days_and_not_a_minute_before(yard: Yard, days: int) ->
     assert kept.state is ReviewState.DESTROYING
 
 
+async def test_a_day_before_it_goes_the_comment_and_the_check_say_so_and_pinned_they_say_it_no_more(yard: Yard) -> None:
+    await stale_after(yard, 5)
+    review, subject = await deployed(yard)
+    comment = f"comment:{yard.repository.id}/{review.ref[3:]}"
+    newest = await yard.see(lambda conn: reviews.get(conn, review.id))
+    assert newest is not None
+    await yard.do(
+        lambda tx: reviews.update(tx.conn, review=newest, now=tx.now, state=ReviewState.LIVE, deployed_at=tx.now)
+    )
+    goes = f"to be destroyed at {yard.clock() + timedelta(days=5):%Y-%m-%d} "
+    await settle_down(yard, subject)
+    yard.clock.ahead += timedelta(days=4, minutes=-1)
+    await settle_down(yard, subject)
+    assert goes not in (await yard.report(comment)).wanted["body"]
+
+    yard.clock.ahead += timedelta(minutes=2)
+    due = await yard.see(lambda conn: subjects.due(conn, terms=yard.context.terms, now=yard.clock(), limit=9))
+    assert subject in due
+    await settle_down(yard, subject)
+
+    for said in ((await yard.report(comment)).wanted["body"], (await yard.check(review.sha)).wanted["summary"]):
+        assert goes in said
+        assert f"towpath reviewapps:pin {review.ref[3:]} -p shop" in said
+    assert await destroys(yard, review) == []
+    newest = await yard.see(lambda conn: reviews.get(conn, review.id))
+    assert newest is not None
+    await yard.do(lambda tx: reviews.update(tx.conn, review=newest, now=tx.now, pinned=True))
+    await settle_down(yard, subject)
+    assert goes not in (await yard.report(comment)).wanted["body"]
+
+
 @pytest.mark.parametrize("days", [0, 31])
 async def test_stale_days_are_1_to_30(yard: Yard, days: int) -> None:
     with pytest.raises(Refused, match="stale_days"):

@@ -31,7 +31,7 @@ from service.domain.model import (
 from service.domain.report_comment import describe_comment
 from service.domain.report_views import CommentRow, CommentView, Step
 from service.domain.reports import CheckDeploy, CheckReview, CheckView, DeploymentView
-from service.domain.review_rules import AWAITS_APPROVAL, NO_FORKS, OVER
+from service.domain.review_rules import AWAITS_APPROVAL, FORK, NO_FORKS, OVER
 from service.enact import Transaction
 from service.queue import REPORT
 from service.settings import Settings
@@ -163,7 +163,8 @@ def github_deployment(tx: Transaction, release_id: str, settings: Settings) -> s
 def comment(tx: Transaction, key: str, settings: Settings) -> str:
     """Put the comment on (repository, pull request) into the outbox. It begins with the pull request's first app.
 
-    None begins where all apps are gone: nobody waits for news on what was closed long ago.
+    With a fork it begins before: it says who may approve what waits, and how. None begins where all apps are gone:
+    nobody waits for news on what was closed long ago.
     """
     repository_id, _, number = key.partition("/")
     known = reports.get(tx.conn, f"comment:{key}")
@@ -173,7 +174,9 @@ def comment(tx: Transaction, key: str, settings: Settings) -> str:
     rows, begins = [], known is not None
     for review in reviews.of_pull_request(tx.conn, repository.id, f"pr:{number}"):
         pipeline = pipelines.get(tx.conn, review.pipeline_id)
-        if pipeline is not None and pipeline.toggles.comment and (review.app_id is not None or known is not None):
+        if pipeline is None or not pipeline.toggles.comment:
+            continue
+        if review.app_id is not None or known is not None or review.reason == FORK:
             shown = _review(tx.conn, review, review.sha, _deployed(tx.conn, review.sha), settings)
             rows.append(CommentRow(pipeline=pipeline.check_name, sha=review.sha, review=shown))
             begins = begins or review.state not in OVER
