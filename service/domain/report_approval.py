@@ -29,11 +29,12 @@ def in_the_comment(review: CheckReview, pipeline: str, sha: Sha) -> tuple[str, .
     """The line below the comment's table: who may approve, and how; empty when nothing waits for approval."""
     if review.number is None or not awaits_approval(review):
         return ()
-    return (
+    line = (
         f"`{sha[:7]}` waits for approval in {cell(pipeline)}: someone with write access to this repository comments "
         f"`/approve {sha}` here once they have read it, or runs `{_command(review.number, pipeline, sha)}`. "
-        "A later push needs an approval of its own.",
+        "A later push needs an approval of its own."
     )
+    return (line,)
 
 
 def how_to_approve(view: CheckView) -> tuple[str, ...]:

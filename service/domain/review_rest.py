@@ -44,8 +44,8 @@ def _announced(view: ReviewView, review: ReviewApp, app: App, ends: datetime, do
     become = "suspended" if _suspends(view) else "destroyed"
     which = view.ref.partition(":")[2]
     text = (
-        f"{ENDS} {become} at {ends:%Y-%m-%d %H:%M} UTC ({STALE} {settings.stale_days} days), unless something is pushed "
-        f"or: towpath reviewapps:pin {which} -p {view.pipeline.name}"
+        f"{ENDS} {become} at {ends:%Y-%m-%d %H:%M} UTC ({STALE} {settings.stale_days} days), "
+        f"unless something is pushed or: towpath reviewapps:pin {which} -p {view.pipeline.name}"
     )
     shown = () if review.reason == text else (_noted(view, review, text),)
     return (*shown, Wait(reason=done, until=ends))

@@ -16,7 +16,7 @@ from service.domain.errors import Refused, Transient
 from service.domain.model import Repository
 from service.github.app_auth import Credentials, Stranger
 from service.github.hints import InstallationState
-from service.github.pace import Pace
+from service.github.pace import Pace, spread
 from service.github.purposes import Purpose
 from service.github.transport import LONGEST_WAIT, Limited, Quota, Reply, Transport
 
@@ -220,7 +220,8 @@ class GitHub:
         """Rest as long as GitHub says; where it does not say, twice as long each time, as it asks for."""
         row = self._limits_in_a_row[installation_id] = self._limits_in_a_row.get(installation_id, 0) + 1
         if not limited.named:
-            limited = Limited(wait=min(limited.wait * 2.0 ** min(row - 1, 10), LONGEST_WAIT), named=False)
+            wait = min(spread(limited.wait * 2.0 ** min(row - 1, 10)), LONGEST_WAIT)
+            limited = Limited(wait=wait, named=False)
         self._paused_until[installation_id] = self._clock() + limited.wait
         log.warning("github limit", installation=installation_id, seconds=round(limited.wait))
         return limited

@@ -1,6 +1,10 @@
-"""How fast we write to GitHub: it grants eighty writes a minute, and lengthens the wait of those who exceed that."""
+"""How fast we write to GitHub: it grants eighty writes a minute, and lengthens the wait of those who exceed that.
+
+And how long we rest when it does not say for how long.
+"""
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -9,6 +13,12 @@ BURST: Final = 20
 """So many writes go at once after a rest: what follows one push is told without waiting."""
 SPACING: Final = 1.0
 """Seconds between writes from then on, as GitHub asks for."""
+_SPREAD: Final = 0.25
+
+
+def spread(seconds: float) -> float:
+    """A pause that is up to a quarter longer: who was turned away together does not come back together."""
+    return seconds * random.uniform(1.0, 1.0 + _SPREAD)  # noqa: S311 - nobody gains by guessing it
 
 
 class Pace:

@@ -1,12 +1,14 @@
 """The same walks without any webhook: with the App's switched off, and with nothing but a token."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from service.github.manifest import TOKEN_PERMISSIONS
+from tests.attacks.canaries import kept
 from tests.github_contract.fixtures import GitHub
 from tests.waiting import until
 from tests.walk.samples import page
@@ -44,7 +46,7 @@ async def test_with_nothing_but_a_token_of_the_printed_rights_a_private_reposito
         token = github.fine_grained_token("acme", {each.name: each.level for each in TOKEN_PERMISSIONS})
         return {**PULL, **no_app, "TOWPATH_GITHUB_TOKEN": token}
 
-    async with staged(runtimes, only_a_token) as stage:
+    async with staged(runtimes, only_a_token) as stage, kept(stage, partial(token_of, stage)):
         github = stage.github
         github.webhook_url = ""
         pipeline = await stage.pipeline(auto_deploy=True, private=True)
@@ -68,6 +70,11 @@ async def test_with_nothing_but_a_token_of_the_printed_rights_a_private_reposito
         await stage.says(pipeline.production, f"found by asking commit={merged}")
         await until(lambda: stage.deployments(pipeline, pipeline.production) == ["success"], what="GitHub knows")
         assert await stage.rows("SELECT key, error FROM reports WHERE error != ''") == []
+
+
+def token_of(stage: Stage) -> list[tuple[str, str]]:
+    """A part in the middle: it may have been cut."""
+    return [("token", stage.env["TOWPATH_GITHUB_TOKEN"].partition("_")[2][4:24])]
 
 
 def _succeeded(stage: Stage, pipeline: Pipeline, sha: str) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -229,7 +230,7 @@ async def test_a_payload_of_twenty_five_megabytes_is_taken_whole(pulled: Pulled)
         ("html", {}, "GitHub's answer is not JSON"),
         ("reset", {}, "GitHub could not be reached: ServerDisconnectedError"),
         ("rate_limit", {"retry_after": 90}, "GitHub's rate limit: again in 90 s"),
-        ("secondary_limit", {}, "GitHub's rate limit: again in 60 s"),
+        ("secondary_limit", {}, r"GitHub's rate limit: again in (6\d|7[0-5]) s"),
     ],
     ids=["401", "403", "404", "502", "a proxy's page", "a broken connection", "the hourly limit", "a secondary limit"],
 )
@@ -240,14 +241,14 @@ async def test_whatever_github_answers_instead_of_its_log_is_shown_and_loses_not
     pulled.sim.chaos.answer(kind, pattern=LOG, times=None, **options)
     await pulled.round()
     source = await pulled.source("app")
-    assert source.reason == reason
+    assert re.fullmatch(reason, source.reason)
     assert source.state in {PullState.WAITING, PullState.OFF}
     assert source.watermark is None
     asked = pulled.asked(LOG)
     await pulled.round()
     assert pulled.asked(LOG) == asked  # not before its time
     pulled.sim.chaos.calm()
-    pulled.later(100)
+    pulled.later(120)
     await pulled.round()
     assert {each.guid for each in await pulled.taken()} == {one.guid for one in entries}
     assert (await pulled.source("app")).reason == ""

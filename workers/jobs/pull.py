@@ -21,6 +21,7 @@ from service.domain.errors import Refused, Transient
 from service.domain.model import Repository, RepositoryId
 from service.domain.pulling import ASKED_PER_ROUND, OFTEN, SELDOM, affordable, back_off
 from service.github.hook_log import Hook, HookLog, hooks_of
+from service.github.pace import spread
 from service.github.transport import Reply
 from service.store import leases, pipelines, pull_sources, repositories
 from service.store.deliveries import Inbox
@@ -265,7 +266,7 @@ class Puller:
     ) -> PullSource:
         log.warning("not pulled", source=source.name, error=error.message)
         asked = error.retry_after if isinstance(error, Transient) else None
-        wait = timedelta(seconds=back_off(source.attempts, asked))
+        wait = timedelta(seconds=spread(back_off(source.attempts, asked)))
         retry_at = self.context.db.now() + wait
         return replace(source, state=state, reason=error.message[:500], retry_at=retry_at, attempts=source.attempts + 1)
 
