@@ -250,7 +250,7 @@ async def kept(stage: Stage, secrets: Callable[[], Iterable[tuple[str, str]]]) -
     # The key lies where an operator put it for the App of the environment, unused or not.
     found += [f"{name} in {path}" for path, names in files.items() if path.name != "key.pem" for name in names]
     found += in_database(search, stage.data / "database/towpath.db")
-    for words in (("doctor",), ("deliveries",), ("pipelines",)):
+    for words in (("deliveries",), ("pipelines",)):
         found += search.at(f"towpath {words[0]}", (await stage.cli_says(*words)).encode())
     found += [
         f"{each.secret} in the {each.where} of {each.program}"

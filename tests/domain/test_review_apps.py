@@ -712,9 +712,9 @@ ENDS: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
         (destroyed(STALE_TEXT, ordered=False),),
     ),
     (
-        "not idle for long enough: waits for the day",
+        "not idle for long enough: waits for the day on which its end is told",
         live_view(pipeline=TIDY),
-        (Wait(reason="aaaaaaa is deployed", until=ago(4000) + timedelta(days=5)),),
+        (Wait(reason="aaaaaaa is deployed", until=ago(4000) + timedelta(days=4)),),
     ),
     (
         "pinned: stays",
