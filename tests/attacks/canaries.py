@@ -257,4 +257,4 @@ async def kept(stage: Stage, secrets: Callable[[], Iterable[tuple[str, str]]]) -
         for each in watch.holders(search)
         if each.where == "command line" or each.uid >= _APPS
     ]
-    assert found == []
+    assert found == [], found
