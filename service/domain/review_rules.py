@@ -94,6 +94,13 @@ def stays_away(review: ReviewApp, sha: Sha) -> bool:
     return review.state in OVER and review.sha == sha and review.reason not in _COMES_BACK
 
 
+def goes_with(review: ReviewApp, toggles: Toggles, *, trust: Trust | None) -> bool:
+    """Whether its app is taken away once these are the settings; without its pull request at hand `trust` is None."""
+    if review.app_id is None or review.state is ReviewState.DESTROYING or review.state in OVER:
+        return False
+    return not toggles.review_apps or (toggles.forks == "never" and trust is not Trust.OWN)
+
+
 def stale_at(review: ReviewApp, toggles: Toggles) -> datetime | None:
     """When it has been without a deploy for too long; None if that never ends it."""
     if not toggles.destroy_stale or review.pinned:

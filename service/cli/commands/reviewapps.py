@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli import asking, following, output, target
+from service.cli import asking, following, leaving, output, target
 from service.cli.client import Client, Json, path
 from service.cli.commands import ps
 from service.cli.errors import ExitCode, Stop
@@ -251,6 +251,14 @@ Settle = Annotated[
     typer.Option("--settle-seconds", metavar="N", min=0, help="How long CI has to begin before green counts."),
 ]
 
+Forks = Annotated[
+    str | None, typer.Option("--forks", metavar="never|approve", help="Of forks and bots: none, or approved commits.")
+]
+ApprovalBlocks = Annotated[
+    bool | None,
+    typer.Option("--approval-blocks/--no-approval-blocks", help="Awaited approval keeps a required check waiting."),
+]
+
 
 def enable(
     pipeline: PipelineOption = None,
@@ -270,17 +278,12 @@ def enable(
     required_contexts: Contexts = None,
     ignored_contexts: Ignored = None,
     settle_seconds: Settle = None,
-    forks: Annotated[
-        str | None,
-        typer.Option("--forks", metavar="never|approve", help="Of forks and bots: none, or approved commits."),
-    ] = None,
-    approval_blocks: Annotated[
-        bool | None,
-        typer.Option("--approval-blocks/--no-approval-blocks", help="Awaited approval keeps a required check waiting."),
-    ] = None,
+    forks: Forks = None,
+    approval_blocks: ApprovalBlocks = None,
+    confirm: ConfirmOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Enable review apps, or change their settings."""
+    """Enable review apps, or change their settings. What takes review apps away asks first."""
     if destroy_stale_days is not None and destroy_stale is None:
         destroy_stale = True
     settings = {
@@ -300,7 +303,9 @@ def enable(
         "approval_blocks": approval_blocks,
     }
     client = Client(profile=load())
-    _configure(client, target.pipeline(client, pipeline, app=app, remote=remote), settings, json=json)
+    found = target.pipeline(client, pipeline, app=app, remote=remote)
+    leaving.confirm(client, found, settings, confirm)
+    _configure(client, found, settings, json=json)
 
 
 def _configure(client: Client, found: Json, settings: Json, *, json: bool) -> None:
@@ -355,10 +360,10 @@ def disable(
     confirm: ConfirmOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Disable review apps; those there are get destroyed."""
+    """Disable review apps. Those there are get destroyed, which asks first."""
     client = Client(profile=load())
     found = target.pipeline(client, pipeline, app=app, remote=remote)
-    asking.confirm(found["name"], confirm, danger=f"This destroys all review apps of {found['name']}.")
+    leaving.confirm(client, found, {"review_apps": False}, confirm)
     with output.action(f"Disabling review apps of {found['name']} pipeline", quiet=json):
         config = client.call("DELETE", path("pipelines", found["id"], "review-app-config")).data
     if json:

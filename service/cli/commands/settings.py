@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli import output, target
+from service.cli import leaving, output, target
 from service.cli.client import Client, Json, path
 from service.cli.errors import ExitCode, Stop
-from service.cli.options import AppOption, JsonOption, PipelineOption, RemoteOption
+from service.cli.options import AppOption, ConfirmOption, JsonOption, PipelineOption, RemoteOption
 from service.cli.profile import load
 
 _SWITCH = {"on": True, "true": True, "yes": True, "off": False, "false": False, "no": False}
@@ -24,9 +24,10 @@ def settings(
     pipeline: PipelineOption = None,
     app: AppOption = None,
     remote: RemoteOption = None,
+    confirm: ConfirmOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show a pipeline's settings and what they mean, or change some of them."""
+    """Show a pipeline's settings and what they mean, or change some. What takes review apps away asks first."""
     client = Client(profile=load())
     found = target.pipeline(client, pipeline, app=app, remote=remote)
     where = path("pipelines", found["id"], "settings")
@@ -34,6 +35,7 @@ def settings(
     body: Json = {}
     if changes:
         body = _body(changes, {each["name"]: each["value"] for each in known["settings"]})
+        leaving.confirm(client, found, body, confirm)
         with output.action(f"Changing {', '.join(body)} of {found['name']}", quiet=json):
             known = client.call("PATCH", where, body).data
     if json:

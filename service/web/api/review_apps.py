@@ -1,15 +1,16 @@
 """Review apps: list, look at, ask for one, destroy."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from aiohttp import web
 from sqlalchemy import Connection
 
 from service.domain.access import Permission
 from service.domain.errors import Refused
-from service.domain.model import Pipeline, Repository, ReviewApp, ReviewState
+from service.domain.model import Pipeline, Repository, ReviewApp, ReviewAppId, ReviewState, Trust
 from service.settings import Settings
-from service.store import people, pipelines, repositories, reviews
+from service.store import leaving, people, pipelines, repositories, reviews
 from service.web import rights
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import (
@@ -46,8 +47,9 @@ def review_shape(
     settings: Settings,
     *,
     creator: shapes.Json | None = None,
+    trust: Trust | None = None,
 ) -> shapes.Json:
-    """A review app; `names` are those of apps by their ids."""
+    """A review app; `names` are those of apps by their ids, and `trust` says whose code it runs, where that is known."""
     name = names.get(it.app_id or "")
     kind, _, named = it.ref.partition(":")
     failed = it.state is ReviewState.FAILED
@@ -71,6 +73,7 @@ def review_shape(
         "reason": it.reason or None,
         "commit": it.sha if it.sha.strip("0") else None,
         "pinned": it.pinned,
+        "trust": None if trust is None else trust.value,
         "deployed_at": shapes.moment(it.deployed_at),
         "web_url": None if name is None else shapes.web_url(settings, name, review=True),
     }
@@ -86,20 +89,39 @@ def _newest(listed: Sequence[ReviewApp]) -> list[ReviewApp]:
     return [review for review in newest.values() if review.state is not ReviewState.DESTROYED]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Beside:
+    """What is shown beside review apps: names and makers of apps, by the apps' ids, and whose code each of them runs."""
+
+    names: Mapping[str, str]
+    creators: Mapping[str, shapes.Json]
+    trusts: Mapping[ReviewAppId, Trust | None]
+
+    def shape(self, it: ReviewApp, pipeline: Pipeline, settings: Settings) -> shapes.Json:
+        """One of the review apps."""
+        creator, trust = self.creators.get(it.app_id or ""), self.trusts.get(it.id)
+        return review_shape(it, pipeline, self.names, settings, creator=creator, trust=trust)
+
+
+def _beside(conn: Connection, listed: Sequence[ReviewApp], settings: Settings) -> _Beside:
+    creators = _creators(conn, listed, settings)
+    return _Beside(names=app_names(conn), creators=creators, trusts=leaving.trusts(conn, listed))
+
+
 async def of_pipeline(request: web.Request) -> web.Response:
     """GET /pipelines/PIPELINE/review-apps."""
     context, identity = request.app[CONTEXT], pipeline_in_path(request)
 
-    def read(conn: Connection) -> tuple[Pipeline, list[ReviewApp], Mapping[str, str], Mapping[str, shapes.Json]]:
+    def read(conn: Connection) -> tuple[Pipeline, list[ReviewApp], _Beside]:
         pipeline = find_pipeline(conn, identity)
         listed = _newest(reviews.of_pipeline(conn, pipeline.id))
-        return pipeline, listed, app_names(conn), _creators(conn, listed, context.settings)
+        return pipeline, listed, _beside(conn, listed, context.settings)
 
-    pipeline, listed, names, creators = await context.db.read(read)
+    pipeline, listed, beside = await context.db.read(read)
     return answers.answer_list(
         request,
         listed,
-        lambda it: review_shape(it, pipeline, names, context.settings, creator=creators.get(it.app_id or "")),
+        lambda it: beside.shape(it, pipeline, context.settings),
         created_at=lambda it: it.created_at,
         id=lambda it: it.id,
     )
@@ -109,15 +131,13 @@ async def answer_review(request: web.Request, review: ReviewApp, *, status: int 
     """Show one review app."""
     context = request.app[CONTEXT]
 
-    def read(conn: Connection) -> tuple[Pipeline | None, Mapping[str, str], Mapping[str, shapes.Json]]:
-        creators = _creators(conn, [review], context.settings)
-        return pipelines.get(conn, review.pipeline_id), app_names(conn), creators
+    def read(conn: Connection) -> tuple[Pipeline | None, _Beside]:
+        return pipelines.get(conn, review.pipeline_id), _beside(conn, [review], context.settings)
 
-    pipeline, names, creators = await context.db.read(read)
+    pipeline, beside = await context.db.read(read)
     if pipeline is None:
         raise not_found("review app")
-    shape = review_shape(review, pipeline, names, context.settings, creator=creators.get(review.app_id or ""))
-    return answers.answer(request, shape, status=status)
+    return answers.answer(request, beside.shape(review, pipeline, context.settings), status=status)
 
 
 def _creators(conn: Connection, listed: Sequence[ReviewApp], settings: Settings) -> Mapping[str, shapes.Json]:

@@ -165,7 +165,7 @@ _ATTRIBUTES: Final[Mapping[str, str]] = {
         "fork_repo:object? id:uuid message:text? pipeline.id:uuid pipeline.name:text pr_number:int? "
         "status:pending|creating|created|deleting|deleted|errored updated_at:time wait_for_ci:bool "
         "state:waiting|creating|live|failed|suspended|destroying|destroyed|skipped reason:text? commit:text? "
-        "pinned:bool deployed_at:time? web_url:text?"
+        "pinned:bool trust:own|fork? deployed_at:time? web_url:text?"
     ),
     "review-app-config": f"deploy_target:object? pipeline_id:uuid repo.id:int? {_TOGGLES}",
     "approval": "created_at:time sha:text user.id:uuid user.email:text by:text how:text",

@@ -4,17 +4,18 @@ Each form is one act of the API. What is refused is said beside what was entered
 saved.
 """
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
 from sqlalchemy import Connection
 
+from service.domain import toggles
 from service.domain.access import Permission, Permissions, right_lost
 from service.domain.errors import Refused
 from service.domain.model import App, Pipeline, Repository, Stage
-from service.store import pipelines, repositories, reviews, sight
+from service.store import leaving, pipelines, repositories, reviews, sight
 from service.web import rights
 from service.web.api.finding import Asked, find_app, find_pipeline
 from service.web.api.repositories import connect_found, look_up, problem_of
@@ -25,7 +26,7 @@ from service.web.pages.cards import COLUMNS
 from service.web.pages.overview import asked_in
 from service.web.pages.rendering import page
 from service.web.pages.setting_fields import Entered
-from service.web.pages.signed_in import PATH, form_of
+from service.web.pages.signed_in import PATH, Form, form_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +60,16 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """What was refused, of which form, and what was entered there: `form` is a group's key, an app's id or an act."""
+    """What was refused, of which form, and what was entered there: `form` is a group's key, an app's id or an act.
+
+    `going` are the review apps that it would have taken away, for which the pipeline's name is to be typed.
+    """
 
     form: str
     refused: Refused
     entered: Entered | None = None
     texts: Mapping[str, str] = field(default_factory=dict)
+    going: Sequence[str] = ()
 
 
 def _load(conn: Connection, asked: Asked) -> Shown:
@@ -103,6 +108,7 @@ async def show(request: web.Request, trouble: Trouble | None = None) -> web.Resp
         failed=trouble.form if trouble is not None else "",
         error=trouble.refused.message if trouble is not None else "",
         texts=trouble.texts if trouble is not None else {},
+        going=trouble.going if trouble is not None else (),
         saved=request.query.get("saved", "") if trouble is None else "",
     )
 
@@ -149,6 +155,9 @@ async def save(request: web.Request) -> web.Response:
         raise not_found("group of settings")
     pipeline, entered = await _pipeline(request), setting_fields.read(group, form)
     try:
+        going = await _going(request, pipeline, entered.changes)
+        if going and _typed(form) != pipeline.name:
+            return await show(request, Trouble(form=key, refused=_ask(pipeline, going), entered=entered, going=going))
         if entered.changes:
             await request.app[CONTEXT].enactor.set_toggles(
                 pipeline_id=pipeline.id, changes=entered.changes, actor=request[VISITOR].actor
@@ -156,6 +165,24 @@ async def save(request: web.Request) -> web.Response:
     except Refused as refused:
         return await show(request, Trouble(form=key, refused=refused, entered=entered))
     return _done(pipeline, key)
+
+
+async def _going(request: web.Request, pipeline: Pipeline, changes: Mapping[str, object]) -> list[str]:
+    """The review apps that these changes take away; a mistake among the changes is told first."""
+    if not {"review_apps", "forks"} & changes.keys():
+        return []
+    after = toggles.change(pipeline.toggles, {name: each for name, each in changes.items() if name != toggles.ROOT})
+    return await request.app[CONTEXT].db.read(lambda conn: leaving.leaving(conn, pipeline, after))
+
+
+def _typed(form: Form) -> str:
+    return str(form.get("confirm", "")).strip()
+
+
+def _ask(pipeline: Pipeline, going: Sequence[str]) -> Refused:
+    """What is to be done before review apps go, who are named."""
+    count = f"{len(going)} review app{'' if len(going) == 1 else 's'}"
+    return Refused(f"This destroys {count}, {', '.join(going)}. If that is meant, type {pipeline.name} below.")
 
 
 async def rename(request: web.Request) -> web.Response:
@@ -209,7 +236,7 @@ async def switch_auto_deploy(request: web.Request) -> web.Response:
 
 async def delete(request: web.Request) -> web.Response:
     """POST /dashboard/pipelines/PIPELINE/delete: to whoever has typed its name."""
-    pipeline, typed = await _pipeline(request), str((await form_of(request)).get("confirm", "")).strip()
+    pipeline, typed = await _pipeline(request), _typed(await form_of(request))
     try:
         await _delete(request, pipeline, typed)
     except Refused as refused:
