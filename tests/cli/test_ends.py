@@ -39,7 +39,7 @@ BAD = [
     ("a scale beyond what can run", ["ps:scale", "web=101", "-a", "example"], 2, "At most 100"),
     ("a destroy without confirmation", ["apps:destroy", "-a", "example"], 2, "--confirm example"),
     ("a destroy with the wrong name", ["apps:destroy", "-a", "example", "--confirm", "other"], 1, "does not match"),
-    ("a disable without confirmation", ["reviewapps:disable", "-p", "shop"], 2, "--confirm shop"),
+    ("a disconnection without confirmation", ["pipelines:disconnect", "shop"], 2, "--confirm shop"),
     ("stale days beyond thirty", ["reviewapps:enable", "-p", "shop", "--destroy-stale-days", "31"], 2, "30"),
     ("a setting of no form", ["pipelines:settings", "labels", "-p", "shop"], 2, "'labels' is not of the form NAME=VALUE"),
     ("a setting that is not there", ["pipelines:settings", "label=a", "-p", "shop"], 1, "label: there is no such setting; there are review_apps,"),

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from service.store import orphans
 from tests.cli.conftest import Inside
 from tests.cli.test_every_command import COMMANDS
+from tests.web.api.test_review_apps import live_review, looked_at
 from tests.web.serving import Server
 
 
@@ -18,7 +19,9 @@ class Row(NamedTuple):
 # In an order in which each is possible.
 TABLE = (
     Row(("reviewapps:destroy", "fix/cart", "-p", "shop"), "fix/cart"),
-    Row(("reviewapps:disable", "-p", "shop"), "shop"),
+    Row(("reviewapps:disable", "-p", "closing"), "closing"),
+    Row(("reviewapps:enable", "--forks", "never", "-p", "closed"), "closed"),
+    Row(("pipelines:settings", "review_apps=off", "-p", "closed"), "closed"),
     Row(("pipelines:connect", "shop", "-r", "acme/other"), "shop"),
     Row(("pipelines:disconnect", "shop"), "shop"),
     Row(("pipelines:transfer", "crew", "-p", "shop"), "shop"),
@@ -46,6 +49,11 @@ async def furnish(server: Server) -> None:
     await server.pipeline("other", connected=False)
     await post(f"/pipelines/{shop['id']}/review-app-config", {})
     await post("/review-apps", {"pipeline": shop["id"], "branch": "fix/cart"})
+    for number, name in ((7, "closing"), (11, "closed")):
+        made = await server.pipeline(name)
+        await post(f"/pipelines/{made['id']}/review-app-config", {})
+        await live_review(server, made["id"], number)
+        await looked_at(server, number, of_fork=True)
     await server.app("single")
     await post("/apps", {"name": "crewed", "team": "crew"})
     found = {"3f1c": "web.1"}

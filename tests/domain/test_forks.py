@@ -15,7 +15,7 @@ from service.domain.promotion import Member, PromotionRequest, resolve
 from service.domain.report_views import CheckReview, CheckView
 from service.domain.reports import describe_check, describe_status
 from service.domain.review_apps import ReviewView, plan
-from service.domain.review_rules import BOT, CLOSED, FORK, MOVED, NO_FORKS, OVER_CAP, trust_of
+from service.domain.review_rules import BOT, CLOSED, FORK, MOVED, NO_FORKS, OVER_CAP, goes_with, trust_of
 from tests.domain.things import (
     ON,
     REPO,
@@ -120,6 +120,29 @@ def test_apps_of_forks_are_taken_away_where_forks_are_to_run_no_more() -> None:
     assert taken.work == Destroy(ordered=True, reason=NO_FORKS)
     own = live_view(pipeline=toggled(forks="never"))
     assert not any(isinstance(each, Request) for each in plan(own))
+
+
+THERE = (ReviewState.CREATING, ReviewState.LIVE, ReviewState.FAILED, ReviewState.SUSPENDED)
+
+
+@pytest.mark.parametrize("by", [pull_request(), pull_request(**FORKED), pull_request(author_is_bot=True)])
+@pytest.mark.parametrize("changes", [{}, {"forks": "never"}, {"review_apps": False}, {"stale_days": 1}])
+def test_an_app_that_is_said_to_go_with_a_setting_is_the_one_that_goes(by: PullRequest, changes: dict[str, Any]) -> None:
+    toggles = replace(ON, **changes)
+    for state in ReviewState:
+        it = review(state=state, app_id=None if state is ReviewState.WAITING else app().id)
+        said = goes_with(it, toggles, trust=trust_of(by))
+        if state in THERE:
+            planned = plan(live_view(review=it, pull_request=pr_fact(by), pipeline=pipeline(toggles=toggles)))
+            gone = any(isinstance(each, Request) and isinstance(each.work, Destroy) for each in planned)
+            assert (state, said) == (state, gone)
+        else:
+            assert (state, said) == (state, False)
+
+
+def test_an_app_of_a_pull_request_that_is_not_known_is_said_to_go_where_forks_do() -> None:
+    assert goes_with(review(), replace(ON, forks="never"), trust=None)
+    assert not goes_with(review(), ON, trust=None)
 
 
 def test_an_app_of_a_fork_comes_back_when_forks_may_run_again() -> None:

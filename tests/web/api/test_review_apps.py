@@ -13,7 +13,8 @@ from service.domain.model import ReviewState
 from service.domain.toggles import DESCRIPTIONS
 from service.store import apps, facts, repositories, reviews
 from service.store.tables import deliveries
-from tests.web.serving import SHOP, Server
+from tests.domain.things import pull_request
+from tests.web.serving import FORK, SHOP, Server
 
 
 async def test_a_pipeline_is_connected_shown_and_disconnected(server: Server) -> None:
@@ -169,6 +170,36 @@ async def live_review(server: Server, pipeline_id: str, number: int = 7) -> Any:
         )  # fmt: skip
 
     return await server.db.write(record)
+
+
+async def looked_at(server: Server, number: int, *, of_fork: bool) -> None:
+    """What is known of a pull request once GitHub was asked."""
+    value = pull_request(
+        number=number,
+        head_sha="b" * 40,
+        head_repository_id=FORK if of_fork else SHOP.id,
+        base_repository_id=SHOP.id,
+    )
+    key = FactKey(FactKind.PULL_REQUEST, SHOP.id, str(number))
+    now = server.db.now()
+    await server.db.write(
+        lambda conn: facts.learn(conn, key, asked=facts.next_asked(conn), value=value, error="", etag="", now=now)
+    )
+
+
+async def test_a_review_app_says_whose_code_it_runs_as_far_as_that_is_known(server: Server) -> None:
+    pipeline = await server.pipeline()
+    for number in (7, 9, 11):
+        await live_review(server, pipeline["id"], number)
+    await looked_at(server, 9, of_fork=False)
+    await looked_at(server, 11, of_fork=True)
+    listed = await server.get(f"/pipelines/{pipeline['id']}/review-apps")
+    assert {it["pr_number"]: it["trust"] for it in listed} == {7: None, 9: "own", 11: "fork"}
+    (of_fork,) = [it["id"] for it in listed if it["pr_number"] == 11]
+    assert (await server.get(f"/review-apps/{of_fork}"))["trust"] == "fork"
+    await server.call("POST", f"/pipelines/{pipeline['id']}/review-app-config", {}, expect=201)
+    of_branch, _ = await server.call("POST", "/review-apps", {"pipeline": "shop", "branch": "fix/cart"}, expect=201)
+    assert of_branch["trust"] == "own"
 
 
 async def test_review_apps_are_listed_shown_and_destroyed(server: Server) -> None:

@@ -10,6 +10,7 @@ import pytest
 from service.domain import toggles
 from service.web.pages.setting_fields import GROUPS, LABELS
 from tests.web.browsing import Browser, Page
+from tests.web.api.test_review_apps import live_review, looked_at
 from tests.web.pages.visiting import sign_in, somebody
 from tests.web.serving import Server
 
@@ -137,6 +138,64 @@ async def test_review_apps_without_a_repository_are_refused_for_the_whole_group(
     page = await browser.send(await opened(server, browser, made["id"]), "/settings/review-apps", review_apps="on")
     assert (page.status, wrong(page)) == (422, {})
     assert "Nothing was saved. Connect the pipeline to a repository first" in said(page, "review-apps")
+
+
+async def with_review_apps(server: Server, pipeline: str) -> None:
+    """One of our own branch, and one of a fork."""
+    await server.call("POST", f"/pipelines/{pipeline}/review-app-config", {}, expect=201)
+    for number in (7, 11):
+        await live_review(server, pipeline, number)
+        await looked_at(server, number, of_fork=number == 11)
+
+
+LEAVING = {
+    "forks that run no more": ("/settings/pull-requests", {"forks": "never"}, "1 review app, shop-pr-11."),
+    "review apps that are switched off": ("/settings/review-apps", {}, "2 review apps, shop-pr-11, shop-pr-7."),
+    "another repository": ("/repository", {"repository": "acme/other"}, "2 review apps, shop-pr-11, shop-pr-7."),
+}
+
+
+@pytest.mark.parametrize("case", LEAVING.values(), ids=LEAVING)
+async def test_what_takes_review_apps_away_is_saved_once_the_pipelines_name_is_typed(
+    server: Server, browser: Browser, pipeline: str, case: tuple[str, dict[str, str], str]
+) -> None:
+    where, entered, going = case
+    await with_review_apps(server, pipeline)
+    before = await values(server, pipeline), await server.get(f"/pipelines/{pipeline}/repository")
+    await sign_in(server, browser)
+    page, drop = await opened(server, browser, pipeline), ("review_apps",) if "review-apps" in where else ()
+    for typed in ({}, {"confirm": "Shop"}):
+        page = await browser.send(page, where, drop=drop, **entered, **typed)
+        assert page.status == 422
+        section = said(page, where.rpartition("/")[2])
+        assert f"This destroys {going} If that is meant, type shop below." in section
+        assert "Type shop to destroy" in section
+        assert (await values(server, pipeline), await server.get(f"/pipelines/{pipeline}/repository")) == before
+    kept = dict(page.form(where)[1])
+    assert {name: kept[name] for name in entered} == entered
+    assert "review_apps" not in kept
+    page = await browser.send(page, where, confirm=" shop ")
+    assert (page.status, "Saved." in said(page, where.rpartition("/")[2])) == (200, True)
+    assert (await values(server, pipeline), await server.get(f"/pipelines/{pipeline}/repository")) != before
+
+
+async def test_nobody_types_anything_for_what_takes_no_review_app_away(
+    server: Server, browser: Browser, pipeline: str
+) -> None:
+    await server.call("POST", f"/pipelines/{pipeline}/review-app-config", {}, expect=201)
+    await live_review(server, pipeline, 7)
+    await looked_at(server, 7, of_fork=False)
+    await sign_in(server, browser)
+    page = await browser.send(await opened(server, browser, pipeline), "/settings/pull-requests", forks="never")
+    assert (page.status, "Saved." in said(page, "pull-requests")) == (200, True)
+    page = await browser.send(page, "/settings/review-apps", wait_for_ci="on")
+    assert (page.status, "Saved." in said(page, "review-apps")) == (200, True)
+    page = await browser.send(page, "/settings/pull-requests", forks="approve", labels="demo")
+    assert (page.status, "Saved." in said(page, "pull-requests")) == (200, True)
+    # A mistake is told first: nobody destroys anything by it.
+    page = await browser.send(page, "/settings/review-apps", drop=("review_apps",), max_review_apps="many")
+    assert (page.status, wrong(page).keys()) == (422, {"max_review_apps"})
+    assert "Type shop to destroy" not in page.text
 
 
 async def test_what_somebody_else_changed_meanwhile_stays(server: Server, browser: Browser, pipeline: str) -> None:
