@@ -76,6 +76,13 @@ def _line_as_json(line: str) -> str:
 
 def follow(client: Client, app: str, request_id: str, *, output: bool, quiet: bool = False) -> Json:
     """Wait for the end of an app's request, showing build and release phase; returns it, or stops with its reason."""
+    found = watch(client, app, request_id, output=output, quiet=quiet)
+    check(found)
+    return found
+
+
+def watch(client: Client, app: str, request_id: str, *, output: bool, quiet: bool) -> Json:
+    """The same, but returns it however it ended."""
     with patiently(f"towpath releases -a {app}"), waiting(f"Waiting for {app}") as sign:
         shown: set[str] = set()
         while is_open(found := request(client, request_id)):
@@ -85,7 +92,6 @@ def follow(client: Client, app: str, request_id: str, *, output: bool, quiet: bo
                 time.sleep(POLL_SECONDS)
         while output and _show_next(client, found, shown, sign, quiet=quiet):
             pass
-    check(found)
     return found
 
 
@@ -111,7 +117,8 @@ def check(found: Json) -> None:
         raise Stop(f"The build for {app} failed: {build['error'] or reason}", code=ExitCode.BUILD_FAILED)
     if release is not None and release["status"] == "failed":
         text = f"Release v{release['version']} of {app} failed: {release['error'] or reason}"
-        raise Stop(f"{text}. The former release still serves.", code=ExitCode.RELEASE_FAILED)
+        served = " The former release still serves." if release["version"] > 1 else ""
+        raise Stop(f"{text}.{served}", code=ExitCode.RELEASE_FAILED)
     raise Stop(f"{_plain(found['kind'])} of {app} is {found['state']}: {reason}")
 
 

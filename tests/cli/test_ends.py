@@ -91,30 +91,6 @@ async def test_bad_usage_is_answered_in_one_sentence(
     assert words in done.err
 
 
-async def test_a_failed_build_ends_with_3_and_its_reason(towpath: Cli, server: Server, worker: dict[str, Any]) -> None:
-    worker["fail"] = "build"
-    await server.pipeline(staging="example")
-    done = await towpath("deploy", "main", "-a", "example", code=3)
-    assert "The build for example failed: no Procfile" in done.err
-
-
-async def test_a_failed_release_ends_with_4(towpath: Cli, server: Server, worker: dict[str, Any]) -> None:
-    worker["fail"] = "release"
-    await server.pipeline(staging="example")
-    done = await towpath("deploy", "main", "-a", "example", code=4)
-    assert "Release v1 of example failed: release command exited with 1" in done.err
-
-
-async def test_a_failed_promotion_target_ends_with_5(towpath: Cli, server: Server, worker: dict[str, Any]) -> None:
-    await server.pipeline(staging="example-staging", production="example")
-    await towpath("deploy", "main", "-a", "example-staging")
-    worker["fail"] = "release"
-    done = await towpath("pipelines:promote", "-a", "example-staging", code=5)
-    assert "(production)... failed, release command exited with 1\n" in done.out
-    done = await towpath("pipelines:promote", "-a", "example-staging", "--to", "example", "--json", code=5)
-    assert [it["status"] for it in done.json["targets"]] == ["failed"]
-
-
 async def test_not_waiting_returns_at_once(towpath: Cli, server: Server) -> None:
     await server.pipeline(staging="example")
     assert "is queued" in (await towpath("deploy", "main", "-a", "example", "--no-wait")).out

@@ -28,6 +28,7 @@ from service.domain.model import (
     Repository,
     RepositoryId,
     RequestState,
+    ReviewState,
     Sha,
     Slug,
     TargetState,
@@ -40,7 +41,7 @@ from service.github.transport import Transport, new_session
 from service.identity import Identity
 from service.queue import Queue
 from service.settings import Settings
-from service.store import apps, builds, logs, promotions, pushes, releases, requests, tokens, users
+from service.store import apps, builds, logs, promotions, pushes, releases, requests, reviews, tokens, users
 from service.store.database import Database
 from service.store.deliveries import Inbox
 from service.store.secrets import Vault
@@ -201,8 +202,19 @@ class Server:
                 app = apps.get(conn, row["app_id"])
                 assert app is not None
                 _work_one(conn, app, dict(row), types=types, fail=fail, output=output, now=now)
+                _note_review(conn, app, now)
 
         await self.db.write(record)
+
+
+def _note_review(conn: Any, app: App, now: Any) -> None:
+    """What became of a review app with the work that was just done; one that is live stays so."""
+    review = reviews.of_app(conn, app.id) if app.is_review else None
+    if review is not None and review.state in {ReviewState.CREATING, ReviewState.FAILED}:
+        query = request_rows.select().where(request_rows.c.app_id == app.id).order_by(request_rows.c.seq.desc())
+        newest = conn.execute(query).mappings().first()
+        ended = ReviewState.LIVE if newest["state"] == RequestState.SUCCEEDED else ReviewState.FAILED
+        reviews.update(conn, review=review, now=now, state=ended)
 
 
 def _log(conn: Any, text: str, now: Any, log_id: str = "") -> str:
@@ -233,6 +245,9 @@ def _work_one(
     current = releases.get(conn, app.current_release_id) if app.current_release_id else None
     slug_id, commit = (current.slug_id, current.commit) if current else (None, None)
     description = row["reason"]
+    if fail == "work":
+        requests.finish(conn, row["id"], state=RequestState.FAILED, outcome="web.1 did not come up", now=now)
+        return
     match row["kind"]:
         case "Deploy" | "DeployArchive":
             commit = row["sha"] or "d" * 40

@@ -4,10 +4,9 @@ from typing import Annotated
 
 import typer
 
-from service.cli import asking, following, output, target
+from service.cli import asking, following, output, reviewing, target
 from service.cli.client import Client, Json, path
-from service.cli.commands.reviewapps import follow, one_of, pull_number
-from service.cli.errors import Stop
+from service.cli.commands.reviewapps import one_of, pull_number
 from service.cli.options import JsonOption, PipelineOption, WaitOption
 from service.cli.profile import load
 
@@ -32,13 +31,8 @@ def approve(
         review = client.call("POST", path("review-apps", review["id"], "approvals"), {"sha": commit}).data
     if wait:
         with following.patiently(f"towpath reviewapps -p {found['name']}"):
-            review = follow(client, review, quiet=json)
-    if json:
-        output.show_json(review)
-    elif review["state"] == "live":
-        output.say(f"{review['app']['name']} is live: {review['web_url']}")
-    if wait and review["state"] != "live":
-        raise Stop(f"The review app is {review['state']}: {review['reason'] or 'no reason is known'}")
+            review = reviewing.follow(client, review, quiet=json)
+    reviewing.end(client, review, waited=wait, json=json)
 
 
 def listing(

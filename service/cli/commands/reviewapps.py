@@ -1,11 +1,10 @@
 """`towpath reviewapps`: a running app for each pull request."""
 
-import time
 from typing import Annotated, Any
 
 import typer
 
-from service.cli import asking, following, leaving, output, target
+from service.cli import asking, following, leaving, output, reviewing, target
 from service.cli.client import Client, Json, path
 from service.cli.commands import ps
 from service.cli.errors import ExitCode, Stop
@@ -20,7 +19,6 @@ from service.cli.options import (
 )
 from service.cli.profile import load
 
-_COMING = ("waiting", "creating")
 _DIGITS = 9
 ForArgument = Annotated[str | None, typer.Argument(metavar="PR|BRANCH", help="Such as 12 or my-branch.")]
 
@@ -38,7 +36,7 @@ def listing(pipeline: PipelineOption = None, app: AppOption = None, json: JsonOp
         return
     rows = [
         [
-            _label(it),
+            reviewing.label(it),
             it["app"]["name"] if it["app"] else "",
             it["state"] + (", pinned" if it["pinned"] else ""),
             (it["commit"] or "")[:7],
@@ -47,10 +45,6 @@ def listing(pipeline: PipelineOption = None, app: AppOption = None, json: JsonOp
         for it in reviews
     ]
     output.table(rows, header=["for", "app", "state", "commit", ""])
-
-
-def _label(review: Json) -> str:
-    return f"#{review['pr_number']}" if review["pr_number"] else str(review["branch"])
 
 
 def create(
@@ -71,13 +65,8 @@ def create(
         review = client.call("POST", "/review-apps", body | {"pipeline": found["id"]}).data
     if wait:
         with following.patiently(f"towpath reviewapps -p {found['name']}"):
-            review = follow(client, review, quiet=json)
-    if json:
-        output.show_json(review)
-    elif review["state"] == "live":
-        output.say(f"{review['app']['name']} is live: {review['web_url']}")
-    if wait and review["state"] != "live":
-        raise Stop(f"The review app is {review['state']}: {review['reason'] or 'no reason is known'}")
+            review = reviewing.follow(client, review, quiet=json)
+    reviewing.end(client, review, waited=wait, json=json)
 
 
 def _reference(wanted: str | None, number: int | None, branch: str | None) -> Json:
@@ -95,36 +84,6 @@ def pull_number(word: str) -> int:
     if not plain.isdecimal() or len(plain) > _DIGITS:
         raise Stop(f"{word[:40]!r} is not the number of a pull request.")
     return int(plain)
-
-
-def follow(client: Client, review: Json, *, quiet: bool) -> Json:
-    """Wait until the review app is live or not coming; says why it waits, and shows the build."""
-    said, shown = "", False
-    with output.waiting(f"Waiting for the review app of {_label(review)}") as sign:
-        while _is_coming(client, review := client.get(path("review-apps", review["id"]))):
-            if review["reason"] and review["reason"] != said:
-                said = review["reason"]
-                sign.hide()
-                output.note(f"{review['state']}: {said}")
-            if review["app"] and not shown:
-                builds = client.newest(path("apps", review["app"]["id"], "builds"), by="created_at", limit=1)
-                shown = bool(builds)
-                for build in builds:
-                    sign.hide()
-                    following.write(client.stream(path("builds", build["id"], "output")), quiet=quiet)
-                if shown:
-                    continue
-            sign.show()
-            time.sleep(following.POLL_SECONDS)
-    return review
-
-
-def _is_coming(client: Client, review: Json) -> bool:
-    """Whether there is more to wait for; what was suspended is so until it is deployed again."""
-    if review["state"] != "suspended":
-        return review["state"] in _COMING
-    asked = client.everything(path("apps", review["app"]["id"], "requests"))
-    return any(map(following.is_open, asked))
 
 
 def destroy(
@@ -156,7 +115,7 @@ def _find(client: Client, wanted: str | None, pipeline: str | None, app: str | N
 
 
 def _name(review: Json) -> str:
-    return str(review["app"]["name"]) if review["app"] else _label(review)
+    return str(review["app"]["name"]) if review["app"] else reviewing.label(review)
 
 
 def pin(
@@ -196,7 +155,7 @@ def logs(
     client = Client(profile=load())
     review = _find(client, wanted, pipeline, app)
     if review["app"] is None:
-        raise Stop(f"There is no app for {_label(review)} yet: it is {review['state']} ({review['reason'] or '-'}).")
+        raise Stop(f"There is no app for {reviewing.label(review)} yet: it is {review['state']} ({review['reason'] or '-'}).")
     following.logs(client, review["app"]["name"], lines=number, tail=tail, process=dyno, as_json=json)
 
 
@@ -210,9 +169,9 @@ def one_of(reviews: list[Json], reference: Json, pipeline: Json) -> Json:
     if len(found) == 1:
         return found[0]
     if found:
-        several = " and ".join(sorted(map(_label, found), key=lambda it: int(it.removeprefix("#"))))
+        several = " and ".join(sorted(map(reviewing.label, found), key=lambda it: int(it.removeprefix("#"))))
         raise Stop(f"Which one? {several} come from a branch {wanted}: name the pull request.", code=ExitCode.USAGE)
-    known = ", ".join(_label(review) for review in reviews) or "none"
+    known = ", ".join(reviewing.label(review) for review in reviews) or "none"
     raise Stop(f"Pipeline {pipeline['name']} has no review app for {wanted}; it has: {known}.")
 
 
