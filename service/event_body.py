@@ -75,9 +75,9 @@ class Teller:
                 app = data["app"]
                 of = {"web_url": None if app is None else web_url(self.settings, app["name"], review=True)}
             case Include.FORMATION:
-                of = {"dyno_size": DYNO_SIZE, "id": _id_of(event)}
+                of = {"dyno_size": DYNO_SIZE, "id": constant_id(f"formation:{data['app']['id']}:{data['type']}")}
             case Include.DYNO:
-                of = {"id": _id_of(event)}
+                of = {"id": _id_of_dyno(data)}
             case Include.BUILD:
                 of = {"generation": GENERATION["name"], **self._made(data, BUILD_OUTPUT)}
             case Include.RELEASE:
@@ -111,5 +111,7 @@ class Teller:
         }
 
 
-def _id_of(event: Event) -> str:
-    return constant_id(f"{event.include.resource}:{event.data['app']['id']}:{event.data['type']}")
+def _id_of_dyno(data: Json) -> str:
+    """The one under which the API shows it; an app that has no release yet has none there."""
+    release = data.get("release")
+    return constant_id(f"dyno:{data['app']['id'] if release is None else release['id']}:{data['name']}")

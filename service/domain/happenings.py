@@ -38,6 +38,9 @@ _FOLLOWING: Final = frozenset(
 )
 """What follows from the rest: it is no news, and what it was before is not told."""
 
+_DOWN: Final = {"suspended": "down"}
+"""What Heroku has no word for, in one that it has."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
@@ -259,21 +262,30 @@ def _formation(it: App, kind: str, known: Known) -> Json:
 
 
 def _dyno(it: Engine, known: Known) -> Json:
+    """What runs of an app is seen as one: it is told of by the first of its processes, under the name that this has."""
     release, slug = _running(it.app, known)
+    kind = _first(it.app, slug)
     return {
         "app": {"id": it.app.id, "name": it.app.name},
         "attach_url": None,
-        "command": "" if slug is None else slug.process_types.get("web", ""),
+        "command": "" if slug is None else slug.process_types.get(kind, ""),
         "created_at": moment(it.app.created_at if release is None else release.created_at),
         "exit_code": None,
-        "name": "web",
+        "name": f"{kind}.1",
         "reason": None,
         "release": None if release is None else _numbered(release.id, release.version),
         "size": "standard",
-        "state": it.state or None,
-        "type": "web",
+        "state": _DOWN.get(it.state, it.state) or None,
+        "type": kind,
         "updated_at": moment(it.app.updated_at),
     }
+
+
+def _first(app: App, slug: Slug | None) -> str:
+    """The process type that people look at first: `web`, or of an app without one whichever runs."""
+    if slug is None or "web" in slug.process_types:
+        return "web"
+    return next((kind for kind in sorted(slug.process_types) if app.formation.get(kind)), "web")
 
 
 def source_blob(archive: DeployArchive | None, *, sha: str | None, reason: str | None) -> Json:

@@ -161,7 +161,7 @@ async def test_what_is_told_has_every_attribute_with_the_value_that_the_api_show
     }
     assert [wrong for resource in told for wrong in wrong_in(resource, told[resource]["data"])] == []
     differing = {resource: differences(answer, told[resource]["data"]) for resource, answer in shown.items()}
-    assert differing == {"app": [], "build": ["reused"], "release": [], "formation": [], "dyno": ["id", "name"]}
+    assert differing == {"app": [], "build": ["reused"], "release": [], "formation": [], "dyno": []}
     assert told["release"]["data"]["output_stream_url"].startswith(f"{wire.server.url}/releases/")
     assert told["build"]["data"]["generation"] == "cedar"
     assert told["dyno"]["previous_data"]["release"] == {"id": former.id, "version": 1}
@@ -628,30 +628,79 @@ async def test_a_promotion_that_succeeds_is_told_as_such(wire: Wire) -> None:
     assert (ended["previous_data"]["status"], ended["data"]["targets"][0]["status"]) == ("pending", "succeeded")
 
 
-@pytest.mark.parametrize(
-    "states",
-    [
-        (ReviewState.SUSPENDED, ReviewState.LIVE),
-        (ReviewState.DESTROYING, ReviewState.DESTROYED),
-    ],
-    ids=["suspended and back", "destroyed"],
-)
-async def test_every_state_of_a_review_app_is_told_with_the_one_before(
-    wire: Wire, states: tuple[ReviewState, ...]
+STATES = {
+    "suspended and back": (ReviewState.LIVE, (ReviewState.SUSPENDED, ReviewState.LIVE)),
+    "destroyed": (ReviewState.LIVE, (ReviewState.DESTROYING, ReviewState.DESTROYED)),
+    "failed and then live": (ReviewState.CREATING, (ReviewState.FAILED, ReviewState.LIVE)),
+    "made after it has waited": (ReviewState.WAITING, (ReviewState.CREATING, ReviewState.LIVE)),
+    "skipped": (ReviewState.WAITING, (ReviewState.SKIPPED,)),
+}
+
+
+def test_every_state_that_a_review_app_can_come_to_is_heard_of_below() -> None:
+    assert {state for first, rest in STATES.values() for state in (first, *rest)} == set(ReviewState)
+
+
+@pytest.mark.parametrize("case", STATES.values(), ids=STATES)
+async def test_every_state_of_a_review_app_is_told_with_the_one_before_and_why(
+    wire: Wire, case: tuple[ReviewState, tuple[ReviewState, ...]]
 ) -> None:
-    yard = wire.yard
-    review = await yard.review()
+    yard, (first, states) = wire.yard, case
     await wire.webhook(f"/pipelines/{yard.pipeline.id}", "api:review-app")
+    review = await yard.review(state=first, reason=f"why {first}", with_app=first is not ReviewState.WAITING)
     for state in states:
         review = await yard.do(
-            lambda tx, state=state, review=review: reviews.update(tx.conn, review=review, now=tx.now, state=state)
+            lambda tx, state=state, review=review: reviews.update(
+                tx.conn, review=review, now=tx.now, state=state, reason=f"why {state}"
+            )
         )
     await wire.tell()
-    told = [(it["action"], it["previous_data"]["state"], it["data"]["state"]) for it in wire.receiver.told]
-    assert told == [
-        ("update", before.value, after.value)
-        for before, after in zip((ReviewState.LIVE, *states[:-1]), states, strict=True)
+    told = [
+        (it["action"], it["previous_data"].get("state"), it["data"]["state"], it["data"]["reason"])
+        for it in wire.receiver.told
     ]
+    assert told == [
+        ("create", None, first.value, f"why {first}"),
+        *(
+            ("update", before.value, after.value, f"why {after}")
+            for before, after in zip((first, *states[:-1]), states, strict=True)
+        ),
+    ]
+    assert {(it["data"]["id"], it["data"]["pr_number"], it["data"]["branch"]) for it in wire.receiver.told} == {
+        (review.id, 1, "topic")
+    }
+
+
+@pytest.mark.parametrize(
+    ("types", "formation", "name", "command"),
+    [
+        ({"web": "./serve", "clock": "./tick"}, {"web": 2, "clock": 1}, "web.1", "./serve"),
+        ({"clock": "./tick", "mailer": "./mail", "release": "./migrate"}, {"mailer": 1}, "mailer.1", "./mail"),
+    ],
+    ids=["an app with a web process", "one without"],
+)
+async def test_what_runs_is_told_of_by_the_name_and_id_of_a_dyno_that_the_api_shows(
+    wire: Wire, types: dict[str, str], formation: dict[str, int], name: str, command: str
+) -> None:
+    yard = wire.yard
+    app, slug = await yard.app("shop-staging", Stage.STAGING), await yard.slug(**types)
+    release = await yard.released(app, slug)
+    await wire.webhook(f"/apps/{app.id}", "api:dyno")
+
+    def runs(tx: Transaction, state: str) -> None:
+        mine = apps.get(tx.conn, app.id)
+        assert mine is not None
+        apps.update(tx.conn, app=mine, now=tx.now, formation=formation, engine_state=state)
+
+    for state in ("up", "crashed", "suspended"):
+        await yard.do(lambda tx, state=state: runs(tx, state))
+    await wire.tell()
+    told = [it["data"] for it in wire.receiver.told]
+    assert [(it["name"], it["type"], it["command"], it["state"]) for it in told] == [
+        (name, name.partition(".")[0], command, state) for state in ("up", "crashed", "down")
+    ]
+    shown = await wire.server.get(f"/apps/{app.id}/dynos/{told[0]['id']}")
+    assert (shown["name"], shown["release"]["id"]) == (name, release.id)
 
 
 async def test_who_did_it_when_and_in_which_order_is_told(wire: Wire) -> None:
