@@ -1,15 +1,20 @@
 """Around promotions from the command line: outputs side by side, the way back, what differs, and an app's switches."""
 
+import asyncio
 import os
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, select
 
 from service.cli import following
 from service.domain.facts import CommitsApart
-from service.store import apps, pipelines, spaces
+from service.domain.model import RequestState, TargetState
+from service.store import apps, pipelines, promotions, requests, spaces
+from service.store.tables import promotion_targets
 from service.web.api import downstream
-from tests.cli.conftest import Cli, Inside
+from tests.cli.conftest import Cli, Inside, Run
+from tests.waiting import until
 from tests.web.api.test_promoting import APART, learned
 from tests.web.serving import HEADS, Server
 
@@ -62,6 +67,63 @@ async def test_all_or_nothing_is_asked_for_and_shown(here: Inside, server: Serve
     await two_live(server, here)
     done = await here("pipelines:promote", "-a", "example-staging", "--all-or-nothing", "--json")
     assert done.json["promotion"]["all_or_nothing"] is True
+
+
+ENDS = {
+    "example": "put back to v1: the promotion failed on example-admin",
+    "example-admin": "release command failed with exit code 1: ./migrate",
+    "example-eu": "not released: the promotion failed on example-admin, and it is all or nothing",
+}
+"""What a worker records of a promotion that is all or nothing, when one target fails and another is live by then."""
+
+
+async def fails(server: Server) -> None:
+    """Bring each target of the promotion that is under way to its end."""
+
+    def end(conn: Connection) -> bool:
+        found = conn.execute(select(promotion_targets).where(promotion_targets.c.state == TargetState.PENDING)).all()
+        for target in found:
+            app = apps.get(conn, target.app_id)
+            assert app is not None
+            state, error, now = TargetState.FAILED, ENDS[app.name], server.db.now()
+            promotions.finish_target(conn, target_id=target.id, state=state, error=error, now=now)
+            requests.finish(conn, target.request_id, state=RequestState.FAILED, outcome=error, now=now)
+        return bool(found)
+
+    await until(lambda: server.db.write(end), what="a promotion is asked for", seconds=30)
+
+
+async def test_when_one_of_all_or_nothing_fails_each_target_is_named_with_its_end(here: Inside, server: Server) -> None:
+    pipeline = await server.pipeline(staging="example-staging", production="example")
+    for app in ("example-admin", "example-eu"):
+        await server.app(app)
+        coupling = {"app": app, "pipeline": pipeline["id"], "stage": "production"}
+        await server.call("POST", "/pipeline-couplings", coupling, expect=201)
+    await server.call("POST", "/apps/example-staging/builds", {"source_blob": {"version": "main"}}, expect=201)
+    await server.work()
+
+    async def promoted(*words: str) -> Run:
+        promote = here("pipelines:promote", "-a", "example-staging", "--all-or-nothing", *words, code=5)
+        done, _ = await asyncio.gather(promote, fails(server))
+        return done
+
+    each = await promoted()
+    assert each.out == "".join(
+        f"Promoting example-staging to {app} (production)... failed, {error}\n" for app, error in ENDS.items()
+    )
+    assert each.err == "Promotion to example, example-admin, example-eu failed.\n"
+    several = await promoted("--to", ",".join(ENDS))
+    assert several.out == (
+        "Starting promotion to apps: example,example-admin,example-eu... done\n"
+        "Waiting for promotion to complete... done\n"
+        "Promotion to some apps failed\n"
+    ) + "".join(f"{app}: failed {error}\n" for app, error in ENDS.items())
+    assert several.err == each.err
+    told = (await promoted("--json")).json
+    assert {it["app"]["name"]: (it["status"], it["error_message"]) for it in told["targets"]} == {
+        app: ("failed", error) for app, error in ENDS.items()
+    }
+    assert (told["promotion"]["outcome"], told["promotion"]["all_or_nothing"]) == ("failed", True)
 
 
 async def test_the_last_promotion_is_undone_on_all_its_targets_or_on_those_that_are_named(

@@ -3,21 +3,28 @@
 The routes are those of the matrix: one that changes something and is not in a table here fails.
 """
 
+import json
+import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from service.store import orphans
-from service.store.tables import activity
+from service.store.tables import activity, apps, pipelines, teams
 from service.web.openapi.operations import OPERATIONS
 from tests.store.fixtures import sqlite_template  # noqa: F401
 from tests.web.api.people import Rows, World, restore
+from tests.web.api.records import RECORDS, Entry
 from tests.web.api.test_matrix import DECLINE, OURS_AS_OWNER, PROMOTE, TABLE, TO_MYSELF, filled, own, rows, world
 
 __all__ = ["rows", "world"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class First(NamedTuple):
@@ -38,13 +45,14 @@ class Write(NamedTuple):
     app: str = "app"
 
 
-HOOK = {"include": ["api:app"], "level": "sync", "url": "http://localhost:9/"}
+HUSH = {"secret": "hush-signing", "authorization": "Bearer hush"}
+HOOK = {"include": ["api:app"], "level": "sync", "url": "http://localhost:9/hush", **HUSH}
 PIPELINE_HOOK = HOOK | {"include": ["api:promotion"]}
 LOCKED = {"reason": "for the audit"}
 GRANT = {"user": "rival@example.com"}
 BUILD = {"source_blob": {"version": "main"}}
 SPARE = {"app": "{spare}", "pipeline": "{pipeline}", "stage": "development"}
-RUN = {"command": "true"}
+RUN = {"command": "true", "env": {"A": "hush-env"}}
 MEMBER = {"email": "rival@example.com", "role": "viewer"}
 KNOWN = {"email": "viewer@example.com", "role": "member"}
 
@@ -69,7 +77,7 @@ WRITES: Mapping[str, Write] = {
     "POST /apps/{app}/collaborators": Write(GRANT),
     "PATCH /apps/{app}/collaborators/{collaborator}": Write({"permissions": ["view", "deploy"]}),
     "DELETE /apps/{app}/collaborators/{collaborator}": Write(),
-    "PATCH /apps/{app}/config-vars": Write({"A": "1"}),
+    "PATCH /apps/{app}/config-vars": Write({"A": "hush-hush"}),
     "POST /apps/{app}/deploy-locks": Write(LOCKED),
     "POST /apps/{app}/dynos": Write(RUN),
     "DELETE /apps/{app}/dynos": Write(),
@@ -83,7 +91,7 @@ WRITES: Mapping[str, Write] = {
     "POST /apps/{app}/releases": Write({"release": 1}),
     "POST /apps/{app}/sources": Write(),
     "POST /apps/{app}/webhooks": Write(HOOK),
-    "PATCH /apps/{app}/webhooks/{webhook}": Write({"level": "notify"}),
+    "PATCH /apps/{app}/webhooks/{webhook}": Write({"level": "notify", **HUSH}),
     "DELETE /apps/{app}/webhooks/{webhook}": Write(),
     "POST /apps/{app}/webhook-deliveries/{delivery}/actions/retry": Write(),
     "DELETE /deploy-locks/{lock}": Write(),
@@ -104,7 +112,7 @@ WRITES: Mapping[str, Write] = {
     "DELETE /pipelines/{pipeline}": Write(),
     "PUT /pipelines/{pipeline}/build-config": Write({"names": ["A"]}),
     "POST /pipelines/{pipeline}/deploy-locks": Write(LOCKED),
-    "PATCH /pipelines/{pipeline}/forks/config-vars": Write({"A": "1"}),
+    "PATCH /pipelines/{pipeline}/forks/config-vars": Write({"A": "hush-hush"}),
     "POST /pipelines/{pipeline}/repository": Write({"repository": "acme/other"}),
     "PATCH /pipelines/{pipeline}/repository": Write({"automatic_review_apps": True}),
     "DELETE /pipelines/{pipeline}/repository": Write(),
@@ -114,7 +122,7 @@ WRITES: Mapping[str, Write] = {
     "PATCH /pipelines/{pipeline}/review-app-config": Write({"stale_days": 9}),
     "DELETE /pipelines/{pipeline}/review-app-config": Write(),
     "PATCH /pipelines/{pipeline}/settings": Write({"stale_days": 9}),
-    "PATCH /pipelines/{pipeline}/stage/{stage}/config-vars": Write({"A": "1"}),
+    "PATCH /pipelines/{pipeline}/stage/{stage}/config-vars": Write({"A": "hush-hush"}),
     "POST /pipelines/{pipeline}/webhooks": Write(PIPELINE_HOOK),
     "PATCH /pipelines/{pipeline}/webhooks/{pipeline_webhook}": Write({"level": "notify"}),
     "DELETE /pipelines/{pipeline}/webhooks/{pipeline_webhook}": Write(),
@@ -170,20 +178,46 @@ REFUSED = {route for route, it in OPERATIONS.items() if it.status is None}
 
 
 async def test_every_route_that_changes_something_is_in_one_of_the_tables() -> None:
+    assert set(RECORDS) == set(WRITES)
     changing = {route for route in TABLE if not route.startswith("GET ")}
     tables = [set(WRITES), set(QUIET), set(ELSEWHERE), REFUSED & changing]
     assert set().union(*tables) == changing
     assert sum(map(len, tables)) == len(changing)
 
 
-async def _noted(world: World) -> tuple[int, str]:
-    """How many entries the log has, and who made the last one."""
+@dataclass(kw_only=True)
+class Log:
+    """What is in the log: how far it went when it was looked at first, and what apps and pipelines were called then."""
 
-    def read(conn: Any) -> tuple[int, str]:
-        last = select(activity.c.actor).order_by(activity.c.id.desc()).limit(1)
-        return conn.execute(select(func.count()).select_from(activity)).scalar_one(), conn.execute(last).scalar_one()
+    last: int
+    named: dict[str, str]
 
-    return await world.server.db.read(read)
+    @classmethod
+    def of(cls, conn: Connection) -> Self:
+        last = conn.execute(select(func.max(activity.c.id))).scalar_one()
+        return cls(last=last, named=_named(conn))
+
+    def since(self, conn: Connection) -> tuple[set[str], list[Entry]]:
+        """Who did what since then: all that is told of it, in words that are the same in each run."""
+        named = self.named | _named(conn)
+        actors, entries = set(), []
+        for row in conn.execute(select(activity).where(activity.c.id > self.last).order_by(activity.c.id)):
+            actors.add(row.actor)
+            data = _ID.sub(lambda found: named.get(found[0], "ID"), row.data)
+            about = (named.get(row.app_id or "", ""), named.get(row.pipeline_id or "", ""))
+            entries.append(Entry(row.action, *about, row.ref, row.sha or "", json.loads(data)))
+        return actors, entries
+
+
+def _named(conn: Connection) -> dict[str, str]:
+    tables = (apps, pipelines, teams)
+    return {row.id: row.name for table in tables for row in conn.execute(select(table.c.id, table.c.name))}
+
+
+def secrets_of(answer: Any) -> set[str]:
+    """What an answer tells once and nobody else: tokens, and the keys of addresses."""
+    found = set(re.findall(r'"token": "([^"]+)"|[?&]key=([^"&]+)|/sign-in/([^"]+)', json.dumps(answer)))
+    return {each for several in found for each in several if each}
 
 
 async def _send(world: World, who: str, route: str, body: Any, names: dict[str, str]) -> Any:
@@ -205,11 +239,13 @@ async def test_what_is_changed_is_on_record_with_who_did_it(world: World, rows: 
                 names[first.name] = said["id"]
             if first.worked:
                 await world.server.work()
-        before, _ = await _noted(world)
-        await _send(world, who, route, body, names)
-        after, actor = await _noted(world)
-        assert after > before
-        assert actor == ("user:admin@localhost" if who == "operator" else f"user:{who}@example.com")
+        log = await world.server.db.read(Log.of)
+        answer = await _send(world, who, route, body, names)
+        actors, entries = await world.server.db.read(log.since)
+        assert actors == {"user:admin@localhost" if who == "operator" else f"user:{who}@example.com"}
+        assert entries == RECORDS[route]
+        assert "hush" not in str(entries)
+        assert not [each for each in secrets_of(answer) if each in str(entries)]
     finally:
         await world.server.db.write(lambda conn: restore(conn, rows))
 
