@@ -5,6 +5,7 @@ import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from tests.figures import keep
 from tests.heroku_cli.heroku import PROGRAM
 from tests.heroku_cli.person import section
 
@@ -68,7 +69,13 @@ def test_every_command_is_exercised_or_the_readme_says_why_not(program: Path) ->
     assert sorted(pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in known)) == []
     home = sum(any_of(name, AT_HOME) for name in known)
     refusing = [name for name in known if any_of(name, patterns)]
-    print(
-        f"{len(wanting)} of {len(known)} commands of Heroku's command line are run and do their work; "
-        f"{home} ask no server; {len(refusing)} are in the README's table ({len(tried & set(refusing))} of them run)"
+    keep(
+        "heroku-commands",
+        {
+            "commands": len(known),
+            "run_and_do_their_work": len(wanting),
+            "ask_no_server": home,
+            "refused_in_the_readme": len(refusing),
+            "refused_and_run": len(tried & set(refusing)),
+        },
     )

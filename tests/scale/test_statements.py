@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from service.store import facts, reports, requests, routes, subjects
 from service.store.tables import deliveries
 from service.web.api import add_routes
 from tests.domain.things import pull_request
+from tests.figures import keep
 from tests.scale.conftest import Place
 from tests.scale.counting import counted, scans
 from tests.scale.filling import add, id_of, sha_of
@@ -165,9 +166,28 @@ OTHERS = {
 }
 
 
-async def same(places: Places, act: Callable[[Place], Awaitable[object]]) -> None:
+COUNTED: dict[str, dict[str, float]] = {}
+"""Statements, and milliseconds, that are needed with a thousand apps."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def figures() -> Iterator[None]:
+    """What was counted is kept in the end."""
+    yield
+    keep("at-1000-apps", dict(sorted(COUNTED.items())))
+
+
+def note(what: str, statements: int, seconds: float | None = None) -> None:
+    COUNTED[what] = {"statements": statements} | ({} if seconds is None else {"ms": round(seconds * 1000, 1)})
+
+
+async def same(places: Places, act: Callable[[Place], Awaitable[object]], what: str = "") -> None:
     """Both execute the same number of statements, more than none, and read no big table to its end."""
-    few, many = [await executed(place, act) for place in places]
+    few = await executed(places[0], act)
+    began = time.perf_counter()
+    many = await executed(places[1], act)
+    if what:
+        note(what, len(many), time.perf_counter() - began)
     assert len(few) > 0
     assert len(many) <= len(few), (
         f"{len(many)} instead of {len(few)}: {Counter(text for text, _ in many).most_common(2)}"
@@ -203,7 +223,7 @@ async def test_a_page_needs_no_more_statements_with_a_thousand_apps(places: Plac
         _, response = await place.server.call("GET", path)
         assert response.status in {200, 206}
 
-    await same(places, ask)
+    await same(places, ask, f"GET {path}")
 
 
 def _of_pipeline(place: Place) -> dict[str, tuple[str, str, Any]]:
@@ -242,9 +262,10 @@ async def test_what_shows_a_pipeline_takes_little_time_and_no_more_statements_wi
         seconds[what].append(time.perf_counter() - began)
 
     for what, taken in seconds.items():
-        await same(places, lambda place, what=what: ask(place, what))
+        await same(places, lambda place, what=what: ask(place, what), f"pipeline: {what}")
         while taken[-1] > 0.2 and len(taken) < 6:  # the machine has other things to do
             await ask(places[1], what)
+        COUNTED[f"pipeline: {what}"]["ms"] = round(taken[-1] * 1000, 1)
     assert {what: taken for what, taken in seconds.items() if taken[-1] > 0.2} == {}
 
 
@@ -301,6 +322,7 @@ async def test_a_page_of_the_dashboard_needs_no_more_statements_and_little_time_
         assert scans(places[1].path, many) == []
         for _ in range(4):
             await ask(places[1])
+        note(f"page {path}", len(many), min(seconds[-5:]))
         assert min(seconds[-5:]) < 0.2
 
 

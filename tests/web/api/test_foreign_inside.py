@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from sqlalchemy import Connection
 
+from tests.figures import keep
 from tests.store.fixtures import sqlite_template  # noqa: F401
 from tests.web.api.people import Rows, World, saved
 from tests.web.api.test_audit import WRITES
@@ -92,3 +93,4 @@ async def test_a_valid_change_that_names_what_is_others_finds_nothing_and_change
     assert found == []
     assert await world.server.db.read(kept) == before
     assert count > 150
+    keep("matrix-of-changes", {"valid_changes_that_name_what_is_others": count})

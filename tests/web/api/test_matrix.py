@@ -15,6 +15,7 @@ from aiohttp import web
 from service.store.database import Database
 from service.store.secrets import Vault
 from service.web import rights
+from tests.figures import keep
 from tests.store.fixtures import sqlite_template  # noqa: F401
 from tests.web.api.people import GRANTED, ROLES, Rows, World, populate, restore, saved
 from tests.web.serving import serving
@@ -428,7 +429,7 @@ OF_OTHERS = [*FOREIGN, *(route for route in TABLE if "{authorization}" in route)
 
 async def test_the_matrix_knows_each_route_by_everybody() -> None:
     own, foreign = len(TABLE) * len(EVERYBODY), len(OF_OTHERS) * (len(EVERYBODY) - 1)
-    print(f"{len(TABLE)} routes by {len(EVERYBODY)} people: {own} on what is theirs, {foreign} on what is others'")
+    keep("matrix", {"routes": len(TABLE), "people": len(EVERYBODY), "on_own": own, "on_others": foreign})
     assert {"operator", "rival", *ROLES, *GRANTED} == EVERYBODY
     assert {who for row in TABLE.values() for who in row.may | row.sees} <= EVERYBODY | OPEN
 

@@ -21,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from tests.figures import keep
 from tests.web.api.test_review_apps import live_review
 from tests.web.serving import Server
 
@@ -169,9 +170,8 @@ async def test_nothing_that_is_sent_breaks_it_or_is_answered_otherwise_than_desc
     classes = Counter({f"{kind}xx": 0 for kind in range(2, 6)})
     for status, number in sender.answers.items():
         classes[f"{status // 100}xx"] += number
-    told = ", ".join(f"{number} {kind}" for kind, number in sorted(classes.items()))
-    operations = f"{len(sender.asked)} operations, {len(sender.well)} of them answered well"
-    print(f"{operations}; {sender.answers.total()} answers: {told}")
+    counted = {"operations": len(sender.asked), "answered_well": len(sender.well), "answers": sender.answers.total()}
+    keep("schemathesis", {**counted, **dict(sorted(classes.items())), "wrong": len(sender.wrong)})
     assert sender.wrong == []
     assert sender.answers.total() > 1000
     assert {label for label in AT_LEAST if label not in sender.well} == set()
