@@ -39,11 +39,17 @@ async def test_apps_are_made_listed_shown_configured_and_destroyed(stage: Stage,
     assert "v1" in (await heroku("config:set", "GREETING=good morning", "-a", name)).all
     assert "good morning" in (await heroku("config", "-a", name)).out
     assert (await heroku("config:get", "GREETING", "-a", name)).out.strip() == "good morning"
-    await heroku("config:unset", "GREETING", "-a", name)
+    assert "Unsetting GREETING and restarting" in (await heroku("config:unset", "GREETING", "-a", name)).all
     assert "good morning" not in (await heroku("config", "-a", name)).out
 
     assert "is already taken" in (await heroku("apps:create", name, "--no-remote", code=2)).all
-    await heroku("apps:destroy", "-a", name, "-c", name)
+    destroyed = (await heroku("apps:destroy", "-a", name, "-c", name)).all
+    assert f"{name} (including all add-ons)... done" in destroyed
+
+    async def gone() -> bool:
+        return name not in {each["name"] for each in await stage.api("GET", "/apps")}
+
+    await until(gone, seconds=30, what="the app is gone")
     missing = await heroku("apps:info", "-a", stage.name("nobody"), code=2)
     assert "Couldn't find that app." in missing.all
 
@@ -103,7 +109,7 @@ async def test_code_is_promoted_where_it_can_be_seen_running_and_rolled_back(sta
 
     running = (await heroku("ps", "-a", pipeline.production)).out
     assert "web.1: up" in running
-    await heroku("config:set", "A=1", "-a", pipeline.production)
+    assert "v3" in (await heroku("config:set", "A=1", "-a", pipeline.production)).all
     listed = json.loads((await heroku("releases", "-a", pipeline.production, "--json")).out)
     assert [it["version"] for it in listed] == [3, 2, 1]
 
@@ -125,8 +131,15 @@ async def test_code_is_promoted_where_it_can_be_seen_running_and_rolled_back(sta
 
     await until(scaled, seconds=20, what="a second web process runs")
     assert "web at 1" in (await heroku("ps:scale", "web-1", "-a", pipeline.production)).all
-    await heroku("ps:restart", "-a", pipeline.production)
-    await heroku("ps:stop", "--dyno-name", "web.1", "-a", pipeline.production)
+    before = len(await stage.api("GET", f"/apps/{pipeline.production}/requests"))
+    restarted = (await heroku("ps:restart", "-a", pipeline.production)).all
+    assert "Restarting all dynos on" in restarted
+    assert f"{pipeline.production}... done" in restarted
+    stopped = (await heroku("ps:stop", "--dyno-name", "web.1", "-a", pipeline.production)).all
+    assert "Stopping dyno web.1 on" in stopped
+    assert f"{pipeline.production}... done" in stopped
+    asked = await stage.api("GET", f"/apps/{pipeline.production}/requests")
+    assert [it["kind"] for it in asked[before:]] == ["Restart", "Restart"]
 
 
 async def test_review_apps_are_enabled_made_and_disabled(stage: Stage, heroku: Heroku) -> None:
@@ -171,11 +184,12 @@ async def test_a_webhook_is_added_hears_of_a_release_and_is_removed(stage: Stage
     assert "api:release" in shown.out
     assert "release" in events.out
     assert delivery["event"]["id"] in (await heroku("webhooks:events:info", delivery["event"]["id"], "-a", name)).out
-    await heroku("webhooks:update", made["id"], "-i", "api:build", "-l", "sync", "-u", nowhere, "-a", name)
+    updated = await heroku("webhooks:update", made["id"], "-i", "api:build", "-l", "sync", "-u", nowhere, "-a", name)
+    assert f"Updating webhook {made['id']} for" in updated.all
     every, one = await asyncio.gather(heroku("webhooks", "-a", name), heroku("webhooks:info", made["id"], "-a", name))
     assert made["id"] in every.out
     assert "api:build" in one.out
-    await heroku("webhooks:remove", made["id"], "-a", name)
+    assert f"Removing webhook {made['id']} from" in (await heroku("webhooks:remove", made["id"], "-a", name)).all
     assert await stage.api("GET", f"/apps/{name}/webhooks") == []
 
 

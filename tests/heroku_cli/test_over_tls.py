@@ -56,8 +56,12 @@ async def test_who_one_is_and_the_tokens_one_has(stage: Stage, over: Heroku) -> 
             ("auth:logout",): "Logging out... done",
         },
     )
-    await over("authorizations:rotate", token["id"])
+    rotated = (await over("authorizations:rotate", token["id"])).all
+    assert "Rotating OAuth Authorization... done" in rotated
+    assert "For CI" in rotated
+    assert token["access_token"]["token"] not in rotated
     assert "revoked" in (await over("authorizations:revoke", token["id"])).all
+    await stage.api("GET", f"/oauth/authorizations/{token['id']}", status=404)
     # A logout forgets what is on this machine; the token that the front was given is still good.
     assert (await over("auth:whoami")).out.strip() == "admin@localhost"
 
@@ -73,23 +77,27 @@ async def test_an_app_shows_all_that_it_has_and_has_not(stage: Stage, over: Hero
             ("domains", "-a", name): f"{name}.localhost",
             ("access", "-a", name): "admin@localhost",
             ("addons", "-a", name): "No add-ons",
-            ("features", "-a", name): "",
-            ("buildpacks", "-a", name): "",
+            ("features", "-a", name): "App Features",
+            ("buildpacks", "-a", name): "has no Buildpacks.",
             ("drains", "-a", name): "",
             ("maintenance", "-a", name): "off",
-            ("maintenance:on", "-a", name): "done",
             ("regions",): "common",
             ("apps:stacks", "-a", name): "host",
-            ("apps:open", "-a", name): "",
+            ("apps:open", "-a", name): f"Opening http://{name}.localhost",
             ("certs", "-a", name): "no SSL certificates",
             ("domains:info", f"{name}.localhost", "-a", name): name,
             ("labs",): "User Features admin@localhost",
             ("labs:info", "dashboard-repositories-api"): "Repositories",
             ("git:remote", "-a", name, "-r", "again"): name,
+            ("maintenance:on", "-a", name): "Enabling maintenance mode for",
         },
     )
-    await over("maintenance:off", "-a", name)
+    assert (await stage.api("GET", f"/apps/{name}"))["maintenance"] is True
+    assert "Disabling maintenance mode for" in (await over("maintenance:off", "-a", name)).all
+    assert (await stage.api("GET", f"/apps/{name}"))["maintenance"] is False
     assert "done" in (await over("apps:rename", f"{name}x", "-a", name)).all
+    await stage.api("GET", f"/apps/{name}", status=404)
+    assert (await stage.api("GET", f"/apps/{name}x"))["maintenance"] is False
 
 
 async def test_teams_members_and_what_is_given_to_them(stage: Stage, over: Heroku) -> None:
@@ -98,17 +106,19 @@ async def test_teams_members_and_what_is_given_to_them(stage: Stage, over: Herok
     await stage.api("POST", "/teams", {"name": team})
     await stage.api("POST", "/apps", {"name": name})
     ada = f"ada@{team}.example.com"
-    await over("members:add", ada, "-t", team, "-r", "member")
+    assert f"Adding {ada} to" in (await over("members:add", ada, "-t", team, "-r", "member")).all
     await each(
         over, {("teams",): team, ("orgs",): team, ("members", "-t", team): ada, ("access:add", ada, "-a", name): "done"}
     )
     await each(over, {("access", "-a", name): ada, ("members:set", ada, "-t", team, "-r", "admin"): "done"})
     await each(over, {("access:remove", ada, "-a", name): "done", ("apps:transfer", team, "-a", name): "done"})
     assert (await stage.api("GET", f"/apps/{name}"))["team"]["name"] == team
-    await over("access:add", ada, "-a", name, "-p", "deploy")
+    assert "done" in (await over("access:add", ada, "-a", name, "-p", "deploy")).all
     await each(over, {("access:update", ada, "-a", name, "-p", "operate"): "done"})
+    granted = {it["user"]["email"]: it for it in await stage.api("GET", f"/apps/{name}/collaborators")}[ada]
+    assert {it["name"] for it in granted["permissions"]} == {"view", "operate"}
     await each(over, {("apps:join", "-a", name): "done", ("members:remove", ada, "-t", team): "done"})
-    await over("apps:leave", "-a", name)
+    assert "Leaving" in (await over("apps:leave", "-a", name)).all
     await stage.api("POST", "/apps", {"name": f"{name}-own"})
     made, refused = await asyncio.gather(
         over("pipelines:create", name, "-a", name, "-s", "production", "-t", team),
@@ -261,7 +271,8 @@ async def test_test_runs_are_an_honest_nothing(stage: Stage, over: Heroku) -> No
         },
     )
     await each(over, {("ci:config", *p): "RAILS_ENV", ("ci:config:get", *p, "RAILS_ENV"): "test"})
-    await over("ci:config:unset", *p, "RAILS_ENV")
+    assert "Unsetting RAILS_ENV... done" in (await over("ci:config:unset", *p, "RAILS_ENV")).all
+    assert await stage.api("GET", f"/pipelines/{pipeline.id}/stage/test/config-vars") == {}
     await each(over, {("ci:info", *p, "1"): "Couldn't find that test run."}, code=2)
     await each(over, {("ci:run", *p): "not", ("ci:rerun", *p, "1"): "Couldn't find that test run."}, code=2)
 
