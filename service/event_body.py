@@ -6,6 +6,7 @@ What was written down before it held all of it is shown with what it holds.
 from dataclasses import dataclass
 from typing import Final, assert_never
 
+from service.domain.model import ReviewState
 from service.domain.webhooks import Include
 from service.settings import Settings
 from service.shown import (
@@ -18,6 +19,7 @@ from service.shown import (
     git_url,
     moment,
     output_url,
+    review_outcome,
     space_of,
     stack_of,
     user_of,
@@ -72,8 +74,7 @@ class Teller:
             case Include.APP:
                 of = self._of_app(data)
             case Include.REVIEW_APP:
-                app = data["app"]
-                of = {"web_url": None if app is None else web_url(self.settings, app["name"], review=True)}
+                of = self._of_review(data)
             case Include.FORMATION:
                 of = {"dyno_size": DYNO_SIZE, "id": constant_id(f"formation:{data['app']['id']}:{data['type']}")}
             case Include.DYNO:
@@ -100,6 +101,15 @@ class Teller:
             "space": None if region is None else space_of(region),
             "stack": stack,
             "web_url": web_url(self.settings, name, review=review),
+        }
+
+    def _of_review(self, data: Json) -> Json:
+        app = data["app"]
+        return {
+            "app_setup": None,
+            "fork_repo": None,
+            "web_url": None if app is None else web_url(self.settings, app["name"], review=True),
+            **review_outcome(ReviewState(data["state"]), data.get("reason")),
         }
 
     def _made(self, data: Json, purpose: str) -> Json:

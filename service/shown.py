@@ -7,6 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from service.domain.happenings import moment, team_email
+from service.domain.model import ReviewState
 from service.settings import Settings
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "git_url",
     "moment",
     "output_url",
+    "review_outcome",
     "space_of",
     "stack_of",
     "team_email",
@@ -101,3 +103,22 @@ def user_of(actor: str, settings: Settings, people: Mapping[str, Account]) -> Js
         case _:
             email = f"towpath@{urlsplit(settings.url).hostname}"
     return {"id": constant_id(actor), "email": email}
+
+
+# Heroku's words. "pending" makes its CLI wait, so what stays without an app until somebody acts is "deleted" to it.
+_REVIEW_STATUS: Final = {
+    ReviewState.WAITING: "pending",
+    ReviewState.CREATING: "creating",
+    ReviewState.LIVE: "created",
+    ReviewState.FAILED: "errored",
+    ReviewState.SUSPENDED: "created",
+    ReviewState.DESTROYING: "deleting",
+    ReviewState.DESTROYED: "deleted",
+    ReviewState.SKIPPED: "deleted",
+}
+
+
+def review_outcome(state: ReviewState, reason: str | None) -> Json:
+    """How a review app stands, in Heroku's words."""
+    failed = state is ReviewState.FAILED
+    return {"error_status": reason if failed else None, "message": reason or None, "status": _REVIEW_STATUS[state]}

@@ -669,6 +669,8 @@ async def test_every_state_of_a_review_app_is_told_with_the_one_before_and_why(
     assert {(it["data"]["id"], it["data"]["pr_number"], it["data"]["branch"]) for it in wire.receiver.told} == {
         (review.id, 1, "topic")
     }
+    shown = await wire.server.get(f"/review-apps/{review.id}")
+    assert set(differences(shown, wire.receiver.told[-1]["data"])) == {"creator", "trust", "wait_for_ci"}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from service.domain.access import Permission
 from service.domain.errors import Refused
 from service.domain.model import Pipeline, Repository, ReviewApp, ReviewAppId, ReviewState, Trust
 from service.settings import Settings
+from service.shown import review_outcome
 from service.store import leaving, people, pipelines, repositories, reviews
 from service.web import rights
 from service.web.api import answers, bodies, shapes
@@ -27,19 +28,6 @@ from service.web.api.loading import app_names
 from service.web.errors import not_found
 from service.web.keys import CALLER, CONTEXT, RepositoryLookup
 
-# Heroku's words. "pending" makes its CLI wait, so what stays without an app until somebody acts is "deleted" to it.
-_STATUS = {
-    ReviewState.WAITING: "pending",
-    ReviewState.CREATING: "creating",
-    ReviewState.LIVE: "created",
-    ReviewState.FAILED: "errored",
-    ReviewState.SUSPENDED: "created",
-    ReviewState.DESTROYING: "deleting",
-    ReviewState.DESTROYED: "deleted",
-    ReviewState.SKIPPED: "deleted",
-}
-
-
 def review_shape(
     it: ReviewApp,
     pipeline: Pipeline,
@@ -52,7 +40,6 @@ def review_shape(
     """A review app; `names` are those of apps by their ids, and `trust` says whose code it runs, where that is known."""
     name = names.get(it.app_id or "")
     kind, _, named = it.ref.partition(":")
-    failed = it.state is ReviewState.FAILED
     return {
         "app": None if name is None else {"id": it.app_id, "name": name},
         "app_setup": None,
@@ -60,13 +47,11 @@ def review_shape(
         "branch": it.branch or (named if kind == "branch" else ""),
         "created_at": shapes.moment(it.created_at),
         "creator": creator or {},
-        "error_status": it.reason if failed else None,
         "fork_repo": None,
         "id": it.id,
-        "message": it.reason or None,
         "pipeline": {"id": it.pipeline_id, "name": pipeline.name},
         "pr_number": int(named) if kind == "pr" else None,
-        "status": _STATUS[it.state],
+        **review_outcome(it.state, it.reason),
         "updated_at": shapes.moment(it.updated_at),
         "wait_for_ci": pipeline.toggles.wait_for_ci,
         "state": it.state.value,
