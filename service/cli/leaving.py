@@ -20,7 +20,7 @@ def confirm(client: Client, pipeline: Json, changes: Json, given: str | None) ->
 
 
 def _going(client: Client, pipeline: Json, changes: dict[str, Any]) -> list[str]:
-    """The names of their apps; those of pull requests that nobody has looked at yet may be of forks, and count as such."""
+    """The names of their apps; pull requests that nobody has looked at yet may be of forks, and count as such."""
     off, never = changes.get("review_apps") is False, changes.get("forks") == "never"
     if not off and not never:
         return []

@@ -8,7 +8,10 @@ from tests.cli.conftest import Inside
 from tests.web.api.test_review_apps import live_review, looked_at
 from tests.web.serving import Server
 
-OFF, NEVER = ("pipelines:settings", "review_apps=off", "-p", "shop"), ("pipelines:settings", "forks=never", "-p", "shop")
+OFF, NEVER = (
+    ("pipelines:settings", "review_apps=off", "-p", "shop"),
+    ("pipelines:settings", "forks=never", "-p", "shop"),
+)
 ENABLE, DISABLE = ("reviewapps:enable", "--forks", "never", "-p", "shop"), ("reviewapps:disable", "-p", "shop")
 
 
@@ -26,10 +29,13 @@ async def test_those_of_forks_are_named_before_forks_run_no_more(inside: Inside,
     before = await server.get("/pipelines/shop/settings")
     for words in (NEVER, ENABLE):
         refused = await inside(*words, code=2)
-        assert refused.err == "This destroys 1 review app of shop: shop-pr-11. If that is meant, say --confirm shop\n"
+        assert (
+            refused.err
+            == " ▸    This destroys 1 review app of shop: shop-pr-11. If that is meant, say --confirm shop\n"
+        )
         assert refused.out == ""
         wrong = await inside(*words, "--confirm", "shpo", code=1)
-        assert wrong.err == "Confirmation 'shpo' does not match 'shop'. Nothing was done.\n"
+        assert wrong.err == " ▸    Confirmation 'shpo' does not match 'shop'. Nothing was done.\n"
     assert await server.get("/pipelines/shop/settings") == before
     done = await inside(*NEVER, typed="shop\n")
     assert "This destroys 1 review app of shop: shop-pr-11. To go on, type shop: " in done.out + done.err
@@ -43,7 +49,7 @@ async def test_all_are_named_before_review_apps_are_switched_off(inside: Inside,
     for words in (OFF, DISABLE, ("pipelines:settings", "labels=demo", "review-apps=no", "-p", "shop")):
         refused = await inside(*words, code=2)
         assert refused.err == (
-            "This destroys 2 review apps of shop: shop-pr-11, shop-pr-7. If that is meant, say --confirm shop\n"
+            " ▸    This destroys 2 review apps of shop: shop-pr-11, shop-pr-7. If that is meant, say --confirm shop\n"
         )
     assert await server.get("/pipelines/shop/settings") == before
     await inside(*OFF, "--confirm", "shop", "--json")

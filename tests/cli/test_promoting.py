@@ -111,7 +111,7 @@ async def test_when_one_of_all_or_nothing_fails_each_target_is_named_with_its_en
     assert each.out == "".join(
         f"Promoting example-staging to {app} (production)... failed, {error}\n" for app, error in ENDS.items()
     )
-    assert each.err == "Promotion to example, example-admin, example-eu failed.\n"
+    assert each.err == " ▸    Promotion to example, example-admin, example-eu failed.\n"
     several = await promoted("--to", ",".join(ENDS))
     assert several.out == (
         "Starting promotion to apps: example,example-admin,example-eu... done\n"

@@ -127,7 +127,9 @@ THERE = (ReviewState.CREATING, ReviewState.LIVE, ReviewState.FAILED, ReviewState
 
 @pytest.mark.parametrize("by", [pull_request(), pull_request(**FORKED), pull_request(author_is_bot=True)])
 @pytest.mark.parametrize("changes", [{}, {"forks": "never"}, {"review_apps": False}, {"stale_days": 1}])
-def test_an_app_that_is_said_to_go_with_a_setting_is_the_one_that_goes(by: PullRequest, changes: dict[str, Any]) -> None:
+def test_an_app_that_is_said_to_go_with_a_setting_is_the_one_that_goes(
+    by: PullRequest, changes: dict[str, Any]
+) -> None:
     toggles = replace(ON, **changes)
     for state in ReviewState:
         it = review(state=state, app_id=None if state is ReviewState.WAITING else app().id)

@@ -155,7 +155,9 @@ def logs(
     client = Client(profile=load())
     review = _find(client, wanted, pipeline, app)
     if review["app"] is None:
-        raise Stop(f"There is no app for {reviewing.label(review)} yet: it is {review['state']} ({review['reason'] or '-'}).")
+        raise Stop(
+            f"There is no app for {reviewing.label(review)} yet: it is {review['state']} ({review['reason'] or '-'})."
+        )
     following.logs(client, review["app"]["name"], lines=number, tail=tail, process=dyno, as_json=json)
 
 

@@ -28,6 +28,7 @@ from service.web.api.loading import app_names
 from service.web.errors import not_found
 from service.web.keys import CALLER, CONTEXT, RepositoryLookup
 
+
 def review_shape(
     it: ReviewApp,
     pipeline: Pipeline,
@@ -37,7 +38,7 @@ def review_shape(
     creator: shapes.Json | None = None,
     trust: Trust | None = None,
 ) -> shapes.Json:
-    """A review app; `names` are those of apps by their ids, and `trust` says whose code it runs, where that is known."""
+    """A review app; `names` are those of apps by their ids, and `trust` says whose code it runs, if that is known."""
     name = names.get(it.app_id or "")
     kind, _, named = it.ref.partition(":")
     return {
@@ -76,7 +77,7 @@ def _newest(listed: Sequence[ReviewApp]) -> list[ReviewApp]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Beside:
-    """What is shown beside review apps: names and makers of apps, by the apps' ids, and whose code each of them runs."""
+    """What is shown beside review apps: names and makers of apps, by the apps' ids, and whose code they run."""
 
     names: Mapping[str, str]
     creators: Mapping[str, shapes.Json]

@@ -9,8 +9,8 @@ import pytest
 
 from service.domain import toggles
 from service.web.pages.setting_fields import GROUPS, LABELS
-from tests.web.browsing import Browser, Page
 from tests.web.api.test_review_apps import live_review, looked_at
+from tests.web.browsing import Browser, Page
 from tests.web.pages.visiting import sign_in, somebody
 from tests.web.serving import Server
 
