@@ -22,6 +22,7 @@ from service.domain.decisions import (
     Nothing,
     ReleaseSlug,
     Request,
+    Restart,
     Rollback,
     Scale,
     SetReview,
@@ -120,8 +121,8 @@ class Transaction:
             sealed=sealed,
         )
         self.rings.append(work(app_id))
-        names = {"names": touched} if (touched := _touched(wanted)) else {}
-        self.note("requested", app_id=app_id, sha=queued.sha, data={"kind": queued.kind, "reason": reason, **names})
+        data = {"kind": queued.kind, "reason": reason, **_touched(wanted)}
+        self.note("requested", app_id=app_id, sha=queued.sha, data=data)
         if queued.sha is not None:
             self.show_commit(app_id, queued.sha)
         self._number(queued, wanted)
@@ -200,15 +201,17 @@ class Transaction:
             self.ring([Subject(SubjectKind.CHECK, f"{coupling.pipeline_id}/{sha}")], cause="app changed")
 
 
-def _touched(wanted: Work) -> list[str]:
-    """The config vars or process types that work changes by name: app.json has no say in them from then on."""
+def _touched(wanted: Work) -> dict[str, Any]:
+    """What work changes; of the config vars or process types that are named app.json has no say from then on."""
     match wanted:
         case ChangeConfig(set_keys=given, unset_keys=unset):
-            return sorted({*given, *unset})
+            return {"names": sorted({*given, *unset})}
         case Scale(formation=formation):
-            return sorted(formation)
+            return {"names": sorted(formation), "formation": dict(formation)}
+        case Restart(process=process) if process:
+            return {"process": process}
         case _:
-            return []
+            return {}
 
 
 def enact(tx: Transaction, subject: Subject, decisions: Iterable[Decision]) -> tuple[str, str, datetime | None]:

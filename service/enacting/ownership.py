@@ -107,7 +107,7 @@ class OwnershipVerbs(Committer):
                 _check_transfer(tx.conn, sight.person(tx.conn, sender), app, f"App {app.name}", to)
                 _give_app(tx, app, to)
             elif not accept:
-                tx.note("app declined", app_id=app.id)
+                tx.note("app declined", app_id=app.id, data={"from": None if sender is None else sender.email})
             return grants.end_transfer(tx.conn, offer.id, state=state, now=tx.now)
 
         return await self.commit(answer, actor=actor)
@@ -117,7 +117,8 @@ class OwnershipVerbs(Committer):
 
         def withdraw(tx: Transaction) -> None:
             grants.withdraw(tx.conn, _pending(tx.conn, transfer).id)
-            tx.note("app offer withdrawn", app_id=transfer.app_id)
+            to = users.get(tx.conn, transfer.recipient_id)
+            tx.note("app offer withdrawn", app_id=transfer.app_id, data={"to": None if to is None else to.email})
 
         await self.commit(withdraw, actor=actor)
 

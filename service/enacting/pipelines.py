@@ -81,7 +81,8 @@ class PipelineVerbs(Committer):
         def move(tx: Transaction) -> Coupling:
             coupling = _coupling(tx.conn, coupling_id)
             moved = pipelines.move(tx.conn, coupling=coupling, stage=stage, now=tx.now)
-            tx.note("app moved", app_id=moved.app_id, pipeline_id=moved.pipeline_id, data={"stage": stage.value})
+            data = {"stage": stage.value, "from": coupling.stage.value}
+            tx.note("app moved", app_id=moved.app_id, pipeline_id=moved.pipeline_id, data=data)
             tx.ring([Subject(SubjectKind.AUTO_DEPLOY, moved.app_id)], cause="app moved to another stage")
             return moved
 
@@ -96,7 +97,8 @@ class PipelineVerbs(Committer):
                 if request.sha is not None:
                     tx.show_commit(coupling.app_id, request.sha)
             pipelines.uncouple(tx.conn, coupling_id)
-            tx.note("app removed", app_id=coupling.app_id, pipeline_id=coupling.pipeline_id)
+            data = {"stage": coupling.stage.value}
+            tx.note("app removed", app_id=coupling.app_id, pipeline_id=coupling.pipeline_id, data=data)
             tx.ring([Subject(SubjectKind.AUTO_DEPLOY, coupling.app_id)], cause="app removed from pipeline")
             return coupling
 

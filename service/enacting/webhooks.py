@@ -81,7 +81,8 @@ class WebhookVerbs(Committer):
                 kept |= {key: value for key, value in changes.items() if value is not None}
                 wanted["sealed"] = tx.vault.seal_vars({key: value for key, value in kept.items() if value}, named)
             changed = webhooks.update(tx.conn, found.id, now=tx.now, **wanted)
-            _note(tx, "webhook changed", changed)
+            told = given | {"secret": secret, "authorization": authorization}
+            _note(tx, "webhook changed", changed, changed=sorted(key for key in told if told[key] is not None))
             return changed
 
         return await self.commit(change, actor=actor)
@@ -125,7 +126,7 @@ def _found(tx: Transaction, webhook_id: str) -> Webhook:
     return found
 
 
-def _note(tx: Transaction, action: str, it: Webhook, **more: str) -> None:
+def _note(tx: Transaction, action: str, it: Webhook, **more: Any) -> None:
     # Of the address the host alone: many carry their key in the path, and the log is read by more people.
     data = {"webhook": it.id, "host": urlsplit(it.url).hostname, "include": sorted(it.include), **more}
     tx.note(action, app_id=it.app_id, pipeline_id=it.pipeline_id, data=data)

@@ -25,6 +25,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_A_NAME = re.compile(r"[a-z]+-[a-z]+-\d{5}")
+_MADE_UP = ((re.compile(r"run\.\d+"), "run.N"), (re.compile(r"towpath-[\w-]{6}(?=\")"), "towpath-PREFIX"))
 
 
 class First(NamedTuple):
@@ -204,7 +206,10 @@ class Log:
         for row in conn.execute(select(activity).where(activity.c.id > self.last).order_by(activity.c.id)):
             actors.add(row.actor)
             data = _ID.sub(lambda found: named.get(found[0], "ID"), row.data)
-            about = (named.get(row.app_id or "", ""), named.get(row.pipeline_id or "", ""))
+            for pattern, word in _MADE_UP:
+                data = pattern.sub(word, data)
+            app, pipeline = named.get(row.app_id or "", ""), named.get(row.pipeline_id or "", "")
+            about = (_A_NAME.sub("NAME", app), pipeline)
             entries.append(Entry(row.action, *about, row.ref, row.sha or "", json.loads(data)))
         return actors, entries
 

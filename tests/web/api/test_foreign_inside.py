@@ -21,7 +21,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 OTHERWISE: tuple[tuple[str, Any], ...] = (
     ("POST /apps", {"team": "{team}"}),
-    ("POST /app-setups", {"app": {"organization": "{team}"}, "pipeline_coupling": {"pipeline": "{pipeline}", "stage": "staging"}}),
     ("POST /apps/{app}/releases", {"release": "{release}"}),
     ("POST /apps/{app}/releases", {"slug": "{slug}"}),
     ("POST /pipeline-promotions", PROMOTE | {"source": {"app": "{app}", "release": {"id": "{release}"}}}),
