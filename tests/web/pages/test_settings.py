@@ -151,7 +151,6 @@ async def with_review_apps(server: Server, pipeline: str) -> None:
 LEAVING = {
     "forks that run no more": ("/settings/pull-requests", {"forks": "never"}, "1 review app, shop-pr-11."),
     "review apps that are switched off": ("/settings/review-apps", {}, "2 review apps, shop-pr-11, shop-pr-7."),
-    "another repository": ("/repository", {"repository": "acme/other"}, "2 review apps, shop-pr-11, shop-pr-7."),
 }
 
 
