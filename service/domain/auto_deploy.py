@@ -7,7 +7,18 @@ from typing import Final
 from service.domain.decisions import Decision, Deploy, Look, Nothing, Request, Wait
 from service.domain.deploy_lock import DeployLock, in_the_way, lifted_at, waits_for
 from service.domain.deploys import UNTOUCHED, is_leaving, settled
-from service.domain.facts import ChangedPaths, CiSignals, Fact, FactKey, FactKind, Head, RequiredChecks, changes_between
+from service.domain.facts import (
+    ChangedPaths,
+    CiSignals,
+    CommitsApart,
+    Fact,
+    FactKey,
+    FactKind,
+    Head,
+    RequiredChecks,
+    changes_between,
+    commits_between,
+)
 from service.domain.freshness import ACTED_ON_FOR, ci_gate, lacking
 from service.domain.model import (
     NO_SHA,
@@ -37,8 +48,9 @@ class AutoDeployView:
     `toggles` are the pipeline's. `held` says why nothing is deployed by itself ("held at v12"), else it is empty.
     `required` is what `branch` requires, None where the toggles do not ask for that.
     `serving` is the commit of this repository that the app runs, `changes` what the head changed over it, loaded where
-    the settings name paths. `locks` are the app's own and its pipeline's. `right_lost` says that whoever connected the
-    repository may do so no longer, else it is empty.
+    the settings name paths, `apart` how the two stand to each other, loaded while the head is doubted. `locks` are the
+    app's own and its pipeline's. `right_lost` says that whoever connected the repository may do so no longer, else it
+    is empty.
     """
 
     now: datetime
@@ -57,6 +69,7 @@ class AutoDeployView:
     required: Fact[RequiredChecks] | None = None
     serving: Sha | None = None
     changes: Fact[ChangedPaths] | None = None
+    apart: Fact[CommitsApart] | None = None
     locks: tuple[DeployLock, ...] = ()
     right_lost: str = ""
 
@@ -82,7 +95,8 @@ def plan(view: AutoDeployView) -> tuple[Decision, ...]:
     if done is not None:
         return (Nothing(reason=done),)
     since = head.since if head is not None else None
-    held_back = _elsewhere(view, repository, sha) or _locked(view, repository, sha)
+    held_back = _from_before(view, repository, sha) or _elsewhere(view, repository, sha)
+    held_back = held_back or _locked(view, repository, sha)
     held_back = held_back or lacking(head, key, now=view.now, age=ACTED_ON_FOR)
     return (held_back or _deploy(view, repository, sha, since),)
 
@@ -117,6 +131,26 @@ def _settled(view: AutoDeployView, sha: Sha) -> str | None:
         return f"{sha[:7]} is deployed"
     # Compared with what we asked for ourselves: what a person deployed in between stays until the next push.
     return settled(sha, queue=view.queue, last=view.last_auto_deploy)
+
+
+def _from_before(view: AutoDeployView, repository: Repository, sha: Sha) -> Look | Wait | None:
+    """What keeps a commit from being deployed that came before what runs, while GitHub may not know of the last push.
+
+    It answers from copies that lag behind its webhooks. Of a branch that was really set back the push tells so, or it
+    is still shown there when nobody doubts it any more.
+    """
+    head, runs = view.head, view.serving
+    if head is None or runs is None or not head.doubted(now=view.now):
+        return None
+    if sha != runs:
+        key = commits_between(repository.id, runs, sha)
+        apart = view.apart if view.apart is not None and view.apart.key == key else None
+        lack = lacking(apart, key, now=view.now)
+        if lack is not None or apart is None or apart.value is None:
+            return lack or Look(fact=key, why="not known yet")
+        if apart.value.ahead:
+            return None
+    return Wait(reason=f"waiting for: GitHub to show the last push to {view.branch}", until=head.doubted_until)
 
 
 def _elsewhere(view: AutoDeployView, repository: Repository, sha: Sha) -> Look | Wait | Nothing | None:

@@ -5,13 +5,16 @@ counter *before* the request, so that a slow answer never overwrites a later one
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum, unique
-from typing import Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from service.domain.model import RepositoryId, Sha
 
 Value = TypeVar("Value")
+
+DOUBTED_FOR: Final = timedelta(minutes=2)
+"""So long after a push GitHub may still answer from a copy that has not heard of it."""
 
 
 @unique
@@ -42,7 +45,8 @@ class Fact(Generic[Value]):
     """What was learned. With an `error`, GitHub did not tell it at the last look, and `value` is what it said before.
 
     `looked_at` is when the answer came, `stale` that newer is out. `since` is when the branch or the pull request was
-    first seen at its commit, None where the value is about neither.
+    first seen at its commit, None where the value is about neither. `doubted_until` is None, but for a branch that a
+    push has told, or GitHub has shown, to be elsewhere just before: until then the answer may be from before that.
     """
 
     key: FactKey
@@ -51,6 +55,11 @@ class Fact(Generic[Value]):
     stale: bool
     looked_at: datetime | None
     since: datetime | None = None
+    doubted_until: datetime | None = None
+
+    def doubted(self, *, now: datetime) -> bool:
+        """Whether GitHub may have answered from a copy that has not heard of the last push yet."""
+        return self.doubted_until is not None and now < self.doubted_until
 
     def fresh(self, *, since: datetime) -> bool:
         """Whether it may be acted on: not known to be outdated, and read at or after `since`."""

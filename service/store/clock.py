@@ -41,6 +41,7 @@ _PAST: Final = (
     facts.c.looked_at,
     facts.c.first_seen_at,
     facts.c.since,
+    facts.c.announced_at,
     requests.c.created_at,
     requests.c.started_at,
     builds.c.created_at,

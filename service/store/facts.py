@@ -13,14 +13,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, or_, select
 
 from service.domain.decisions import Subject, SubjectKind
-from service.domain.facts import CiSignals, Fact, FactKey, FactKind, commit_of
+from service.domain.facts import DOUBTED_FOR, CiSignals, Fact, FactKey, FactKind, commit_of
 from service.domain.model import RepositoryId, Sha
 from service.store import fact_values, rows
 from service.store.leases import LeaseTerms, free, lease_now
 from service.store.tables import counters, facts
 
-DOUBTED_FOR = timedelta(minutes=2)
-"""So long after a push GitHub may still answer from a copy that has not heard of it."""
 _SOONEST = timedelta(seconds=5)
 _COUNTER = "fact"
 
@@ -97,7 +95,16 @@ def fact_of(row: Any) -> Fact[Any]:
         stale=row.asked <= row.stale_asked,
         looked_at=row.looked_at,
         since=row.since,
+        doubted_until=_doubted_until(row, value),
     )
+
+
+def _doubted_until(row: Any, value: Any | None) -> datetime | None:
+    """None where the answer is what was told last, or nothing is known but that answer."""
+    if row.announced_at is None or commit_of(value) == row.announced:
+        return None
+    until: datetime = row.announced_at + DOUBTED_FOR
+    return until
 
 
 def mark_stale(conn: Connection, keys: Iterable[FactKey], *, now: datetime) -> None:
@@ -130,6 +137,9 @@ def learn(
             before = None if row.value is None else commit_of(fact_values.decode(key.kind, row.value))
             commit = commit_of(value)
             values["since"] = None if commit is None else row.since if commit == before and row.since else now
+            if key.kind is FactKind.HEAD and before is not None and commit not in {before, row.announced}:
+                # No push has told so: it may be one copy of GitHub that lags behind another.
+                values |= {"announced": "" if before == row.announced else row.announced, "announced_at": now}
     return _end_look(conn, key, row, values)
 
 
@@ -190,12 +200,9 @@ def announce(conn: Connection, key: FactKey, sha: Sha, *, now: datetime) -> None
 
 
 def is_doubtful(conn: Connection, key: FactKey, *, now: datetime) -> bool:
-    """Whether the answer is another than a push has announced a short while ago."""
-    row = conn.execute(select(facts).where(*_is(key))).one()
-    if row.announced_at is None or now - row.announced_at >= DOUBTED_FOR:
-        return False
-    value = None if row.value is None else fact_values.decode(key.kind, row.value)
-    return bool(commit_of(value) != row.announced)
+    """Whether the answer is another than what was told or shown a short while ago."""
+    fact = load(conn, key)
+    return fact is not None and fact.doubted(now=now)
 
 
 def want_later(conn: Connection, key: FactKey, *, waiters: Iterable[Subject], now: datetime) -> None:

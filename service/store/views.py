@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, select
 from service.domain.access import right_lost
 from service.domain.auto_deploy import AutoDeployView
 from service.domain.decisions import Deploy, DeployArchive, ReleaseSlug, Rollback
-from service.domain.facts import ChangedPaths, Fact, FactKey, FactKind, PullRequest, changes_between
+from service.domain.facts import ChangedPaths, Fact, FactKey, FactKind, PullRequest, changes_between, commits_between
 from service.domain.model import (
     App,
     AppState,
@@ -111,7 +111,8 @@ def auto_deploy_view(
     branch = app.auto_deploy_branch or (repository.default_branch if repository else "")
     head = _fact(conn, FactKind.HEAD, repository.id, branch) if repository else None
     toggles = pipeline.toggles if pipeline else Toggles()
-    serving = _serving(conn, app) if toggles.paths else None
+    doubted = head is not None and head.doubted(now=now)
+    runs = serving(conn, app) if toggles.paths or doubted else None
     sha = _sha(head, "sha")
     return AutoDeployView(
         now=now,
@@ -128,8 +129,9 @@ def auto_deploy_view(
         held=held(conn, app.id),
         our_app_id=our_app_id,
         required=_required(conn, pipeline.toggles, repository.id, branch) if pipeline and repository else None,
-        serving=serving,
-        changes=_changes(conn, toggles, repository.id, serving, sha) if repository and serving and sha else None,
+        serving=runs,
+        changes=_changes(conn, toggles, repository.id, runs, sha) if repository and runs and sha else None,
+        apart=_apart(conn, repository.id, runs, sha) if repository and doubted and runs and sha else None,
         locks=deploy_locks.of_app(conn, app.id),
         right_lost=right_lost(pipeline, repository) if pipeline and repository else "",
     )
@@ -209,7 +211,11 @@ def _changes(
     return facts.load(conn, changes_between(repository_id, base, head)) if toggles.paths else None
 
 
-def _serving(conn: Connection, app: App) -> Sha | None:
+def _apart(conn: Connection, repository_id: RepositoryId, base: Sha, head: Sha) -> Fact[Any] | None:
+    return facts.load(conn, commits_between(repository_id, base, head))
+
+
+def serving(conn: Connection, app: App) -> Sha | None:
     """The commit that the app runs, unless it is of another repository than the one it follows."""
     release = releases.get(conn, app.current_release_id) if app.current_release_id else None
     return release.commit if release is not None and release.repository_id == app.repository_id else None

@@ -8,9 +8,10 @@ import pytest
 from service.domain.auto_deploy import AutoDeployView, plan
 from service.domain.decisions import Decision, Deploy, Look, Nothing, Request, Wait
 from service.domain.deploys import DESTROY
-from service.domain.facts import FactKey, FactKind, changes_between
+from service.domain.facts import FactKey, FactKind, changes_between, commits_between
 from service.domain.model import NO_SHA, AppState, RequestState, Sha, Stage, Toggles, Trust
 from tests.domain.things import (
+    NOW,
     OF_PIPELINE,
     REPO,
     A,
@@ -26,6 +27,7 @@ from tests.domain.things import (
     repository,
     request,
     run,
+    stands,
 )
 
 HEAD = FactKey(FactKind.HEAD, REPO, "main")
@@ -44,6 +46,9 @@ def deploys(sha: Sha, branch: str = "main") -> Request:
 PATHS = Toggles(paths=("api/**",))
 SKIPPED = Nothing(reason="nothing changed in api/** since ccccccc: not deployed")
 GATED = app("shop-staging", wait_for_ci=True)
+SOON = NOW + timedelta(minutes=1)
+DOUBTED = head_fact(doubted_until=SOON)
+LAGS = Wait(reason="waiting for: GitHub to show the last push to main", until=SOON)
 CASES: list[tuple[str, AutoDeployView, Decision]] = [
     ("the head is deployed", auto_view(), deploys(A)),
     ("off: nothing", auto_view(app=app(auto_deploy=False)), Nothing(reason="automatic deploys are off")),
@@ -134,6 +139,37 @@ CASES: list[tuple[str, AutoDeployView, Decision]] = [
     ),
     ("deployed: nothing", auto_view(last_auto_deploy=request(A)), Nothing(reason="aaaaaaa is deployed")),
     ("a newer head is deployed", auto_view(head=head_fact(B), last_auto_deploy=request(A)), deploys(B)),
+    (
+        "where GitHub may not know the last push, it is looked whether the head came before what runs",
+        auto_view(head=DOUBTED, serving=C),
+        Look(fact=commits_between(REPO, C, A), why="not known yet"),
+    ),
+    (
+        "a head from before what runs waits while GitHub may not know the last push",
+        auto_view(head=DOUBTED, serving=C, apart=stands(behind=2)),
+        LAGS,
+    ),
+    (
+        "what runs is not deployed anew while GitHub may not know the last push",
+        auto_view(head=DOUBTED, serving=A),
+        LAGS,
+    ),
+    (
+        "a head from after what runs is deployed though GitHub may not know the last push",
+        auto_view(head=DOUBTED, serving=C, apart=stands(ahead=1, behind=2)),
+        deploys(A),
+    ),
+    ("the first head is deployed though GitHub may not know the last push", auto_view(head=DOUBTED), deploys(A)),
+    (
+        "a head from before what runs is deployed once nobody doubts it: the branch was set back",
+        auto_view(head=head_fact(doubted_until=NOW), serving=C, apart=stands(behind=2)),
+        deploys(A),
+    ),
+    (
+        "what was compared with another commit than runs now is compared anew",
+        auto_view(head=DOUBTED, serving=C, apart=stands(behind=2, base=B)),
+        Look(fact=commits_between(REPO, C, A), why="not known yet"),
+    ),
     ("a force-pushed head is deployed", auto_view(head=head_fact(A), last_auto_deploy=request(B)), deploys(A)),
     (
         "failed: not repeated by itself",

@@ -12,6 +12,7 @@ from service.domain.facts import (
     CheckRun,
     CheckSuite,
     CiSignals,
+    CommitsApart,
     CommitStatus,
     Fact,
     FactKey,
@@ -19,6 +20,7 @@ from service.domain.facts import (
     Head,
     PullRequest,
     changes_between,
+    commits_between,
 )
 from service.domain.model import (
     App,
@@ -192,7 +194,13 @@ def pr_fact(
 
 
 def head_fact(
-    sha: Sha | None = A, *, branch: str = "main", age: float = 5, stale: bool = False, error: str = ""
+    sha: Sha | None = A,
+    *,
+    branch: str = "main",
+    age: float = 5,
+    stale: bool = False,
+    error: str = "",
+    doubted_until: datetime | None = None,
 ) -> Fact[Head]:
     return Fact(
         key=FactKey(FactKind.HEAD, REPO, branch),
@@ -200,6 +208,7 @@ def head_fact(
         error=error,
         stale=stale,
         looked_at=ago(age),
+        doubted_until=doubted_until,
     )
 
 
@@ -220,6 +229,16 @@ def changed(
         key=changes_between(REPO, base, head),
         value=None if error else ChangedPaths(paths=paths, whole=whole, linear=linear),
         error=error,
+        stale=False,
+        looked_at=ago(5),
+    )
+
+
+def stands(*, ahead: int = 0, behind: int = 0, base: Sha = C, head: Sha = A) -> Fact[CommitsApart]:
+    return Fact(
+        key=commits_between(REPO, base, head),
+        value=CommitsApart(ahead=ahead, behind=behind, ahead_commits=(), behind_commits=(), related=True),
+        error="",
         stale=False,
         looked_at=ago(5),
     )

@@ -39,6 +39,7 @@ async def waiting(database: Database) -> str:
         requests.give_back(conn, app_id=app.id, token=taken.token, holder="one", retry_at=NOW + 10 * MINUTE)
         asked = facts.next_asked(conn)
         facts.learn(conn, HEAD, asked=asked, value=Head(branch="main", sha=Sha("a" * 40)), error="", etag="", now=NOW)
+        facts.announce(conn, HEAD, Sha("b" * 40), now=NOW)
         subjects.ring(conn, [SUBJECT], cause="test", now=NOW)
         subject = subjects.take(conn, SUBJECT, terms=TERMS, now=NOW)
         assert subject is not None
@@ -86,6 +87,7 @@ async def test_nothing_was_learned_in_the_future(database: Database) -> None:
     assert fact is not None
     assert (fact.looked_at, fact.since) == (now, now)
     assert not fact.fresh(since=now + 5 * MINUTE)
+    assert (fact.doubted(now=now + MINUTE), fact.doubted(now=now + 2 * MINUTE)) == (True, False)
 
 
 async def test_what_runs_has_not_run_for_longer_because_the_clock_was_set_on(database: Database) -> None:

@@ -51,10 +51,12 @@ class Day:
     workers: list[Worker] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
     backward: set[str] = field(default_factory=set)
+    mains: list[str] = field(default_factory=list)
 
     # What happens
 
     async def push_main(self, pick: int) -> None:
+        await self.catch_up(0)
         await self.yard.edge.sim.push(self.sim_repo, "main", {"page": str(pick)}, message=f"{next(self.names)}")
 
     async def push_topic(self, pick: int) -> None:
@@ -69,8 +71,19 @@ class Day:
             await self.yard.edge.sim.reopen_pull(self.sim_repo, self.number)
 
     async def merge(self, _: int) -> None:
+        await self.catch_up(0)
         if self.pull.state == "open":
             await self.yard.edge.sim.merge_pull(self.sim_repo, self.number)
+
+    async def lag(self, pick: int) -> None:
+        """Whoever answers for GitHub has not heard of the last pushes to main yet."""
+        await self._show(self.mains[-2 - pick % 2 :][0])
+
+    async def catch_up(self, _: int) -> None:
+        await self._show(self.mains[-1])
+
+    async def _show(self, sha: str) -> None:
+        await self.yard.edge.sim.git.point(self.sim_repo.id, "refs/heads/main", sha)
 
     async def promote(self, _: int) -> None:
         await self.verbs.promote(
@@ -128,6 +141,8 @@ class Day:
             return
         if event == "push":
             self.order.append(payload["after"])
+            if payload["ref"] == "refs/heads/main":
+                self.mains.append(payload["after"])
         self.post.append((f"{self.yard.pipeline.name}-{next(self.names)}", event, json.dumps(payload).encode()))
 
     async def deliver(self, pick: int) -> None:
@@ -218,6 +233,7 @@ class Day:
         """The webhooks that did not come are lost; workers run on, and GitHub is asked once what was missed."""
         for worker in self.workers:
             await worker.end()
+        await self.catch_up(0)
         await self.calm()
         self.yard.clock.ahead += timedelta(minutes=5)
         await self.yard.do(lambda tx: begin_audit(tx, [self.yard.repository]))
@@ -292,7 +308,8 @@ async def new_day(yard: Yard, number: int) -> Day:
     await sim.push(repo, "topic", {"topic": "new"})
     pull = await sim.open_pull(repo, "topic")
     day = Day(yard=yard, engine=engine, sim_repo=repo, staging=staging, production=production, number=pull.number)
-    day.order += [await sim.head(repo, "main"), pull.head_sha]
+    day.mains.append(await sim.head(repo, "main"))
+    day.order += [*day.mains, pull.head_sha]
     sim.sender.watchers.append(day.noted)
     for place in range(2):
         day.hire(place)

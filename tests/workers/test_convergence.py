@@ -19,7 +19,7 @@ from workers.platforms.base import AppSpec
 LIKELY = {
     "deliver": 8, "double": 1, "lose": 1, "begin": 6, "step": 10, "run": 4, "die": 2, "sleep": 1, "flush": 1,
     "push_main": 2, "push_topic": 2, "close": 1, "reopen": 2, "merge": 0.5, "promote": 1, "config": 2, "rollback": 1,
-    "resume": 1, "destroy": 0.2, "idle": 2, "wake": 0.5,
+    "resume": 1, "destroy": 0.2, "idle": 2, "wake": 0.5, "lag": 1.5, "catch_up": 1,
 }  # fmt: skip
 """What happens on a day, and how often beside the rest."""
 

@@ -5,11 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from service.domain.model import App, RequestState
-from service.store import facts, requests
+from service.domain.decisions import Deploy, Subject, SubjectKind
+from service.domain.model import App, ReleaseState, RequestState, Sha, Trust
+from service.store import facts, releases, requests, subjects
 from tests.waiting import until
 from tests.workers.conftest import Yard
-from tests.workers.test_moved import Ears, following
+from tests.workers.test_moved import Ears, arrived, following
 from workers.jobs import loops
 from workers.jobs.fetched import SEEN_WITHIN
 from workers.jobs.work import work
@@ -157,3 +158,94 @@ async def test_a_deploy_amid_which_the_installation_is_suspended_is_made_once_th
     sim.suspend(yard.repository.installation_id, False)
     await ears.hear(told=True)
     assert await wanted(yard, app) == [asked.sha]
+
+
+# Nothing older goes over what is newer --------------------------------------------------------------
+
+
+async def ran(yard: Yard, app: App) -> list[str | None]:
+    """The commits that went live in an app, in this order."""
+    made = await yard.see(lambda conn: releases.of_app(conn, app.id, limit=99))
+    return [each.commit for each in reversed(made) if each.state is ReleaseState.SUCCEEDED]
+
+
+async def worked(yard: Yard, app: App) -> None:
+    """All that the app's queue holds is done, and what follows from it."""
+    for _ in range(9):
+        if not await wanted(yard, app):
+            return
+        await work(yard.context, app.id)
+        await yard.calm()
+    raise AssertionError(await wanted(yard, app))
+
+
+async def both_live(yard: Yard, app: App, ears: Ears) -> tuple[str, str]:
+    """Two commits that went live one after the other."""
+    old = await yard.edge.sim.head("acme/shop")
+    await worked(yard, app)
+    new = await yard.edge.sim.push("acme/shop", "master", {"page": "new"})
+    await ears.hear(told=True)
+    await worked(yard, app)
+    assert await ran(yard, app) == [old, new]
+    return old, new
+
+
+@pytest.mark.parametrize("again", ["the push is told again", "the audit looks"])
+async def test_an_answer_from_before_what_runs_puts_nothing_back(yard: Yard, app: App, again: str) -> None:
+    ears, told = Ears(yard), list[tuple[str, dict[str, object]]]()
+    yard.edge.sim.sender.watchers.append(lambda event, payload: told.append((event, payload)))
+    old, new = await both_live(yard, app, ears)
+    await shown(yard, old)
+    if again == "the audit looks":
+        await ears.hear(told=False)
+    else:
+        for event, payload in told:
+            await arrived(yard, event, payload)
+        await yard.calm()
+    assert await wanted(yard, app) == []
+    (verdict,) = await yard.see(lambda conn: subjects.verdicts(conn, [Subject(SubjectKind.AUTO_DEPLOY, app.id)]))
+    assert verdict.reason == "waiting for: GitHub to show the last push to master"
+    await shown(yard, new)
+    await later(yard, 6)
+    await worked(yard, app)
+    await later(yard, 300)
+    await worked(yard, app)
+    assert await ran(yard, app) == [old, new]
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["its push is told", "nobody tells"])
+async def test_a_branch_that_is_set_back_is_followed_back(yard: Yard, app: App, told: bool) -> None:
+    """At once where the push says so, and else when GitHub goes on showing it there."""
+    ears, sim = Ears(yard), yard.edge.sim
+    old, new = await both_live(yard, app, ears)
+    await shown(yard, old)
+    shop = sim.repository("acme/shop")
+    await sim.pushed(shop, MASTER, new, old, shop.owner)
+    await ears.hear(told=told)
+    assert await wanted(yard, app) == ([old] if told else [])
+    if not told:
+        await later(yard, 125)
+    await worked(yard, app)
+    assert await ran(yard, app) == [old, new, old]
+
+
+async def test_a_commit_that_was_asked_for_goes_not_live_over_a_later_one_by_an_answer_from_before(
+    yard: Yard, app: App
+) -> None:
+    """However it came to be asked for: what runs is compared once more before it goes live."""
+    ears = Ears(yard)
+    old, new = await both_live(yard, app, ears)
+    await shown(yard, old)
+    asked = await yard.do(
+        lambda tx: tx.request(
+            app.id,
+            Deploy(repository_id=yard.repository.id, sha=Sha(old), trust=Trust.OWN, branch="master"),
+            reason="test",
+            by_person=False,
+        )
+    )
+    await work(yard.context, app.id)
+    ended = await yard.request(asked.id)
+    reason = "what runs came later, and GitHub does not show the last push to master yet"
+    assert (ended.state, ended.reason) == (RequestState.SUPERSEDED, reason)
+    assert await ran(yard, app) == [old, new]

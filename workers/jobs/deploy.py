@@ -11,13 +11,14 @@ from sqlalchemy import Connection
 
 from service.domain.decisions import Deploy
 from service.domain.errors import Refused, Transient
-from service.domain.facts import FactKey, FactKind
+from service.domain.facts import CommitsApart, FactKey, FactKind, commits_between
 from service.domain.manifest import Manifest, parse_app_json, review_manifest
 from service.domain.model import (
     App,
     Build,
     BuildState,
     Pipeline,
+    Repository,
     RepositoryId,
     RequestState,
     Sha,
@@ -34,6 +35,7 @@ from workers.context import Context
 from workers.jobs import apart, fenced, fetched, forks, release, settle
 from workers.jobs.build_config import seen_by_build
 from workers.jobs.built_from import of_commit
+from workers.jobs.compare import compare
 from workers.jobs.locked import Locked, check_unlocked
 from workers.jobs.look import fresh
 
@@ -108,7 +110,7 @@ async def still_wanted(context: Context, taken: TakenWork, wanted: Deploy) -> No
         held = await context.db.read(lambda conn: views.held(conn, taken.request.app_id))
         if held:
             raise Superseded(held)
-        await _still_head(context, wanted)
+        await _still_head(context, taken, wanted)
         return
     fact = await fresh(context, FactKey(FactKind.PULL_REQUEST, wanted.repository_id, str(wanted.pull_request)))
     pull = fact.value
@@ -142,10 +144,27 @@ def _serves(conn: Connection, taken: TakenWork) -> bool:
     return made is not None and app is not None and app.current_release_id == made.id
 
 
-async def _still_head(context: Context, wanted: Deploy) -> None:
-    head = (await fresh(context, FactKey(FactKind.HEAD, wanted.repository_id, wanted.branch))).value
+async def _still_head(context: Context, taken: TakenWork, wanted: Deploy) -> None:
+    fact = await fresh(context, FactKey(FactKind.HEAD, wanted.repository_id, wanted.branch))
+    head = fact.value
     if head is not None and head.sha != wanted.sha:
         raise Superseded(f"superseded by {head.sha[:7]}" if head.sha else f"branch {wanted.branch} is gone")
+    if fact.doubted(now=context.db.now()) and await _runs_later(context, taken, wanted):
+        raise Superseded(f"what runs came later, and GitHub does not show the last push to {wanted.branch} yet")
+
+
+async def _runs_later(context: Context, taken: TakenWork, wanted: Deploy) -> bool:
+    """Whether the commit came before what the app runs, or is that."""
+
+    def find(conn: Connection) -> tuple[Repository | None, Sha | None]:
+        app = app_or_refuse(conn, taken.request.app_id)
+        return repositories.get(conn, wanted.repository_id), views.serving(conn, app)
+
+    repository, runs = await context.db.read(find)
+    if repository is None or runs is None:
+        return False
+    apart = (await compare(context, commits_between(repository.id, runs, wanted.sha), repository)).value
+    return isinstance(apart, CommitsApart) and not apart.ahead
 
 
 async def begin_build(context: Context, taken: TakenWork, *, repository_id: RepositoryId | None, sha: Sha) -> Build:

@@ -43,7 +43,7 @@ pull_sources = Table(
 # `asked` is the counter value taken before the request whose answer this is. `waiters` is a JSON list of subjects to
 # ring after the next look; `wanted_at` is set while a look is outstanding, `retry_at` when it failed or is to wait.
 # `since` is when the branch or pull request was first seen at the commit it is at, `announced` where the last push to
-# the branch said that it is.
+# the branch said that it is, until it has been there and left that untold; `announced_at` when either was so.
 facts = Table(
     "facts",
     metadata,
