@@ -1,7 +1,9 @@
 """Parts of the embedded platform that can be looked at alone: egress rules, indexes, processes, logs."""
 
+import asyncio
 import json
 import os
+import re
 import shlex
 import signal
 import struct
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from service.domain.errors import Refused, Transient
+from tests.waiting import until
 from workers.platforms.process import doctor, files, indexes, levels, nameserver, output, reach
 from workers.platforms.process.driver import ProcessPlatform
 from workers.platforms.process.host import Host, Level, Paths, boot_id
@@ -171,6 +174,39 @@ def test_the_log_of_an_app_is_bounded_and_every_instance_follows_the_turn(tmp_pa
     text = (tmp_path / "app.log.1").read_text() + (tmp_path / "app.log").read_text()
     numbers = [int(line.rpartition(" ")[2]) for line in text.splitlines()]
     assert numbers == list(range(numbers[0], 2000))
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["while it is there", "before it is there"])
+async def test_who_follows_a_log_hears_on_in_whole_lines_however_fast_it_is_turned_over(
+    tmp_path: Path, known: bool
+) -> None:
+    """A file of ours may get the number that one before it had, which is no more."""
+    directory = os.open(tmp_path, os.O_RDONLY)
+    log, seen = output.AppLog(directory, "web.1", most=20_000), list[str]()
+    if known:
+        log.write(b"line 0\n")
+
+    async def follow() -> None:
+        async for line in log_lines(tmp_path / "app.log", follow=True, lines=10):
+            seen.append(line)
+
+    following = asyncio.create_task(follow())
+    if known:
+        await until(lambda: seen)
+    written = 1
+    for many in (1, 700, 1, 1500, 1, 350, 700, 1):  # some are more than a file, or than both
+        for number in range(written, written + many):
+            log.write(f"line {number}\n".encode())
+        written += many
+        last = f": line {written - 1}"
+        await until(lambda last=last: seen and seen[-1].endswith(last), what=last)
+    following.cancel()
+    await asyncio.wait({following})
+    os.close(directory)
+    wholes = [re.fullmatch(r"\S+ app\[web\.1\]: line (\d+)", line) for line in seen]
+    assert all(wholes), [line for line, whole in zip(seen, wholes, strict=True) if whole is None]
+    numbers = [int(whole[1]) for whole in wholes if whole]
+    assert numbers == sorted(set(numbers))
 
 
 async def test_a_log_in_which_nothing_stands_has_no_line(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 import asyncio
 import codecs
+import os
+import threading
 from collections import deque
 from collections.abc import AsyncIterator
+from io import FileIO
 from pathlib import Path
 
 from service.waiting import set_within
@@ -54,18 +57,26 @@ def _read(path: Path, offset: int) -> bytes:
 
 
 async def log_lines(path: Path, *, follow: bool, lines: int, process: str = "") -> AsyncIterator[str]:
-    """The last `lines` lines of a log that is turned over to `.1` (those of a process, if named), then new ones."""
-    last, inode, offset = await asyncio.to_thread(_last, path, lines, process.encode())
-    for line in last:
-        yield line
-    rest = b""
-    while follow:
-        await asyncio.sleep(_PAUSE)
-        data, inode, offset = await asyncio.to_thread(_more, path, inode, offset)
-        *whole, rest = (rest + data).split(b"\n")
-        for one in whole:
-            if _is_of(one, process.encode()):
-                yield one.decode("utf-8", "replace")
+    """The last `lines` lines of a log that is turned over to `.1` (those of a process, if named), then new ones.
+
+    Of a log that is turned over faster than it is read whole files are left out, never parts of lines.
+    """
+    last, file = await asyncio.to_thread(_last, path, lines, process.encode())
+    tail = _Tail(path, file)
+    try:
+        for line in last:
+            yield line
+        rest = b""
+        while follow:
+            await asyncio.sleep(_PAUSE)
+            data, begins = await asyncio.to_thread(tail.more)
+            cut, rest = ([rest], b"") if begins and rest else ([], rest)
+            *whole, rest = (rest + data).split(b"\n")
+            for one in (*cut, *whole):
+                if _is_of(one, process.encode()):
+                    yield one.decode("utf-8", "replace")
+    finally:
+        tail.close()
 
 
 def _is_of(line: bytes, process: bytes) -> bool:
@@ -78,34 +89,75 @@ def _older(path: Path) -> Path:
     return path.with_name(path.name + ".1")
 
 
-def _last(path: Path, lines: int, process: bytes) -> tuple[list[str], int, int]:
+def _last(path: Path, lines: int, process: bytes) -> tuple[list[str], FileIO | None]:
+    """The last lines, and the file behind whose end the next one will be; None where there is none yet."""
     found: deque[str] = deque(maxlen=lines)
-    inode = offset = 0
+    file = None
     for one in (_older(path), path):
-        try:
-            with one.open("rb") as file:
-                text = file.read()
-                inode, offset = file.fileno() and one.stat().st_ino, len(text)
-        except FileNotFoundError:
-            inode = offset = 0
-            continue
+        if file is not None:
+            file.close()
+        file = _open(one)
         # Only where the shim ends lines: an app may print what Python also divides at, and a name of ours behind it.
-        whole = text.removesuffix(b"\n").split(b"\n") if text else []
+        text = file.readall().removesuffix(b"\n") if file is not None else b""
+        whole = text.split(b"\n") if file is not None and file.tell() else []
         found.extend(line.decode("utf-8", "replace") for line in whole if _is_of(line, process))
-    return list(found), inode, offset
+    return list(found), file
 
 
-def _more(path: Path, inode: int, offset: int) -> tuple[bytes, int, int]:
-    """What was appended; when the file was turned over, first the end of the older one."""
+class _Tail:
+    """Where somebody who follows a log has come to; the file stays open, so that no later one is taken for it.
+
+    A file system gives the number of one that was deleted to the next that is made.
+    """
+
+    def __init__(self, path: Path, file: FileIO | None) -> None:
+        self._path, self._file = path, file
+        self._turn = threading.Lock()  # whoever stops to follow may do so in the middle of a look
+
+    def more(self) -> tuple[bytes, bool]:
+        """What was appended, and whether that is the beginning of another file."""
+        with self._turn:
+            data = self._read()
+            if data or not self._is_turned_over():
+                return data, False
+            if data := self._read():  # written just before
+                return data, False
+            begins = self._go_on()
+            return self._read(), begins
+
+    def close(self) -> None:
+        with self._turn:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+
+    def _read(self) -> bytes:
+        return self._file.read(_CHUNK) or b"" if self._file is not None else b""
+
+    def _is_turned_over(self) -> bool:
+        """For a moment there is no file in its place."""
+        return self._path.exists() and not self._is(self._path)
+
+    def _is(self, path: Path) -> bool:
+        try:
+            return self._file is not None and os.path.samestat(os.fstat(self._file.fileno()), path.stat())
+        except FileNotFoundError:
+            return False
+
+    def _go_on(self) -> bool:
+        """With the next file, or with the oldest one there is if that is gone; false if there is none at the moment."""
+        missed = self._file is not None and not self._is(_older(self._path))
+        following = (_open(_older(self._path)) if missed else None) or _open(self._path)
+        if following is None:
+            return False
+        if self._file is not None:
+            self._file.close()
+        self._file = following
+        return True
+
+
+def _open(path: Path) -> FileIO | None:
     try:
-        current = path.stat().st_ino
+        return path.open("rb", buffering=0)
     except FileNotFoundError:
-        return b"", inode, offset
-    if inode and current != inode:
-        older = _older(path)
-        rest = _read(older, offset) if older.exists() and older.stat().st_ino == inode else b""
-        if rest:
-            return rest, inode, offset + len(rest)
-        offset = 0
-    data = _read(path, offset)
-    return data, current, offset + len(data)
+        return None
