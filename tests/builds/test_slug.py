@@ -4,13 +4,18 @@ import asyncio
 import os
 import shutil
 import socket
+import subprocess
+import tarfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from service.domain.errors import Refused
+from service.domain.errors import Refused, Transient
 from service.domain.model import Trust
+from workers.builds import archive
 from workers.builds.slug import SlugStore
 
 LONG = "x" * 120
@@ -157,3 +162,50 @@ async def test_what_killed_processes_left_is_tidied_away_when_it_is_old(
     monkeypatch.setattr(time, "time", lambda: later)
     await store.tidy()
     assert {path.name for path in shelf.iterdir()} == {blob.sha256, f"{blob.sha256}.tar.zst"}
+
+
+@contextmanager
+def small_disk(place: Path) -> Iterator[None]:
+    """A disk of 8 MB."""
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "towpath-test", place], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@contextmanager
+def filled(disk: Path, *, but: int) -> Iterator[None]:
+    """Room for `but` bytes more."""
+    filler = disk / "filler"
+    filler.write_bytes(bytes(max(shutil.disk_usage(disk).free - but, 0)))
+    try:
+        yield
+    finally:
+        filler.unlink()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+async def test_a_full_disk_is_said_to_be_one_leaves_nothing_half_made_and_does_no_harm_once_there_is_room(
+    tmp_path: Path,
+) -> None:
+    disk = tmp_path / "data"
+    store, shelf, size = SlugStore(data=disk), disk / "slugs/own", 2_000_000
+    with small_disk(disk):
+        (disk / "tree").mkdir()
+        (disk / "tree/noise").write_bytes(os.urandom(size))
+        with filled(disk, but=size // 2), pytest.raises(OSError, match="No space left on device"):
+            await store.add(disk / "tree", trust=Trust.OWN)
+        assert list(shelf.iterdir()) == []
+        blob = await store.add(disk / "tree", trust=Trust.OWN)
+        shutil.rmtree(shelf / blob.sha256)  # as on a machine that has not run it yet
+        with filled(disk, but=size // 2), pytest.raises(Transient, match="the disk of the server is full"):
+            await store.unpacked(Trust.OWN, blob.sha256)
+        assert list(shelf.iterdir()) == [store.blob(Trust.OWN, blob.sha256)]
+        place = await store.unpacked(Trust.OWN, blob.sha256)
+        assert (place / "noise").stat().st_size == size
+        with tarfile.open(tmp_path / "source.tar", "w") as source:
+            source.add(place / "noise", "noise")
+        with filled(disk, but=size // 2), pytest.raises(OSError, match="No space left on device"):
+            await archive.unpack(tmp_path / "source.tar", disk / "source", max_bytes=2 * size)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.domain.errors import Refused
+from workers.builds.files import check_room
 from workers.builds.processes import run
 
 LONGEST_PATH = 2048
@@ -22,7 +23,10 @@ _KINDS = {tarfile.CHRTYPE: "a device", tarfile.BLKTYPE: "a device", tarfile.FIFO
 
 
 async def unpack(archive: Path, dest: Path, *, max_bytes: int, seconds: float = 300.0) -> None:
-    """Check all of `archive` (an uncompressed tar) and write it into the new directory `dest`."""
+    """Check all of `archive` (an uncompressed tar) and write it into the new directory `dest`.
+
+    Raises `Refused` for what is wrong with it, `OSError` while the disk is full.
+    """
     await asyncio.to_thread(check, archive, max_bytes=max_bytes)
     await asyncio.to_thread(dest.mkdir, parents=True)
     argv = (
@@ -31,6 +35,7 @@ async def unpack(archive: Path, dest: Path, *, max_bytes: int, seconds: float = 
     )
     done = await run(argv, env=_ENVIRONMENT, seconds=seconds)
     if done.code:
+        check_room(done.stderr)
         raise Refused(f"the source archive could not be unpacked: {done.cause}")
 
 

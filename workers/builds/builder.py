@@ -6,7 +6,6 @@ build config, so equal trees give equal slugs.
 """
 
 import asyncio
-import errno
 import hashlib
 import json
 import os
@@ -19,14 +18,14 @@ from pathlib import Path
 import structlog
 
 from service.domain.build_config import NEVER
-from service.domain.errors import Refused, Transient
+from service.domain.errors import Refused
 from service.domain.manifest import parse_procfile
 from service.domain.model import Sha, Trust
 from service.store.redaction import Redactor
 from workers.builds import buildpack, foreign, packed, runtimes
 from workers.builds.buildpack import Buildpack
 from workers.builds.cache import CacheStore
-from workers.builds.files import drop_ignored, read_regular, scatter
+from workers.builds.files import drop_ignored, raise_if_full, read_regular, scatter
 from workers.builds.processes import delete_tree
 from workers.builds.slug import Blob, SlugStore
 from workers.builds.source import Origin, Source
@@ -188,12 +187,6 @@ async def build(order: Order, *, workshop: Workshop, log: Log) -> BuiltSlug:
         raise
     await _put_away(order, bench, workshop)
     return built
-
-
-def raise_if_full(error: OSError) -> None:
-    """Raise `Transient` for an error that passes once there is room on the disk again."""
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        raise Transient("the disk of the server is full") from error
 
 
 def work_name(build_id: str) -> str:

@@ -1,5 +1,6 @@
 """Files that code of others wrote: opened without following links, read up to a limit, deleted by pattern."""
 
+import errno
 import fcntl
 import fnmatch
 import os
@@ -11,12 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.domain.errors import Refused
+from service.domain.errors import Refused, Transient
 from workers.builds.processes import delete_tree
 
 MANIFEST_LIMIT = 64 * 1024
 """Bytes of a file that people write by hand."""
 _MOST_RULES = 500
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+_CUT_SHORT = ": Wrote only "  # of the file that fills the disk tar says just that
 _GET_FLAGS, _SET_FLAGS, _TOP_DIRECTORY = 0x80086601, 0x40086602, 0x20000
 
 
@@ -55,6 +58,18 @@ class _Rule:
 
 
 _NOTHING = re.compile(r"(?!)")
+
+
+def raise_if_full(error: OSError) -> None:
+    """Raise `Transient` for an error that passes once there is room on the disk again."""
+    if error.errno in _NO_ROOM:
+        raise Transient("the disk of the server is full") from error
+
+
+def check_room(said: str) -> None:
+    """Raise the `OSError` that tar failed with, if what it said in English is that there was no room."""
+    if any(sign in said for sign in (_CUT_SHORT, *map(os.strerror, _NO_ROOM))):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def scatter(directory: Path) -> None:

@@ -27,7 +27,7 @@ import zstandard
 from service.domain.errors import Refused
 from service.domain.model import Trust
 from workers.builds.archive import LONGEST_PATH
-from workers.builds.files import scatter
+from workers.builds.files import check_room, raise_if_full, scatter
 from workers.builds.processes import delete_tree
 
 log = structlog.get_logger()
@@ -76,10 +76,17 @@ class SlugStore:
         return blob
 
     async def unpacked(self, trust: Trust, sha256: str) -> Path:
-        """Return the directory to run from, made on first use; a blob that is not what its name says is refused."""
+        """Return the directory to run from, made on first use; a blob that is not what its name says is refused.
+
+        Raises `Transient` while the disk is full.
+        """
         place = self._shelf(trust) / _digest(sha256)
         if not await asyncio.to_thread(place.is_dir):
-            await asyncio.to_thread(_unpack, self.blob(trust, sha256), place)
+            try:
+                await asyncio.to_thread(_unpack, self.blob(trust, sha256), place)
+            except OSError as error:
+                raise_if_full(error)
+                raise
             log.info("slug unpacked", sha256=sha256, trust=trust.value)
         return place
 
@@ -201,12 +208,17 @@ def _unpack(blob: Path, place: Path) -> None:
         scatter(place.parent)
         new = Path(tempfile.mkdtemp(dir=place.parent, prefix=".new-"))
         argv = [*_UNPACK, "--directory", str(new)]
-        with subprocess.Popen(argv, stdin=subprocess.PIPE, env=_ENVIRONMENT) as tar:
-            assert tar.stdin is not None
-            with suppress(BrokenPipeError):  # tar has given up; its exit code says so
-                zstandard.ZstdDecompressor().copy_stream(file, tar.stdin, write_size=_CHUNK)
+        # In memory: it says a line for every file that it has no room for.
+        with os.fdopen(os.memfd_create("tar"), "w+b") as said:
+            with subprocess.Popen(argv, stdin=subprocess.PIPE, stderr=said, env=_ENVIRONMENT) as tar:
+                assert tar.stdin is not None
+                with suppress(BrokenPipeError):  # tar has given up; its exit code says so
+                    zstandard.ZstdDecompressor().copy_stream(file, tar.stdin, write_size=_CHUNK)
+            said.seek(0)
+            cause = said.read(_CHUNK).decode(errors="replace")
         if tar.returncode:
             delete_tree(new)
+            check_room(cause)
             raise Refused(f"slug {place.name[:12]} could not be unpacked (tar ended with {tar.returncode})")
     _put(new, place)
 

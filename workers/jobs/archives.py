@@ -19,7 +19,8 @@ from service.store.logs import LogSink
 from service.store.requests import TakenWork
 from service.store.secrets import request_context
 from workers.builds import packed
-from workers.builds.builder import raise_if_full, work_name
+from workers.builds.builder import work_name
+from workers.builds.files import raise_if_full
 from workers.context import Context
 from workers.jobs import deploy, release
 from workers.jobs.built_from import of_archive
