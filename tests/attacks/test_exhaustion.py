@@ -8,8 +8,10 @@ import asyncio
 import contextlib
 import os
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import pytest_asyncio
@@ -19,7 +21,7 @@ from tests.attacks.conftest import Crowd
 from tests.platforms.conftest import FENCE, Collected
 from tests.platforms.test_process_apps import outlet
 from tests.waiting import until
-from workers.platforms.base import Bind, Limits, Network, ProcessSpec, SandboxRun
+from workers.platforms.base import Bind, Limits, Network, OneOffSpec, ProcessSpec, SandboxRun, Unhealthy
 from workers.platforms.process import files
 
 pytestmark = [
@@ -44,6 +46,9 @@ class Hog:
 def python(text: str) -> str:
     return f"exec python3 - <<'END'\n{text}\nEND"
 
+
+Role = Callable[[Crowd, str, Hog], Awaitable[tuple[int, str]]]
+Key = TypeVar("Key", str, tuple[str, str])
 
 MANY = "i=0; while head -c 8M /dev/zero > {0}/$i; do i=$((i+1)); done"
 HOGS = {
@@ -91,26 +96,119 @@ HOGS = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def ended(crowd: Crowd) -> dict[str, tuple[int, str]]:
+    """How each ended."""
+    return await _all_ended(crowd, dict.fromkeys(HOGS, _as_command))
+
+
+async def _as_command(crowd: Crowd, name: str, hog: Hog) -> tuple[int, str]:
+    app = f"hog-{list(HOGS).index(name)}"  # a new command of an app would end the one before
+    return await crowd.engine.run(hog.does, name=name, app=app, limits=TIGHT, seconds=hog.seconds)
+
+
+async def _all_ended(crowd: Crowd, what: dict[Key, Role]) -> dict[Key, tuple[int, str]]:
     """How each ended: several at once, for their neighbor has no right to an idle machine."""
     few = asyncio.Semaphore(4)
 
-    async def run(name: str, hog: Hog) -> tuple[int, str]:
+    async def run(key: Key, role: Role) -> tuple[int, str]:
+        name = key if isinstance(key, str) else key[1]
         async with few:
-            app = f"hog-{list(HOGS).index(name)}"  # a new command of an app would end the one before
-            return await crowd.engine.run(hog.does, name=name, app=app, limits=TIGHT, seconds=hog.seconds)
+            return await role(crowd, name, HOGS[name])
 
-    running = asyncio.gather(*(run(name, hog) for name, hog in HOGS.items()))
+    running = asyncio.gather(*(run(key, role) for key, role in what.items()))
     while not running.done():
         assert await asyncio.wait_for(crowd.neighbor.get(), 5) == "still here"
         await asyncio.wait({running}, timeout=0.1)
+    ends = await running
     assert crowd.left() == []
-    return dict(zip(HOGS, await running, strict=True))
+    return dict(zip(what, ends, strict=True))
 
 
 @pytest.mark.parametrize("name", list(HOGS), ids=list(HOGS))
 async def test_an_app_that(name: str, ended: dict[str, tuple[int, str]]) -> None:
     code, output = ended[name]
     assert (code, HOGS[name].says in output) == (HOGS[name].code, True), output[-2000:]
+
+
+# In other roles than that of a command --------------------------------------------------------------
+
+
+async def _as_build(crowd: Crowd, name: str, hog: Hog) -> tuple[int, str]:
+    run = SandboxRun(
+        trust=Trust.OWN, argv=("/bin/bash", "-c", hog.does), env={}, binds=(), cwd="/tmp", network=Network.NONE, limits=TIGHT,
+        seconds=hog.seconds,
+    )  # fmt: skip
+    log = Collected()
+    code = await crowd.engine.platform.sandboxed(name, run, log=log)
+    await crowd.engine.platform.forget(name)
+    return code, log.text
+
+
+async def _as_one_off(crowd: Crowd, name: str, hog: Hog) -> tuple[int, str]:
+    """Beside the neighbor itself, which is no worse off for it."""
+    platform, number, begun = crowd.engine.platform, list(HOGS).index(name), asyncio.Event()
+    wanted = OneOffSpec(id=str(number), name=f"run.{number}", command=hog.does)
+
+    async def note() -> None:
+        begun.set()
+
+    spec = crowd.engine.spec(app="neighbor", limits=TIGHT)
+    code = await platform.one_off(spec, wanted, seconds=hog.seconds, begin=True, begun=note)
+    assert begun.is_set()
+    said = [line async for line in platform.logs("neighbor", follow=False, lines=1000, process=wanted.name)]
+    await platform.forget_one_off("neighbor", wanted.id)
+    return code, "\n".join(said)
+
+
+async def _as_web(crowd: Crowd, name: str, hog: Hog) -> tuple[int, str]:
+    """Beside its server, until the app is removed; returns how many processes were in one group at the most."""
+    app = f"web-{list(HOGS).index(name)}"
+    web = ProcessSpec(type="web", command=f"({hog.does}\n) & exec python3 app.py", quantity=1)
+    spec = crowd.engine.spec(app=app, processes=(web,), limits=TIGHT, boot_seconds=3.0, stop_seconds=0.2)
+    coming, most = asyncio.ensure_future(crowd.engine.up(spec)), 0
+    while not coming.done():
+        await asyncio.wait({coming}, timeout=0.02)
+        most = max(most, *map(_processes_in, crowd.engine.groups()))
+    with contextlib.suppress(Unhealthy):  # it may take its own server down, and no other
+        await coming
+    await crowd.engine.platform.remove(app, fence=FENCE)
+    return most, ""
+
+
+def _processes_in(group: str) -> int:
+    with contextlib.suppress(OSError):
+        return int(Path(group, "pids.current").read_text())
+    return 0
+
+
+ROLES: dict[str, Role] = {
+    "a build": _as_build,
+    "a one-off dyno": _as_one_off,
+}
+WEB = "a web process"
+IN_ROLES = (
+    "forks without end", "takes memory without end", "leaves a daemon behind", "ignores every signal it can",
+    "stops everything of its sandbox", "takes every port",
+)  # fmt: skip
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def in_roles(crowd: Crowd) -> dict[tuple[str, str], tuple[int, str]]:
+    """How each ended in each role, a few at once."""
+    roles = {**ROLES, WEB: _as_web}
+    return await _all_ended(crowd, {(role, name): roles[role] for role in roles for name in IN_ROLES})
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("name", IN_ROLES)
+async def test_it_ends_no_other_way_as(role: str, name: str, in_roles: dict[tuple[str, str], tuple[int, str]]) -> None:
+    code, output = in_roles[role, name]
+    assert (code, HOGS[name].says in output) == (HOGS[name].code, True), output[-2000:]
+
+
+@pytest.mark.parametrize("name", IN_ROLES)
+async def test_a_web_process_is_bounded_that(name: str, in_roles: dict[tuple[str, str], tuple[int, str]]) -> None:
+    most, _ = in_roles[WEB, name]
+    assert most in range(20 if name == "forks without end" else 1, TIGHT.pids + 1)
 
 
 FILLING = {

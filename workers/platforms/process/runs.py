@@ -47,6 +47,7 @@ class Command:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
     trouble: str = ""
+    why: str = ""
 
     @property
     def code(self) -> int | None:
@@ -229,6 +230,7 @@ class Runs:
         await keeper.clear()
         if memory:
             files.append(command.output, "[the command exceeded its memory limit]\n")
+            command.why = "; it exceeded its memory limit"
         code = TIMED_OUT if late else keeper.exit_code
         while not await asyncio.to_thread(self._recorded, command, code):  # noqa: ASYNC110  (no disk tells of room)
             await asyncio.sleep(_RECORD_AGAIN)
@@ -268,7 +270,7 @@ class Runs:
             log.exception("what a command wrote could not be taken back", name=command.about["name"])
         files.write_json(command.keeper.directory / "result", {"code": code})
         if command.about["kind"] == _ONE_OFF:
-            self._host.tell(command.about["app_id"], command.about["process"], _end_of(code))
+            self._host.tell(command.about["app_id"], command.about["process"], _end_of(code) + command.why)
         if not command.about["app_id"]:
             self._host.release(command.about["owner"])
 
