@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from aiohttp import web
@@ -230,6 +231,41 @@ def _memory(pid: int) -> float:
     """In megabytes."""
     (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS:")]
     return int(line.split()[1]) / 1024
+
+
+# Sudden death ---------------------------------------------------------------------------------------
+
+
+async def test_whatever_was_answered_is_stored_though_web_is_killed_amid_a_flood(door: Door) -> None:
+    """They are committed in groups: of a group that is not, nobody was told that it was taken."""
+    stage, body = door.stage, json.dumps({"ref": "refs/heads/none", "pad": "x" * 5000}).encode()
+    ends: dict[str, int] = {}
+
+    async def send(*guids: str) -> None:
+        for guid in guids:
+            try:
+                ends[guid] = await door.post("push", body, **{"X-GitHub-Delivery": guid})
+            except aiohttp.ClientError:
+                ends[guid] = 0
+
+    guids = [str(uuid.uuid4()) for _ in range(400)]
+    flood = asyncio.gather(*(send(*guids[first::16]) for first in range(16)))
+    await until(lambda: len(ends) > 50, what="the flood has begun")
+    await stage.kill("web")
+    await flood
+    taken = {guid for guid, status in ends.items() if status == 202}
+    assert 50 < len(taken) < len(guids)
+    stored = {guid for (guid,) in await stage.rows("SELECT guid FROM deliveries")}
+    assert taken - stored == set()
+    assert await stage.rows("PRAGMA integrity_check") == [("ok",)]
+
+    async def taken_again() -> bool:
+        lost = [guid for guid in guids if ends[guid] not in {200, 202}]
+        await send(*lost)
+        return not lost
+
+    await until(taken_again, seconds=30, what="what was lost is taken when it is sent again")
+    await door.rest()
 
 
 # Replays --------------------------------------------------------------------------------------------

@@ -5,12 +5,15 @@ for a part that does not work and start anew only after a rest.
 """
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from service.demo.remains import UNFINISHED
+from tests.faults.left import left_behind
 from tests.faults.steps import AFTER, STEPS, Right
+from tests.faults.takeover import goes_on, held_by
 from tests.waiting import until
 from tests.walk.acting import deployed
 from tests.walk.samples import page
@@ -34,6 +37,25 @@ def killed(part: str) -> Fault:
     return fault
 
 
+async def worker_killed(stage: Stage, right: Right) -> None:
+    dead = stage.pid("worker")
+    held = await held_by(stage, dead)
+    running = await stage.rows("SELECT 1 FROM requests WHERE state = 'running'")
+    assert bool(held) is bool(running)  # a report is nobody's work on an app
+    await stage.kill("worker")
+    await goes_on(stage, dead, held)
+    await right()
+
+
+async def router_killed(stage: Stage, right: Right) -> None:
+    """Two that know nothing of one another: of what is rung the router hears only that routes have changed."""
+    redis = stage.redis()
+    await redis.flushall()
+    await redis.aclose()
+    await stage.kill("router")
+    await right()
+
+
 def still(part: str) -> Fault:
     async def fault(stage: Stage, right: Right) -> None:
         async with stage.frozen(part):
@@ -53,7 +75,9 @@ async def overtaken(stage: Stage, right: Right) -> None:
 
 ROUTER_STILL = "the router stands still"
 FAULTS: dict[str, Fault] = {
-    **{f"the {part} is killed": killed(part) for part in ("worker", "runner", "router", "web", "redis")},
+    "the worker is killed": worker_killed,
+    **{f"the {part} is killed": killed(part) for part in ("runner", "web", "redis")},
+    "the router is killed, and redis forgets everything": router_killed,
     "a worker sleeps past its lease and wakes up after another has taken over": overtaken,
     "the redis stands still": still("redis"),
     "the runner stands still": still("runner"),
@@ -108,3 +132,17 @@ async def test_after_all_of_it_nothing_is_left_undone_in(table: str, stage: Stag
         return await stage.rows(sql) == [(0,)]
 
     await until(done, seconds=AFTER, what=f"{table}: none {UNFINISHED[table]}")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="without root there are no groups to tell whose a process is")
+async def test_after_all_of_it_nothing_is_on_the_machine_but_what_serves(stage: Stage) -> None:
+    found: list[str] = []
+
+    async def nothing() -> bool:
+        found[:] = await left_behind(stage)
+        return not found
+
+    try:
+        await until(nothing, seconds=AFTER)
+    except AssertionError:
+        raise AssertionError(f"left behind: {found}") from None

@@ -1,7 +1,8 @@
 """What is kept for a time is really deleted after it, and nothing that is still needed."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, func, select
@@ -100,6 +101,44 @@ async def test_scripts_that_are_over_go_and_those_that_run_stay(place: Place) ->
     await house(place)
     found = await place.db.read(lambda conn: conn.execute(select(tables.commands.c.name)).scalars().all())
     assert found == ["running"]
+
+
+def _at(at: datetime, number: int, *, user: str) -> dict[Any, dict[str, Any]]:
+    """A row of each kind that was over, or good for nothing any more, at that time."""
+    owned = {"id": id_of("kept", number), "user_id": user, "sha256": f"{number:064}", "created_at": at}
+    times = {"created_at": at, "updated_at": at}
+    return {
+        tables.idempotent_requests: {"user_id": user, "key": str(number), "fingerprint": "", "created_at": at},
+        tables.api_tokens: {**owned, "expires_at": at},
+        tables.sign_in_links: {**owned, "expires_at": at},
+        tables.sessions: {**owned, "seen_at": at, "expires_at": at + timedelta(days=1)},
+        tables.github_setups: {
+            "id": owned["id"], "user_id": user, "state": "new", "link_sha256": owned["sha256"], "expires_at": at, **times,
+        },
+        tables.one_offs: {
+            "id": owned["id"], "app_id": id_of("app", 1), "release_id": id_of("release", 19), "version": 1, "name": f"run.{number}",
+            "command": "", "attached": False, "tty": False, "state": "ended", "actor": "", "ends_at": at, **times,
+        },
+    }  # fmt: skip
+
+
+async def test_what_was_over_a_month_ago_goes_and_what_is_of_today_stays(place: Place) -> None:
+    def add(conn: Connection) -> set[Any]:
+        user = conn.execute(select(tables.users.c.id).limit(1)).scalar_one()
+        conn.execute(tables.api_tokens.delete())  # the server's own
+        for number, at in enumerate((NOW, LATER)):
+            rows = _at(at, number, user=user)
+            for table, row in rows.items():
+                conn.execute(table.insert().values(row))
+        return set(rows)
+
+    def kept(conn: Connection, kinds: set[Any]) -> dict[str, list[datetime]]:
+        return {each.name: list(conn.execute(select(each.c.created_at)).scalars()) for each in kinds}
+
+    kinds = await place.db.write(add)
+    await house(place)
+    found = await place.db.read(lambda conn: kept(conn, kinds))
+    assert found == {each.name: [LATER] for each in kinds}
 
 
 async def test_mirrors_of_repositories_that_nothing_uses_are_deleted(place: Place) -> None:

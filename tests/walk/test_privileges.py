@@ -5,11 +5,14 @@ import os
 import stat
 import tarfile
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from service.demo import remains
+from tests.waiting import until
 from tests.walk.acting import deployed
 from tests.walk.stage import Stage, staged
 
@@ -66,6 +69,44 @@ async def test_services_have_users_of_their_own_and_no_capability(stage: Stage) 
             *(0, 0, "1", ""),
         ), part
     assert status(stage.pid("runner"))["Uid"].split()[0] == "0"
+
+
+def _privileged(pid: int) -> bool:
+    seen = status(pid)
+    return "0" in seen["Uid"].split() or any(int(seen[each], 16) for each in ("CapEff", "CapPrm", "CapInh", "CapAmb"))
+
+
+async def test_of_all_processes_there_are_only_up_and_the_runner_have_any_privilege(stage: Stage) -> None:
+    """Each one is looked at: services, apps, one-offs, and what holds them and lets them out."""
+    pipeline = await stage.pipeline(automatic=False)
+    await deployed(stage, pipeline.staging)
+    body = {"command": "echo begun; exec sleep 60", "attach": False}
+    made = await stage.api("POST", f"/apps/{pipeline.staging}/dynos", body)
+
+    async def is_up() -> bool:
+        return bool((await stage.api("GET", f"/apps/{pipeline.staging}/dynos/{made['id']}"))["state"] == "up")
+
+    await until(is_up, seconds=20, what="the one-off runs")
+    assert stage.process is not None
+    allowed = {stage.process.pid, stage.pid("runner")}
+    others = dict[int, str]()
+
+    def only_those() -> bool:
+        """What was begun just now has its own user a moment later."""
+        others.clear()
+        for pid in remains.processes(stage.data):
+            with suppress(OSError, KeyError):  # gone meanwhile
+                others[pid] = status(pid)["Name"] if _privileged(pid) else ""
+        return {pid for pid, name in others.items() if name} == allowed
+
+    try:
+        await until(only_those, seconds=20)
+    except AssertionError:
+        raise AssertionError({pid: name for pid, name in others.items() if name}) from None
+    assert len(others) >= len(SERVICES) + len(allowed) + 2 * 4, (
+        "an app and a one-off are a sandbox and its shim at least"
+    )
+    await stage.api("POST", f"/apps/{pipeline.staging}/dynos/{made['id']}/actions/stop")
 
 
 @pytest.mark.parametrize(
