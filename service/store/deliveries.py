@@ -25,6 +25,7 @@ __all__ = [
     "is_open",
     "known",
     "listing",
+    "open_among",
     "open_guids",
     "part",
     "put_off",
@@ -56,20 +57,30 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery(Receipt):
-    """A delivery with its body as it was signed."""
+    """A delivery with its body, compressed."""
 
-    body: bytes
+    packed: bytes
+
+    @property
+    def body(self) -> bytes:
+        """The body as it was signed; raises `zstandard.ZstdError` for one that is broken."""
+        return zstandard.decompress(self.packed)
 
 
 _RECEIPT = [deliveries.c[name] for name in Receipt.__dataclass_fields__]
+_DELIVERY = [*_RECEIPT, deliveries.c.body.label("packed")]
 
 
 def get(conn: Connection, guid: str) -> Delivery | None:
     """One delivery."""
-    row = rows.one(conn, select(*_RECEIPT, deliveries.c.body).where(deliveries.c.guid == guid))
-    if row is None:
-        return None
-    return Delivery(**{**row, "body": zstandard.decompress(row["body"])})
+    row = rows.one(conn, select(*_DELIVERY).where(deliveries.c.guid == guid))
+    return Delivery(**row) if row is not None else None
+
+
+def open_among(conn: Connection, guids: Collection[str]) -> list[Delivery]:
+    """Those that are still to be processed, the oldest first."""
+    wanted = select(*_DELIVERY).where(deliveries.c.guid.in_(guids), deliveries.c.state == "received")
+    return [Delivery(**row) for row in conn.execute(wanted.order_by(deliveries.c.received_at)).mappings()]
 
 
 def is_open(conn: Connection, guid: str) -> bool:

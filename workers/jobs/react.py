@@ -35,6 +35,7 @@ from service.github.events import (
 from service.github.payloads import clean
 from service.queue import REPORT
 from service.store import deliveries, facts, pipelines, pushers, reports, repositories, reviews
+from service.store.deliveries import Delivery
 from workers.context import Context
 from workers.jobs import approve, confirm, describe, press
 
@@ -50,15 +51,17 @@ async def react(context: Context, *guids: str) -> None:
 
     None of them waits for another. Of what goes wrong with several one is raised, a bug before what passes.
     """
-    ends = await asyncio.gather(*(_react(context, guid) for guid in guids), return_exceptions=True)
+    coming = await context.db.read(lambda conn: deliveries.open_among(conn, guids))
+    ends = await asyncio.gather(*(_react(context, each) for each in coming), return_exceptions=True)
     failures = [each for each in ends if isinstance(each, BaseException)]
     if failures:
         raise next((each for each in failures if not isinstance(each, Transient)), failures[0])
 
 
-async def _react(context: Context, guid: str) -> None:
+async def _react(context: Context, delivery: Delivery) -> None:
+    guid = delivery.guid
     try:
-        await _process(context, guid)
+        await _process(context, delivery)
     except Transient as error:
         # Tried again for as long as it takes.
         text, wait = clean(error.message, limit=500), error.retry_after or 0.0
@@ -74,12 +77,10 @@ async def _react(context: Context, guid: str) -> None:
         raise
 
 
-async def _process(context: Context, guid: str) -> None:
-    delivery = await context.db.read(lambda conn: deliveries.get(conn, guid))
-    if delivery is None or delivery.state != "received":
-        return
-    our_app_id, payload = context.github.app_id, sha256(delivery.body).hexdigest()
-    hint = parse(event=delivery.event, payload=delivery.body, our_app_id=our_app_id)
+async def _process(context: Context, delivery: Delivery) -> None:
+    guid, body, our_app_id = delivery.guid, delivery.body, context.github.app_id
+    payload = sha256(body).hexdigest()
+    hint = parse(event=delivery.event, payload=body, our_app_id=our_app_id)
     presses: list[press.Press] = []
     approvals: list[approve.Asked] = []
     if isinstance(hint, Hint):

@@ -91,13 +91,16 @@ def delivery_with_decisions(conn: Connection, guid: str) -> tuple[deliveries.Del
 async def delivery(request: web.Request) -> web.Response:
     """GET /deliveries/GUID: one, with its payload and with what was decided last about each subject that it rang."""
     guid = request.match_info["guid"]
-    (found, decided), names = await request.app[CONTEXT].db.read(
-        lambda conn: (delivery_with_decisions(conn, guid), names_by_id(conn))
-    )
+
+    def read(conn: Connection) -> tuple[deliveries.Delivery, bytes, list[subjects.Verdict], Mapping[str, str]]:
+        found, decided = delivery_with_decisions(conn, guid)
+        return found, found.body, decided, names_by_id(conn)
+
+    found, body, decided, names = await request.app[CONTEXT].db.read(read)
     about = {
-        "size": len(found.body),
+        "size": len(body),
         "decisions": [_decision_shape(each, names) for each in decided],
-        "payload": msgspec.Raw(found.body),  # as it was sent: not all that JSON can hold could be written anew
+        "payload": msgspec.Raw(body),  # as it was sent: not all that JSON can hold could be written anew
     }
     return answers.answer(request, delivery_shape(found, names) | about)
 

@@ -69,7 +69,7 @@ async def one(request: web.Request) -> web.Response:
     (found, decided), names, known = await context.db.read(
         lambda conn: (delivery_with_decisions(conn, guid), names_by_id(conn), repositories.listing(conn))
     )
-    payload = await asyncio.to_thread(_readable, found.body)  # up to 25 MB
+    payload = await asyncio.to_thread(lambda: _readable(found.body))  # up to 25 MB
     return page(
         "dashboard/delivery.html",
         visitor=request[VISITOR],
