@@ -1,7 +1,8 @@
 """The fast way in for webhooks: stored before they are answered, many in one commit, each once.
 
 It speaks to the driver directly. While one group is being committed the next one gathers, so that a burst shares its
-waits for the disk and a lone webhook waits for nobody.
+waits for the disk and a lone webhook waits for nobody. What can be done before is: every call of the thread that
+commits gives the interpreter away, and is given it back only when the loop has nothing better to do.
 """
 
 import asyncio
@@ -11,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, Protocol, Self
 
@@ -29,6 +32,8 @@ State = Literal["new", "known", "processed"]
 
 GROUP: Final = 256
 GROUP_BYTES: Final = 32 * 1024 * 1024
+LARGE: Final = 256 * 1024
+"""Below this it takes longer to wake a thread than to do the work on a body."""
 # GitHub waits ten seconds for an answer: better to be asked again than to answer too late.
 _PATIENCE: Final = 5.0
 # The database is locked, full or away: whoever comes next would wait as long for the same.
@@ -53,7 +58,6 @@ _COLUMNS: Final = (
     "repository_id",
     "installation_id",
     "body",
-    "body_sha256",
     "received_at",
 )
 
@@ -64,7 +68,7 @@ _AGAIN: Final = "UPDATE deliveries SET state = 'received', attempts = 0, process
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """A delivery on its way into the table."""
+    """A delivery on its way into the table, its body compressed."""
 
     guid: str
     event: str
@@ -72,10 +76,9 @@ class Arrival:
     repository_id: int | None
     installation_id: int | None
     body: bytes
-    body_sha256: str
     received_at: datetime
 
-    def packed(self, compressor: zstandard.ZstdCompressor) -> tuple[str | int | bytes | None, ...]:
+    def values(self) -> tuple[str | int | bytes | None, ...]:
         """The row's values in the order of `_COLUMNS`."""
         return (
             self.guid,
@@ -83,8 +86,7 @@ class Arrival:
             self.action,
             self.repository_id,
             self.installation_id,
-            compressor.compress(self.body),
-            self.body_sha256,
+            self.body,
             (self.received_at - EPOCH) // timedelta(microseconds=1),
         )
 
@@ -104,6 +106,7 @@ class Inbox:
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
+        self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
         self._waiting: list[_Waiting] = []
         self._alone = 0
         self._came = asyncio.Event()
@@ -127,7 +130,6 @@ class Inbox:
         repository_id: int | None,
         installation_id: int | None,
         body: bytes,
-        body_sha256: str,
         received_at: datetime,
     ) -> State:
         """Store a delivery and return when it is on disk; raises `Transient` when it is not."""
@@ -137,8 +139,7 @@ class Inbox:
             action=action,
             repository_id=repository_id,
             installation_id=installation_id,
-            body=body,
-            body_sha256=body_sha256,
+            body=await self._compressed(body),
             received_at=received_at,
         )
         if self._closing or self._task.done():
@@ -147,6 +148,11 @@ class Inbox:
         self._waiting.append(_Waiting(arrival, stored))
         self._came.set()
         return await stored
+
+    async def _compressed(self, body: bytes) -> bytes:
+        if len(body) > LARGE:  # a compressor is for one thread
+            return await asyncio.to_thread(zstandard.compress, body, _LEVEL)
+        return self._compressor.compress(body)
 
     async def close(self) -> None:
         """Store what has come, then disconnect."""
@@ -219,7 +225,6 @@ class SQLiteShelf:
         self._connection = connection
         self._thread = thread
         self._turns = turns
-        self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -239,10 +244,10 @@ class SQLiteShelf:
         self._turns.close()
 
     def _store(self, group: Sequence[Arrival]) -> list[State]:
-        packed = [arrival.packed(self._compressor) for arrival in group]
+        rows = [arrival.values() for arrival in group]
         self._turns.begin(self._connection, patience=_PATIENCE)
         try:
-            states = [self._insert(values) for values in packed]
+            states = self._insert_all(rows)
             self._connection.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):  # some errors, such as a full disk, have rolled back already
@@ -250,8 +255,15 @@ class SQLiteShelf:
             raise
         return states
 
+    def _insert_all(self, rows: Sequence[tuple[str | int | bytes | None, ...]]) -> list[State]:
+        try:
+            self._connection.execute(_sqlite_insert(len(rows)), list(chain.from_iterable(rows)))
+        except sqlite3.IntegrityError:  # one is here already, most likely; that undoes the statement alone
+            return [self._insert(values) for values in rows]
+        return ["new"] * len(rows)
+
     def _insert(self, values: tuple[str | int | bytes | None, ...]) -> State:
-        if self._connection.execute(_SQLITE_INSERT, values).rowcount:
+        if self._connection.execute(f"{_sqlite_insert(1)} ON CONFLICT (guid) DO NOTHING", values).rowcount:
             return "new"
         guid = values[:1]
         self._connection.execute(f"{_AGAIN} WHERE guid = ? AND state = 'failed'", guid)
@@ -259,10 +271,10 @@ class SQLiteShelf:
         return _known(state)
 
 
-_SQLITE_INSERT: Final = (
-    f"INSERT INTO deliveries ({', '.join(_COLUMNS)}, state) "  # noqa: S608
-    f"VALUES ({', '.join('?' * len(_COLUMNS))}, 'received') ON CONFLICT (guid) DO NOTHING"
-)
+@cache
+def _sqlite_insert(count: int) -> str:
+    values = f"({', '.join('?' * len(_COLUMNS))}, 'received')"
+    return f"INSERT INTO deliveries ({', '.join(_COLUMNS)}, state) VALUES {', '.join([values] * count)}"  # noqa: S608
 
 
 class PostgreSQLShelf:
@@ -270,7 +282,6 @@ class PostgreSQLShelf:
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
-        self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -279,7 +290,7 @@ class PostgreSQLShelf:
 
     async def store(self, group: Sequence[Arrival]) -> list[State]:
         """Commit all of them and say of each what it was."""
-        columns = list(zip(*await asyncio.to_thread(self._packed, group), strict=True))
+        columns = list(zip(*(arrival.values() for arrival in group), strict=True))
         guids = columns[0]
         async with self._pool.acquire(timeout=_PATIENCE) as connection, connection.transaction():
             made = {guid for (guid,) in await connection.fetch(_POSTGRESQL_INSERT, *columns)}
@@ -294,9 +305,6 @@ class PostgreSQLShelf:
             made.discard(guid)
         return states
 
-    def _packed(self, group: Sequence[Arrival]) -> list[tuple[str | int | bytes | None, ...]]:
-        return [arrival.packed(self._compressor) for arrival in group]
-
     async def close(self) -> None:
         """Disconnect."""
         await self._pool.close()
@@ -305,7 +313,7 @@ class PostgreSQLShelf:
 _POSTGRESQL_INSERT: Final = (
     f"INSERT INTO deliveries ({', '.join(_COLUMNS)}, state) "  # noqa: S608
     "SELECT *, 'received' FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[], "
-    "$7::text[], $8::bigint[]) ON CONFLICT (guid) DO NOTHING RETURNING guid"
+    "$7::bigint[]) ON CONFLICT (guid) DO NOTHING RETURNING guid"
 )
 _POSTGRESQL_RETRY: Final = f"{_AGAIN} WHERE guid = ANY($1::text[]) AND state = 'failed'"
 _POSTGRESQL_STATES: Final = "SELECT guid, state FROM deliveries WHERE guid = ANY($1::text[])"

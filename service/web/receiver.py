@@ -6,7 +6,6 @@ anything parses them. The library's own check is not used: it takes SHA-1, and r
 """
 
 import asyncio
-import hashlib
 import hmac
 import json
 import re
@@ -22,7 +21,7 @@ from aiohttp import hdrs, web
 
 from service.domain.errors import Transient
 from service.store.deliveries import Inbox
-from service.store.inbox import State
+from service.store.inbox import LARGE, State
 from service.web import rights
 
 PATH: Final = "/github/webhooks"
@@ -32,8 +31,6 @@ CLIENT_MAX_SIZE: Final = 26 * 1024 * 1024
 """For the application that holds this handler: its own cap must not come before ours."""
 MAX_BUFFERED: Final = 256 * 1024 * 1024
 MAX_RUNG: Final = 1000
-LARGE: Final = 256 * 1024
-"""Below this it takes longer to wake a thread than to do the work."""
 RETRY_SECONDS: Final = 5
 
 _SIGNATURE = re.compile(r"sha256=[0-9a-f]{64}")
@@ -122,7 +119,7 @@ class _Body:
     def _read(self) -> "_Signed":
         raw = b"".join(self._parts)
         self._parts = []
-        return _Signed(raw=raw, routing=_routing(raw), sha256=hashlib.sha256(raw).hexdigest())
+        return _Signed(raw=raw, routing=_routing(raw))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +128,6 @@ class _Signed:
 
     raw: bytes
     routing: _Routing
-    sha256: str
 
 
 def _routing(body: bytes) -> _Routing:
@@ -242,7 +238,6 @@ class Receiver:
                 repository_id=_id(body.routing.repository),
                 installation_id=_id(body.routing.installation),
                 body=body.raw,
-                body_sha256=body.sha256,
                 received_at=self._now(),
             )
         except Transient as error:

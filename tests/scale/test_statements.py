@@ -367,7 +367,7 @@ async def reacted(place: Place) -> None:
     repository = {"id": 2, "full_name": "acme/shop-1", "default_branch": "main"}
     pushed = {"ref": "refs/heads/main", "repository": repository, "installation": {"id": 3}}
     guid, body = "pushed just now", zstandard.compress(json.dumps(pushed).encode())
-    row = {"guid": guid, "event": "push", "body": body, "body_sha256": "", "state": "received", "received_at": NOW}
+    row = {"guid": guid, "event": "push", "body": body, "state": "received", "received_at": NOW}
     await place.db.write(lambda conn: add(conn, deliveries, [row]))
     await react(place.context, guid)
     read = await place.db.read(lambda conn: store.deliveries.get(conn, guid))

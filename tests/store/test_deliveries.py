@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 
 import pytest
 from sqlalchemy import Connection, text
@@ -35,7 +34,6 @@ async def put(inbox: Inbox, guid: str, body: bytes = b'{"zen": "x"}', at: dateti
         repository_id=7,
         installation_id=None,
         body=body,
-        body_sha256=sha256(body).hexdigest(),
         received_at=at,
     )
 

@@ -46,7 +46,7 @@ async def test_all_is_well_with_redis_and_a_worker(server: Server, monkeypatch: 
 async def test_monitoring_reads_what_waits_and_what_is_left_of_githubs_limit(server: Server) -> None:
     resets = server.db.now() + timedelta(minutes=20)
     left = [Left(installation_id=3, granted=5000, remaining=4321, resets_at=resets)]
-    row = {"guid": "g", "event": "push", "body": b"", "body_sha256": "", "state": "received"}
+    row = {"guid": "g", "event": "push", "body": b"", "state": "received"}
     await server.app("example")
     await server.call("PATCH", "/apps/example/config-vars", {"A": "1"}, expect=200)
     await server.db.write(lambda conn: quotas.keep(conn, left))

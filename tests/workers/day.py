@@ -7,7 +7,6 @@ engine to the next only when it is its turn.
 import json
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from hashlib import sha256
 from itertools import count
 from typing import Any, cast
 
@@ -167,7 +166,6 @@ class Day:
             repository_id=None,
             installation_id=None,
             body=body,
-            body_sha256=sha256(body).hexdigest(),
             received_at=self.yard.clock(),
         )
         await inbox.close()

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Iterable
-from hashlib import sha256
 from typing import Any
 
 from service.domain.model import Repository, RepositoryId, ReviewState
@@ -55,7 +54,6 @@ async def verdicts(yard: Yard, sent: Iterable[tuple[str, str, bytes]]) -> list[R
                 repository_id=None,
                 installation_id=None,
                 body=body,
-                body_sha256=sha256(body).hexdigest(),
                 received_at=yard.clock(),
             )
             for guid, event, body in sent

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -66,7 +65,6 @@ class Street:
             repository_id=None,
             installation_id=None,
             body=body,
-            body_sha256=sha256(body).hexdigest(),
             received_at=self.yard.clock(),
         )
         await inbox.close()

@@ -68,7 +68,6 @@ async def arrived(yard: Yard, event: str, payload: dict[str, Any], *, at: timede
         repository_id=yard.repository.id,
         installation_id=None,
         body=json.dumps(payload).encode(),
-        body_sha256="",
         received_at=yard.clock() - at,
     )
     await inbox.close()

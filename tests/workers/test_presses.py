@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
-from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -30,7 +29,6 @@ async def delivered(yard: Yard, guid: str, payload: dict[str, Any], event: str =
         repository_id=yard.repository.id,
         installation_id=None,
         body=body,
-        body_sha256=sha256(body).hexdigest(),
         received_at=yard.clock(),
     )
     await inbox.close()

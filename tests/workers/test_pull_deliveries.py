@@ -72,7 +72,6 @@ async def test_where_github_can_send_only_what_did_not_arrive_is_fetched_and_not
         repository_id=arrived.repository_id,
         installation_id=arrived.installation_id,
         body=body,
-        body_sha256="0" * 64,
         received_at=pulled.yard.db.now(),
     )
     await pulled.round()
@@ -379,6 +378,5 @@ async def _received(pulled: Pulled, guid: str) -> str:
         repository_id=pulled.yard.repository.id,
         installation_id=1,
         body=b"{}",
-        body_sha256="0" * 64,
         received_at=pulled.yard.clock(),
     )

@@ -102,7 +102,6 @@ async def told(yard: Yard, event: str, guid: str, **payload: Any) -> None:
         repository_id=None,
         installation_id=yard.repository.installation_id,
         body=json.dumps(payload).encode(),
-        body_sha256="",
         received_at=yard.clock(),
     )
     await inbox.close()

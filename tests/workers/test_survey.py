@@ -282,7 +282,6 @@ async def arrived(yard: Yard, guid: str, event: str, payload: dict) -> None:
         repository_id=yard.repository.id,
         installation_id=None,
         body=body,
-        body_sha256="",
         received_at=yard.clock(),
     )
     await inbox.close()

@@ -5,7 +5,6 @@ it goes the same way. A question whose answer has not changed costs nothing of G
 news: a pull request that is closed is listed as closed, or the audit looks it up.
 """
 
-import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -194,7 +193,6 @@ class Poller:
             repository_id=repository.id,
             installation_id=repository.installation_id or None,
             body=body,
-            body_sha256=hashlib.sha256(body).hexdigest(),
             received_at=self.context.db.now(),
         )
         await self.context.queue.ring(queue.react([guid]))

@@ -6,7 +6,6 @@ Only a pass that came to that end moves the watermark; one that is cut off is be
 it has taken already. Nothing is held in memory but a page of the list and one payload.
 """
 
-import hashlib
 import re
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -134,7 +133,6 @@ class Pass:
             repository_id=_id(each.repository_id),
             installation_id=_id(each.installation_id),
             body=payload,
-            body_sha256=hashlib.sha256(payload).hexdigest(),
             received_at=self._context.db.now(),
         )
         self._passed.taken += 1

@@ -15,7 +15,6 @@ deliveries = Table(
     Column("repository_id", BigInteger),
     Column("installation_id", BigInteger),
     Column("body", LargeBinary, nullable=False),
-    Column("body_sha256", String(64), nullable=False),
     Column("state", String(16), nullable=False),
     Column("verdict", Text, nullable=False, server_default=""),
     Column("attempts", Integer, nullable=False, server_default="0"),
