@@ -5,8 +5,12 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
+from sqlalchemy import Connection
+from zstandard import ZstdError
+
 from service.domain.model import Repository, RepositoryId, ReviewState
-from service.store import deliveries, pipelines, repositories, requests, reviews
+from service.store import deliveries, pipelines, repositories, requests, reviews, tables
 from service.store.deliveries import Inbox, Receipt
 from tests.github.examples import all_examples, mutations
 from tests.workers.conftest import Yard
@@ -99,6 +103,22 @@ async def test_examples_with_keys_deleted_values_nulled_and_types_swapped_come_t
     assert len(found) == len(sent) > 1000
     assert {receipt.state for receipt in found} == ENDS
     assert all(receipt.verdict for receipt in found)
+
+
+async def test_a_body_that_the_disk_has_spoilt_is_put_down_to_its_delivery_alone(yard: Yard) -> None:
+    await verdicts(yard, [("spoilt", "push", b"{}"), ("good", "push", b"{}")])
+
+    def spoil(conn: Connection) -> None:
+        conn.execute(tables.deliveries.update().values(state="received", verdict="", attempts=0))
+        conn.execute(tables.deliveries.update().where(tables.deliveries.c.guid == "spoilt").values(body=b"spoilt"))
+
+    await yard.db.write(spoil)
+    with pytest.raises(ZstdError):
+        await react(yard.context, "spoilt", "good")
+    found = await yard.see(lambda conn: deliveries.known(conn, ["spoilt", "good"]))
+    assert found["good"].state in ENDS
+    spoilt = found["spoilt"]
+    assert (spoilt.state, spoilt.attempts, spoilt.verdict[:9]) == ("received", 1, "ZstdError")
 
 
 async def test_what_was_signed_once_and_is_sent_again_under_another_number_brings_nothing_back(yard: Yard) -> None:
