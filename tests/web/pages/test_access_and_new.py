@@ -257,7 +257,7 @@ async def test_what_is_refused_halfway_is_taken_back(
 async def delivered(server: Server, guid: str, repository_id: int, verdict: str = "") -> None:
     await server.inbox.put(
         guid=guid, event="pull_request", action="opened", repository_id=repository_id, installation_id=None, body=b"{}",
-        body_sha256="", received_at=server.db.now(),
+        received_at=server.db.now(),
     )  # fmt: skip
     if verdict:
         now = server.db.now()
