@@ -1,4 +1,4 @@
-"""Play the day, let it come to rest, compare, print; 0 only without an orphan, a pending report or a wrong commit."""
+"""Play the day, let it rest, compare, print; 0 only without an orphan, an untold report or a wrong commit."""
 
 import argparse
 import asyncio
@@ -91,17 +91,19 @@ async def _day(stage: Stage, pulls: int, seed: int, calls: Counter[str], tell: C
     strikes = asyncio.ensure_future(trouble.strike(stage, progress=ended, tell=tell))
     shown = asyncio.ensure_future(_show(team, ended, tell))
     await team.work(pulls=pulls, people=PEOPLE)
-    await strikes
+    struck = await strikes
     shown.cancel()
     for pipeline in pipelines:
         await team.judge(pipeline, await team.push(pipeline, "master", 1), green=True)
     tell("the last commit is pushed")
     verdict = await _rest(team)
     tell("at rest" if verdict.good else f"not at rest after {REST_SECONDS:.0f} s")
-    _print(await _counts(team, calls), verdict)
+    happened = trouble.seen(stage, struck)
+    missing = trouble.missing(happened, pulls=pulls)
+    _print({**happened, **await _counts(team, calls)}, verdict, missing)
     left = await _night(team)
     print(f"after the last pull request and app: {', '.join(left) or 'nothing left'}")
-    return 0 if verdict.good and not left else 1
+    return 0 if verdict.good and not missing and not left else 1
 
 
 def _progress(team: Team, pulls: int) -> Callable[[], float]:
@@ -142,12 +144,10 @@ async def _night(team: Team) -> list[str]:
 
 
 async def _counts(team: Team, calls: Counter[str]) -> dict[str, object]:
-    log = team.stage.github.sender.log
     counts: dict[str, object] = {
-        "pull requests": len(team.open) + team.closed + team.merged,
-        "  merged, closed, left open": f"{team.merged}, {team.closed}, {len(team.open)}",
+        "merged, closed, left open": f"{team.merged}, {team.closed}, {len(team.open)}",
         "commits": sum(len(each) for each in team.commits.values()),
-        "deliveries": len({each.guid for each in log}),
+        "asked to be delivered again": sum(each.redelivery for each in team.stage.github.sender.log),
         "API reads of GitHub": calls["reads"],
         "  of them unchanged (304)": calls["unchanged (304)"],
         "API writes to GitHub": calls["writes"],
@@ -164,13 +164,19 @@ async def _counts(team: Team, calls: Counter[str]) -> dict[str, object]:
     return counts
 
 
-def _print(counts: dict[str, object], verdict: Verdict) -> None:
+def _print(counts: dict[str, object], verdict: Verdict, missing: list[str]) -> None:
     print()
     for what, count in counts.items():
-        print(f"  {what:<28} {count}")
-    found = {"orphaned apps": verdict.orphans, "wrong shas": verdict.wrong, "pending reports": verdict.pending}
+        print(f"  {what:<32} {count}")
+    found = {
+        "orphaned apps": verdict.orphans,
+        "wrong shas": verdict.wrong,
+        "pending reports": verdict.pending,
+        "refused reports": verdict.refused,
+        "trouble that did not come": missing,
+    }
     for what, wrong in found.items():
-        print(f"  {what:<28} {len(wrong)}")
+        print(f"  {what:<32} {len(wrong)}")
         for each in wrong:
             print(f"    {each}")
     print()

@@ -42,11 +42,15 @@ class AnswerRule:
 
 @dataclass(slots=True)
 class Chaos:
-    """`sim.chaos`: the switches. Everything is off at the start; `calm()` turns all off again."""
+    """`sim.chaos`: the switches. Everything is off at the start; `calm()` turns all off again.
+
+    `turned_away` counts the requests that came in an outage.
+    """
 
     seed: int = 1
     webhooks: WebhookChaos = field(default_factory=WebhookChaos)
     outage: bool = False
+    turned_away: int = 0
     rules: list[AnswerRule] = field(default_factory=list)
     dice: random.Random = field(init=False)
 
@@ -98,6 +102,7 @@ class Chaos:
     async def act(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer a request through the switches."""
         if self.outage:
+            self.turned_away += 1
             return _page(503, "<html><body><h1>Unicorn!</h1></body></html>")
         rule = self.rule_for(request)
         if rule is None:

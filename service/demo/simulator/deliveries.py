@@ -187,6 +187,7 @@ class Sender:
 
     async def _attempt(self, delivery: Delivery) -> None:
         assert self._session is not None
+        delivery.copies += 1
         body = json.dumps(delivery.payload, separators=(",", ":")).encode()
         hook = delivery.hook
         secret = hook.secret if hook else self.secret

@@ -11,7 +11,7 @@ from service.demo.simulator.state import RepositoryHook, stamp
 
 @dataclass(slots=True, kw_only=True)
 class Delivery:
-    """One attempt; a redelivery is another one with the same `guid`."""
+    """One entry of the log; a redelivery is another with the same `guid`. `copies` went out: none if it was lost."""
 
     id: int
     guid: str
@@ -29,6 +29,7 @@ class Delivery:
     response_headers: dict[str, str] = field(default_factory=dict)
     response_body: str = ""
     hook: RepositoryHook | None = None
+    copies: int = 0
 
     def item(self) -> dict[str, Any]:
         """As `GET /app/hook/deliveries` lists it."""
