@@ -6,13 +6,16 @@ from datetime import timedelta
 import pytest
 
 from service.domain.decisions import Deploy, Subject, SubjectKind
+from service.domain.facts import FactKey, FactKind
 from service.domain.model import App, ReleaseState, RequestState, Sha, Trust
 from service.store import facts, releases, requests, subjects
+from service.store.tables import facts as facts_table
 from tests.waiting import until
 from tests.workers.conftest import Yard
 from tests.workers.test_moved import Ears, arrived, following
 from workers.jobs import loops
 from workers.jobs.fetched import SEEN_WITHIN
+from workers.jobs.look import look
 from workers.jobs.work import work
 
 MASTER = "refs/heads/master"
@@ -95,6 +98,21 @@ async def test_what_github_never_shows_is_looked_for_a_few_times_and_left_to_the
     await later(yard, 3600)
     assert yard.edge.requests("/git/ref/heads/master") == looks
     assert await yard.see(lambda conn: facts.due_looks(conn, terms=yard.context.terms, now=yard.clock(), limit=9)) == []
+
+
+async def test_after_days_without_github_a_look_is_still_tried_every_few_minutes(yard: Yard, app: App) -> None:
+    wants = {"attempts": 2000, "wanted_at": yard.clock()}
+    await yard.db.write(
+        lambda conn: conn.execute(facts_table.update().where(facts_table.c.kind == "head").values(wants))
+    )
+    yard.edge.sim.chaos.answer("error", pattern="/git/ref/heads/master", times=None)
+    key = FactKey(FactKind.HEAD, yard.repository.id, "master")
+
+    await look(yard.context, key.kind.value, str(key.repository_id), key.key)
+
+    soon, late = (yard.clock() + timedelta(seconds=seconds) for seconds in (200, 400))
+    assert await yard.see(lambda conn: facts.due_looks(conn, terms=yard.context.terms, now=soon, limit=9)) == []
+    assert await yard.see(lambda conn: facts.due_looks(conn, terms=yard.context.terms, now=late, limit=9)) == [key]
 
 
 async def test_a_later_push_does_not_wait_for_the_next_look_at_what_came_before(yard: Yard, app: App) -> None:

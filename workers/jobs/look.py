@@ -129,7 +129,7 @@ async def _check_order(context: Context, taken: TakenLook, value: object) -> Non
 
 
 async def _again_later(context: Context, taken: TakenLook, error: Transient) -> None:
-    wait = max(error.retry_after or 0.0, min(2.0**taken.attempts, 300.0))
+    wait = max(error.retry_after or 0.0, min(2.0 ** min(taken.attempts, 9), 300.0))
     retry_at = context.db.now() + timedelta(seconds=wait)
 
     def write(tx: Transaction) -> None:

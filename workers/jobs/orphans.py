@@ -1,6 +1,9 @@
 """What an engine runs that the database does not know is shown to people, and goes when one of them says so.
 
-Nobody can tell whether its pull request is over: nothing of it is taken away by itself.
+Nothing of it is taken away by itself, after however long. The engine knows an app by its id alone; which pull request
+that was, if it was a review app at all, stood in the row that is gone, so that there is nobody on GitHub to ask whether
+it is closed. That the database does not know it proves nothing: with an old backup brought back it does not know
+production either.
 """
 
 from collections.abc import Mapping, Sequence
