@@ -524,4 +524,4 @@ async def test_a_limit_of_no_said_length_puts_the_whole_installation_to_sleep_fo
     await report(yard.context)
     assert yard.edge.requests("/statuses/") == 1
     assert await yard.see(lambda conn: reports.lanes(conn, now=yard.clock() + timedelta(seconds=58))) == []
-    assert await yard.see(lambda conn: reports.lanes(conn, now=yard.clock() + timedelta(seconds=61))) == [lane]
+    assert await yard.see(lambda conn: reports.lanes(conn, now=yard.clock() + timedelta(seconds=76))) == [lane]

@@ -242,7 +242,7 @@ async def test_a_repository_that_github_does_not_show_is_asked_less_often_and_sa
     await pulled.round()
     assert pulled.asked("/pulls") == asked
     pulled.sim.chaos.calm()
-    pulled.later(45)
+    pulled.later(60)
     await pulled.round()
     assert await pulled.told() == ["pull_request.polled"]
     assert (await pulled.source(name)).reason == ""
@@ -326,7 +326,7 @@ async def test_a_hook_that_is_deleted_is_looked_for_anew_at_once(plain: Pulled) 
     await plain.round()
     name = hook_of(plain.yard.repository.id)
     assert (await plain.source(name)).reason == "GitHub does not show the deliveries: Not Found"
-    plain.later(11)
+    plain.later(14)
     await plain.round()
     assert "has no webhook" in (await plain.source(name)).reason
 
