@@ -68,6 +68,7 @@ class PipelineVerbs(Committer):
 
         def couple(tx: Transaction) -> Coupling:
             app_or_refuse(tx.conn, app_id)
+            pipeline_or_refuse(tx.conn, pipeline_id)
             made = pipelines.couple(tx.conn, app_id=app_id, pipeline_id=pipeline_id, stage=stage, now=tx.now)
             tx.note("app added", app_id=app_id, pipeline_id=pipeline_id, data={"stage": stage.value})
             tx.ring([Subject(SubjectKind.AUTO_DEPLOY, app_id)], cause="app added to pipeline")

@@ -48,10 +48,12 @@ class ReleaseVerbs(Committer):
         wait_for_ci: bool | None,
         actor: str,
         follow_default: bool = False,
+        resumes: bool = True,
     ) -> App:
         """Deploy a branch of the pipeline's repository automatically, or stop doing so.
 
         Where no branch is named, now or before, and with `follow_default`, it is the default branch whichever that is.
+        An app that is held goes on, unless `resumes` says that nobody has asked for more than another branch or CI.
         """
 
         def change(tx: Transaction) -> App:
@@ -69,7 +71,7 @@ class ReleaseVerbs(Committer):
                 repository_id=repository.id,
             )
             tx.note(
-                "auto-deploy switched",
+                "auto-deploy switched" if resumes else "auto-deploy changed",
                 app_id=app_id,
                 data={"enabled": enabled, "branch": app.auto_deploy_branch, "wait_for_ci": app.wait_for_ci},
             )

@@ -99,9 +99,16 @@ def as_receipt(row: Row[Any]) -> Receipt:
     return Receipt(**row._asdict())
 
 
-def listing(conn: Connection, limit: int) -> list[Receipt]:
-    """The newest deliveries first."""
-    query = receipts().order_by(deliveries.c.received_at.desc(), deliveries.c.guid).limit(limit)
+def listing(
+    conn: Connection, limit: int, *, since: datetime | None = None, repository_id: int | None = None
+) -> list[Receipt]:
+    """The newest deliveries first: all, those that came since then, those about a repository."""
+    query = receipts()
+    if since is not None:
+        query = query.where(deliveries.c.received_at >= since)
+    if repository_id is not None:
+        query = query.where(deliveries.c.repository_id == repository_id)
+    query = query.order_by(deliveries.c.received_at.desc(), deliveries.c.guid).limit(limit)
     return [as_receipt(row) for row in conn.execute(query)]
 
 

@@ -214,6 +214,7 @@ async def change_of_app(request: web.Request) -> web.Response:
         follow_default=bool(body.follow_default_branch),
         wait_for_ci=body.wait_for_ci,
         actor=caller.actor,
+        resumes=body.auto_deploy is not None,
     )
     return answers.answer(request, _app_shape(await context.db.read(lambda conn: deploying(conn, identity))))
 

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -119,12 +120,14 @@ def _all(ending: str, content_type: str, line: Callable[[activity.Entry, str], s
             await response.prepare(request)
             if request.method == hdrs.METH_HEAD:
                 return response
-            await response.write(head.encode())
-            while True:
-                await response.write("".join(line(each, _about(each, seen)) for each in entries).encode())
-                if more is None:
-                    return response
-                entries, seen, more = await context.db.read(read)
+            with suppress(ConnectionResetError):  # whoever wanted it has gone
+                await response.write(head.encode())
+                while True:
+                    await response.write("".join(line(each, _about(each, seen)) for each in entries).encode())
+                    if more is None:
+                        break
+                    entries, seen, more = await context.db.read(read)
+            return response
 
     return send
 

@@ -95,7 +95,8 @@ async def deploy(request: web.Request) -> web.Response:
 
 async def switch(request: web.Request) -> web.Response:
     """POST /dashboard/apps/APP/deploy/auto: what it deploys by itself."""
-    app, wanted = await found(request), auto_deploys.entered(await form_of(request))
+    app, form = await found(request), await form_of(request)
+    wanted = auto_deploys.entered(form, app)
     try:
         await auto_deploys.switch(request, app, wanted)
     except Refused as refused:

@@ -26,6 +26,7 @@ from service.web.keys import CLOSING, CONTEXT, VISITOR, WebContext
 from service.web.pages.overview import asked_in
 from service.web.pages.rendering import page
 from service.web.pages.signed_in import PATH, may_still
+from service.web.streams import STREAMS
 
 _POLL_SECONDS: Final = 0.5
 _BEAT_SECONDS: Final = 15.0
@@ -48,11 +49,7 @@ def arrived(
 
     With `of` it is what is about that repository. Verdicts name apps of other pipelines, too: not everybody sees these.
     """
-    found = [
-        each
-        for each in deliveries.listing(conn, _LOOKED_AT)
-        if each.received_at >= since and of in {None, each.repository_id}
-    ]
+    found = deliveries.listing(conn, _LOOKED_AT, since=since, repository_id=of)
     # GitHub tells us of our own checks as well, many times; that would hide what a person waits for.
     sent = [each for each in found if not each.verdict.startswith("our own ")][:_LISTED]
     names = names_by_id(conn) if sent and verdicts else {}
@@ -92,12 +89,13 @@ async def follow(
         while goes_on():
             try:
                 now = msgspec.json.encode(await db.read(read))
+                silent += _POLL_SECONDS
+                tells = now != last or silent >= _BEAT_SECONDS
+                if tells and not await may():
+                    break
             except (Refused, Transient):  # a browser comes back, and is told then whether it may
                 break
-            silent += _POLL_SECONDS
-            if now != last or silent >= _BEAT_SECONDS:
-                if not await may():
-                    break
+            if tells:
                 # The beat tells a proxy that somebody is there, and us whether somebody is.
                 await response.write(b"data: " + now + b"\n\n" if now != last else b": still here\n\n")
                 last, silent = now, 0.0
@@ -149,7 +147,8 @@ async def arrivals(request: web.Request) -> web.StreamResponse:
 async def events(request: web.Request) -> web.StreamResponse:
     """GET /dashboard/pipelines/PIPELINE/arrivals/events: the same list, as it changes."""
     read = _reader(request)
-    return await follow(request, lambda conn: read(conn)[1], goes_on=lambda: True, may=lambda: may_still(request))
+    with request.app[STREAMS].one(request[VISITOR].user.id):
+        return await follow(request, lambda conn: read(conn)[1], goes_on=lambda: True, may=lambda: may_still(request))
 
 
 _SEEN: Final = rights.page(rights.pipeline())

@@ -31,11 +31,12 @@ def of_app(app: App) -> Switched:
     return Switched(enabled=app.auto_deploy, branch=branch_of(app), waits=app.wait_for_ci)
 
 
-def entered(form: Form) -> Switched:
-    """What somebody has entered."""
-    return Switched(
-        enabled=form.get("auto") == "on", branch=str(form.get("branch", "")).strip(), waits=form.get("wait") == "on"
-    )
+def entered(form: Form, app: App) -> Switched:
+    """What somebody has entered. A switch that is as the form has shown it stays as others have put it meanwhile."""
+    enabled = form.get("auto") == "on"
+    if form.get("seen") == ("on" if enabled else "off"):
+        enabled = app.auto_deploy
+    return Switched(enabled=enabled, branch=str(form.get("branch", "")).strip(), waits=form.get("wait") == "on")
 
 
 def check_follows(app: App) -> None:
@@ -62,4 +63,5 @@ async def switch(request: web.Request, app: App, wanted: Switched) -> None:
         follow_default=not wanted.branch,
         wait_for_ci=wanted.waits,
         actor=visitor.actor,
+        resumes=wanted.enabled != before.enabled,
     )

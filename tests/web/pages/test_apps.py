@@ -409,6 +409,24 @@ async def test_a_hold_is_said_where_one_deploys(shop: Server, browser: Browser, 
     await deployed(shop, "shop", "b" * 40)
     page = await of_shop(shop, browser, "/deploy")
     assert "held at v3 Nothing is deployed by itself until somebody resumes automatic deploys" in text_of(page.text)
+    clock.pass_by(minutes=1)
+    await browser.send(page, "/deploy/auto", wait="on")
+    await shop.call("PATCH", "/apps/shop/github", {"branch": "fix/cart"}, expect=200)
+    now = await shop.get("/apps/shop/github")
+    assert (now["auto_deploy"], now["wait_for_ci"], now["branch"]) == (True, True, "fix/cart")
+    assert "held at v3" in text_of((await of_shop(shop, browser, "/deploy")).text)
+    clock.pass_by(minutes=1)
+    await shop.call("PATCH", "/apps/shop/github", {"auto_deploy": True}, expect=200)
+    assert "held at" not in text_of((await of_shop(shop, browser, "/deploy")).text)
+
+
+async def test_who_saves_what_an_old_page_shows_puts_no_hold_of_others_off(shop: Server, browser: Browser) -> None:
+    await shop.call("PATCH", "/apps/shop/github", {"auto_deploy": True}, expect=200)
+    page = await of_shop(shop, browser, "/deploy")
+    await shop.call("PATCH", "/apps/shop/github", {"auto_deploy": False}, expect=200)
+    await browser.send(page, "/deploy/auto", wait="on")
+    now = await shop.get("/apps/shop/github")
+    assert (now["auto_deploy"], now["wait_for_ci"]) == (False, True)
 
 
 async def test_a_review_app_follows_its_pull_request_and_no_branch(shop: Server, browser: Browser) -> None:
