@@ -14,7 +14,7 @@ from service.domain.errors import Refused
 from service.domain.model import AppState, TeamId, UserId
 from service.store import rows
 from service.store.database import new_id
-from service.store.tables import apps, invitations, memberships, pipelines, teams, users
+from service.store.tables import apps, github_sign_ins, invitations, memberships, pipelines, teams, users
 
 LINK_LASTS: Final = timedelta(days=7)
 _TAKEN_BY_PATHS: Final = frozenset({"apps", "permissions"})
@@ -163,8 +163,12 @@ def invite(conn: Connection, *, team_id: str, email: str, role: TeamRole, invite
 
 
 def make_link(conn: Connection, invitation: Invitation, *, by: str, now: datetime) -> tuple[str, datetime]:
-    """Make the link of an invitation, in the place of a former one; returns its secret, and when it expires."""
+    """Make the link of an invitation, in the place of a former one; returns its secret, and when it expires.
+
+    Whoever is on the way to GitHub with the former one has gone in vain.
+    """
     secret = secrets.token_urlsafe(32)
+    conn.execute(github_sign_ins.delete().where(github_sign_ins.c.invitation_id == invitation.id))
     values = {"link_sha256": _digest(secret), "expires_at": now + LINK_LASTS, "invited_by": by}
     conn.execute(invitations.update().where(invitations.c.id == invitation.id).values(values))
     return secret, now + LINK_LASTS

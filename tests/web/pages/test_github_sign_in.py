@@ -10,10 +10,11 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import Connection
 from yarl import URL
 
 from service.github.manifest import SIGN_IN_BACK
-from service.store import github_app, users
+from service.store import github_app, teams, users
 from service.store.database import Database
 from service.store.secrets import Vault
 from service.web.pages.github_sign_in import allowed
@@ -304,6 +305,15 @@ async def taken_back(server: Server, _clock: Clock) -> None:
     await server.call("DELETE", "/teams/crew/invitations/new@example.com", expect=200)
 
 
+async def made_anew(server: Server, _clock: Clock) -> None:
+    def write(conn: Connection) -> None:
+        team = teams.find(conn, "crew")
+        (invitation,) = teams.invited(conn, team.id)
+        teams.make_link(conn, invitation, by=invitation.invited_by, now=server.db.now())
+
+    await server.db.write(write)
+
+
 async def demoted(server: Server, _clock: Clock) -> None:
     token = await somebody(server, "eve", admin=True)
     who, sent = {"Authorization": f"Bearer {token}"}, {"admin": False}
@@ -316,6 +326,7 @@ async def over(_server: Server, clock: Clock) -> None:
 
 ENDINGS = {
     "it is taken back": taken_back,
+    "there is another link": made_anew,
     "who sent it administers nothing any more": demoted,
     "its week is over": over,
 }
