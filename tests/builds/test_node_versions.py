@@ -27,6 +27,7 @@ if [ "$1" = --version ]; then echo v{version}; else exec /opt/towpath/runtimes/n
 """
 
 
+@functools.cache  # made twice it has another digest: gzip writes the time into it
 def packed(name: str, version: str) -> bytes:
     """A package as npm has it: `bin/node` and what it is called."""
     files = {

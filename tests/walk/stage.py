@@ -103,6 +103,8 @@ class Stage:
 
         async def stopped() -> bool:
             os.kill(pid, signal.SIGSTOP)
+            # The call returns before every thread has stopped: one may still begin a transaction.
+            await until(lambda: _states(pid) <= {"T"}, what=f"every thread of the {part} stands still")
             if await asyncio.to_thread(self._may_write):
                 return True
             os.kill(pid, signal.SIGCONT)
@@ -129,7 +131,8 @@ class Stage:
     @asynccontextmanager
     async def another_worker(self) -> AsyncIterator[None]:
         """A second worker beside that of `up`."""
-        with (self.data.parent / "worker-2.log").open("ab") as output:
+        log = self.data.parent / "worker-2.log"
+        with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "workers", "worker"),
                 env={**_clean(), **self.env, "TOWPATH_DATA": str(self.data), "TOWPATH_PORT": str(self.port)},
@@ -138,11 +141,17 @@ class Stage:
                 stderr=output,
             )
         place = self.data / "run/services/worker.ready"
+
+        def works() -> bool:
+            assert process.returncode is None, f"the second worker ended:\n{log.read_text()}"
+            return place.read_text() == str(process.pid)
+
         try:
-            await until(lambda: place.read_text() == str(process.pid), seconds=STEP_SECONDS, what="a second worker")
+            await until(works, seconds=STEP_SECONDS, what="a second worker")
             yield
         finally:
-            process.terminate()
+            if process.returncode is None:
+                process.terminate()
             await asyncio.wait_for(process.wait(), 10)
 
     async def lose_power(self) -> None:
@@ -398,3 +407,12 @@ async def staged(
     assert not left, f"{left}\n{(place / 'up.log').read_text()[-3000:]}"
     if os.environ.get("TOWPATH_TEST_KEEP") != "1":
         await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+
+
+def _states(pid: int) -> set[str]:
+    """In which states the threads of a process are, as in proc(5): the letter after the name in parentheses."""
+    states = set()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            states.add((task / "stat").read_text().rpartition(")")[2].split()[0])
+    return states
