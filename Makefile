@@ -17,7 +17,7 @@ demo: setup
 	@$(BIN)/towpath demo
 
 test: setup npm
-	@$(BIN)/pytest -n 3 --dist loadfile
+	@bash .ci/test.sh
 
 npm: build/npm/.ready build/heroku/.ready
 
