@@ -17,7 +17,7 @@ from service.enact import Committer, Transaction, app_or_refuse
 from service.enacting import moved
 from service.enacting.finding import pipeline_or_refuse
 from service.queue import look
-from service.store import apps, connections, facts, pipelines, repositories, requests, reviews, sight
+from service.store import apps, connections, facts, pipelines, reports, repositories, requests, reviews, sight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +36,23 @@ class PipelineVerbs(Committer):
         return await self.commit(create, actor=actor)
 
     async def rename_pipeline(self, *, pipeline_id: str, name: str, actor: str) -> Pipeline:
-        """Give a pipeline another name. Names need not be unique."""
+        """Give a pipeline another name. Names need not be unique.
+
+        Its checks have the new one at once where they are waited for: a branch may require them by it from now on.
+        """
 
         def rename(tx: Transaction) -> Pipeline:
             names.check_pipeline_name(name)
             pipeline = pipeline_or_refuse(tx.conn, pipeline_id)
             renamed = pipelines.update(tx.conn, pipeline=pipeline, now=tx.now, name=name)
             tx.note("pipeline renamed", pipeline_id=pipeline_id, data={"from": pipeline.name, "to": name})
+            for review in reviews.of_pipeline(tx.conn, pipeline_id):
+                if review.state not in OVER:
+                    tx.show_review(review)
+            shown = reports.commits_under_way(tx.conn, pipeline_id)
+            begun = [Subject(SubjectKind.CHECK, f"{pipeline_id}/{sha}") for sha in sorted(shown)]
+            heads = [Subject(SubjectKind.AUTO_DEPLOY, app.id) for app, _ in pipelines.members(tx.conn, pipeline_id)]
+            tx.ring([*begun, *heads], cause="pipeline renamed")
             return renamed
 
         return await self.commit(rename, actor=actor)

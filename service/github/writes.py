@@ -228,7 +228,8 @@ class Writes:
             Purpose.CHECKS,
             shape=CheckRunPayload,
             under="check_runs",
-            params={"check_name": content.name, "filter": "all"},
+            # Not by its name: the pipeline may have been renamed since.
+            params={"app_id": str(self._github.app_id), "filter": "all"},
             known=known,
         )
         ours = [run.id for run in runs if run.external_id == key and run.app and run.app.id == self._github.app_id]

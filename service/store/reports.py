@@ -20,6 +20,8 @@ from service.store.tables import reports
 SPACING: Final = 10.0
 RETRIED_AFTER: Final = timedelta(hours=1)
 RETRIED_FOR: Final = timedelta(days=7)
+ASIDE: Final = "#"
+"""What stands in a key before the mark of the name that a status is no longer called by."""
 _OF_COMMITS: Final = ("check", "status")
 
 
@@ -41,6 +43,11 @@ class Report:
     error: str
     attempts: int
     updated_at: datetime
+
+    @property
+    def begun(self) -> bool:
+        """Whether GitHub may show something of it."""
+        return self.github_id is not None or self.attempted
 
 
 def put(
@@ -95,9 +102,41 @@ def get(conn: Connection, key: str) -> Report | None:
 
 def commits(conn: Connection, *, pipeline_id: str, beginning: str) -> set[Sha]:
     """The commits with that beginning that a pipeline has shown something of."""
+    return _shas(conn, _of_commits(pipeline_id, beginning))
+
+
+def commits_under_way(conn: Connection, pipeline_id: str) -> set[Sha]:
+    """The commits of which a pipeline shows something that has not ended."""
+    return _shas(conn, and_(_of_commits(pipeline_id, ""), ~reports.c.terminal))
+
+
+def _of_commits(pipeline_id: str, beginning: str) -> ColumnElement[bool]:
     like = [reports.c.key.startswith(f"{kind}:{pipeline_id}/{beginning}", autoescape=True) for kind in _OF_COMMITS]
-    found = conn.execute(select(reports.c.key).where(or_(*like))).scalars()
-    return {Sha(key.partition("/")[2]) for key in found}
+    return or_(*like)
+
+
+def _shas(conn: Connection, which: ColumnElement[bool]) -> set[Sha]:
+    found = conn.execute(select(reports.c.key).where(which)).scalars()
+    return {Sha(key.partition("/")[2].partition(ASIDE)[0]) for key in found}
+
+
+def former_statuses(conn: Connection, key: str, *, by_app: bool) -> list[Report]:
+    """What (pipeline, commit) is shown as beside its check: statuses under former names, and of before we were an App.
+
+    The one before the App comes first.
+    """
+    query = select(reports).where(reports.c.key.startswith(f"status:{key}{ASIDE}", autoescape=True))
+    if by_app:
+        query = select(reports).where(reports.c.key.startswith(f"status:{key}", autoescape=True))
+    return [_report(row) for row in conn.execute(query.order_by(reports.c.key)).mappings()]
+
+
+def set_aside(conn: Connection, status: Report) -> Report:
+    """Let a status that is to be called otherwise live on under its name, as an object of its own; returns that."""
+    key = f"{status.key}{ASIDE}{sha256(str(status.wanted['context']).encode()).hexdigest()[:12]}"
+    conn.execute(reports.delete().where(reports.c.key == key))  # of an earlier time under that name
+    conn.execute(reports.update().where(reports.c.key == status.key).values(key=key))
+    return replace(status, key=key)
 
 
 def lanes(conn: Connection, *, now: datetime) -> list[int]:

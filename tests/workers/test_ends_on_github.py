@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
+from service.domain.access import Owner
 from service.domain.decisions import Deploy, SetReview, Subject, SubjectKind
 from service.domain.model import App, QueuedRequest, RepositoryId, RequestState, ReviewState, Sha, Stage, Trust
 from service.enact import enact
@@ -14,8 +15,14 @@ from service.enactor import Enactor
 from service.store import apps, logs, pipelines, releases, reports, requests, subjects
 from tests.workers.conftest import Yard
 from workers.jobs.overdue import overdue
+from workers.jobs.report import report
 
 OLD, NEW = Sha("a" * 40), Sha("b" * 40)
+
+
+def as_person(yard: Yard) -> Yard:
+    """The yard of a worker that shows commit statuses, as who is no App does."""
+    return replace(yard, context=replace(yard.context, github=yard.edge.as_person("acme")))
 
 
 async def deploy(yard: Yard, app: App, sha: Sha) -> QueuedRequest:
@@ -70,8 +77,7 @@ async def test_a_commit_that_the_pull_request_left_before_its_review_app_was_mad
 
 async def test_a_deploy_that_was_shown_as_a_status_before_there_was_a_github_app(yard: Yard) -> None:
     app = await yard.app("shop-staging", Stage.STAGING)
-    before = replace(yard, context=replace(yard.context, github=yard.edge.as_person("acme")))
-    await deploy(before, app, OLD)
+    await deploy(as_person(yard), app, OLD)
     key = f"status:{yard.pipeline.id}/{OLD}"
     assert (await yard.report(key)).wanted["state"] == "pending"
     await deploy(yard, app, NEW)
@@ -180,3 +186,104 @@ async def test_a_release_that_was_left_behind(yard: Yard) -> None:
     await overdue(yard.context)
     await yard.calm()
     assert (await yard.report(f"github_deployment:{made.id}")).wanted["state"] == "failure"
+
+
+async def renamed(yard: Yard, name: str) -> None:
+    verbs = Enactor(db=yard.db, vault=yard.context.vault, queue=yard.bell)
+    await verbs.rename_pipeline(pipeline_id=yard.pipeline.id, name=name, actor="user:ada")
+    await yard.calm()
+
+
+async def on_github(yard: Yard) -> dict[str, str]:
+    """What the repository shows of the newest commit, once everything is reported: states by context."""
+    await report(yard.context)
+    return {each["context"]: each["state"] for each in yard.edge.sim.reported("acme/shop")["statuses"]}
+
+
+async def test_a_status_under_the_former_name_of_a_pipeline_ends_and_the_new_one_is_shown(yard: Yard) -> None:
+    plain, sha = as_person(yard), Sha(await yard.edge.sim.head("acme/shop"))
+    app = await plain.app("shop-staging", Stage.STAGING)
+    queued = await deploy(plain, app, sha)
+    assert await on_github(plain) == {"towpath/shop": "pending"}
+    await renamed(plain, "web")
+    assert await on_github(plain) == dict.fromkeys(["towpath/shop", "towpath/web"], "pending")
+    await renamed(plain, "shop")
+    await renamed(plain, "market")
+    assert await on_github(plain) == dict.fromkeys(["towpath/shop", "towpath/web", "towpath/market"], "pending")
+    await deploy(plain, app, NEW)
+    assert (await plain.request(queued.id)).state is RequestState.SUPERSEDED
+    assert await on_github(plain) == dict.fromkeys(["towpath/shop", "towpath/web", "towpath/market"], "success")
+
+
+async def test_a_status_under_a_former_name_ends_with_its_pipeline(yard: Yard) -> None:
+    plain, sha = as_person(yard), Sha(await yard.edge.sim.head("acme/shop"))
+    app = await plain.app("shop-staging", Stage.STAGING)
+    await deploy(plain, app, sha)
+    assert await on_github(plain) == {"towpath/shop": "pending"}
+    await renamed(plain, "web")
+    await plain.db.write(lambda conn: pipelines.delete(conn, yard.pipeline.id))
+    plain.clock.ahead += timedelta(minutes=10)
+    await overdue(plain.context)
+    await plain.calm()
+    assert await on_github(plain) == dict.fromkeys(["towpath/shop", "towpath/web"], "success")
+
+
+async def test_what_nobody_has_seen_under_the_former_name_is_shown_under_the_new_one_alone(yard: Yard) -> None:
+    plain, sha = as_person(yard), Sha(await yard.edge.sim.head("acme/shop"))
+    app = await plain.app("shop-staging", Stage.STAGING)
+    await deploy(plain, app, sha)
+    await renamed(plain, "web")
+    assert await on_github(plain) == {"towpath/web": "pending"}
+
+
+async def test_a_renamed_pipeline_s_check_is_waited_for_by_its_new_name_at_once(yard: Yard) -> None:
+    sha = Sha(await yard.edge.sim.head("acme/shop"))
+    review = await yard.review(state=ReviewState.CREATING, sha=sha)
+    await yard.do(lambda tx: tx.show_review(review))
+    await yard.calm()
+    await report(yard.context)
+    await renamed(yard, "web")
+    await report(yard.context)
+    assert [each["name"] for each in yard.edge.sim.reported("acme/shop")["check_runs"]] == ["towpath/web"]
+
+
+async def test_a_check_whose_making_had_no_answer_is_found_by_the_renamed_pipeline(yard: Yard) -> None:
+    sha = Sha(await yard.edge.sim.head("acme/shop"))
+    app = await yard.app("shop-staging", Stage.STAGING)
+    await deploy(yard, app, sha)
+    yard.edge.sim.chaos.answer("reset_after", pattern="/check-runs")
+    await report(yard.context)
+    assert (await yard.check(sha)).attempted
+    await renamed(yard, "web")
+    yard.clock.ahead += timedelta(minutes=10)
+    await report(yard.context)
+    assert [each["name"] for each in yard.edge.sim.reported("acme/shop")["check_runs"]] == ["towpath/web"]
+
+
+async def test_the_check_of_a_former_repository_takes_no_other_pipeline_s_name(yard: Yard) -> None:
+    app, _ = await waiting(yard)
+    other = await yard.edge.sim.create_repo("acme/other", files={"page": "1"}, default_branch="main")
+    found = replace(yard.repository, id=RepositoryId(other.id), full_name="acme/other")
+    verbs = Enactor(db=yard.db, vault=yard.context.vault, queue=yard.bell)
+    await verbs.connect_repository(pipeline_id=yard.pipeline.id, repository=found, actor="user:ada")
+    await renamed(yard, "web")
+    another = await verbs.create_pipeline(name="web", owner=Owner(type="user", id="ada"), actor="user:ada")
+    await verbs.connect_repository(pipeline_id=another.id, repository=yard.repository, actor="user:ada")
+    await deploy(yard, app, NEW)
+    old = await yard.check(OLD)
+    assert end_of(old) == ("completed", "neutral")
+    assert old.wanted["name"] == "towpath/shop"
+
+
+async def test_a_deployment_stays_in_the_environment_that_it_was_made_in(yard: Yard) -> None:
+    app = await yard.app("shop-staging", Stage.STAGING)
+    release = await yard.released(app, await yard.slug())
+    subject = Subject(SubjectKind.GITHUB_DEPLOYMENT, release.id)
+    await yard.do(lambda tx: tx.ring([subject], cause="released"))
+    await yard.calm()
+    await renamed(yard, "web")
+    await yard.released(app, await yard.slug("newer"))
+    await yard.do(lambda tx: tx.ring([subject], cause="superseded"))
+    await yard.calm()
+    shown = await yard.report(f"github_deployment:{release.id}")
+    assert (shown.wanted["environment"], shown.wanted["state"]) == ("shop/shop-staging", "inactive")

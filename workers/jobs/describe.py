@@ -1,7 +1,7 @@
 """Describe what GitHub should show of a commit or a release, into the outbox; nothing is sent from here."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -78,27 +78,34 @@ def check(tx: Transaction, key: str, settings: Settings, *, by_app: bool, awaite
     """Put the check of (pipeline, commit) into the outbox, as a commit status where we are no App.
 
     Where nothing is done for the commit there is none, unless it is `awaited`.
-    What was begun there ends, whatever becomes of the rest: a status of the time before there was an App, too.
+    What was begun there ends, whatever becomes of the rest: a status of the time before there was an App, too, and one
+    under a former name of the pipeline. A check run can be given another name, a status cannot.
     """
     pipeline_id, _, sha = key.partition("/")
     kind = "check" if by_app else "status"
     known = reports.get(tx.conn, f"{kind}:{key}")
-    former = reports.get(tx.conn, f"status:{key}") if by_app else None
+    formers = reports.former_statuses(tx.conn, key, by_app=by_app)
     pipeline = pipelines.get(tx.conn, pipeline_id)
-    shown = known or former
+    shown = known or next(iter(formers), None)
     repository_id = shown.repository_id if shown else pipeline.repository_id if pipeline else None
     repository = repositories.get(tx.conn, repository_id) if repository_id else None
     if repository is None:
         return "no repository is connected"
+    name = _name(pipeline, shown)
     if pipeline is not None:
-        concerned, view = _check_view(tx.conn, pipeline, Sha(sha), settings)
+        concerned, view = _check_view(tx.conn, pipeline, Sha(sha), settings, name=name)
         for review in concerned:
             tx.show_comment(review)
     else:
-        view = CheckView(pipeline=_pipeline_shown(shown), sha=Sha(sha), details_url=settings.url)
+        view = CheckView(pipeline=name, sha=Sha(sha), details_url=settings.url)
+    if known is not None and known.kind == "status" and _pipeline_shown(known) != name and known.begun:
+        formers.append(reports.set_aside(tx.conn, known))
+        known = None
     there_is = bool(view.review or view.deploys)
-    if former is not None and (there_is or not former.terminal):
-        _put_check(tx, view, key=former.key, kind=former.kind, repository=repository)
+    for former in formers:
+        if there_is or not former.terminal:
+            under_its_name = replace(view, pipeline=_pipeline_shown(former))
+            _put_check(tx, under_its_name, key=former.key, kind=former.kind, repository=repository)
     if not there_is and not awaited and (known is None or known.terminal):
         return "nothing to show for this commit"
     return _put_check(tx, view, key=f"{kind}:{key}", kind=kind, repository=repository)
@@ -109,8 +116,18 @@ def _put_check(tx: Transaction, view: CheckView, *, key: str, kind: str, reposit
     return _put(tx, key=key, kind=kind, repository=repository, wanted=asdict(content), terminal=content.terminal)
 
 
+def _name(pipeline: Pipeline | None, shown: Report | None) -> str:
+    """What the pipeline's check is called in the repository that it is shown in.
+
+    Where the pipeline is no more, gone or moved to another repository, the name it has now may be another pipeline's.
+    """
+    if pipeline is None or (shown is not None and shown.repository_id != pipeline.repository_id):
+        return _pipeline_shown(shown)
+    return pipeline.check_name
+
+
 def _pipeline_shown(known: Report | None) -> str:
-    """The name of a pipeline that is gone, from what GitHub shows of it."""
+    """What GitHub shows of the pipeline's name."""
     name = known.wanted.get("name") or known.wanted.get("context") if known else ""
     return str(name).removeprefix(OUR_PREFIX)
 
@@ -145,6 +162,8 @@ def github_deployment(tx: Transaction, release_id: str, settings: Settings) -> s
             suspended=app.state is AppState.SUSPENDED,
         )
         content = asdict(describing.describe_github_deployment(view))
+        if known is not None:  # it stays where it was made: by the place it is found again
+            content["environment"] = known.wanted["environment"]
     else:
         assert known is not None
         if known.wanted.get("state") in ("failure", "error"):
@@ -197,7 +216,7 @@ def comment(tx: Transaction, key: str, settings: Settings) -> str:
 def subject_of(report_key: str) -> Subject:
     """Whom to ring so that an object of the outbox is described anew."""
     kind, _, key = report_key.partition(":")
-    return Subject(_DESCRIBED_AS[kind], key)
+    return Subject(_DESCRIBED_AS[kind], key.partition(reports.ASIDE)[0])
 
 
 def _put(
@@ -231,7 +250,7 @@ def _deployed(conn: Connection, sha: Sha) -> Deployed:
 
 
 def _check_view(
-    conn: Connection, pipeline: Pipeline, sha: Sha, settings: Settings
+    conn: Connection, pipeline: Pipeline, sha: Sha, settings: Settings, *, name: str
 ) -> tuple[list[ReviewApp], CheckView]:
     """All that the pipeline does with the commit, and the review apps concerned.
 
@@ -244,7 +263,7 @@ def _check_view(
     shown = [_review(conn, each, sha, deployed, settings) for each in concerned[:1]]
     others = [each for each in concerned[1:] if each.sha == sha and each.app_id and each.state not in OVER]
     return concerned, CheckView(
-        pipeline=pipeline.check_name,
+        pipeline=name,
         sha=sha,
         review=next(iter(shown), None),
         others=tuple(_review(conn, each, sha, deployed, settings) for each in others),
