@@ -36,8 +36,8 @@ class Report(Protocol):
     """An entry of the outbox. `wanted` is the content of `domain/reports.py` for this kind, as plain structures."""
 
     @property
-    def key(self) -> str:
-        """Our name of the object; GitHub's object carries it."""
+    def external_key(self) -> str:
+        """Our name of the object, which GitHub's carries."""
 
     @property
     def kind(self) -> str:
@@ -114,16 +114,16 @@ class Writes:
     async def write_check(self, report: Report, repository: Repository) -> int:
         """A check run: found, updated or made anew."""
         content = msgspec.convert(report.wanted, CheckContent)
-        body = bodies.check(content, report.key)
+        body = bodies.check(content, report.external_key)
         github_id = report.github_id
         if report.attempted:
-            github_id = await self._find_check(content, report.key, repository) or github_id
+            github_id = await self._find_check(content, report.external_key, repository) or github_id
         if github_id is not None:
             reply = await self._send("PATCH", repository, f"/check-runs/{github_id}", Purpose.CHECKS, body)
             if reply.status not in _NOT_OURS:
                 return _made(reply, "check")
             # Only the App that made it may change it, and ours may be another one by now.
-            other = await self._find_check(content, report.key, repository, known=True)
+            other = await self._find_check(content, report.external_key, repository, known=True)
             if other is not None:
                 _check_not_there(github_id, other, reply, "check")
                 reply = await self._send("PATCH", repository, f"/check-runs/{other}", Purpose.CHECKS, body)
@@ -155,18 +155,18 @@ class Writes:
         content = msgspec.convert(report.wanted, GithubDeploymentContent)
         github_id = report.github_id
         if report.attempted:
-            github_id = await self._only_deployment(content, report.key, repository) or github_id
+            github_id = await self._only_deployment(content, report.external_key, repository) or github_id
         is_new = github_id is None
         if github_id is None:
-            github_id = await self._make_deployment(content, report.key, repository)
+            github_id = await self._make_deployment(content, report.external_key, repository)
         elif report.attempted and await self._shows(content, github_id, repository):
             return github_id
         reply = await self._set_deployment(content, github_id, repository)
         if reply.status == 404 and not is_new:  # somebody deleted it
-            others = await self._find_deployments(content, report.key, repository, known=True)
+            others = await self._find_deployments(content, report.external_key, repository, known=True)
             if others:
                 _check_not_there(github_id, others[-1], reply, "deployment")
-            github_id = others[-1] if others else await self._make_deployment(content, report.key, repository)
+            github_id = others[-1] if others else await self._make_deployment(content, report.external_key, repository)
             reply = await self._set_deployment(content, github_id, repository)
         _made(reply, "deployment status")
         return github_id

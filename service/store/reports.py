@@ -21,7 +21,7 @@ SPACING: Final = 10.0
 RETRIED_AFTER: Final = timedelta(hours=1)
 RETRIED_FOR: Final = timedelta(days=7)
 ASIDE: Final = "#"
-"""What stands in a key before the mark of the name that a status is no longer called by."""
+"""What stands in a key before the mark of where a commit's check was shown formerly."""
 _OF_COMMITS: Final = ("check", "status")
 
 
@@ -48,6 +48,11 @@ class Report:
     def begun(self) -> bool:
         """Whether GitHub may show something of it."""
         return self.github_id is not None or self.attempted
+
+    @property
+    def external_key(self) -> str:
+        """What GitHub knows it by, which stays the same for what is set aside."""
+        return self.key.partition(ASIDE)[0]
 
 
 def put(
@@ -120,23 +125,23 @@ def _shas(conn: Connection, which: ColumnElement[bool]) -> set[Sha]:
     return {Sha(key.partition("/")[2].partition(ASIDE)[0]) for key in found}
 
 
-def former_statuses(conn: Connection, key: str, *, by_app: bool) -> list[Report]:
-    """What (pipeline, commit) is shown as beside its check: statuses under former names, and of before we were an App.
+def formers(conn: Connection, key: str, *, but: str) -> list[Report]:
+    """What (pipeline, commit) is shown as beside the report `but`: that of before we were an App, and what is aside.
 
-    The one before the App comes first.
+    The one of before the App comes first.
     """
-    query = select(reports).where(reports.c.key.startswith(f"status:{key}{ASIDE}", autoescape=True))
-    if by_app:
-        query = select(reports).where(reports.c.key.startswith(f"status:{key}", autoescape=True))
-    return [_report(row) for row in conn.execute(query.order_by(reports.c.key)).mappings()]
+    like = [reports.c.key.startswith(f"{kind}:{key}", autoescape=True) for kind in _OF_COMMITS]
+    query = select(reports).where(or_(*like), reports.c.key != but)
+    return [_report(row) for row in conn.execute(query.order_by(func.length(reports.c.key), reports.c.key)).mappings()]
 
 
-def set_aside(conn: Connection, status: Report) -> Report:
-    """Let a status that is to be called otherwise live on under its name, as an object of its own; returns that."""
-    key = f"{status.key}{ASIDE}{sha256(str(status.wanted['context']).encode()).hexdigest()[:12]}"
-    conn.execute(reports.delete().where(reports.c.key == key))  # of an earlier time under that name
-    conn.execute(reports.update().where(reports.c.key == status.key).values(key=key))
-    return replace(status, key=key)
+def set_aside(conn: Connection, known: Report) -> Report:
+    """Let what (pipeline, commit) is shown as live on where it is, as an object of its own; returns that."""
+    place = f"{known.repository_id}/{known.wanted.get('name') or known.wanted.get('context')}"
+    key = f"{known.key}{ASIDE}{sha256(place.encode()).hexdigest()[:12]}"
+    conn.execute(reports.delete().where(reports.c.key == key))  # of an earlier time there
+    conn.execute(reports.update().where(reports.c.key == known.key).values(key=key))
+    return replace(known, key=key)
 
 
 def lanes(conn: Connection, *, now: datetime) -> list[int]:

@@ -17,7 +17,7 @@ from service.github.writes import Unseen, Writes
 class Entry:
     """An outbox row as the job hands it over: its content has been JSON."""
 
-    key: str
+    external_key: str
     kind: str
     wanted: dict[str, Any]
     github_id: int | None = None
@@ -25,7 +25,7 @@ class Entry:
 
 
 def entry(kind, content, **more):
-    return Entry(key=f"{kind}:1", kind=kind, wanted=msgspec.json.decode(msgspec.json.encode(content)), **more)
+    return Entry(external_key=f"{kind}:1", kind=kind, wanted=msgspec.json.decode(msgspec.json.encode(content)), **more)
 
 
 def check(sha, **changes):

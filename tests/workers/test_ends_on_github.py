@@ -12,7 +12,7 @@ from service.domain.decisions import Deploy, SetReview, Subject, SubjectKind
 from service.domain.model import App, QueuedRequest, RepositoryId, RequestState, ReviewState, Sha, Stage, Trust
 from service.enact import enact
 from service.enactor import Enactor
-from service.store import apps, logs, pipelines, releases, reports, requests, subjects
+from service.store import apps, logs, pipelines, releases, reports, requests, reviews, subjects
 from tests.workers.conftest import Yard
 from workers.jobs.overdue import overdue
 from workers.jobs.report import report
@@ -287,3 +287,63 @@ async def test_a_deployment_stays_in_the_environment_that_it_was_made_in(yard: Y
     await yard.calm()
     shown = await yard.report(f"github_deployment:{release.id}")
     assert (shown.wanted["environment"], shown.wanted["state"]) == ("shop/shop-staging", "inactive")
+
+
+@pytest.mark.parametrize("by_app", [True, False], ids=["as check run", "as status"])
+async def test_a_commit_that_is_in_the_next_repository_too_is_shown_there_and_ends_in_the_former(
+    by_app: bool, yard: Yard
+) -> None:
+    kind, ours = ("check", yard) if by_app else ("status", as_person(yard))
+    key = f"{kind}:{yard.pipeline.id}/{OLD}"
+    app = await ours.app("shop-staging", Stage.STAGING)
+    await deploy(ours, app, OLD)
+    await ours.db.write(lambda conn: reports.begin(conn, lane=yard.repository.installation_id, now=yard.clock()))
+    other = await yard.edge.sim.create_repo("acme/other", files={"page": "1"}, default_branch="main")
+    found = replace(yard.repository, id=RepositoryId(other.id), full_name="acme/other")
+    verbs = Enactor(db=yard.db, vault=yard.context.vault, queue=yard.bell)
+    await verbs.connect_repository(pipeline_id=yard.pipeline.id, repository=found, actor="user:ada")
+    await ours.calm()
+    review = await ours.do(
+        lambda tx: reviews.create(
+            tx.conn,
+            pipeline_id=yard.pipeline.id,
+            repository_id=found.id,
+            ref="pr:1",
+            generation=1,
+            app_id=None,
+            state=ReviewState.CREATING,
+            reason="",
+            sha=OLD,
+            branch="topic",
+            by_person=False,
+            now=tx.now,
+        )
+    )
+    await ours.do(lambda tx: tx.show_review(review))
+    await ours.calm()
+    there = await ours.report(key)
+    assert (there.repository_id, there.terminal) == (found.id, False)
+    (former,) = await ours.see(lambda conn: reports.formers(conn, f"{yard.pipeline.id}/{OLD}", but=key))
+    assert (former.repository_id, former.external_key) == (yard.repository.id, key)
+    await ours.do(
+        lambda tx: enact(
+            tx,
+            Subject(SubjectKind.REVIEW_APP, f"{review.pipeline_id}/pr:1"),
+            [
+                SetReview(
+                    pipeline_id=review.pipeline_id,
+                    repository_id=found.id,
+                    ref=review.ref,
+                    state=ReviewState.DESTROYED,
+                    sha=OLD,
+                    branch="topic",
+                    reason="closed",
+                )
+            ],
+        )
+    )
+    await deploy(ours, app, NEW)
+    ended = await ours.report(former.key)
+    assert ended.terminal
+    assert ended.repository_id == yard.repository.id
+    assert (await ours.report(key)).terminal

@@ -8,9 +8,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection
 
 from service.domain import reports as describing
-from service.domain.ci_gate import OUR_PREFIX
 from service.domain.decisions import Subject, SubjectKind
-from service.domain.facts import FactKey, FactKind
 from service.domain.model import (
     App,
     AppId,
@@ -38,7 +36,6 @@ from service.settings import Settings
 from service.store import (
     apps,
     builds,
-    facts,
     logs,
     pipelines,
     releases,
@@ -48,8 +45,9 @@ from service.store import (
     reviews,
     subjects,
 )
-from service.store.reports import Report
+from workers.jobs import check_place
 from workers.jobs.again import branch_to_rebuild
+from workers.jobs.check_place import Place, followed, heads_at
 from workers.jobs.passed_over import reasons as passed_over_reasons
 
 DEPLOYS: Final = 200
@@ -78,58 +76,42 @@ def check(tx: Transaction, key: str, settings: Settings, *, by_app: bool, awaite
     """Put the check of (pipeline, commit) into the outbox, as a commit status where we are no App.
 
     Where nothing is done for the commit there is none, unless it is `awaited`.
-    What was begun there ends, whatever becomes of the rest: a status of the time before there was an App, too, and one
-    under a former name of the pipeline. A check run can be given another name, a status cannot.
+    What was begun there ends, whatever becomes of the rest: what was shown under a former name of the pipeline, in the
+    repository it had before, or as a status before there was an App.
     """
     pipeline_id, _, sha = key.partition("/")
     kind = "check" if by_app else "status"
     known = reports.get(tx.conn, f"{kind}:{key}")
-    formers = reports.former_statuses(tx.conn, key, by_app=by_app)
+    formers = reports.formers(tx.conn, key, but=f"{kind}:{key}")
     pipeline = pipelines.get(tx.conn, pipeline_id)
-    shown = known or next(iter(formers), None)
-    repository_id = shown.repository_id if shown else pipeline.repository_id if pipeline else None
-    repository = repositories.get(tx.conn, repository_id) if repository_id else None
-    if repository is None:
+    place = check_place.now(tx.conn, pipeline, Sha(sha), shown=known or next(iter(formers), None))
+    if place is None:
         return "no repository is connected"
-    name = _name(pipeline, shown)
+    if known is not None and not check_place.may_go(known, place):
+        formers.append(reports.set_aside(tx.conn, known))
+        known = None
     if pipeline is not None:
-        concerned, view = _check_view(tx.conn, pipeline, Sha(sha), settings, name=name)
+        concerned, view = _check_view(tx.conn, pipeline, Sha(sha), settings)
         for review in concerned:
             tx.show_comment(review)
     else:
-        view = CheckView(pipeline=name, sha=Sha(sha), details_url=settings.url)
-    if known is not None and known.kind == "status" and _pipeline_shown(known) != name and known.begun:
-        formers.append(reports.set_aside(tx.conn, known))
-        known = None
+        view = CheckView(pipeline=place.name, sha=Sha(sha), details_url=settings.url)
     there_is = bool(view.review or view.deploys)
     for former in formers:
         if there_is or not former.terminal:
-            under_its_name = replace(view, pipeline=_pipeline_shown(former))
-            _put_check(tx, under_its_name, key=former.key, kind=former.kind, repository=repository)
+            _put_check(tx, view, check_place.of(former), key=former.key, kind=former.kind)
     if not there_is and not awaited and (known is None or known.terminal):
         return "nothing to show for this commit"
-    return _put_check(tx, view, key=f"{kind}:{key}", kind=kind, repository=repository)
+    return _put_check(tx, view, place, key=f"{kind}:{key}", kind=kind)
 
 
-def _put_check(tx: Transaction, view: CheckView, *, key: str, kind: str, repository: Repository) -> str:
+def _put_check(tx: Transaction, view: CheckView, place: Place, *, key: str, kind: str) -> str:
+    repository = repositories.get(tx.conn, place.repository_id)
+    if repository is None:
+        return "the repository is not known"
+    view = replace(view, pipeline=place.name)
     content = describing.describe_check(view) if kind == "check" else describing.describe_status(view)
     return _put(tx, key=key, kind=kind, repository=repository, wanted=asdict(content), terminal=content.terminal)
-
-
-def _name(pipeline: Pipeline | None, shown: Report | None) -> str:
-    """What the pipeline's check is called in the repository that it is shown in.
-
-    Where the pipeline is no more, gone or moved to another repository, the name it has now may be another pipeline's.
-    """
-    if pipeline is None or (shown is not None and shown.repository_id != pipeline.repository_id):
-        return _pipeline_shown(shown)
-    return pipeline.check_name
-
-
-def _pipeline_shown(known: Report | None) -> str:
-    """What GitHub shows of the pipeline's name."""
-    name = known.wanted.get("name") or known.wanted.get("context") if known else ""
-    return str(name).removeprefix(OUR_PREFIX)
 
 
 def github_deployment(tx: Transaction, release_id: str, settings: Settings) -> str:
@@ -250,7 +232,7 @@ def _deployed(conn: Connection, sha: Sha) -> Deployed:
 
 
 def _check_view(
-    conn: Connection, pipeline: Pipeline, sha: Sha, settings: Settings, *, name: str
+    conn: Connection, pipeline: Pipeline, sha: Sha, settings: Settings
 ) -> tuple[list[ReviewApp], CheckView]:
     """All that the pipeline does with the commit, and the review apps concerned.
 
@@ -263,7 +245,7 @@ def _check_view(
     shown = [_review(conn, each, sha, deployed, settings) for each in concerned[:1]]
     others = [each for each in concerned[1:] if each.sha == sha and each.app_id and each.state not in OVER]
     return concerned, CheckView(
-        pipeline=name,
+        pipeline=pipeline.check_name,
         sha=sha,
         review=next(iter(shown), None),
         others=tuple(_review(conn, each, sha, deployed, settings) for each in others),
@@ -325,24 +307,16 @@ def _steps(build: Build | None, release: Release | None) -> tuple[Step, ...]:
     return tuple(Step(name=name, seconds=(row.updated_at - row.created_at).total_seconds()) for name, row in ended)
 
 
-def _followed(app: App) -> FactKey | None:
-    """The head that the app deploys by itself: it waits with that commit."""
-    if not app.auto_deploy or app.repository_id is None:
-        return None
-    return FactKey(FactKind.HEAD, app.repository_id, app.auto_deploy_branch)
-
-
 def _deploys(
     conn: Connection, pipeline: Pipeline, sha: Sha, deployed: Deployed, settings: Settings
 ) -> Iterable[CheckDeploy]:
     members = [(app, stage) for app, stage in pipelines.members(conn, pipeline.id) if stage is not Stage.REVIEW]
-    heads = facts.load_all(conn, {key for app, _ in members if (key := _followed(app))})
-    waiting = {key for key, head in heads.items() if head.value is not None and head.value.sha == sha}
+    waiting = heads_at(conn, [app for app, _ in members], sha)
     asked = [Subject(SubjectKind.AUTO_DEPLOY, app.id) for app, _ in members]
     reasons = {verdict.subject.key: verdict.reason for verdict in subjects.verdicts(conn, asked)}
     passed_over = passed_over_reasons(conn, sha)
     for app, stage in members:
-        deploy, waits = deployed.get(app.id), _followed(app) in waiting
+        deploy, waits = deployed.get(app.id), followed(app) in waiting
         if deploy is not None and deploy.state is RequestState.SUPERSEDED and (waits or app.id in passed_over):
             deploy = None  # the head was put off: what it waits for now, or waited for, is what the plan says
         if deploy is None and not waits:
