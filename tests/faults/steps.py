@@ -213,10 +213,10 @@ async def _step_is(stage: Stage, request: str, step: str) -> None:
 async def _written(stage: Stage, table: str, request: str, text: str) -> None:
     """The step has really begun: its command has printed something."""
     sql = f"""SELECT 1 FROM log_chunks c JOIN {table} t ON t.log_id = c.log_id
-              WHERE t.request_id = ? AND instr(c.text, ?) > 0"""  # noqa: S608  (our own table names)
+              WHERE t.request_id = ? AND c.text LIKE ?"""  # noqa: S608  (our own table names)
 
     async def look() -> bool:
-        return bool(await stage.rows(sql, request, text))
+        return bool(await stage.rows(sql, request, f"%{text}%"))
 
     await until(look, seconds=AFTER, what=f"{text!r} in the log")
 

@@ -13,11 +13,10 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import make_url
 
-from tests.faults.steps import AFTER, NAP, SECONDS, changed, sleepy
+from tests.faults.steps import AFTER, STEPS
 from tests.store.fixtures import postgresql_server, postgresql_template, postgresql_url, restart_postgresql
 from tests.waiting import until
-from tests.walk.acting import current, deployed, ended, output
-from tests.walk.samples import page, slow
+from tests.walk.samples import page
 from tests.walk.stage import Stage, staged
 
 __all__ = ["postgresql_server", "postgresql_template", "postgresql_url"]
@@ -46,54 +45,16 @@ async def stage(runtimes: Path, octokit: Path, database_url: str) -> AsyncIterat
         yield running
 
 
-async def _written(url: str, table: str, request: str, text: str) -> None:
-    sql = f"""SELECT 1 FROM log_chunks c JOIN {table} t ON t.log_id = c.log_id
-              WHERE t.request_id = $1 AND position($2 in c.text) > 0"""  # noqa: S608  (our own table names)
-
-    async def look() -> bool:
-        connection = await asyncpg.connect(url)
-        try:
-            return bool(await connection.fetch(sql, request, text))
-        finally:
-            await connection.close()
-
-    await until(look, seconds=AFTER, what=f"{text!r} in the log")
+CASES = [(step, "immediate") for step in STEPS] + [(step, "fast") for step in ("a build", "a release phase")]
 
 
-@pytest.mark.parametrize("how", ["fast", "immediate"])
-async def test_a_build_goes_on_when_the_database_is_restarted(how: str, stage: Stage, database_url: str) -> None:
-    pipeline = await stage.pipeline("fault", files=slow("built", seconds=SECONDS))
-    app = pipeline.staging
-    asked = await stage.api("POST", f"/apps/{app}/builds", {"source_blob": {"version": "master"}})
-    await _written(database_url, "builds", asked["id"], "tick")
-
-    await asyncio.to_thread(restart_postgresql, database_url, how=how)
-
-    await stage.says(app, "built", seconds=AFTER)
-    assert (await ended(stage, asked["id"]))["state"] == "succeeded"
-    await stage.deployments_are(pipeline, app, "success")
-    assert [each["version"] for each in await stage.api("GET", f"/apps/{app}/releases")] == [1]
-    [build] = await stage.api("GET", f"/apps/{app}/builds")
-    assert build["status"] == "succeeded"
-
-
-@pytest.mark.parametrize("how", ["fast", "immediate"])
-async def test_a_release_command_runs_once_when_the_database_is_restarted(
-    how: str, stage: Stage, database_url: str
+@pytest.mark.parametrize(("step", "how"), CASES)
+async def test_the_effect_comes_once_when_the_database_is_restarted_in(
+    step: str, how: str, stage: Stage, database_url: str
 ) -> None:
-    pipeline = await stage.pipeline("fault", files=sleepy("first", release=f'test -z "$SHOW_NAP" || {NAP}'))
-    app = pipeline.staging
-    await deployed(stage, app)
-    request = await changed(stage, app)
-    await _written(database_url, "releases", request, "taking a nap")
-
+    right = await STEPS[step](stage)
     await asyncio.to_thread(restart_postgresql, database_url, how=how)
-
-    await stage.says(app, "release=v2", seconds=AFTER)
-    assert (await ended(stage, request))["state"] == "succeeded"
-    told = await output(stage, (await current(stage, app))["id"])
-    assert (told.count("taking a nap"), told.count("nap is over")) == (1, 1), told
-    await stage.deployments_are(pipeline, app, "inactive", "success")
+    await right()
 
 
 async def test_a_push_while_the_database_is_restarted_is_deployed(stage: Stage, database_url: str) -> None:

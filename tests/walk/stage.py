@@ -1,21 +1,24 @@
 """Where a walk plays: `towpath up` as users run it, the simulated GitHub beside it, and eyes on all of it from outside."""
 
 import asyncio
+import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import sqlite3
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import asyncpg
 from redis.asyncio import Redis
 
 from service.demo import remains
@@ -260,7 +263,9 @@ class Stage:
         return f"{app} is not listed"
 
     async def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Read the embedded database."""
+        """Read the database, the embedded one or that which the installation was given."""
+        if url := self.env.get("TOWPATH_DATABASE_URL"):
+            return await _rows_of_postgresql(url, sql, values)
 
         def read() -> list[tuple[Any, ...]]:
             conn = sqlite3.connect(f"file:{self.data}/database/towpath.db?mode=ro", uri=True)
@@ -407,6 +412,16 @@ async def staged(
     assert not left, f"{left}\n{(place / 'up.log').read_text()[-3000:]}"
     if os.environ.get("TOWPATH_TEST_KEEP") != "1":
         await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+
+
+async def _rows_of_postgresql(url: str, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    numbers = itertools.count(1)
+    connection = await asyncpg.connect(url)
+    try:
+        found = await connection.fetch(re.sub(r"\?", lambda _: f"${next(numbers)}", sql), *values)
+    finally:
+        await connection.close()
+    return [tuple(row) for row in found]
 
 
 def _states(pid: int) -> set[str]:
