@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import structlog
 
+from service.store import sqlite
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell hands it down like that to what it runs in the background; programs under test would not know Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -18,6 +20,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 *_processors, _ = structlog.get_config()["processors"]
 _console = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
 structlog.configure(processors=[*_processors, _console])
+
+# What a test writes need not outlive the machine, and a disk that stands still for seconds is none of its business.
+# Programs under test are processes of their own: they commit as they always do.
+DURABLE, sqlite.SYNCHRONOUS = sqlite.SYNCHRONOUS, "OFF"
 
 
 @pytest.fixture

@@ -32,6 +32,8 @@ GROUP = 32
 GROUP_SECONDS = 0.005
 """How long one transaction goes on taking in others; no other process can write meanwhile, nor take webhooks in."""
 BUSY_SECONDS = 15.0
+SYNCHRONOUS = "FULL"
+"""When a commit has reached the disk: before it returns."""
 # Another program holds it, or the disk is full or failing: may pass, and nothing was changed.
 _LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _PASSING = _LOCKED | {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
@@ -42,7 +44,7 @@ def connect_file(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         _use_wal(connection)
-        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA synchronous={SYNCHRONOUS}")
         connection.execute("PRAGMA foreign_keys=ON")
         # Writers wait in `Turns`: SQLite's own way of waiting looks ten times a second.
         connection.execute("PRAGMA query_only=ON" if read_only else "PRAGMA busy_timeout=0")

@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import Connection, inspect, text
 
 from service.domain.errors import Refused
-from service.store import schema
+from service.store import schema, sqlite
 from service.store.database import Database
 from service.store.sqlite import connect_file
 from service.store.tables import metadata
+from tests.conftest import DURABLE
 
 
 def described(conn: Connection) -> dict[str, Any]:
@@ -90,6 +91,12 @@ async def test_a_database_that_is_locked_for_good_is_refused(tmp_path: Path, mon
     other.close()
 
 
+@pytest.fixture
+def durable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commits are as they are outside of tests."""
+    monkeypatch.setattr(sqlite, "SYNCHRONOUS", DURABLE)
+
+
 async def test_the_file_is_for_its_owner_only(sqlite_database: Database, tmp_path: Path) -> None:
     database = await Database.open(f"sqlite:///{tmp_path / 'fresh.db'}")
     await database.migrate()
@@ -97,7 +104,9 @@ async def test_the_file_is_for_its_owner_only(sqlite_database: Database, tmp_pat
     await database.close()
 
 
-async def test_what_is_committed_is_on_the_disk_and_readers_wait_for_nobody(sqlite_database: Database) -> None:
+async def test_what_is_committed_is_on_the_disk_and_readers_wait_for_nobody(
+    durable: None, sqlite_database: Database
+) -> None:
     def settings(conn: Connection) -> list[Any]:
         return [
             conn.execute(text(f"PRAGMA {name}")).scalar() for name in ("synchronous", "journal_mode", "foreign_keys")
