@@ -194,9 +194,10 @@ async def _asked(stage: Stage, pipeline: Pipeline) -> dict[str, str]:
         ("apps",), ("apps:info", *staging), ("pipelines",), ("pipelines:info", pipeline.name), ("releases", *staging),
         ("releases:output", *staging), ("reviewapps", *of), ("ps", *staging),
         ("why", pipeline.staging), ("deliveries",), ("deliveries", delivery), ("logs", *staging), ("config:build", *of),
-        ("pipelines:settings", *of), ("doctor",),
+        ("pipelines:settings", *of),
     ]  # fmt: skip
-    return {" ".join(words): await stage.cli_says(*words) for words in commands}
+    said = {" ".join(words): await stage.cli_says(*words) for words in commands}
+    return {**said, "doctor": await stage.cli_ends("doctor")}
 
 
 def _secrets(stage: Stage) -> list[tuple[str, str]]:

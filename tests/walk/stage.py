@@ -219,7 +219,12 @@ class Stage:
         out, err = await self._cli(*args, fails=True)
         return out + err
 
-    async def _cli(self, *args: str, fails: bool = False) -> tuple[str, str]:
+    async def cli_ends(self, *args: str) -> str:
+        """Do what may find something amiss or not; returns all that was said."""
+        out, err = await self._cli(*args, fails=None)
+        return out + err
+
+    async def _cli(self, *args: str, fails: bool | None = False) -> tuple[str, str]:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "service.cli.main", *args),
             env={**_clean(), "TOWPATH_DATA": str(self.data), "TOWPATH_PROFILE": "local", "NO_COLOR": "1"},
@@ -228,7 +233,8 @@ class Stage:
             stderr=asyncio.subprocess.PIPE,
         )
         out, err = await process.communicate()
-        assert bool(process.returncode) is fails, f"towpath {' '.join(args)}: {process.returncode} {err.decode()}"
+        what = f"towpath {' '.join(args)}: {process.returncode} {err.decode()}"
+        assert fails is None or bool(process.returncode) is fails, what
         return out.decode(), err.decode()
 
     async def page(self, app: str, path: str = "/") -> str:
