@@ -245,6 +245,11 @@ class CommitsApart:
     behind_commits: tuple[ListedCommit, ...]
     related: bool
 
+    @property
+    def onward(self) -> bool:
+        """Whether `head` has all that `base` has, and more: a push without force leads from one to the other."""
+        return self.ahead > 0 and self.behind == 0
+
 
 def commits_between(repository_id: RepositoryId, base: Sha, head: Sha) -> FactKey:
     """The address of what stands between two commits."""

@@ -156,7 +156,17 @@ CASES: list[tuple[str, AutoDeployView, Decision]] = [
     ),
     (
         "a head from after what runs is deployed though GitHub may not know the last push",
+        auto_view(head=DOUBTED, serving=C, apart=stands(ahead=1)),
+        deploys(A),
+    ),
+    (
+        "a head from beside what runs waits as well: it may be what was amended, or rebased, and pushed by force",
         auto_view(head=DOUBTED, serving=C, apart=stands(ahead=1, behind=2)),
+        LAGS,
+    ),
+    (
+        "a head from beside what runs is deployed once nobody doubts it: the branch was pushed by force",
+        auto_view(head=head_fact(doubted_until=NOW), serving=C, apart=stands(ahead=1, behind=2)),
         deploys(A),
     ),
     ("the first head is deployed though GitHub may not know the last push", auto_view(head=DOUBTED), deploys(A)),

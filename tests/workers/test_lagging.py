@@ -264,6 +264,62 @@ async def test_a_commit_that_was_asked_for_goes_not_live_over_a_later_one_by_an_
     )
     await work(yard.context, app.id)
     ended = await yard.request(asked.id)
-    reason = "what runs came later, and GitHub does not show the last push to master yet"
+    reason = "what runs may be later, and GitHub does not show the last push to master yet"
     assert (ended.state, ended.reason) == (RequestState.SUPERSEDED, reason)
     assert await ran(yard, app) == [old, new]
+
+
+# ... not even where the branch was set elsewhere by force ---------------------------------------------
+
+
+async def amended(yard: Yard, app: App, ears: Ears, *, told: bool = True) -> tuple[str, str]:
+    """What runs is amended and pushed by force; returns the commit before and after it."""
+    base = await yard.edge.sim.head("acme/shop")
+    await worked(yard, app)
+    old = await yard.edge.sim.push("acme/shop", "master", {"page": "old"})
+    await ears.hear(told=True)
+    await worked(yard, app)
+    await shown(yard, base)
+    new = await yard.edge.sim.push("acme/shop", "master", {"page": "amended"})
+    await ears.hear(told=told)
+    return old, new
+
+
+async def test_an_amended_commit_is_deployed_at_once_and_its_former_self_not_by_an_answer_from_before(
+    yard: Yard, app: App
+) -> None:
+    ears = Ears(yard)
+    old, new = await amended(yard, app, ears)
+    assert await wanted(yard, app) == [new]
+    await worked(yard, app)
+    await shown(yard, old)
+    await ears.hear(told=False)
+    assert await wanted(yard, app) == []
+    await shown(yard, new)
+    await later(yard, 6)
+    await later(yard, 300)
+    await worked(yard, app)
+    assert (await ran(yard, app))[-2:] == [old, new]
+
+
+async def test_an_amended_commit_that_nobody_told_of_is_deployed_once_github_goes_on_showing_it(
+    yard: Yard, app: App
+) -> None:
+    old, new = await amended(yard, app, Ears(yard), told=False)
+    assert await wanted(yard, app) == []
+    await later(yard, 125)
+    await worked(yard, app)
+    assert (await ran(yard, app))[-2:] == [old, new]
+
+
+async def test_what_was_amended_goes_not_live_over_what_took_its_place_however_it_was_asked_for(
+    yard: Yard, app: App
+) -> None:
+    old, new = await amended(yard, app, Ears(yard))
+    await worked(yard, app)
+    await shown(yard, old)
+    work_of = Deploy(repository_id=yard.repository.id, sha=Sha(old), trust=Trust.OWN, branch="master")
+    asked = await yard.do(lambda tx: tx.request(app.id, work_of, reason="test", by_person=False))
+    await work(yard.context, app.id)
+    assert (await yard.request(asked.id)).state is RequestState.SUPERSEDED
+    assert (await ran(yard, app))[-1] == new

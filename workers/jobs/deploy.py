@@ -149,12 +149,12 @@ async def _still_head(context: Context, taken: TakenWork, wanted: Deploy) -> Non
     head = fact.value
     if head is not None and head.sha != wanted.sha:
         raise Superseded(f"superseded by {head.sha[:7]}" if head.sha else f"branch {wanted.branch} is gone")
-    if fact.doubted(now=context.db.now()) and await _runs_later(context, taken, wanted):
-        raise Superseded(f"what runs came later, and GitHub does not show the last push to {wanted.branch} yet")
+    if fact.doubted(now=context.db.now()) and not await _goes_on(context, taken, wanted):
+        raise Superseded(f"what runs may be later, and GitHub does not show the last push to {wanted.branch} yet")
 
 
-async def _runs_later(context: Context, taken: TakenWork, wanted: Deploy) -> bool:
-    """Whether the commit came before what the app runs, or is that."""
+async def _goes_on(context: Context, taken: TakenWork, wanted: Deploy) -> bool:
+    """Whether the commit is surely later than what the app runs, if that is anything of the repository."""
 
     def find(conn: Connection) -> tuple[Repository | None, Sha | None]:
         app = app_or_refuse(conn, taken.request.app_id)
@@ -162,9 +162,9 @@ async def _runs_later(context: Context, taken: TakenWork, wanted: Deploy) -> boo
 
     repository, runs = await context.db.read(find)
     if repository is None or runs is None:
-        return False
+        return True
     apart = (await compare(context, commits_between(repository.id, runs, wanted.sha), repository)).value
-    return isinstance(apart, CommitsApart) and not apart.ahead
+    return isinstance(apart, CommitsApart) and apart.onward
 
 
 async def begin_build(context: Context, taken: TakenWork, *, repository_id: RepositoryId | None, sha: Sha) -> Build:
