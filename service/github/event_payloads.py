@@ -51,6 +51,7 @@ class PushEvent(Event, frozen=True, kw_only=True):
     ref: Annotated[str, Meta(max_length=300)]
     sender: AccountPayload | None = None
     after: Any = None  # nothing is believed of it, so that nothing is refused for it either
+    action: Any = None  # GitHub's own have none
 
     @property
     def commit(self) -> Sha | None:

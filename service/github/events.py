@@ -61,6 +61,9 @@ __all__ = [
 QUEUE_PREFIX = "gh-readonly-queue/"
 """GitHub's merge queue makes such branches; nobody pushes to them."""
 
+POLLED = "polled"
+"""The action of an event that GitHub has not sent, but was asked for."""
+
 # None of these changes whether, where or what of a pull request runs.
 _QUIET_PULL_ACTIONS = frozenset(
     {
@@ -83,10 +86,12 @@ def _push(event: shapes.PushEvent) -> Hint | Ignored:
     if branch.startswith(QUEUE_PREFIX):
         return _queued(event, after) if after else Ignored(reason="a merge queue's own branch, which is gone")
     head = event.fact(FactKind.HEAD, msgspec.convert(branch, Branch))
+    # What a poll was shown may lag behind like any other answer: nobody has told that there was a push.
+    announced = (Announced(fact=head, sha=after),) if after and event.action != POLLED else ()
     return Hint(
         repository=event.seen(),
         stale=(head,),
-        announced=(Announced(fact=head, sha=after),) if after else (),
+        announced=announced,
         touched=(BranchTouched(repository_id=event.id, branch=branch),),
         pushed=_pushed(branch, after, event.sender),
     )

@@ -134,6 +134,12 @@ def test_a_push_counts_although_it_does_not_say_where_its_branch_is(after):
     assert found.announced == ()
 
 
+def test_what_a_poll_was_shown_is_no_push_and_announces_nothing():
+    found = hint("push", pushed("refs/heads/main", after="a" * 40, action="polled"))
+    assert [fact.key for fact in found.stale] == ["main"]
+    assert found.announced == ()
+
+
 def test_a_deleted_branch_is_looked_at_again_like_any_other():
     found = hint("push", pushed("refs/heads/gone", after="0" * 40, deleted=True, head_commit=None))
     assert found.touched == (BranchTouched(repository_id=found.repository.id, branch="gone"),)

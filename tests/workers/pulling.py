@@ -35,8 +35,16 @@ class Pulled:
 
     async def round(self) -> None:
         """One round, and the reactions to what it brought."""
+        await self.poll()
+        await self.hear()
+
+    async def poll(self) -> None:
+        """One round."""
         await self.sim.settled()
         await self.puller.once(self.puller.context)
+
+    async def hear(self) -> None:
+        """The reactions to what rounds brought."""
         for args in self.yard.bell.heard("react"):
             await react(self.yard.context, *args)
         await self.yard.calm()

@@ -1,6 +1,7 @@
 """GitHub answers from a copy that has not heard of a push yet, after it has told of that push; or not any more."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -9,13 +10,16 @@ from service.domain.decisions import Deploy, Subject, SubjectKind
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import App, ReleaseState, RequestState, Sha, Trust
 from service.store import facts, releases, requests, subjects
+from service.store.deliveries import Inbox
 from service.store.tables import facts as facts_table
 from tests.waiting import until
 from tests.workers.conftest import Yard
+from tests.workers.pulling import Pulled
 from tests.workers.test_moved import Ears, arrived, following
 from workers.jobs import loops
 from workers.jobs.fetched import SEEN_WITHIN
 from workers.jobs.look import look
+from workers.jobs.pull import Puller
 from workers.jobs.work import work
 
 MASTER = "refs/heads/master"
@@ -323,3 +327,48 @@ async def test_what_was_amended_goes_not_live_over_what_took_its_place_however_i
     await work(yard.context, app.id)
     assert (await yard.request(asked.id)).state is RequestState.SUPERSEDED
     assert (await ran(yard, app))[-1] == new
+
+
+# ... nor where GitHub cannot send, and its branches are polled ----------------------------------------
+
+
+@pytest.fixture
+async def pulled(yard: Yard) -> AsyncIterator[Pulled]:
+    inbox = await Inbox.open(yard.db.url)
+    yield Pulled(yard=yard, puller=Puller(context=yard.context, inbox=inbox), inbox=inbox)
+    await inbox.close()
+
+
+async def test_a_poll_that_is_shown_what_was_before_puts_nothing_back(yard: Yard, app: App, pulled: Pulled) -> None:
+    await pulled.round()
+    old, new = await both_live(yard, app, Ears(yard))
+    await shown(yard, old)
+    pulled.later(15)
+    await pulled.round()
+    assert (await pulled.told())[-1] == "push.polled"
+    assert await wanted(yard, app) == []
+    await shown(yard, new)
+    for _ in range(2):
+        pulled.later(15)
+        await pulled.round()
+    await worked(yard, app)
+    assert await ran(yard, app) == [old, new]
+
+
+async def test_a_push_that_is_polled_is_deployed_at_once_and_a_forced_one_once_github_goes_on_showing_it(
+    yard: Yard, app: App, pulled: Pulled
+) -> None:
+    base = await yard.edge.sim.head("acme/shop")
+    await worked(yard, app)
+    pulled.later(15)
+    old = await yard.edge.sim.push("acme/shop", "master", {"page": "old"})
+    await pulled.round()
+    assert await wanted(yard, app) == [old]
+    await worked(yard, app)
+    await shown(yard, base)
+    new = await yard.edge.sim.push("acme/shop", "master", {"page": "amended"})
+    pulled.later(15)
+    await pulled.round()
+    assert await wanted(yard, app) == []
+    await later(yard, 125)
+    assert await wanted(yard, app) == [new]

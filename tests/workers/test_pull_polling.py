@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from service.domain.decisions import Deploy
 from service.domain.facts import FactKey, FactKind
-from service.domain.model import ReviewState
+from service.domain.model import ReviewState, Sha, Trust
 from service.domain.pulling import ASKED_PER_ROUND
 from service.domain.review_rules import OVER
 from service.enact import Transaction
@@ -171,6 +172,51 @@ async def test_a_pull_request_that_cannot_be_read_keeps_nobody_from_the_others(p
     await pulled.successor().round()
     source = await pulled.source(poll_of(pulled.yard.repository.id))
     assert (source.state, source.reason) == (PullState.WAITING, "GitHub's list of pull requests cannot be read")
+
+
+async def test_a_push_that_the_poll_was_shown_and_the_look_was_not_is_told_again(pulled: Pulled) -> None:
+    """One copy of GitHub lags behind another."""
+    await follow(pulled)
+    await pulled.round()
+    old = await pulled.sim.head("acme/shop")
+    pulled.later(15)
+    new = await pulled.sim.push("acme/shop", "master", {"a": "1"})
+    await pulled.poll()
+    await pulled.sim.git.point(pulled.yard.repository.id, "refs/heads/master", old)
+    await pulled.hear()
+    assert await heads(pulled) == old
+    await pulled.sim.git.point(pulled.yard.repository.id, "refs/heads/master", new)
+    pulled.later(15)
+    await pulled.round()
+    assert await heads(pulled) == new
+    told = await pulled.told()
+    for _ in range(2):
+        pulled.later(15)
+        await pulled.round()
+    assert await pulled.told() == told
+
+
+async def test_a_push_that_nobody_looks_at_is_told_once_and_costs_nothing(pulled: Pulled) -> None:
+    """The app is held."""
+    await follow(pulled)
+    await pulled.round()
+    (app,) = await pulled.yard.see(pipelines.all_auto_deploys)
+    sha = Sha(await pulled.sim.head("acme/shop"))
+    work = Deploy(repository_id=pulled.yard.repository.id, sha=sha, trust=Trust.OWN, branch="")
+    await pulled.yard.do(lambda tx: tx.request(app.id, work, reason="by its sha", by_person=True))
+    await pulled.sim.push("acme/shop", "master", {"a": "1"})
+    pulled.later(15)
+    await pulled.round()
+    told = await pulled.told()
+    before = pulled.yard.context.github.quota(pulled.yard.repository.installation_id)
+    for _ in range(3):
+        pulled.later(15)
+        await pulled.round()
+    assert await pulled.told() == told == ["push.polled"] * 2
+    after = pulled.yard.context.github.quota(pulled.yard.repository.installation_id)
+    assert before is not None
+    assert after is not None
+    assert after.remaining == before.remaining
 
 
 async def test_a_branch_that_is_deleted_is_told_once(pulled: Pulled) -> None:

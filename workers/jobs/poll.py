@@ -19,9 +19,9 @@ from sqlalchemy import Connection
 from service import queue
 from service.domain.errors import Transient
 from service.domain.facts import Fact, FactKey, FactKind, PullRequest
-from service.domain.model import Repository, RepositoryId
+from service.domain.model import NO_SHA, Repository, RepositoryId
 from service.domain.review_rules import OVER
-from service.github.events import QUEUE_PREFIX
+from service.github.events import POLLED, QUEUE_PREFIX
 from service.github.payloads import Commit, PullPayload, RepositoryPayload
 from service.github.transport import Reply
 from service.store import facts, reviews
@@ -60,6 +60,7 @@ class Poller:
     context: Context
     inbox: Inbox
     etags: dict[tuple[RepositoryId, str], str] = field(default_factory=dict)
+    heads: dict[tuple[RepositoryId, str], str | None] = field(default_factory=dict)
     queued: dict[RepositoryId, frozenset[str]] = field(default_factory=dict)
 
     async def poll(self, repository: Repository, branches: Sequence[str], *, itself: bool) -> Polled:
@@ -93,7 +94,7 @@ class Poller:
             items: list[Any] = reply.read(list[Any])
             news = await self._news(repository, items)
             for item in news:
-                await self._tell(repository, "pull_request", {"action": "polled", "pull_request": item})
+                await self._tell(repository, "pull_request", {"action": POLLED, "pull_request": item})
             polled.found += len(news)
             if len(news) < len(items) or not reply.next_url:
                 break
@@ -134,20 +135,21 @@ class Poller:
         path = f"/git/ref/heads/{quote(branch, safe='/')}"
         reply = await self.context.github.get(repository, path, etag=self.etags.get(key, ""))
         polled.asked += 1
-        if reply.status == 304:
-            return
-        if not reply.ok and reply.status not in {404, 409}:  # 409: a repository without commits
+        unchanged = reply.status == 304
+        if not (reply.ok or unchanged or reply.status in {404, 409}):  # 409: a repository without commits
             polled.refused = f"GitHub does not show branch {branch}: {reply.message}"
             return
-        sha = _sha(reply)
+        sha = self.heads.get(key) if unchanged else _sha(reply)
         fact = FactKey(FactKind.HEAD, repository.id, branch)
         known = await self.context.db.read(lambda conn: facts.load(conn, fact))
-        if _is_moved(known, sha):
+        # Unchanged, it may be other than what is known as well: the look was answered by a copy that lags behind.
+        if _is_moved(known, sha, answered=not unchanged):
             # Without a sha it is only said that there is something to look at.
-            after = sha or "0" * 40
-            await self._tell(repository, "push", {"action": "polled", "ref": f"refs/heads/{branch}", "after": after})
+            after = sha or NO_SHA
+            await self._tell(repository, "push", {"action": POLLED, "ref": f"refs/heads/{branch}", "after": after})
             polled.found += 1
-        self.etags[key] = reply.etag
+        if not unchanged:
+            self.heads[key], self.etags[key] = sha, reply.etag
 
     async def _queue(self, repository: Repository, polled: Polled) -> None:
         """What a merge queue tries, each commit once: it waits for our word, which says that it need not."""
@@ -159,7 +161,7 @@ class Poller:
             return
         tried = {each.object.sha: each.ref for each in reply.read(list[_Ref])}
         for sha in tried.keys() - self.queued.get(repository.id, frozenset()):
-            await self._tell(repository, "push", {"action": "polled", "ref": tried[sha], "after": sha})
+            await self._tell(repository, "push", {"action": POLLED, "ref": tried[sha], "after": sha})
         self.queued[repository.id], self.etags[key] = frozenset(tried), reply.etag
 
     async def _itself(self, repository: Repository, polled: Polled) -> None:
@@ -172,7 +174,7 @@ class Poller:
         if replace(said, accessible=repository.accessible) != repository and said.id == repository.id:
             moved = said.default_branch != repository.default_branch
             changes = {"default_branch": {"from": repository.default_branch}} if moved else {}
-            await self._tell(said, "repository", {"action": "polled", "changes": changes})
+            await self._tell(said, "repository", {"action": POLLED, "changes": changes})
             polled.found += 1
         self.etags[key] = reply.etag
 
@@ -189,7 +191,7 @@ class Poller:
         await self.inbox.put(
             guid=guid,
             event=event,
-            action="polled",
+            action=POLLED,
             repository_id=repository.id,
             installation_id=repository.installation_id or None,
             body=body,
@@ -206,12 +208,12 @@ def _is_news(value: PullRequest, known: Mapping[int, PullRequest | None], *, run
     return value != before and value.updated_at >= before.updated_at
 
 
-def _is_moved(known: Fact[Any] | None, sha: str | None) -> bool:
-    """A branch that is not there is told once: the look that follows has its own way to be sure."""
-    before = known.value.sha if known is not None and known.value is not None else None
-    if sha is None:
-        return before is not None and known is not None and not known.stale
-    return before != sha or (known is not None and bool(known.error))
+def _is_moved(known: Fact[Any] | None, sha: str | None, *, answered: bool) -> bool:
+    """What is told is looked at by whoever needs it; it is told again only if what was looked at is otherwise."""
+    if known is None:
+        return sha is not None
+    before = known.value.sha if known.value is not None else None
+    return not known.stale and (before != sha or (answered and sha is not None and bool(known.error)))
 
 
 def _sha(reply: Reply) -> str | None:
