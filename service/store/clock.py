@@ -42,6 +42,7 @@ _PAST: Final = (
     facts.c.first_seen_at,
     facts.c.since,
     facts.c.announced_at,
+    facts.c.told_at,
     requests.c.created_at,
     requests.c.started_at,
     builds.c.created_at,

@@ -60,6 +60,12 @@ class Delivery(Receipt):
     """A delivery with its body, compressed."""
 
     packed: bytes
+    delivered_at: datetime | None
+
+    @property
+    def told_at(self) -> datetime:
+        """When GitHub told of it, whenever it came here."""
+        return self.received_at if self.delivered_at is None else self.delivered_at
 
     @property
     def body(self) -> bytes:
@@ -68,7 +74,7 @@ class Delivery(Receipt):
 
 
 _RECEIPT = [deliveries.c[name] for name in Receipt.__dataclass_fields__]
-_DELIVERY = [*_RECEIPT, deliveries.c.body.label("packed")]
+_DELIVERY = [*_RECEIPT, deliveries.c.body.label("packed"), deliveries.c.delivered_at]
 
 
 def get(conn: Connection, guid: str) -> Delivery | None:

@@ -138,8 +138,9 @@ def learn(
             commit = commit_of(value)
             values["since"] = None if commit is None else row.since if commit == before and row.since else now
             if key.kind is FactKind.HEAD and before is not None and commit not in {before, row.announced}:
-                # No push has told so: it may be one copy of GitHub that lags behind another.
-                values |= {"announced": "" if before == row.announced else row.announced, "announced_at": now}
+                # No push has told so: it may be one copy of GitHub that lags behind another. Or a later push is yet to
+                # be heard of, so that what the last one told may from now on be what was before.
+                values |= {"announced": "", "announced_at": now}
     return _end_look(conn, key, row, values)
 
 
@@ -194,9 +195,14 @@ def want_all(conn: Connection, wanted: Mapping[FactKey, Subject | None], *, now:
     conn.execute(facts.update().where(*one, facts.c.key == bindparam("of_key")), changed)
 
 
-def announce(conn: Connection, key: FactKey, sha: Sha, *, now: datetime) -> None:
-    """Note where a push says that a branch is; the branch is known to be stale."""
-    conn.execute(facts.update().where(*_is(key)).values(announced=sha, announced_at=now))
+def announce(conn: Connection, key: FactKey, sha: Sha, *, told_at: datetime, now: datetime) -> None:
+    """Note where a push says that a branch is; the branch is known to be stale.
+
+    `told_at` is when GitHub told of it: what is heard of after a later push, or once more, says nothing new.
+    """
+    at = min(told_at, now)
+    news = or_(facts.c.told_at.is_(None), facts.c.told_at < at)
+    conn.execute(facts.update().where(*_is(key), news).values(announced=sha, announced_at=at, told_at=at))
 
 
 def is_doubtful(conn: Connection, key: FactKey, *, now: datetime) -> bool:

@@ -59,6 +59,7 @@ _COLUMNS: Final = (
     "installation_id",
     "body",
     "received_at",
+    "delivered_at",
 )
 
 
@@ -77,6 +78,7 @@ class Arrival:
     installation_id: int | None
     body: bytes
     received_at: datetime
+    delivered_at: datetime | None
 
     def values(self) -> tuple[str | int | bytes | None, ...]:
         """The row's values in the order of `_COLUMNS`."""
@@ -87,8 +89,13 @@ class Arrival:
             self.repository_id,
             self.installation_id,
             self.body,
-            (self.received_at - EPOCH) // timedelta(microseconds=1),
+            _number(self.received_at),
+            _number(self.delivered_at) if self.delivered_at is not None else None,
         )
+
+
+def _number(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 class Shelf(Protocol):
@@ -131,8 +138,12 @@ class Inbox:
         installation_id: int | None,
         body: bytes,
         received_at: datetime,
+        delivered_at: datetime | None = None,
     ) -> State:
-        """Store a delivery and return when it is on disk; raises `Transient` when it is not."""
+        """Store a delivery and return when it is on disk; raises `Transient` when it is not.
+
+        `delivered_at` is when GitHub sent it, of one that was fetched later.
+        """
         arrival = Arrival(
             guid=guid,
             event=event,
@@ -141,6 +152,7 @@ class Inbox:
             installation_id=installation_id,
             body=await self._compressed(body),
             received_at=received_at,
+            delivered_at=delivered_at,
         )
         if self._closing or self._task.done():
             raise Transient("The inbox is closed")
@@ -313,7 +325,7 @@ class PostgreSQLShelf:
 _POSTGRESQL_INSERT: Final = (
     f"INSERT INTO deliveries ({', '.join(_COLUMNS)}, state) "  # noqa: S608
     "SELECT *, 'received' FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[], "
-    "$7::bigint[]) ON CONFLICT (guid) DO NOTHING RETURNING guid"
+    "$7::bigint[], $8::bigint[]) ON CONFLICT (guid) DO NOTHING RETURNING guid"
 )
 _POSTGRESQL_RETRY: Final = f"{_AGAIN} WHERE guid = ANY($1::text[]) AND state = 'failed'"
 _POSTGRESQL_STATES: Final = "SELECT guid, state FROM deliveries WHERE guid = ANY($1::text[])"

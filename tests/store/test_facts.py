@@ -17,7 +17,7 @@ from service.store.leases import LeaseTerms
 from tests.store.making import NOW
 
 KEY = FactKey(FactKind.HEAD, RepositoryId(7), "main")
-A, B = Sha("a" * 40), Sha("b" * 40)
+A, B, C = Sha("a" * 40), Sha("b" * 40), Sha("c" * 40)
 SHOP = Subject(SubjectKind.AUTO_DEPLOY, "shop")
 ONE = LeaseTerms(holder="one", seconds=20)
 OTHER = LeaseTerms(holder="other", seconds=20)
@@ -49,6 +49,9 @@ class Desk:
         return await self._database.write(
             lambda conn: facts.learn_unchanged(conn, KEY, asked=look.asked, etag=look.etag, now=at)
         )
+
+    async def announced(self, sha: Sha, *, told_at: datetime) -> None:
+        await self._database.write(lambda conn: facts.announce(conn, KEY, sha, told_at=told_at, now=LATER))
 
     async def stale(self) -> None:
         await self._database.write(lambda conn: facts.mark_stale(conn, [KEY], now=NOW))
@@ -195,3 +198,47 @@ async def test_the_settle_time_counts_from_the_first_word_of_a_commit(database: 
     fact = await database.write(hear_then_read)
     assert fact is not None
     assert fact.value == replace(signals, first_seen=NOW)
+
+
+# Where a push says that a branch is -----------------------------------------------------------------
+
+
+async def doubted_at(desk: Desk, sha: Sha) -> bool:
+    """Whether it is doubted that the branch is there, once GitHub says so."""
+    await desk.learn(await desk.asked(), sha, at=LATER)
+    return (await desk.fact()).doubted(now=LATER)
+
+
+async def test_a_push_that_is_heard_of_late_unsays_no_later_one(desk: Desk) -> None:
+    await desk.learn(await desk.asked(), A)
+    await desk.announced(C, told_at=LATER - timedelta(seconds=1))
+    await desk.announced(B, told_at=LATER - timedelta(seconds=2))
+    assert not await doubted_at(desk, C)
+    assert await doubted_at(desk, B)
+
+
+async def test_a_push_that_is_heard_of_again_unsays_nothing(desk: Desk) -> None:
+    """GitHub has shown meanwhile that the branch went on, untold."""
+    await desk.learn(await desk.asked(), A)
+    await desk.announced(B, told_at=NOW)
+    await desk.learn(await desk.asked(), B, at=LATER)
+    await desk.learn(await desk.asked(), C, at=LATER)
+    await desk.announced(B, told_at=NOW)
+    assert await doubted_at(desk, B)
+
+
+async def test_what_was_announced_is_doubted_like_all_else_after_something_untold_was_shown(desk: Desk) -> None:
+    """It may be what came before that."""
+    await desk.learn(await desk.asked(), A)
+    await desk.announced(B, told_at=LATER)
+    assert await doubted_at(desk, C)
+    assert await doubted_at(desk, B)
+
+
+async def test_nothing_is_announced_in_the_future(desk: Desk) -> None:
+    """Whoever received it had a clock that was ahead."""
+    await desk.learn(await desk.asked(), A)
+    await desk.announced(B, told_at=LATER + timedelta(hours=1))
+    fact = await desk.fact()
+    assert fact.doubted(now=LATER)
+    assert not fact.doubted(now=LATER + timedelta(minutes=2))

@@ -14,7 +14,7 @@ from service.store.deliveries import Inbox
 from service.store.tables import facts as facts_table
 from tests.waiting import until
 from tests.workers.conftest import Yard
-from tests.workers.pulling import Pulled
+from tests.workers.pulling import NOWHERE, Pulled
 from tests.workers.test_moved import Ears, arrived, following
 from workers.jobs import loops
 from workers.jobs.fetched import SEEN_WITHIN
@@ -35,6 +35,13 @@ async def app(yard: Yard) -> App:
     await yard.edge.sim.push("acme/shop", "master", {"page": "old"})
     await ears.hear(told=True)
     return app
+
+
+@pytest.fixture
+async def pulled(yard: Yard) -> AsyncIterator[Pulled]:
+    inbox = await Inbox.open(yard.db.url)
+    yield Pulled(yard=yard, puller=Puller(context=yard.context, inbox=inbox), inbox=inbox)
+    await inbox.close()
 
 
 async def shown(yard: Yard, sha: str) -> None:
@@ -273,6 +280,35 @@ async def test_a_commit_that_was_asked_for_goes_not_live_over_a_later_one_by_an_
     assert await ran(yard, app) == [old, new]
 
 
+@pytest.mark.parametrize("fetched", [False, True], ids=["its delivery was put off", "it was fetched from GitHub's log"])
+async def test_a_push_that_is_heard_of_after_a_later_one_lets_no_answer_from_before_pass(
+    yard: Yard, app: App, pulled: Pulled, fetched: bool
+) -> None:
+    sim, ears = yard.edge.sim, Ears(yard)
+    sim.webhook_url = NOWHERE
+    old = await sim.push("acme/shop", "master", {"page": "old"})
+    late = next(each for each in ears.events if each[0] == "push")
+    ears.events.clear()
+    await sim.settled()
+    logged = len(sim.sender.log)
+    new = await sim.push("acme/shop", "master", {"page": "new"})
+    await ears.hear(told=True)
+    await sim.settled()
+    del sim.sender.log[logged:]
+    await worked(yard, app)
+    if fetched:
+        before = await pulled.told()
+        await pulled.round()
+        assert (await pulled.told()).count("push") == before.count("push") + 1
+    else:
+        await arrived(yard, *late, at=timedelta(seconds=30))
+        await yard.calm()
+    await shown(yard, old)
+    await ears.hear(told=False)
+    assert await wanted(yard, app) == []
+    assert (await ran(yard, app))[-1] == new
+
+
 # ... not even where the branch was set elsewhere by force ---------------------------------------------
 
 
@@ -330,13 +366,6 @@ async def test_what_was_amended_goes_not_live_over_what_took_its_place_however_i
 
 
 # ... nor where GitHub cannot send, and its branches are polled ----------------------------------------
-
-
-@pytest.fixture
-async def pulled(yard: Yard) -> AsyncIterator[Pulled]:
-    inbox = await Inbox.open(yard.db.url)
-    yield Pulled(yard=yard, puller=Puller(context=yard.context, inbox=inbox), inbox=inbox)
-    await inbox.close()
 
 
 async def test_a_poll_that_is_shown_what_was_before_puts_nothing_back(yard: Yard, app: App, pulled: Pulled) -> None:

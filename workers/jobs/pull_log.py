@@ -134,6 +134,7 @@ class Pass:
             installation_id=_id(each.installation_id),
             body=payload,
             received_at=self._context.db.now(),
+            delivered_at=each.delivered_at,
         )
         self._passed.taken += 1
         self._passed.repositories.update([each.repository_id] if each.repository_id else [])

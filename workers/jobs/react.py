@@ -96,7 +96,7 @@ async def _process(context: Context, delivery: Delivery) -> None:
                 deliveries.finish(tx.conn, guid=guid, state="ignored", verdict=reason, now=tx.now)
                 return f"ignored: {reason}"
             case Hint():
-                rung = _take_in(tx, hint)
+                rung = _take_in(tx, hint, told_at=delivery.told_at)
                 done = [press.act(tx, each, our_app_id=our_app_id, payload=payload) for each in presses]
                 done += [approve.act(tx, each, our_app_id=our_app_id) for each in approvals]
                 done += _answer_merge_queue(context, tx, hint)
@@ -123,7 +123,7 @@ def _answer_merge_queue(context: Context, tx: Transaction, hint: Hint) -> Iterat
                 yield f"merge queue: check of {pipeline.name} {said}"
 
 
-def _take_in(tx: Transaction, hint: Hint) -> set[Subject]:
+def _take_in(tx: Transaction, hint: Hint, *, told_at: datetime) -> set[Subject]:
     if hint.repository is not None:
         moved.take(tx, hint.repository)
         if hint.pushed is not None:
@@ -138,7 +138,7 @@ def _take_in(tx: Transaction, hint: Hint) -> set[Subject]:
     stale = [*hint.stale, *(seen.fact for seen in hint.values if not _newer(tx, seen))]
     facts.mark_stale(tx.conn, stale, now=tx.now)
     for each in hint.announced:
-        facts.announce(tx.conn, each.fact, each.sha, now=tx.now)
+        facts.announce(tx.conn, each.fact, each.sha, told_at=told_at, now=tx.now)
     rung: set[Subject] = set()
     for touched in hint.touched:
         rung.update(subjects_of(tx.conn, touched))

@@ -19,6 +19,7 @@ deliveries = Table(
     Column("verdict", Text, nullable=False, server_default=""),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("received_at", Moment, nullable=False),
+    Column("delivered_at", Moment),
     Column("processed_at", Moment),
     Column("retry_at", Moment),
     Index("ix_deliveries_state", "state", "received_at"),
@@ -42,7 +43,8 @@ pull_sources = Table(
 # `asked` is the counter value taken before the request whose answer this is. `waiters` is a JSON list of subjects to
 # ring after the next look; `wanted_at` is set while a look is outstanding, `retry_at` when it failed or is to wait.
 # `since` is when the branch or pull request was first seen at the commit it is at, `announced` where the last push to
-# the branch said that it is, until it has been there and left that untold; `announced_at` when either was so.
+# the branch said that it is, until it is shown to have gone elsewhere untold; `announced_at` when either was so, and
+# `told_at` when GitHub told of that push.
 facts = Table(
     "facts",
     metadata,
@@ -59,6 +61,7 @@ facts = Table(
     Column("since", Moment),
     Column("announced", String(40), nullable=False, server_default=""),
     Column("announced_at", Moment),
+    Column("told_at", Moment),
     Column("waiters", Text, nullable=False, server_default="[]"),
     Column("wanted_at", Moment),
     Column("retry_at", Moment),
