@@ -13,7 +13,7 @@ from service.domain.model import ReviewState, Sha, Trust
 from service.domain.pulling import ASKED_PER_ROUND
 from service.domain.review_rules import OVER
 from service.enact import Transaction
-from service.store import facts, pipelines, repositories, reviews
+from service.store import facts, pipelines, reports, repositories, reviews
 from service.store.deliveries import Inbox
 from service.store.pull_sources import PullState, hook_of, poll_of
 from service.store.tables import apps as app_rows
@@ -245,6 +245,26 @@ async def test_what_a_merge_queue_tries_is_answered_once_without_any_delivery(pu
     pulled.later(15)
     await pulled.round()
     assert await pulled.told() == told
+
+
+async def test_an_app_that_takes_the_place_of_a_token_answers_what_a_merge_queue_tries_already(pulled: Pulled) -> None:
+    """A commit status is no check of the App, which is what the branch requires from then on."""
+    sim, ours = pulled.sim, pulled.yard.context
+    settings = replace(ours.settings, github_app_id="", github_token="a token")
+    token = replace(ours, settings=settings, github=pulled.yard.edge.as_person("acme"))
+    before = replace(pulled, yard=replace(pulled.yard, context=token))
+    pulled.puller.context = token
+    await sim.push("acme/shop", "topic", {"a": "1"})
+    pull = await sim.open_pull("acme/shop", "topic")
+    ref = await sim.enqueue("acme/shop", pull.number)
+    tried = (await sim.git.branches(sim.repository("acme/shop").id))[ref.removeprefix("refs/heads/")]
+    await before.round()
+    key = f"{pulled.yard.pipeline.id}/{tried}"
+    assert await pulled.yard.see(lambda conn: reports.get(conn, f"status:{key}")) is not None
+    pulled.puller.context = ours
+    pulled.later(15)
+    await pulled.round()
+    assert (await pulled.yard.check(tried)).wanted["title"] == "Nothing to do for this commit"
 
 
 async def test_a_new_name_and_a_new_default_branch_are_found(pulled: Pulled) -> None:

@@ -111,9 +111,9 @@ class Puller:
         former, self._app_id = self._app_id, self.context.github.app_id
         if former in {None, self._app_id}:
             return followed
-        for remembered in (self._etags, self._hooks, self._polled_at, self._itself_at, self.poller.etags):
+        for remembered in (self._etags, self._hooks, self._polled_at, self._itself_at, self._silent):
             remembered.clear()
-        self._silent.clear()
+        self.poller = Poller(context=self.context, inbox=self.inbox)
         return replace(
             followed, sources={name: replace(each, retry_at=None) for name, each in followed.sources.items()}
         )
