@@ -136,9 +136,9 @@ def _settled(view: AutoDeployView, sha: Sha) -> str | None:
 def _from_before(view: AutoDeployView, repository: Repository, sha: Sha) -> Look | Wait | None:
     """What keeps a commit from being deployed that may be from before what runs, as GitHub may not know the last push.
 
-    It answers from copies that lag behind its webhooks. Only what goes on from what runs is surely later: what stands
-    beside it may be what was amended. Of a branch that was really set back or elsewhere the push tells so, or it is
-    still shown there when nobody doubts it any more.
+    It answers from copies that lag behind its webhooks. Only what goes on from what runs is surely later, unless it was
+    taken back: what stands beside it may be what was amended. Of a branch that was really set back or elsewhere the
+    push tells so, or it is still shown there when nobody doubts it any more.
     """
     head, runs = view.head, view.serving
     if head is None or runs is None or not head.doubted(now=view.now):
@@ -149,7 +149,7 @@ def _from_before(view: AutoDeployView, repository: Repository, sha: Sha) -> Look
         lack = lacking(apart, key, now=view.now)
         if lack is not None or apart is None or apart.value is None:
             return lack or Look(fact=key, why="not known yet")
-        if apart.value.onward:
+        if apart.value.onward and not head.returned:
             return None
     return Wait(reason=f"waiting for: GitHub to show the last push to {view.branch}", until=head.doubted_until)
 

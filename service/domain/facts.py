@@ -47,6 +47,7 @@ class Fact(Generic[Value]):
     `looked_at` is when the answer came, `stale` that newer is out. `since` is when the branch or the pull request was
     first seen at its commit, None where the value is about neither. `doubted_until` is None, but for a branch that a
     push has told, or GitHub has shown, to be elsewhere just before: until then the answer may be from before that.
+    `returned` says that the last push told that the branch has left where it is shown to be.
     """
 
     key: FactKey
@@ -56,6 +57,7 @@ class Fact(Generic[Value]):
     looked_at: datetime | None
     since: datetime | None = None
     doubted_until: datetime | None = None
+    returned: bool = False
 
     def doubted(self, *, now: datetime) -> bool:
         """Whether GitHub may have answered from a copy that has not heard of the last push yet."""

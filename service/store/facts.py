@@ -96,6 +96,7 @@ def fact_of(row: Any) -> Fact[Any]:
         looked_at=row.looked_at,
         since=row.since,
         doubted_until=_doubted_until(row, value),
+        returned=bool(row.former) and commit_of(value) == row.former,
     )
 
 
@@ -134,7 +135,7 @@ def learn(
         values = {"asked": asked, "error": error, "etag": etag, "looked_at": now}
         if not error:
             values["value"] = None if value is None else fact_values.encode(value)
-            before = None if row.value is None else commit_of(fact_values.decode(key.kind, row.value))
+            before = _commit(key, row)
             commit = commit_of(value)
             values["since"] = None if commit is None else row.since if commit == before and row.since else now
             if key.kind is FactKind.HEAD and before is not None and commit not in {before, row.announced}:
@@ -154,6 +155,10 @@ def learn_unchanged(conn: Connection, key: FactKey, *, asked: int, etag: str, no
         # An earlier question was answered meanwhile: what is unchanged is not the value at hand.
         values = {"stale_asked": asked}
     return _end_look(conn, key, row, values)
+
+
+def _commit(key: FactKey, row: Any) -> Sha | None:
+    return None if row.value is None else commit_of(fact_values.decode(key.kind, row.value))
 
 
 def _locked(conn: Connection, key: FactKey) -> Any:
@@ -200,9 +205,14 @@ def announce(conn: Connection, key: FactKey, sha: Sha, *, told_at: datetime, now
 
     `told_at` is when GitHub told of it: what is heard of after a later push, or once more, says nothing new.
     """
-    at = min(told_at, now)
-    news = or_(facts.c.told_at.is_(None), facts.c.told_at < at)
-    conn.execute(facts.update().where(*_is(key), news).values(announced=sha, announced_at=at, told_at=at))
+    row, at = _locked(conn, key), min(told_at, now)
+    if row.told_at is not None and row.told_at >= at:
+        return
+    values: dict[str, Any] = {"announced": sha, "announced_at": now, "told_at": at}
+    former = row.announced or _commit(key, row)
+    if former and former != sha:
+        values["former"] = former
+    conn.execute(facts.update().where(*_is(key)).values(values))
 
 
 def is_doubtful(conn: Connection, key: FactKey, *, now: datetime) -> bool:

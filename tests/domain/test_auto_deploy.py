@@ -169,6 +169,11 @@ CASES: list[tuple[str, AutoDeployView, Decision]] = [
         auto_view(head=head_fact(doubted_until=NOW), serving=C, apart=stands(ahead=1, behind=2)),
         deploys(A),
     ),
+    (
+        "a head from after what runs waits where the last push took it back",
+        auto_view(head=replace(DOUBTED, returned=True), serving=C, apart=stands(ahead=1)),
+        LAGS,
+    ),
     ("the first head is deployed though GitHub may not know the last push", auto_view(head=DOUBTED), deploys(A)),
     (
         "a head from before what runs is deployed once nobody doubts it: the branch was set back",

@@ -258,6 +258,39 @@ async def test_a_branch_that_is_set_back_is_followed_back(yard: Yard, app: App, 
     assert await ran(yard, app) == [old, new, old]
 
 
+@pytest.mark.parametrize("shown_before", [True, False], ids=["it ran", "nobody had looked"])
+async def test_a_commit_that_was_taken_back_does_not_return_by_an_answer_from_before(
+    yard: Yard, app: App, shown_before: bool
+) -> None:
+    """It goes on from what runs, and nevertheless it is not what came last."""
+    ears, sim = Ears(yard), yard.edge.sim
+    if shown_before:
+        old, new = await both_live(yard, app, ears)
+    else:
+        old = await sim.head("acme/shop")
+        await worked(yard, app)
+        new = await sim.push("acme/shop", "master", {"page": "new"})
+    await shown(yard, old)
+    shop = sim.repository("acme/shop")
+    await sim.pushed(shop, MASTER, new, old, shop.owner)
+    await ears.hear(told=True)
+    await worked(yard, app)
+    before = await ran(yard, app)
+    assert before[-1] == old
+    await shown(yard, new)
+    await ears.hear(told=False)
+    assert await wanted(yard, app) == []
+    await shown(yard, old)
+    await later(yard, 6)
+    await later(yard, 300)
+    await worked(yard, app)
+    assert await ran(yard, app) == before
+    await shown(yard, new)
+    await sim.pushed(shop, MASTER, old, new, shop.owner)
+    await ears.hear(told=True)
+    assert await wanted(yard, app) == [new]
+
+
 async def test_a_commit_that_was_asked_for_goes_not_live_over_a_later_one_by_an_answer_from_before(
     yard: Yard, app: App
 ) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from service.domain.decisions import Deploy
 from service.domain.errors import Refused, Transient
-from service.domain.facts import CommitsApart, FactKey, FactKind, commits_between
+from service.domain.facts import CommitsApart, Fact, FactKey, FactKind, Head, commits_between
 from service.domain.manifest import Manifest, parse_app_json, review_manifest
 from service.domain.model import (
     App,
@@ -149,11 +149,11 @@ async def _still_head(context: Context, taken: TakenWork, wanted: Deploy) -> Non
     head = fact.value
     if head is not None and head.sha != wanted.sha:
         raise Superseded(f"superseded by {head.sha[:7]}" if head.sha else f"branch {wanted.branch} is gone")
-    if fact.doubted(now=context.db.now()) and not await _goes_on(context, taken, wanted):
+    if fact.doubted(now=context.db.now()) and not await _goes_on(context, taken, wanted, fact):
         raise Superseded(f"what runs may be later, and GitHub does not show the last push to {wanted.branch} yet")
 
 
-async def _goes_on(context: Context, taken: TakenWork, wanted: Deploy) -> bool:
+async def _goes_on(context: Context, taken: TakenWork, wanted: Deploy, head: Fact[Head]) -> bool:
     """Whether the commit is surely later than what the app runs, if that is anything of the repository."""
 
     def find(conn: Connection) -> tuple[Repository | None, Sha | None]:
@@ -164,7 +164,7 @@ async def _goes_on(context: Context, taken: TakenWork, wanted: Deploy) -> bool:
     if repository is None or runs is None:
         return True
     apart = (await compare(context, commits_between(repository.id, runs, wanted.sha), repository)).value
-    return isinstance(apart, CommitsApart) and apart.onward
+    return isinstance(apart, CommitsApart) and apart.onward and not head.returned
 
 
 async def begin_build(context: Context, taken: TakenWork, *, repository_id: RepositoryId | None, sha: Sha) -> Build:

@@ -11,4 +11,5 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("facts", sa.Column("told_at", sa.BigInteger(), nullable=True))
+    op.add_column("facts", sa.Column("former", sa.String(length=40), server_default="", nullable=False))
     op.add_column("deliveries", sa.Column("delivered_at", sa.BigInteger(), nullable=True))
