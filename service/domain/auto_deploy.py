@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from service.domain.ci_gate import but_unread
 from service.domain.decisions import Decision, Deploy, Look, Nothing, Request, Wait
 from service.domain.deploy_lock import DeployLock, in_the_way, lifted_at, waits_for
 from service.domain.deploys import UNTOUCHED, is_leaving, settled
@@ -184,6 +185,7 @@ def _work(view: AutoDeployView, repository: Repository, sha: Sha) -> Deploy:
 
 
 def _deploy(view: AutoDeployView, repository: Repository, sha: Sha, since: datetime | None) -> Look | Wait | Request:
+    reason = f"{view.branch} is at {sha[:7]}"
     if view.app.wait_for_ci:
         key = FactKey(FactKind.CI, repository.id, sha)
         closed = ci_gate(
@@ -198,8 +200,5 @@ def _deploy(view: AutoDeployView, repository: Repository, sha: Sha, since: datet
         )
         if closed is not None:
             return closed.then if isinstance(closed.then, Look) else Wait(reason=closed.reason, until=closed.then.until)
-    return Request(
-        app_id=view.app.id,
-        work=_work(view, repository, sha),
-        reason=f"{view.branch} is at {sha[:7]}",
-    )
+        reason = but_unread(reason, view.ci.value if view.ci is not None else None)
+    return Request(app_id=view.app.id, work=_work(view, repository, sha), reason=reason)

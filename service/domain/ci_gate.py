@@ -39,7 +39,10 @@ class Counted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passed:
-    """Deploy, if what it was concluded from was read at or after `read_after`."""
+    """Deploy, if what it was concluded from was read at or after `read_after`.
+
+    `text` also says what was not read, and so had no part in it.
+    """
 
     text: str
     read_after: datetime | None = None
@@ -119,12 +122,19 @@ def evaluate(
             return Passed(text=f"no CI appeared within {settle_seconds:g} s", read_after=settled_at)
         return Pending(text="waiting for: a first status or check", waiting_for=(), until=settled_at)
     verdict = _verdict(items, now=now, settled_at=settled_at, closes_at=closes_at)
+    if isinstance(verdict, Passed):
+        verdict = replace(verdict, text=but_unread(verdict.text, signals))
     if not everything or not isinstance(verdict, Passed):
         return verdict
     if settling:
         text = f"waiting for: further statuses and checks, which have {settle_seconds:g} s to appear"
         return Pending(text=text, waiting_for=(), until=settled_at)
     return replace(verdict, read_after=settled_at)
+
+
+def but_unread(reason: str, signals: CiSignals | None) -> str:
+    """The reason, with what GitHub does not show of the signals: what passes without them passes by less."""
+    return f"{reason}; {signals.unread}" if signals is not None and signals.unread else reason
 
 
 def is_stopped(reason: str) -> bool:

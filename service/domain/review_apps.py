@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from service.domain.access import right_lost
-from service.domain.ci_gate import is_stopped
+from service.domain.ci_gate import but_unread, is_stopped
 from service.domain.decisions import (
     CreateReviewApp,
     Decision,
@@ -215,7 +215,7 @@ def _plan_update(view: ReviewView, pull_request: PullRequest, key: FactKey) -> t
     if done is not None:
         return idle(view, done)
     held_back = _held_back(view, target, key) or _stopped(view, target, pull_request.base_ref)
-    return held_back or _request(view, target, f"the pull request is at {target.sha[:7]}")
+    return held_back or _request(view, target, _by_ci(view, f"the pull request is at {target.sha[:7]}"))
 
 
 def _stopped(view: ReviewView, target: Target, base: str) -> tuple[Decision, ...]:
@@ -276,6 +276,13 @@ def _gated(view: ReviewView, target: Target, base: str) -> tuple[Decision, ...]:
     return (*shown, closed.then)
 
 
+def _by_ci(view: ReviewView, reason: str) -> str:
+    """The reason for what CI has let through, with what was not read of it."""
+    if not view.pipeline.toggles.wait_for_ci or view.by_person:
+        return reason
+    return but_unread(reason, view.ci.value if view.ci is not None else None)
+
+
 def _create(view: ReviewView, target: Target) -> tuple[Decision, ...]:
     reason = over_cap(view.pipeline.toggles, live=view.live_review_apps, ahead=view.waiting_ahead)
     if reason:
@@ -289,7 +296,7 @@ def _create(view: ReviewView, target: Target) -> tuple[Decision, ...]:
             ref=view.ref,
             name=view.name,
             deploy=_deploy(view, target),
-            reason=ASKED if by_person else f"{view.source} is open at {target.sha[:7]}",
+            reason=ASKED if by_person else _by_ci(view, f"{view.source} is open at {target.sha[:7]}"),
             by_person=by_person,
         ),
     )

@@ -28,6 +28,7 @@ from tests.domain.things import (
     request,
     run,
     stands,
+    status,
 )
 
 HEAD = FactKey(FactKind.HEAD, REPO, "main")
@@ -297,6 +298,11 @@ CASES: list[tuple[str, AutoDeployView, Decision]] = [
         Look(fact=FactKey(FactKind.CI, REPO, A), why="not known yet"),
     ),
     ("green CI: deployed", auto_view(app=GATED, ci=ci_fact(run("success"))), deploys(A)),
+    (
+        "green CI of which something could not be read: deployed, and said",
+        auto_view(app=GATED, ci=ci_fact(status("success"), unread="no check runs are shown")),
+        replace(deploys(A), reason="main is at aaaaaaa; no check runs are shown"),
+    ),
     (
         "running CI: waits",
         auto_view(app=GATED, ci=ci_fact(run("queued"))),

@@ -409,8 +409,17 @@ def test_what_is_kept_from_us_is_never_taken_for_no_ci_at_all() -> None:
     }  # fmt: skip
     assert isinstance(evaluate(signals=kept, now=NOW, **options), Pending)
     assert isinstance(evaluate(signals=kept, now=NOW + timedelta(seconds=GATE), **options), Missing)
-    green = replace(signals(status("success"), seen=120), unread=kept.unread)
-    assert isinstance(evaluate(signals=green, now=NOW, **options), Passed)
+
+
+def test_what_passes_on_the_rest_says_what_was_not_read() -> None:
+    green = replace(signals(status("success"), seen=120), unread="GitHub shows this token no check runs")
+    options: dict[str, Any] = {
+        "ignored": (), "our_app_id": 0, "settle_seconds": SETTLE, "gate_seconds": GATE, "deploy_without_ci": False,
+    }  # fmt: skip
+    for counted in (ALL_COUNT, named(("ci/build",))):
+        passed = evaluate(signals=green, counted=counted, now=NOW, **options)
+        assert isinstance(passed, Passed)
+        assert passed.text == "CI passed: ci/build; GitHub shows this token no check runs"
 
 
 def test_while_settling_the_verdict_may_change_at_the_end_of_the_settle_time() -> None:

@@ -57,6 +57,7 @@ from tests.domain.things import (
     review,
     review_view,
     run,
+    status,
     suite,
 )
 
@@ -327,6 +328,16 @@ CREATION: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
     ),
     ("green CI lets it go", review_view(pipeline=CI_ON, ci=ci_fact(run("success"))), (created(),)),
     (
+        "what could not be read of green CI is said",
+        review_view(pipeline=CI_ON, ci=ci_fact(status("success"), unread="no check runs are shown")),
+        (created(reason="pull request #5 is open at aaaaaaa; no check runs are shown"),),
+    ),
+    (
+        "what could not be read does not matter where CI is not waited for",
+        review_view(ci=ci_fact(status("success"), unread="no check runs are shown")),
+        (created(),),
+    ),
+    (
         "red CI stops it",
         review_view(pipeline=CI_ON, ci=ci_fact(run("failure"))),
         (
@@ -564,6 +575,16 @@ UPDATE: list[tuple[str, ReviewView, tuple[Decision, ...]]] = [
         "a push is deployed when its CI is green",
         live_view(pipeline=CI_ON, pull_request=of(head_sha=B), ci=ci_fact(run("success"), suite("success"), sha=B)),
         (moved(B), updated(B)),
+    ),
+    (
+        "what could not be read of a push's CI is said",
+        live_view(
+            pipeline=CI_ON,
+            review=review(sha=B),
+            pull_request=of(head_sha=B),
+            ci=ci_fact(status("success"), sha=B, unread="no check runs are shown"),
+        ),
+        (replace(updated(B), reason="the pull request is at bbbbbbb; no check runs are shown"),),
     ),
     (
         "a push to what became a draft is not deployed where drafts get none",

@@ -251,10 +251,11 @@ def ci_fact(
     seen: float = 120,
     stale: bool = False,
     error: str = "",
+    unread: str = "",
 ) -> Fact[CiSignals]:
     return Fact(
         key=FactKey(FactKind.CI, REPO, sha),
-        value=None if error else signals(*parts, seen=seen),
+        value=None if error else replace(signals(*parts, seen=seen), unread=unread),
         error=error,
         stale=stale,
         looked_at=ago(age),
