@@ -11,6 +11,8 @@ SELDOM: Final = 60.0
 """Seconds between two polls of a repository whose deliveries arrive: a hook that was switched off does not say so."""
 ASKED_PER_ROUND: Final = 50
 """Requests of one round of polling. GitHub allows 900 points a minute, and a request without news costs one."""
+LOGS_PER_ROUND: Final = 50
+"""Repositories whose own log of deliveries is read in one round, at two requests each; one without news costs one."""
 _SPARED: Final = 0.2
 _HOUR: Final = 3600.0
 _ON: Final = frozenset({"on", "1"})

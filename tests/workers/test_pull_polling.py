@@ -10,7 +10,7 @@ import pytest
 from service.domain.decisions import Deploy
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import ReviewState, Sha, Trust
-from service.domain.pulling import ASKED_PER_ROUND
+from service.domain.pulling import ASKED_PER_ROUND, LOGS_PER_ROUND
 from service.domain.review_rules import OVER
 from service.enact import Transaction
 from service.store import facts, pipelines, reports, repositories, reviews
@@ -19,6 +19,7 @@ from service.store.pull_sources import PullState, hook_of, poll_of
 from service.store.tables import apps as app_rows
 from tests.workers.conftest import Yard
 from tests.workers.pulling import NOWHERE, Pulled, add_hook
+from workers.jobs import pull
 from workers.jobs.pull import Puller
 
 
@@ -327,18 +328,27 @@ async def test_polling_stops_before_the_hours_requests_are_spent(pulled: Pulled)
     assert quota is not None
     assert quota.remaining < 4
     assert pulled.asked("/pulls") == asked
-    assert "kept for what somebody waits for" in (await pulled.source(poll_of(pulled.yard.repository.id))).reason
+    name = poll_of(pulled.yard.repository.id)
+    assert "kept for what somebody waits for" in (await pulled.source(name)).reason
+    pulled.later(3601)
+    await pulled.round()
+    assert pulled.asked("/pulls") > asked, "the next hour's are spent again, whether or not anything else was asked"
+    assert (await pulled.source(name)).reason == ""
 
 
-async def test_many_repositories_take_turns_within_what_a_round_may_ask(plain: Pulled) -> None:
+async def connect_others(plain: Pulled, count: int) -> None:
     def connect(tx: Transaction) -> None:
-        for number in range(ASKED_PER_ROUND + 20):
+        for number in range(count):
             known = replace(plain.yard.repository, id=9000 + number, full_name=f"acme/no-{number}")
             repositories.remember(tx.conn, known, tx.now)
             made = pipelines.create(tx.conn, name=f"p-{number}", owner_id=None, owner_type=None, now=tx.now)
             pipelines.update(tx.conn, pipeline=made, now=tx.now, repository_id=known.id)
 
     await plain.yard.do(connect)
+
+
+async def test_many_repositories_take_turns_within_what_a_round_may_ask(plain: Pulled) -> None:
+    await connect_others(plain, ASKED_PER_ROUND + 20)
     await plain.puller.once(plain.puller.context)
     assert len(polls(plain)) <= ASKED_PER_ROUND
     await plain.puller.once(plain.puller.context)
@@ -347,6 +357,56 @@ async def test_many_repositories_take_turns_within_what_a_round_may_ask(plain: P
 
 def polls(plain: Pulled) -> list[str]:
     return [line for line in plain.yard.edge.lines if line.endswith("/pulls")]
+
+
+async def test_the_logs_of_many_repositories_take_turns_too(plain: Pulled) -> None:
+    await connect_others(plain, LOGS_PER_ROUND + 20)
+    away = sent(plain)
+    await away.puller.once(away.puller.context)
+    assert len(looked_up(plain)) == LOGS_PER_ROUND
+    # Another worker knows what is written down of the first round.
+    after = sent(plain)
+    await after.puller.once(after.puller.context)
+    assert len(set(looked_up(plain))) == LOGS_PER_ROUND + 21
+    await after.puller.once(after.puller.context)
+    await after.puller.once(after.puller.context)
+    assert len(looked_up(plain)) <= 2 * (LOGS_PER_ROUND + 21), "what has no log is looked for again within the hour"
+
+
+def looked_up(plain: Pulled) -> list[str]:
+    return [line for line in plain.yard.edge.lines if line.endswith("/hooks")]
+
+
+async def test_logs_are_left_alone_before_the_hours_requests_are_spent(plain: Pulled) -> None:
+    away, name = sent(plain), hook_of(plain.yard.repository.id)
+    plain.sim.rate_limit = 20
+    for _ in range(17):
+        await away.puller.context.github.get(plain.yard.repository, "")
+    await plain.sim.push("acme/shop", "topic", {"a": "1"})
+    await away.round()
+    assert (looked_up(plain), plain.asked("/deliveries")) == ([], 0)
+    assert (await plain.source(name)).state is PullState.WAITING
+    assert "kept for what somebody waits for" in (await plain.source(name)).reason
+    plain.later(3601)
+    away.puller.clock = plain.puller.clock
+    await away.round()
+    assert "push" in await plain.told()
+    assert (await plain.source(name)).state is PullState.OK
+
+
+async def test_a_repository_is_not_polled_as_if_it_had_no_log_while_its_turn_is_yet_to_come(
+    plain: Pulled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await topic(plain)
+    await plain.round()
+    assert (await plain.source(hook_of(plain.yard.repository.id))).state is PullState.OK
+    plain.later(61)
+    await plain.round()
+    monkeypatch.setattr(pull, "LOGS_PER_ROUND", 0)
+    asked = len(polls(plain))
+    plain.later(20)
+    await plain.round()
+    assert len(polls(plain)) == asked
 
 
 async def test_a_repositorys_own_hook_is_read_with_nothing_but_a_token(plain: Pulled) -> None:

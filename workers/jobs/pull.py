@@ -2,12 +2,14 @@
 
 One round every ten seconds, in one worker, under a lease. Both ways end in the inbox that webhooks come in by. A
 repository whose deliveries arrive is polled now and then only: a hook that is switched off does not say so. Where
-GitHub can send, only what did not arrive is fetched, every few minutes, and nothing is polled. What
+GitHub can send, only what did not arrive is fetched, every few minutes, and nothing is polled. Of many repositories
+each round asks some, those first that wait longest, and none for what is left of the hour's last requests. What
 stands in a source's way is kept for people to see, and asked about less and less often; nothing is lost by waiting,
 for the watermark stays where it is.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -19,7 +21,7 @@ from sqlalchemy import Connection
 
 from service.domain.errors import Refused, Transient
 from service.domain.model import Repository, RepositoryId
-from service.domain.pulling import ASKED_PER_ROUND, OFTEN, SELDOM, affordable, back_off
+from service.domain.pulling import ASKED_PER_ROUND, LOGS_PER_ROUND, OFTEN, SELDOM, affordable, back_off
 from service.github.hook_log import Hook, HookLog, hooks_of
 from service.github.pace import spread
 from service.github.transport import Reply
@@ -68,6 +70,8 @@ class Puller:
     poller: Poller = field(init=False)
     _etags: dict[str, str] = field(default_factory=dict)
     _silent: set[str] = field(default_factory=set)
+    _telling: set[RepositoryId] = field(default_factory=set)
+    _read_at: dict[RepositoryId, float] = field(default_factory=dict)
     _hooks: dict[RepositoryId, tuple[float, Hook | str]] = field(default_factory=dict)
     _polled_at: dict[RepositoryId, float] = field(default_factory=dict)
     _itself_at: dict[RepositoryId, float] = field(default_factory=dict)
@@ -111,7 +115,8 @@ class Puller:
         former, self._app_id = self._app_id, self.context.github.app_id
         if former in {None, self._app_id}:
             return followed
-        for remembered in (self._etags, self._hooks, self._polled_at, self._itself_at, self._silent):
+        clocks = (self._read_at, self._polled_at, self._itself_at)
+        for remembered in (self._etags, self._hooks, self._silent, self._telling, *clocks):
             remembered.clear()
         self.poller = Poller(context=self.context, inbox=self.inbox)
         return replace(
@@ -141,13 +146,44 @@ class Puller:
         if github.app_id:
             tells = await self._log(APP, followed, partial(_ready, HookLog.of_app(github)))
             return set(followed.repositories) if tells else set()
-        telling = set()
-        for repository in followed.repositories.values():
+        left = LOGS_PER_ROUND
+        for repository in self._longest_unread_first(followed):
+            asks = self._asks(repository, followed)
+            if asks and left <= 0:
+                continue
             await self._renew()
-            name = pull_sources.hook_of(repository.id)
-            if await self._log(name, followed, partial(self._hook_log, repository)):
-                telling.add(repository.id)
-        return telling
+            left -= asks
+            if await self._own_log(repository, followed, asks=asks):
+                self._telling.add(repository.id)
+            else:
+                self._telling.discard(repository.id)
+        return self._telling & set(followed.repositories)
+
+    def _longest_unread_first(self, followed: _Followed) -> list[Repository]:
+        """In the order in which they are read; of the rounds before us we know what was written down."""
+
+        def read_at(repository: Repository) -> tuple[float, float]:
+            source = followed.sources.get(pull_sources.hook_of(repository.id))
+            known = source.checked_at if source is not None else None
+            return self._read_at.get(repository.id, -math.inf), known.timestamp() if known is not None else 0.0
+
+        return sorted(followed.repositories.values(), key=read_at)
+
+    def _asks(self, repository: Repository, followed: _Followed) -> bool:
+        """Whether GitHub is asked when the repository's log is read now: it may wait, or be known to have none."""
+        source = followed.sources.get(pull_sources.hook_of(repository.id))
+        return (source is None or not self._waits(source)) and not isinstance(self._known_hook(repository), str)
+
+    async def _own_log(self, repository: Repository, followed: _Followed, *, asks: bool) -> bool:
+        """Pass over the log of the repository's own hook, if that can be afforded; whether it can be relied on."""
+        name = pull_sources.hook_of(repository.id)
+        if asks and not self._may_spend(repository):
+            source = followed.sources.get(name) or PullSource(name=name)
+            await self._keep(source, _settled(source, PullState.WAITING, _SPARED))
+            return False
+        if asks:
+            self._read_at[repository.id] = self.clock()
+        return await self._log(name, followed, partial(self._hook_log, repository))
 
     async def _log(self, name: str, followed: _Followed, find: Callable[[], Awaitable[HookLog | str]]) -> bool:
         """Pass over one log and keep what came of it; whether it can be relied on to tell."""
@@ -194,14 +230,19 @@ class Puller:
 
     async def _hook_log(self, repository: Repository) -> HookLog | str:
         """The log of the repository's own hook, or why there is none to read."""
-        period = SETTINGS_SECONDS if self.polls else _HOOK_SECONDS
-        asked_at, hook = self._hooks.get(repository.id, (-period, ""))
-        if self.clock() - asked_at >= period:
+        hook = self._known_hook(repository)
+        if hook is None:
             hook = _chosen(await hooks_of(self.context.github, repository))
             self._hooks[repository.id] = (self.clock(), hook)
         if isinstance(hook, str):
             return hook + (_INSTEAD if self.polls else _NOT_FETCHED)
         return HookLog.of_hook(self.context.github, repository, hook)
+
+    def _known_hook(self, repository: Repository) -> Hook | str | None:
+        """The hook, or why there is none to read; None when it is time to ask GitHub."""
+        period = SETTINGS_SECONDS if self.polls else _HOOK_SECONDS
+        asked_at, hook = self._hooks.get(repository.id, (-math.inf, ""))
+        return hook if self.clock() - asked_at < period else None
 
     # Polling ----------------------------------------------------------------------------------------
 
@@ -248,10 +289,8 @@ class Puller:
         return polled.asked
 
     def _may_spend(self, repository: Repository) -> bool:
-        quota = self.context.github.quota(repository.installation_id)
-        if quota is None or quota.resets_in <= 0:
-            return True
-        return affordable(limit=quota.limit, remaining=quota.remaining, resets_in=quota.resets_in)
+        quota = self.context.github.quotas().get(repository.installation_id)  # none of an hour that is over
+        return quota is None or affordable(limit=quota.limit, remaining=quota.remaining, resets_in=quota.resets_in)
 
     # What is kept -----------------------------------------------------------------------------------
 
