@@ -31,7 +31,7 @@ def in_the_comment(review: CheckReview, pipeline: str, sha: Sha) -> tuple[str, .
         return ()
     line = (
         f"`{sha[:7]}` waits for approval in {cell(pipeline)}: someone with write access to this repository comments "
-        f"`/approve {sha}` here once they have read it, or runs `{_command(review.number, pipeline, sha)}`. "
+        f"`/approve {sha}` here once they have read it, or runs `{_command(review, sha)}`. "
         "A later push needs an approval of its own."
     )
     return (line,)
@@ -45,10 +45,10 @@ def how_to_approve(view: CheckView) -> tuple[str, ...]:
     ways = (
         f"- press **Approve {view.sha[:7]}**, or",
         f"- comment on the pull request with this first line: `/approve {view.sha}`, or",
-        f"- run `{_command(review.number, view.pipeline, view.sha)}`",
+        f"- run `{_command(review, view.sha)}`",
     )
     return (_BEFORE, "\n".join(ways))
 
 
-def _command(number: int, pipeline: str, sha: Sha) -> str:
-    return f"towpath reviewapps:approve {number} -p {pipeline} --sha {sha}"
+def _command(review: CheckReview, sha: Sha) -> str:
+    return f"towpath reviewapps:approve {review.number} -p {review.pipeline} --sha {sha}"

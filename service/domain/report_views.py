@@ -28,6 +28,7 @@ class CheckReview:
     """The review app's part of a check.
 
     `request`, `build` and `release` are those of this commit, None before they exist. `number` is the pull request's.
+    `pipeline` is what a command finds the pipeline by, as its check may be called otherwise; empty where none is shown.
     """
 
     app_name: str
@@ -41,6 +42,7 @@ class CheckReview:
     log_tail: str = ""
     steps: tuple[Step, ...] = ()
     number: int | None = None
+    pipeline: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -216,7 +216,7 @@ def test_an_approval_that_would_mean_nothing_is_refused(pull: dict[str, Any], to
 
 
 def shown(state: ReviewState, reason: str = FORK, **more: Any) -> CheckReview:
-    return CheckReview(app_name="", state=state, reason=reason, url="", number=5, **more)
+    return CheckReview(app_name="", pipeline="shop", state=state, reason=reason, url="", number=5, **more)
 
 
 def view(it: CheckReview, **more: Any) -> CheckView:

@@ -69,7 +69,7 @@ def test_below_the_table_is_said_who_may_approve_what_waits_and_how(
     for at, line in enumerate(said):
         assert f"in shop{at}: someone with write access" in line
         assert f"`/approve {A}`" in line
-        assert f"`towpath reviewapps:approve 5 -p shop{at} --sha {A}`" in line
+        assert f"`towpath reviewapps:approve 5 -p shop --sha {A}`" in line
     assert content.terminal == (reviews != (RUNS,))
 
 

@@ -27,7 +27,8 @@ URL = "http://shop-pr-5.localhost:5080"
 
 
 def of_review(state: ReviewState, reason: str = "", **more: Any) -> CheckReview:
-    return CheckReview(**{"app_name": "shop-pr-5", "state": state, "reason": reason, "url": URL} | more)
+    whole = {"app_name": "shop-pr-5", "pipeline": "shop", "state": state, "reason": reason, "url": URL}
+    return CheckReview(**whole | more)
 
 
 def of_deploy(state: RequestState | None, reason: str = "", **more: Any) -> CheckDeploy:

@@ -1,6 +1,7 @@
 """Code of forks and bots, from the webhooks to the engine: whose word lets it run, and what it is given."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -13,8 +14,9 @@ from service.demo.simulator.state import Pull
 from service.domain.decisions import Deploy, Destroy
 from service.domain.errors import Refused, Transient
 from service.domain.facts import FactKey, FactKind
-from service.domain.model import FORKS, App, RequestState, ReviewApp, ReviewState, Sha, Stage, Toggles, Trust
+from service.domain.model import FORKS, App, Pipeline, RequestState, ReviewApp, ReviewState, Sha, Stage, Toggles, Trust
 from service.domain.review_rules import BOT, BY_PERSON, CLOSED, FORK, MOVED
+from service.enact import Transaction
 from service.enacting.approvals import Door, approve
 from service.enacting.pipelines import PipelineVerbs
 from service.github.hints import ApprovalAsked, Hint
@@ -31,6 +33,7 @@ from service.store import (
     reviews,
 )
 from service.store.deliveries import Inbox
+from service.store.reports import Report
 from service.store.tables import slugs
 from tests.github.conftest import repository_of
 from tests.workers.conftest import Yard
@@ -209,6 +212,35 @@ async def test_before_anything_of_a_fork_runs_one_line_in_a_comment_says_who_may
     await street.hear()
     newest = (await street.review(pull)).sha
     assert f"`/approve {newest}`" in (await street.yard.report(key)).wanted["body"]
+
+
+async def test_the_command_that_approves_names_its_pipeline_as_the_command_line_finds_it(street: Street) -> None:
+    """Its check may be called otherwise, and another pipeline may have its name."""
+    yard, key = street.yard, f"comment:{street.yard.repository.id}/1"
+    first = yard.pipeline
+
+    def second(tx: Transaction) -> Pipeline:
+        made = pipelines.create(tx.conn, name=first.name, owner_id=None, owner_type=None, now=tx.now)
+        change: dict[str, Any] = {"repository_id": yard.repository.id, "toggles": first.toggles}
+        return pipelines.update(tx.conn, pipeline=made, now=tx.now, **change)
+
+    other: list[Pipeline] = []
+    await yard.do(lambda tx: other.append(second(tx)))
+    pull = await street.open()
+    assert named(await yard.report(key)) == {first.id, other[0].id}
+    body = (await yard.report(key)).wanted["body"]
+    assert f"in {first.name}-{other[0].id[:4]}: someone" in body, "it is shown as its check is called"
+    assert f"-p {first.id} --sha" in (await yard.check(pull.head_sha)).wanted["summary"]
+
+    await yard.do(lambda tx: pipelines.update(tx.conn, pipeline=first, now=tx.now, name="shop-web") and None)
+    await yard.do(lambda tx: tx.show_comment(reviews.of_pull_request(tx.conn, yard.repository.id, "pr:1")[0]))
+    await street.rest()
+    assert named(await yard.report(key)) == {"shop-web", other[0].name}
+
+
+def named(comment: Report) -> set[str]:
+    """The pipelines that a comment's commands name."""
+    return set(re.findall(r"towpath reviewapps:approve 1 -p (\S+) --sha", comment.wanted["body"]))
 
 
 async def test_where_comments_are_off_or_forks_never_run_none_says_how_to_approve(street: Street) -> None:

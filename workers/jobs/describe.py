@@ -262,6 +262,13 @@ def _why(review: ReviewApp, sha: Sha) -> str:
     return review.reason
 
 
+def _found_by(conn: Connection, review: ReviewApp) -> str:
+    """What names the review app's pipeline in a command: its name, unless others have it too."""
+    pipeline = pipelines.get(conn, review.pipeline_id)
+    alone = pipeline is not None and len(pipelines.find(conn, pipeline.name)) == 1
+    return pipeline.name if pipeline is not None and alone else review.pipeline_id
+
+
 def _review(conn: Connection, review: ReviewApp, sha: Sha, deployed: Deployed, settings: Settings) -> CheckReview:
     app = apps.get(conn, review.app_id) if review.app_id else None
     deploy = deployed.get(app.id) if app else None
@@ -280,6 +287,7 @@ def _review(conn: Connection, review: ReviewApp, sha: Sha, deployed: Deployed, s
         log_tail=_log_tail(conn, build, release) if error else "",
         steps=_steps(build, release),
         number=int(ref) if (ref := review.ref.removeprefix("pr:")).isdecimal() else None,
+        pipeline=_found_by(conn, review) if review.reason in AWAITS_APPROVAL and deploy is None else "",
     )
 
 
