@@ -9,7 +9,7 @@ import zstandard
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, literal, or_, select, tuple_
 
 from service.store import rows
-from service.store.inbox import Inbox
+from service.store.inbox import LARGE, Inbox
 from service.store.tables import deliveries
 
 __all__ = [
@@ -71,6 +71,11 @@ class Delivery(Receipt):
     def body(self) -> bytes:
         """The body as it was signed; raises `zstandard.ZstdError` for one that is broken."""
         return zstandard.decompress(self.packed)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether a thread had better unpack and read it; raises as `body` does."""
+        return not 0 <= zstandard.frame_content_size(self.packed) <= LARGE
 
 
 _RECEIPT = [deliveries.c[name] for name in Receipt.__dataclass_fields__]

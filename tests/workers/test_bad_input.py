@@ -2,16 +2,19 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
+import zstandard
 from sqlalchemy import Connection
 from zstandard import ZstdError
 
 from service.domain.model import Repository, RepositoryId, ReviewState
 from service.store import deliveries, pipelines, repositories, requests, reviews, tables
 from service.store.deliveries import Inbox, Receipt
+from service.store.inbox import LARGE
 from tests.github.examples import all_examples, mutations
 from tests.workers.conftest import Yard
 from workers.jobs.look import look
@@ -143,3 +146,21 @@ async def _settled(yard: Yard) -> None:
         yard.bell.rung.clear()
         for ring in rung:
             await (reconcile if ring.job == "reconcile" else look)(yard.context, *ring.args)
+
+
+async def test_a_large_body_keeps_the_loop_from_nothing_else_while_it_is_read(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same with one that its compressed size says little of."""
+    unpack, within = zstandard.decompress, dict[int, bool]()
+
+    def watched(packed: bytes) -> bytes:
+        body = unpack(packed)
+        within[len(body)] = threading.current_thread() is threading.main_thread()
+        return body
+
+    monkeypatch.setattr(zstandard, "decompress", watched)
+    small, large = (json.dumps({"filler": "x" * size}).encode() for size in (1000, 2 * LARGE))
+    received = await verdicts(yard, [("small-one", "status", small), ("large-one", "status", large)])
+    assert {each.state for each in received} == {"ignored"}
+    assert within == {len(small): True, len(large): False}

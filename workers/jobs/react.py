@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import sha256
 
 import structlog
@@ -78,9 +79,9 @@ async def _react(context: Context, delivery: Delivery) -> None:
 
 
 async def _process(context: Context, delivery: Delivery) -> None:
-    guid, body, our_app_id = delivery.guid, delivery.body, context.github.app_id
-    payload = sha256(body).hexdigest()
-    hint = parse(event=delivery.event, payload=body, our_app_id=our_app_id)
+    guid, our_app_id = delivery.guid, context.github.app_id
+    read = partial(_read, delivery, our_app_id)
+    payload, hint = await asyncio.to_thread(read) if delivery.is_large else read()
     presses: list[press.Press] = []
     approvals: list[approve.Asked] = []
     if isinstance(hint, Hint):
@@ -108,6 +109,12 @@ async def _process(context: Context, delivery: Delivery) -> None:
 
     verdict = await context.commit(write)
     log.info("delivery processed", delivery=guid, kind=delivery.event, verdict=verdict)
+
+
+def _read(delivery: Delivery, our_app_id: int) -> tuple[str, Hint | Ignored]:
+    """The digest of what was sent, and what it tells."""
+    body = delivery.body
+    return sha256(body).hexdigest(), parse(event=delivery.event, payload=body, our_app_id=our_app_id)
 
 
 def _answer_merge_queue(context: Context, tx: Transaction, hint: Hint) -> Iterator[str]:
