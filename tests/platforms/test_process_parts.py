@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -207,6 +208,44 @@ async def test_who_follows_a_log_hears_on_in_whole_lines_however_fast_it_is_turn
     assert all(wholes), [line for line, whole in zip(seen, wholes, strict=True) if whole is None]
     numbers = [int(whole[1]) for whole in wholes if whole]
     assert numbers == sorted(set(numbers))
+
+
+async def test_who_stops_to_follow_a_log_that_cannot_be_read_just_then_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """A disk that stands still, here a pipe into which nobody writes."""
+    log, pipe = tmp_path / "app.log", tmp_path / "pipe"
+    log.write_text("a line\n")
+    os.mkfifo(pipe)
+    lines = log_lines(log, follow=True, lines=10)
+    assert await anext(lines) == "a line"
+    following = asyncio.ensure_future(anext(lines))
+    pipe.replace(log)
+    stands = await until(lambda: _opened(log), what="the log to be read on")
+    moves = threading.Event()
+    at_last = threading.Timer(20, lambda: (moves.set(), os.close(stands)))
+    at_last.start()
+    following.cancel()
+    await asyncio.wait({following})
+    kept = moves.is_set()
+    at_last.cancel()
+    assert not kept, "the loop stood still with the disk"
+    os.close(stands)
+    await until(lambda: log not in _open_files(), what="the log to be let go")
+
+
+def _opened(pipe: Path) -> int:
+    """The end for writing of a pipe that somebody reads; 0 while nobody does."""
+    try:
+        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return 0
+
+
+def _open_files() -> set[Path]:
+    found = set()
+    for each in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.add(each.readlink())
+    return found
 
 
 async def test_a_log_in_which_nothing_stands_has_no_line(tmp_path: Path) -> None:

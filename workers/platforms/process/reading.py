@@ -112,24 +112,39 @@ class _Tail:
 
     def __init__(self, path: Path, file: FileIO | None) -> None:
         self._path, self._file = path, file
-        self._turn = threading.Lock()  # whoever stops to follow may do so in the middle of a look
+        self._turn, self._over = threading.Lock(), False
 
     def more(self) -> tuple[bytes, bool]:
         """What was appended, and whether that is the beginning of another file."""
-        with self._turn:
-            data = self._read()
-            if data or not self._is_turned_over():
-                return data, False
-            if data := self._read():  # written just before
-                return data, False
-            begins = self._go_on()
-            return self._read(), begins
+        try:
+            with self._turn:
+                return self._more()
+        finally:
+            self._let_go()
 
     def close(self) -> None:
-        with self._turn:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+        """Whoever stops to follow may do so in the middle of a look, which a slow disk keeps: then that closes it."""
+        self._over = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Close the file if nobody wants it any more; who has the turn does so after it."""
+        if self._over and self._turn.acquire(blocking=False):
+            try:
+                if self._file is not None:
+                    self._file.close()
+                    self._file = None
+            finally:
+                self._turn.release()
+
+    def _more(self) -> tuple[bytes, bool]:
+        data = self._read()
+        if data or not self._is_turned_over():
+            return data, False
+        if data := self._read():  # written just before
+            return data, False
+        begins = self._go_on()
+        return self._read(), begins
 
     def _read(self) -> bytes:
         return self._file.read(_CHUNK) or b"" if self._file is not None else b""
