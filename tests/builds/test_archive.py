@@ -71,6 +71,25 @@ async def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
         await unpack(tmp_path / "x.tar", tmp_path / "dest", max_bytes=1 << 20)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x: Wrote only 1 of 2 bytes",
+        "No space left on device",
+        "x: Cannot write: Disk quota exceeded",
+        "x: Cannot write: No space left on device\n",
+        "x: Cannot write: No space left on device\r\x0b\x85",
+    ],
+)
+async def test_a_name_that_speaks_of_a_full_disk_is_not_taken_for_one(tmp_path: Path, name: str) -> None:
+    """A full disk is waited for, however long; this can never be unpacked."""
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        for info, content in (member("y" * 200 + name + "/" + name + "z" * 300, content=b"x"),):
+            archive.addfile(info, io.BytesIO(content))
+    with pytest.raises(Refused, match="could not be unpacked"):
+        await unpack(tmp_path / "x.tar", tmp_path / "out", max_bytes=1000)
+
+
 async def test_an_honest_archive_is_written(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "x.tar", "w") as archive:
         for info, content in [member("./a/b", content=b"hello"), member("a/link", tarfile.SYMTYPE, "../a/b")]:

@@ -19,7 +19,8 @@ MANIFEST_LIMIT = 64 * 1024
 """Bytes of a file that people write by hand."""
 _MOST_RULES = 500
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
-_CUT_SHORT = ": Wrote only "  # of the file that fills the disk tar says just that
+# Of the file that fills the disk tar says just how much it wrote. Names stand before that, their line breaks escaped.
+_FULL = re.compile(rf": (?:Wrote only \d+ of \d+ bytes?|{'|'.join(sorted(map(os.strerror, _NO_ROOM)))})\n")
 _GET_FLAGS, _SET_FLAGS, _TOP_DIRECTORY = 0x80086601, 0x40086602, 0x20000
 
 
@@ -68,7 +69,7 @@ def raise_if_full(error: OSError) -> None:
 
 def check_room(said: str) -> None:
     """Raise the `OSError` that tar failed with, if what it said in English is that there was no room."""
-    if any(sign in said for sign in (_CUT_SHORT, *map(os.strerror, _NO_ROOM))):
+    if _FULL.search(said):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
