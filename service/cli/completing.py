@@ -53,7 +53,7 @@ def _after(group: Any, context: Any, before: Sequence[str], typed: str) -> Itera
             if command is None:
                 return
             if word == "help":
-                yield from _commands(group, context)
+                yield from _commands(group)
                 return
         elif _takes_value(options.get(word)):
             if not before:
@@ -61,7 +61,7 @@ def _after(group: Any, context: Any, before: Sequence[str], typed: str) -> Itera
                 return
             before.pop(0)
     if command is None:
-        yield from _of_options(options) if typed.startswith("-") else _commands(group, context)
+        yield from _of_options(options) if typed.startswith("-") else _commands(group)
     else:
         yield from _of_command(command, before, typed)
 
@@ -97,9 +97,9 @@ def _argument(command: Any, number: int) -> Iterator[Candidate]:
         yield from _named(arguments[-1].metavar)
 
 
-def _commands(group: Any, context: Any) -> Iterator[Candidate]:
-    for name in group.visible(context):
-        yield Candidate(word=name, about=group.commands[name].get_short_help_str(90).rstrip("."))
+def _commands(group: Any) -> Iterator[Candidate]:
+    for name in group.index:
+        yield Candidate(word=name, about=group.index.about(name).rstrip("."))
 
 
 def _options(command: Any) -> Mapping[str, Any]:

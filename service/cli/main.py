@@ -1,54 +1,16 @@
 """The `towpath` command: every verb, and how each end becomes a sentence and an exit code."""
 
-import inspect
 import itertools
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Annotated, Any, cast
+from collections.abc import Sequence
+from typing import Annotated, cast
 from urllib.parse import unquote
 
 import typer
 
-from service.cli import profile, servers
-from service.cli.client import Client
-from service.cli.commands import (
-    access,
-    activity,
-    approving,
-    apps,
-    authorizations,
-    builds,
-    completion,
-    config,
-    dashboard,
-    deploy,
-    diff,
-    git,
-    github,
-    heroku,
-    insight,
-    locks,
-    login,
-    one_offs,
-    orphans,
-    pipelines,
-    promote,
-    promotions,
-    ps,
-    releases,
-    reviewapps,
-    settings,
-    setup,
-    spaces,
-    switches,
-    teams,
-    transfers,
-    users,
-    webhooks,
-)
+from service.cli import profile
 from service.cli.errors import ApiError, ExitCode, Stop
 from service.cli.options import ProfileOption
 from service.cli.output import note, paint
@@ -69,42 +31,6 @@ _INSIDE = {
 }
 """What is within something else, or has no name that could be meant, by its word in a path."""
 
-# In the order of the help.
-_PARTS = (
-    apps,
-    transfers,
-    switches,
-    spaces,
-    pipelines,
-    setup,
-    settings,
-    promote,
-    promotions,
-    diff,
-    reviewapps,
-    approving,
-    deploy,
-    builds,
-    releases,
-    locks,
-    config,
-    ps,
-    one_offs,
-    login,
-    access,
-    authorizations,
-    teams,
-    users,
-    dashboard,
-    insight,
-    webhooks,
-    activity,
-    github,
-    git,
-    heroku,
-    orphans,
-)
-
 
 def help_(
     ctx: typer.Context,
@@ -119,13 +45,13 @@ def help_(
     related = group.siblings(topic)
     command = group.get_command(ctx.parent, topic)
     if command is None and not related:
-        raise Stop(f"There is no command or topic {topic}.{close(topic, list(group.commands))}", code=ExitCode.USAGE)
+        raise Stop(f"There is no command or topic {topic}.{close(topic, list(group.index))}", code=ExitCode.USAGE)
     if command is not None:
         with command.make_context(topic, [], parent=ctx.parent, resilient_parsing=True) as inner:
             typer.echo(command.get_help(inner))
     if len(related) > 1:
         formatter = ctx.make_formatter()
-        group.write(ctx.parent, formatter, "Related", related)
+        group.write(formatter, "Related", related)
         typer.echo(f"\n{formatter.getvalue().rstrip()}")
 
 
@@ -147,22 +73,6 @@ def _options(
     profile.choose(name)
 
 
-def _with_profile(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a command take `--profile` too: who says it rarely does so before the command."""
-
-    @wraps(command)
-    def run(*args: Any, profile_name: str | None = None, **kwargs: Any) -> Any:
-        if profile_name is not None:
-            profile.choose(profile_name)
-        return command(*args, **kwargs)
-
-    known = inspect.signature(command)
-    more = inspect.Parameter("profile_name", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=ProfileOption)
-    vars(run)["__signature__"] = known.replace(parameters=[*known.parameters.values(), more])
-    run.__annotations__ = {**command.__annotations__, "profile_name": ProfileOption}
-    return run
-
-
 def build_cli() -> typer.Typer:
     """Put the command line together."""
     cli = typer.Typer(
@@ -177,14 +87,6 @@ def build_cli() -> typer.Typer:
         context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 110},
     )
     cli.callback(help=_ABOUT)(_options)
-    for part in _PARTS:
-        part.register(cli)
-    for command in cli.registered_commands:
-        assert command.callback is not None
-        command.callback = _with_profile(command.callback)
-    # These ask no server.
-    for part in (completion, servers):
-        part.register(cli)
     cli.command("help")(help_)
     return cli
 
@@ -196,6 +98,8 @@ def _explained(error: Stop) -> str:
     named = _NAMED.match(error.target)
     if named is None or error.message != f"Couldn't find that {_CALLED[named['kind']]}.":
         return _with_its_name(error)
+    from service.cli.client import Client  # there already, if a server was asked
+
     name, key = unquote(named["name"]), _SHOWN_AS.get(named["kind"], "name")
     try:
         known = [each[key] for each in Client(profile=profile.load(quiet=True)).everything(f"/{named['kind']}")]

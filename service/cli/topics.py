@@ -1,11 +1,13 @@
 """Help by topic, commands that are found although they are misspelt, and how all of them take an end from outside."""
 
+from collections.abc import MutableMapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, cast
 
 from typer.core import TyperGroup
 
 from service.cli.errors import ExitCode, Stop
+from service.cli.loading import Commands
 
 _SERVER = "The server"
 _ITSELF = "The command line"
@@ -58,18 +60,25 @@ def topic_of(command: str) -> str:
 class ByTopic(TyperGroup):
     """Lists commands under headings, the server's own last."""
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.index = Commands(self.commands)
+        self.commands = cast("MutableMapping[str, Any]", self.index)  # nobody adds to it
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer names it
+        """All of them, in their order."""
+        return list(self.index)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - typer names it
         """Write one section for each topic."""
         for topic in dict.fromkeys([*TOPICS.values(), _SERVER]):
-            self.write(ctx, formatter, topic, [name for name in self.list_commands(ctx) if topic_of(name) == topic])
+            self.write(formatter, topic, [name for name in self.index if topic_of(name) == topic])
 
-    def write(self, ctx: Any, formatter: Any, topic: str, names: list[str]) -> None:
+    def write(self, formatter: Any, topic: str, names: list[str]) -> None:
         """Write a section with what each command does."""
-        commands = [(name, self.get_command(ctx, name)) for name in names]
-        rows = [(name, command.get_short_help_str(90)) for name, command in commands if command and not command.hidden]
-        if rows:
+        if names:
             with formatter.section(topic):
-                formatter.write_dl(rows)
+                formatter.write_dl([(name, self.index.about(name)) for name in names])
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; Ctrl-C and a reader that has gone away end it in our own words."""
@@ -85,21 +94,17 @@ class ByTopic(TyperGroup):
         name, spaced = args[0], ":".join(args[:2])
         command = self.get_command(ctx, name)
         if command is None and not name.startswith("-"):
-            other = "--version" if name == "version" else spaced if spaced in self.commands else ""
-            meant = f" Did you mean {other}?" if other else close(name, self.visible(ctx))
+            other = "--version" if name == "version" else spaced if spaced in self.index else ""
+            meant = f" Did you mean {other}?" if other else close(name, list(self.index))
             raise Stop(f"There is no command {name}.{meant} They are listed by: towpath help", code=ExitCode.USAGE)
-        if command is not None and spaced != name and spaced in self.commands and not _takes_words(command):
+        if command is not None and spaced != name and spaced in self.index and not _takes_words(command):
             raise Stop(f"{name} takes no words of its own. Did you mean {spaced}?", code=ExitCode.USAGE)
         return super().resolve_command(ctx, args)
-
-    def visible(self, ctx: Any) -> list[str]:
-        """The commands that are listed."""
-        return [name for name in self.list_commands(ctx) if not self.commands[name].hidden]
 
     def siblings(self, name: str) -> list[str]:
         """The commands of the same topic, as `pipelines:add` to `pipelines`."""
         head = name.partition(":")[0]
-        return [each for each in self.commands if each.partition(":")[0] == head]
+        return [each for each in self.index if each.partition(":")[0] == head]
 
 
 def _takes_words(command: Any) -> bool:

@@ -257,8 +257,33 @@ def test_ctrl_c_while_it_starts_is_one_sentence(offline: Cli, tmp_path: Path, pr
 def test_a_command_starts_without_what_only_servers_need() -> None:
     """Each takes longer to import than most commands to run."""
     look = (
-        "import sys; from service.cli.main import build_cli; build_cli(); "
+        "import sys, typer.main; from service.cli.main import build_cli; "
+        "list(typer.main.get_command(build_cli()).commands.values()); "
         "print(sorted({'asyncio', 'importlib.metadata', 'pydantic', 'sqlalchemy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "imported"),
+    [
+        (["--help"], []),
+        (["help", "apps"], ["apps", "git"]),
+        (["apps", "--help"], ["apps", "git"]),
+        (["pip"], []),
+        (["completion", "bash"], ["completion"]),
+        (["completion", "bash", "--line", "towpath "], ["completion"]),
+        (["completion", "bash", "--line", "towpath spaces --"], ["completion", "spaces"]),
+    ],
+)
+def test_only_the_commands_that_are_asked_for_are_imported(words: list[str], imported: list[str]) -> None:
+    """To import them all takes longer than to run one."""
+    look = (
+        f"import sys; from service.cli.main import run; run({words}); "
+        "import service.cli.index as index; "
+        "parts = sorted(each.rpartition('.')[2] for each in index.MODULES if f'service.cli.{each}' in sys.modules); "
+        "print(f'imported {parts}', file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == f"imported {sorted(imported)}"

@@ -1,6 +1,7 @@
 """What holds for every command, whichever comes: it is listed, and it ends in one sentence when something is not there."""
 
 import asyncio
+import importlib
 import re
 import subprocess
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import typer.main
 from typer.core import TyperGroup
 
+from service.cli.index import MODULES
 from service.cli.main import build_cli, run
 from tests.cli.conftest import ROOT, Cli
 from tests.web.serving import Server
@@ -207,3 +209,18 @@ def test_every_command_that_people_are_told_of_is_there_with_its_options() -> No
                 wrong.append(f"{path.relative_to(ROOT)}: towpath {command} {' '.join(missing)}")
     assert wrong == []
     assert seen > 100
+
+
+def test_the_index_says_of_every_command_where_it_is_and_what_it_does() -> None:
+    places = [*Path(ROOT, "service/cli/commands").glob("*.py"), Path(ROOT, "service/cli/servers.py")]
+    found: dict[str, dict[str, str]] = {}
+    for place in places:
+        name = ".".join(place.relative_to(Path(ROOT, "service/cli")).with_suffix("").parts)
+        part = importlib.import_module(f"service.cli.{name}")
+        if hasattr(part, "register"):
+            cli = typer.Typer()
+            part.register(cli)
+            commands = typer.main.get_group(cli).commands.items()
+            found[name] = {word: command.get_short_help_str(90) for word, command in commands}
+    assert found == MODULES
+    assert all(list(found[module]) == list(MODULES[module]) for module in found), "and in their order"
