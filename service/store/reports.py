@@ -21,15 +21,19 @@ SPACING: Final = 10.0
 RETRIED_AFTER: Final = timedelta(hours=1)
 RETRIED_FOR: Final = timedelta(days=7)
 ASIDE: Final = "#"
-"""What stands in a key before the mark of where a commit's check was shown formerly."""
+"""What stands in a key before the mark of the place where a commit's check was shown formerly."""
 _OF_COMMITS: Final = ("check", "status")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """An object on GitHub. `attempted` says that a write was begun whose outcome may be unknown, `attempt` which."""
+    """An object on GitHub. `attempted` says that a write was begun whose outcome may be unknown, `attempt` which.
+
+    `aside_of` is the key that another one has by now, shown in another place.
+    """
 
     key: str
+    aside_of: str | None
     kind: str
     repository_id: RepositoryId
     installation_id: int
@@ -52,7 +56,7 @@ class Report:
     @property
     def external_key(self) -> str:
         """What GitHub knows it by, which stays the same for what is set aside."""
-        return self.key.partition(ASIDE)[0]
+        return self.aside_of or self.key
 
 
 def put(
@@ -130,8 +134,10 @@ def formers(conn: Connection, key: str, *, but: str) -> list[Report]:
 
     The one of before the App comes first.
     """
-    like = [reports.c.key.startswith(f"{kind}:{key}", autoescape=True) for kind in _OF_COMMITS]
-    query = select(reports).where(or_(*like), reports.c.key != but)
+    keys = [f"{kind}:{key}" for kind in _OF_COMMITS]
+    query = select(reports).where(
+        or_(reports.c.key.in_([each for each in keys if each != but]), reports.c.aside_of.in_(keys))
+    )
     return [_report(row) for row in conn.execute(query.order_by(func.length(reports.c.key), reports.c.key)).mappings()]
 
 
@@ -140,8 +146,8 @@ def set_aside(conn: Connection, known: Report) -> Report:
     place = f"{known.repository_id}/{known.wanted.get('name') or known.wanted.get('context')}"
     key = f"{known.key}{ASIDE}{sha256(place.encode()).hexdigest()[:12]}"
     conn.execute(reports.delete().where(reports.c.key == key))  # of an earlier time there
-    conn.execute(reports.update().where(reports.c.key == known.key).values(key=key))
-    return replace(known, key=key)
+    conn.execute(reports.update().where(reports.c.key == known.key).values(key=key, aside_of=known.key))
+    return replace(known, key=key, aside_of=known.key)
 
 
 def lanes(conn: Connection, *, now: datetime) -> list[int]:
@@ -302,6 +308,7 @@ def failed(
 def _report(row: RowMapping) -> Report:
     return Report(
         key=row["key"],
+        aside_of=row["aside_of"],
         kind=row["kind"],
         repository_id=RepositoryId(row["repository_id"]),
         installation_id=row["installation_id"],

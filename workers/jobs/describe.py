@@ -145,7 +145,7 @@ def github_deployment(tx: Transaction, release_id: str, settings: Settings) -> s
         )
         content = asdict(describing.describe_github_deployment(view))
         if known is not None:  # it stays where it was made: by the place it is found again
-            content["environment"] = known.wanted["environment"]
+            content["environment"] = known.wanted.get("environment", content["environment"])
     else:
         assert known is not None
         if known.wanted.get("state") in ("failure", "error"):

@@ -111,6 +111,7 @@ reports = Table(
     "reports",
     metadata,
     Column("key", String(128), primary_key=True),
+    Column("aside_of", String(128)),
     Column("kind", String(32), nullable=False),
     Column("repository_id", BigInteger, nullable=False),
     Column("installation_id", BigInteger, nullable=False, server_default="0"),
@@ -127,6 +128,7 @@ reports = Table(
     Column("refusals", Integer, nullable=False, server_default="0"),
     Column("retry_at", Moment),
     *time_columns(),
+    Index("ix_reports_aside_of", "aside_of"),
     Index("ix_reports_pending", "pending", "installation_id"),
     Index("ix_reports_unfinished", "terminal", "updated_at"),
 )
