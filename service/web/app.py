@@ -42,6 +42,7 @@ from service.web.pages import (
     setup_connect,
     sign_in,
     team,
+    tokens,
     why,
 )
 from service.web.pages.rendering import add_static
@@ -77,7 +78,8 @@ def build_app(context: WebContext) -> web.Application:
     api.add_routes(app)
     add_static(app)
     rights.add(app, [*setup.ROUTES, *setup_connect.ROUTES])
-    rights.add(app, [*sign_in.ROUTES, *github_sign_in.ROUTES, *account.ROUTES, *invitations.ROUTES, *team.ROUTES])
+    rights.add(app, [*sign_in.ROUTES, *github_sign_in.ROUTES, *account.ROUTES, *invitations.ROUTES])
+    rights.add(app, [*tokens.ROUTES, *team.ROUTES])
     rights.add(app, [*home.ROUTES, *overview.ROUTES, *promote.ROUTES])
     rights.add(app, [*settings.ROUTES, *access.ROUTES, *new.ROUTES])
     rights.add(app, [*deliveries.ROUTES, *why.ROUTES, *activity.ROUTES, *about.ROUTES])

@@ -46,6 +46,8 @@ async def test_settings_and_records_are_for_everybody_and_fit_a_phone(
         await shown(f"{one}/access", "access")
         await shown("/dashboard/apps/shop/access", "app-access")
         await alike("/dashboard/account", "account")
+        await with_tokens(tab)
+        await seen("tokens")
         await tab.goto(f"{server.url}/dashboard/teams/crew")
         await tab.get_by_label("Address of somebody without an account").fill("new-colleague@example.com")
         await tab.keyboard.press("Enter")
@@ -68,6 +70,19 @@ async def test_settings_and_records_are_for_everybody_and_fit_a_phone(
         await tab.get_by_role("link", name="To the pipeline's overview").click()
         await expect(tab.get_by_role("heading", name="store", level=1)).to_be_visible()
         await expect(tab.get_by_role("heading", name="store-staging")).to_be_visible()
+
+
+async def with_tokens(tab: Page) -> None:
+    """A token is made without a mouse, and one that may be revoked is asked for once more."""
+    await tab.get_by_role("link", name="See yours, make or revoke one").click()
+    await tab.get_by_label("What it is for").fill("the laptop with a rather long name on the desk by the window")
+    await tab.keyboard.press("Tab")
+    await tab.keyboard.press("ArrowDown")
+    await expect(tab.get_by_label("write-protected")).to_be_checked()
+    await tab.get_by_role("button", name="Create token").press("Enter")
+    await expect(tab.get_by_role("status")).to_contain_text("It is shown here and never again")
+    await tab.locator("summary", has_text="Revoke").last.press("Enter")
+    await expect(tab.get_by_role("button", name="Revoke the laptop")).to_be_visible()
 
 
 async def mistaken(tab: Page) -> None:

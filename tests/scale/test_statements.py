@@ -286,6 +286,7 @@ OF_DASHBOARD = {
     "/dashboard/why": f"/dashboard/why?q={APP}",
     "/dashboard/activity": "/dashboard/activity",
     "/dashboard/account": "/dashboard/account",
+    "/dashboard/account/tokens": "/dashboard/account/tokens",
     "/dashboard/apps/{app}": f"/dashboard/apps/{APP}",
     "/dashboard/apps/{app}/builds/{build}": f"/dashboard/apps/{APP}/builds/{id_of('request', 50)}",
     "/dashboard/apps/{app}/releases/{release}": f"/dashboard/apps/{APP}/releases/10",

@@ -120,6 +120,9 @@ TABLE: dict[str, Row] = {
     f"POST {APP}/settings/delete": Row(MANAGES, SEES, {"confirm": "{app}"}),
     "POST /dashboard/sign-out": Row(EVERYBODY),
     "GET /dashboard/account": Row(EVERYBODY),
+    "GET /dashboard/account/tokens": Row(EVERYBODY),
+    "POST /dashboard/account/tokens": Row(EVERYBODY, form={"description": "ci", "scope": "read", "lasts": "30"}),
+    "POST /dashboard/account/tokens/revoke": Row(frozenset({"member"}), frozenset({"member"}), {"token": "{token}"}),
     "POST /dashboard/account/github": Row(EVERYBODY),
     "POST /dashboard/account/github/unlink": Row(EVERYBODY),
     f"GET {TEAM}": Row(TEAMED, TEAMED),
@@ -194,7 +197,8 @@ async def visitors(sqlite_template: Path, tmp_path_factory: pytest.TempPathFacto
         )  # fmt: skip
         await database.write(lambda conn: github_app.save(conn, server.vault, app, database.now()))
         await server.identity.refresh()
-        for side in (world.ours, world.theirs):
+        for side, who in ((world.ours, "member"), (world.theirs, "rival")):
+            side["token"] = (await world.must(who, "GET", "/oauth/authorizations/~", status=200))["id"]
             side |= {"link": "x", "group": "idle", "guid": DELIVERY, "heir": side.get("user member", side["user"])}
         yield Visitors(world=world, rows=await database.read(saved), cookies=cookies)
     await database.close()
