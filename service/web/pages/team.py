@@ -1,4 +1,4 @@
-"""A team: who is in it as what, and who is invited."""
+"""A team: making one, who is in it as what, and who is invited."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from service.web.pages.rendering import page
 from service.web.pages.signed_in import PATH, Form, form_of
 
 _SAVED: Final = {
+    "made": "The team is there, and you are its admin. Let others in below.",
     "set": "Saved.",
     "removed": "Removed.",
     "invited": "Invited. An administrator of this installation makes the account, or a link to make it.",
@@ -86,6 +87,43 @@ async def _show(request: web.Request, *, wrong: Entered | None = None, link: Lin
         saved=_SAVED.get(request.query.get("saved", ""), "") if wrong is None and link is None else "",
         now=context.db.now(),
     )
+
+
+def _show_new(request: web.Request, name: str = "", wrong: Refused | None = None) -> web.Response:
+    return page(
+        "dashboard/new_team.html",
+        status=STATUS_OF_ID.get(wrong.code, 422) if wrong else 200,
+        visitor=request[VISITOR],
+        name=name,
+        errors={"name": wrong.message} if wrong else {},
+    )
+
+
+async def ask_for_team(request: web.Request) -> web.Response:
+    """GET /dashboard/new/team."""
+    return _show_new(request)
+
+
+async def make_team(request: web.Request) -> web.Response:
+    """POST /dashboard/new/team: whoever makes one is its first admin, and is led to its page."""
+    context, visitor = request.app[CONTEXT], request[VISITOR]
+    name = str((await form_of(request)).get("name", "")).strip()
+    try:
+        wanted = _named(name)
+        made = await context.enactor.create_team(name=wanted.name, user_id=visitor.user.id, actor=visitor.actor)
+    except Refused as refused:
+        return _show_new(request, name, refused)
+    return _back(made, "made")
+
+
+def _named(name: str) -> account_bodies.CreateTeam:
+    try:
+        return bodies.checked(account_bodies.CreateTeam, {"name": name})
+    except Refused:
+        told = (
+            "starts with a letter, ends with a letter or digit and has 3 to 30 lower-case letters, digits and hyphens"
+        )
+        raise Refused(f"A team's name {told}.") from None
 
 
 async def show(request: web.Request) -> web.Response:
@@ -183,7 +221,10 @@ def _to(path: str) -> web.Response:
 
 _ONE: Final = f"{PATH}/teams/{{team}}"
 _ADMIN: Final = rights.page(rights.team(TeamRole.ADMIN))
+_ANYBODY: Final = rights.page(rights.CALLER)
 ROUTES = [
+    rights.get(f"{PATH}/new/team", ask_for_team, _ANYBODY),
+    rights.post(f"{PATH}/new/team", make_team, _ANYBODY),
     rights.get(_ONE, show, rights.page(rights.team())),
     rights.post(f"{_ONE}/members", set_member, _ADMIN),
     rights.post(f"{_ONE}/members/remove", remove_member, rights.page(rights.team())),

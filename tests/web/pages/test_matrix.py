@@ -78,6 +78,8 @@ TABLE: dict[str, Row] = {
     "POST /dashboard/new/app": Row(EVERYBODY, form={"name": "made-here"}),
     "GET /dashboard/new/pipeline": Row(EVERYBODY),
     "POST /dashboard/new/pipeline": Row(EVERYBODY, form={"name": "made-here"}),
+    "GET /dashboard/new/team": Row(EVERYBODY),
+    "POST /dashboard/new/team": Row(EVERYBODY, form={"name": "made-here"}),
     "GET /dashboard/deliveries": Row(OPERATOR),
     "GET /dashboard/deliveries/{guid}": Row(OPERATOR),
     "POST /dashboard/deliveries/{guid}/replay": Row(OPERATOR),

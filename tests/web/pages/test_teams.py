@@ -181,6 +181,53 @@ async def test_members_are_added_changed_and_removed(server: Server, browser: Br
     ]
 
 
+LEADS_TO_IT = ("", "/account", "/new/app", "/new/pipeline", "/pipelines/{pipeline}/add", "/pipelines/{pipeline}/access")
+
+
+@pytest.mark.parametrize("path", LEADS_TO_IT)
+async def test_a_team_can_be_made_from_where_an_owner_is_chosen(
+    server: Server, browser: Browser, pipeline: str, path: str
+) -> None:
+    await sign_in(server, browser)
+    page = await browser.get(f"{server.url}/dashboard{path.format(pipeline=pipeline)}")
+    assert 'href="/dashboard/new/team"' in page.text
+
+
+async def test_whoever_makes_a_team_is_its_admin_and_can_choose_it_as_an_owner(
+    server: Server, browser: Browser
+) -> None:
+    await sign_in(server, browser, await somebody(server, "ada"))
+    page = await browser.get(f"{server.url}/dashboard/new/team")
+    made = await browser.send(page, "/new/team", name=" red-team ")
+    assert (made.url.partition("?")[0], made.title) == (f"{server.url}/dashboard/teams/red-team", "Team red-team")
+    assert "The team is there, and you are its admin." in text(made)
+    assert re.search(r'<th scope="row">ada@example.com</th>.*?value="admin" selected', made.text, re.DOTALL)
+    assert "The team red-team" in text(await browser.get(f"{server.url}/dashboard/new/app"))
+    assert 'href="/dashboard/teams/red-team"' in (await browser.get(f"{server.url}/dashboard/account")).text
+    told = (await server.get("/activity"))[-1]
+    assert (told["action"], told["actor"]) == ("team created", "user:ada@example.com")
+
+
+NO_NAMES = {
+    "taken": ("crew", "crew"),
+    "too short": ("ab", "has 3 to 30 lower-case letters"),
+    "none": ("", "has 3 to 30 lower-case letters"),
+    "not a name": ("<b>No</b>", "has 3 to 30 lower-case letters"),
+}
+
+
+@pytest.mark.parametrize(("name", "said"), NO_NAMES.values(), ids=NO_NAMES)
+async def test_a_team_that_cannot_be_made_says_why_where_its_name_is(
+    server: Server, browser: Browser, name: str, said: str
+) -> None:
+    await crew(server, browser)
+    page = await browser.send(await browser.get(f"{server.url}/dashboard/new/team"), "/new/team", name=name)
+    wrong = re.findall(r'<p class="wrong" id="name-wrong">(.*?)</p>', page.text)
+    assert (page.status, len(wrong), said in wrong[0]) == (422, 1, True), wrong
+    assert f'value="{html.escape(name)}"' in page.text
+    assert [each["name"] for each in await server.get("/teams")] == ["crew"]
+
+
 async def test_who_is_no_admin_sees_who_is_there_and_can_leave(server: Server, browser: Browser) -> None:
     page = await crew(server, browser, await somebody(server, "vic"), vic="viewer")
     assert ("admin@localhost Admin admin" in text(page), "Make a link" in page.text) == (True, False)
