@@ -1,8 +1,9 @@
 """Whether a commit still has to be put into an app's queue: the same commit is never asked for twice by itself."""
 
+from dataclasses import replace
 from typing import Final
 
-from service.domain.decisions import Deploy, DeployArchive, Destroy
+from service.domain.decisions import CreateReviewApp, Decision, Deploy, DeployArchive, Destroy, Request
 from service.domain.model import QueuedRequest, RequestState, Sha
 
 UNTOUCHED: Final = "nothing changed in"
@@ -41,3 +42,14 @@ def _told_by(last: QueuedRequest, sha: Sha) -> str | None:
 def is_leaving(queue: tuple[QueuedRequest, ...]) -> bool:
     """Whether the app is going to be destroyed: it ends everything."""
     return any(request.kind == DESTROY for request in queue)
+
+
+def from_nothing(decision: Decision) -> Decision:
+    """The same decision; a deploy that it asks for is built anew, whatever was built of the same files before."""
+    match decision:
+        case Request(work=Deploy() as wanted):
+            return replace(decision, work=replace(wanted, rebuild=True))
+        case CreateReviewApp():
+            return replace(decision, deploy=replace(decision.deploy, rebuild=True))
+        case _:
+            return decision

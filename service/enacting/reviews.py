@@ -6,16 +6,17 @@ from typing import Literal
 from sqlalchemy import Connection
 
 from service.domain import review_apps
-from service.domain.decisions import Subject, SubjectKind
+from service.domain.decisions import CreateReviewApp, Look, Nothing, Request, Subject, SubjectKind, Suspend, Wait
+from service.domain.deploys import from_nothing
 from service.domain.errors import Refused
 from service.domain.facts import PullRequest
-from service.domain.model import ReviewApp
+from service.domain.model import ReviewApp, ReviewState
 from service.domain.names import in_words
-from service.domain.review_rules import OVER
+from service.domain.review_rules import ASKED, OVER
 from service.enact import Committer, Transaction, enact
 from service.enacting.approvals import approve
 from service.enacting.finding import pipeline_or_refuse
-from service.store import reviews, views
+from service.store import apps, requests, reviews, views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +68,53 @@ class ReviewVerbs(Committer):
 
         return await self.commit(destroy, actor=actor)
 
+    async def rebuild_review_app(self, *, review_id: str, actor: str) -> bool:
+        """Build where its pull request or branch is now from nothing, and deploy that; a suspended one is back then.
+
+        False when nothing was asked for, because GitHub has to be asked first: that is done, so that the next try finds
+        what it needs.
+        """
+
+        def rebuild(tx: Transaction) -> bool:
+            review = _there(tx.conn, review_id)
+            pipeline = pipeline_or_refuse(tx.conn, review.pipeline_id)
+            subject = Subject(SubjectKind.REVIEW_APP, f"{review.pipeline_id}/{review.ref}")
+            view = views.review_view(tx.conn, subject_key=subject.key, now=tx.now, asked="create")
+            if view is None:
+                raise Refused("The pipeline's repository is not known any more; connect it again.")
+            decisions = review_apps.plan(view)
+            enact(tx, subject, map(from_nothing, decisions))
+            if any(isinstance(each, Look) for each in decisions):
+                return False
+            if not any(isinstance(each, Request | CreateReviewApp) for each in decisions):
+                why = "; ".join(each.reason for each in decisions if isinstance(each, Nothing | Wait))
+                raise Refused(f"Not rebuilt: {why}.")
+            tx.note("review app rebuild asked for", app_id=review.app_id, pipeline_id=pipeline.id, ref=review.ref)
+            tx.ring([subject], cause=f"rebuild asked for by {tx.actor}")
+            return True
+
+        return await self.commit(rebuild, actor=actor)
+
+    async def suspend_review_app(self, *, review_id: str, actor: str) -> None:
+        """Stop its processes and keep all else, pinned or not; a restart, a deploy or the next push brings it back."""
+
+        def suspend(tx: Transaction) -> None:
+            review = _there(tx.conn, review_id)
+            app = apps.get(tx.conn, review.app_id) if review.app_id is not None else None
+            if app is None or app.current_release_id is None:
+                raise Refused("Nothing of it runs: there is nothing to suspend.")
+            waiting = any(each.kind == Suspend.__name__ for each in requests.open_of(tx.conn, app.id))
+            if review.state is ReviewState.SUSPENDED or waiting:
+                return
+            tx.request(app.id, Suspend(reason=ASKED), reason=ASKED, by_person=True)
+
+        await self.commit(suspend, actor=actor)
+
     async def pin_review_app(self, *, review_id: str, pinned: bool, actor: str) -> ReviewApp:
         """Keep a review app however long it is idle, or no longer."""
 
         def pin(tx: Transaction) -> ReviewApp:
-            review = reviews.get(tx.conn, review_id)
-            if review is None or review.state in OVER:
-                raise Refused("Couldn't find that review app.", code="not_found")
+            review = _there(tx.conn, review_id)
             if review.pinned is pinned:
                 return review
             changed = reviews.update(tx.conn, review=review, now=tx.now, pinned=pinned)
@@ -84,6 +125,13 @@ class ReviewVerbs(Committer):
             return changed
 
         return await self.commit(pin, actor=actor)
+
+
+def _there(conn: Connection, review_id: str) -> ReviewApp:
+    review = reviews.get(conn, review_id)
+    if review is None or review.state in OVER:
+        raise Refused("Couldn't find that review app.", code="not_found")
+    return review
 
 
 def _ask(tx: Transaction, pipeline_id: str, ref: str, asked: Literal["create", "destroy"]) -> None:

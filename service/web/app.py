@@ -37,6 +37,7 @@ from service.web.pages import (
     overview,
     placing,
     promote,
+    review_acts,
     settings,
     setup,
     setup_connect,
@@ -85,7 +86,7 @@ def build_app(context: WebContext) -> web.Application:
     rights.add(app, [*deliveries.ROUTES, *why.ROUTES, *activity.ROUTES, *about.ROUTES])
     rights.add(app, [*app_activity.ROUTES, *app_logs.ROUTES, *app_resources.ROUTES])
     rights.add(app, [*app_deploy.ROUTES, *app_access.ROUTES, *app_settings.ROUTES, *app_acts.ROUTES])
-    rights.add(app, [*placing.ROUTES, *arriving.ROUTES])
+    rights.add(app, [*placing.ROUTES, *review_acts.ROUTES, *arriving.ROUTES])
     _receiver(context).add_to(app)
     add_description(app, url=context.settings.url)
     rights.check(app)

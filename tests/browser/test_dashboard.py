@@ -15,6 +15,7 @@ from tests.browser.looking import axe, for_everybody, look
 from tests.domain.things import pull_request
 from tests.waiting import until
 from tests.walk.stage import Stage, staged
+from tests.web.pages.test_overview import learn
 from tests.web.pages.visiting import link, somebody
 from tests.web.serving import HEADS, SHOP, Server, serving
 
@@ -144,6 +145,15 @@ async def menu(tab: Page, source: str, url: str) -> None:
     await tab.keyboard.press("Enter")
     await expect(tab.get_by_role("heading", name="Move shop-staging to another stage")).to_be_visible()
     await look(tab, "dashboard-move")
+    await tab.goto(url)
+    await tab.locator("summary", has_text=re.compile("-pr-9$")).press("Enter")
+    await expect(tab.get_by_role("link", name="Rebuild")).to_be_visible()
+    await for_everybody(tab, source, "menu of a review app")
+    await look(tab, "dashboard-menu-review")
+    await tab.get_by_role("link", name="Destroy", exact=True).press("Enter")
+    await expect(tab.get_by_role("button", name=re.compile("^Destroy .*-pr-9$"))).to_be_visible()
+    await for_everybody(tab, source, "destroy a review app")
+    await look(tab, "dashboard-destroy-review")
 
 
 async def together(server: Server, tab: Page, another: Page, pipeline: str) -> None:
@@ -187,8 +197,10 @@ async def furnished(server: Server) -> str:
     await server.call("POST", "/apps/shop-dev/builds", {"source_blob": {"version": "main"}}, expect=201)
     await server.work(fail="build")
     await server.call("POST", f"/pipelines/{pipeline}/review-app-config", {}, expect=201)
+    await learn(server, FactKey(FactKind.PULL_REQUEST, SHOP.id, "9"), pull_request(number=9))
     for number in (7, 9):
         await server.call("POST", "/review-apps", {"pipeline": pipeline, "pr_number": number}, expect=201)
+    await server.work()
     promotion = {"pipeline": pipeline, "source": {"app": "shop-staging"}, "targets": [{"app": body["app"]}]}
     await server.call("POST", "/pipeline-promotions", promotion, expect=201)
     await server.work(fail="release")
@@ -207,18 +219,18 @@ async def furnished(server: Server) -> str:
     }
 
     def write(conn: Any) -> None:
-        def learn(key: FactKey, value: Any) -> None:
+        def known(key: FactKey, value: Any) -> None:
             asked = facts.next_asked(conn)
             facts.learn(conn, key, asked=asked, value=value, error="", etag="", now=now)
 
         apart = CommitsApart(ahead=3, behind=0, ahead_commits=commits, behind_commits=(), related=True)
-        learn(commits_between(SHOP.id, cart, main), apart)
+        known(commits_between(SHOP.id, cart, main), apart)
         signals = CiSignals(sha=main, statuses=statuses[:1], runs=(), suites=(), first_seen=now - timedelta(hours=1))
-        learn(FactKey(FactKind.CI, SHOP.id, main), signals)
+        known(FactKey(FactKind.CI, SHOP.id, main), signals)
         signals = CiSignals(sha=cart, statuses=statuses, runs=(), suites=(), first_seen=now - timedelta(hours=1))
-        learn(FactKey(FactKind.CI, SHOP.id, cart), signals)
+        known(FactKey(FactKind.CI, SHOP.id, cart), signals)
         for number, pull in pulls.items():
-            learn(FactKey(FactKind.PULL_REQUEST, SHOP.id, number), pull)
+            known(FactKey(FactKind.PULL_REQUEST, SHOP.id, number), pull)
 
     await server.db.write(write)
     return str(pipeline)

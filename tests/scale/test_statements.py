@@ -294,6 +294,7 @@ OF_DASHBOARD = {
     "/dashboard/apps/{app}/resources": f"/dashboard/apps/{APP}/resources",
     "/dashboard/apps/{app}/deploy": f"/dashboard/apps/{APP}/deploy",
     "/dashboard/apps/{app}/hold": f"/dashboard/apps/{APP}/hold",
+    "/dashboard/apps/{app}/rebuild": f"/dashboard/apps/{REVIEW}/rebuild",
     "/dashboard/apps/{app}/access": f"/dashboard/apps/{APP}/access",
     "/dashboard/apps/{app}/settings/values": f"/dashboard/apps/{APP}/settings/values?of=*",
 }

@@ -4,9 +4,9 @@ import pytest
 
 from service.domain.decisions import ReleaseSlug, Restart
 from service.domain.errors import Refused, Transient
-from service.domain.model import App, AppState, QueuedRequest, Release, ReleaseState, RequestState, Slug
+from service.domain.model import App, AppState, QueuedRequest, Release, ReleaseState, RequestState, ReviewState, Slug
 from service.enactor import Enactor
-from service.store import apps, logs, releases, requests, routes
+from service.store import apps, logs, releases, requests, reviews, routes
 from service.store.tables import apps as app_rows
 from tests.workers.conftest import Yard
 from workers.jobs import loops
@@ -41,6 +41,25 @@ async def release_of(yard: Yard, request: QueuedRequest) -> Release:
     found = await yard.see(lambda conn: releases.of_request(conn, request.id))
     assert found is not None
     return found
+
+
+async def test_what_a_person_suspends_stops_although_it_is_pinned_and_a_restart_brings_it_back(yard: Yard) -> None:
+    review = await yard.review("pr:7", state=ReviewState.LIVE, with_app=True)
+    app, slug = await yard.see(lambda conn: apps.get(conn, review.app_id or "")), await yard.slug()
+    assert app is not None
+    await yard.released(app, slug)
+    await verbs(yard).pin_review_app(review_id=review.id, pinned=True, actor="user:ada")
+    await verbs(yard).suspend_review_app(review_id=review.id, actor="user:ada")
+    await work(yard.context, app.id)
+    rests = await yard.see(lambda conn: reviews.get(conn, review.id))
+    assert rests is not None
+    assert ((await current(yard, app)).state, rests.state) == (AppState.SUSPENDED, ReviewState.SUSPENDED)
+    assert rests.reason == "a person asked for it"
+    await verbs(yard).restart(app_id=app.id, actor="user:ada")
+    await work(yard.context, app.id)
+    back = await yard.see(lambda conn: reviews.get(conn, review.id))
+    assert back is not None
+    assert ((await current(yard, app)).state, back.state) == (AppState.ACTIVE, ReviewState.LIVE)
 
 
 async def test_a_release_that_went_live_has_succeeded_whatever_goes_wrong_afterwards(yard: Yard) -> None:

@@ -1,13 +1,14 @@
 """A button of our check was pressed: the presser's permission is looked up, then the same plans decide as always."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from sqlalchemy import Connection
 
 from service.domain import review_apps
-from service.domain.decisions import CreateReviewApp, Decision, Deploy, Request, Subject, SubjectKind
+from service.domain.decisions import Deploy, Subject, SubjectKind
+from service.domain.deploys import from_nothing
 from service.domain.errors import Refused
 from service.domain.model import App, Pipeline, RepositoryId, RequestState, ReviewApp, ReviewState, Stage, Trust
 from service.domain.report_approval import APPROVE
@@ -145,22 +146,12 @@ def _ask(
         return "it is gone"
     try:
         decisions = review_apps.plan(view)
-        enact(tx, subject, [_from_nothing(each) for each in decisions] if rebuild else decisions)
+        enact(tx, subject, [from_nothing(each) for each in decisions] if rebuild else decisions)
     except Refused as refused:
         return refused.message
     tx.note(f"review app {asked} asked for", pipeline_id=view.pipeline.id, ref=view.ref)
     tx.ring([subject], cause=f"{asked} asked for by {tx.actor}")
     return f"{asked} the review app of {view.source}"
-
-
-def _from_nothing(decision: Decision) -> Decision:
-    match decision:
-        case Request(work=Deploy() as wanted):
-            return replace(decision, work=replace(wanted, rebuild=True))
-        case CreateReviewApp():
-            return replace(decision, deploy=replace(decision.deploy, rebuild=True))
-        case _:
-            return decision
 
 
 def _branch_to_deploy(tx: Transaction, app: App, stage: Stage, pressed: CheckRunRequested) -> str:

@@ -290,12 +290,15 @@ async def reshape(context: Context, taken: TakenWork) -> None:
 
 
 async def _overtaken(context: Context, taken: TakenWork, wanted: Suspend) -> bool:
-    """Whether an idle app is to run on: a deploy waits behind it, or it was pinned. Without access it stops anyway."""
+    """Whether an idle app is to run on: a deploy waits behind it, or it was pinned.
+
+    Without access it stops anyway, and so does one that a person stops.
+    """
     newer, review = await context.db.read(
         lambda conn: (requests.newer_deploy(conn, taken.request), reviews.of_app(conn, taken.request.app_id))
     )
     is_pinned = review is not None and review.pinned and review.state is not ReviewState.SUSPENDED
-    if wanted.reason == LOST or not (newer or is_pinned):
+    if wanted.reason == LOST or taken.request.by_person or not (newer or is_pinned):
         return False
     outcome = f"superseded by {(newer.sha or '')[:7]}" if newer else "superseded: it is pinned"
     await settle.end(context, taken, state=RequestState.SUPERSEDED, outcome=outcome)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from service.domain.access import Permission
 from service.domain.errors import Refused
+from service.domain.model import AppState
 from service.store import views
 from service.web import rights
 from service.web.api.finding import find_app
@@ -26,13 +27,14 @@ from service.web.pages.signed_in import PATH, form_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """What is asked for: `do` is what the form sends, `tab` on which of the app's pages the same is found."""
+    """What is asked for: `do` is what the form sends, `tab` the page of the app that it belongs to."""
 
     path: str
     tab: str
     title: str
     texts: tuple[str, ...]
     do: str = ""
+    ends_it: bool = False
 
 
 Ask = Callable[[Connection, web.Request, Head], Act]
@@ -62,7 +64,7 @@ async def _show(request: web.Request, ask: Ask, refused: Refused | None = None) 
     )
 
 
-async def _do(request: web.Request, ask: Ask, act: Awaitable[object]) -> web.Response:
+async def do(request: web.Request, ask: Ask, act: Awaitable[object]) -> web.Response:
     """Do it and lead back to the card, or say on the page why it is not done."""
     try:
         await act
@@ -74,6 +76,9 @@ async def _do(request: web.Request, ask: Ask, act: Awaitable[object]) -> web.Res
 
 
 def _restart(_conn: Connection, _request: web.Request, head: Head) -> Act:
+    if head.app.state is AppState.SUSPENDED:
+        text = "Its dynos start again, with the release and the config vars that it had."
+        return Act(path="restart", tab="resources", title=f"Resume {head.app.name}", texts=(text,))
     text = "All of its dynos start anew. That leaves no gap: new ones serve before the former ones stop."
     return Act(path="restart", tab="resources", title=f"Restart {head.app.name}", texts=(text,))
 
@@ -104,7 +109,9 @@ def _hold(conn: Connection, request: web.Request, head: Head) -> Act:
     return Act(path="hold", tab="deploy", title=title, texts=texts, do="resume")
 
 
-def _page(ask: Ask) -> Callable[[web.Request], Awaitable[web.Response]]:
+def asking(ask: Ask) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """The page that asks so."""
+
     async def shown(request: web.Request) -> web.Response:
         return await _show(request, ask)
 
@@ -115,7 +122,7 @@ async def restart(request: web.Request) -> web.Response:
     """POST /dashboard/apps/APP/restart: all of its dynos."""
     context, asked = request.app[CONTEXT], asked_in(request)
     running = await context.db.read(lambda conn: running_now(conn, asked))
-    return await _do(request, _restart, restart_of(context, running, None, actor=request[VISITOR].actor))
+    return await do(request, _restart, restart_of(context, running, None, actor=request[VISITOR].actor))
 
 
 async def maintain(request: web.Request) -> web.Response:
@@ -123,12 +130,12 @@ async def maintain(request: web.Request) -> web.Response:
     asked, on = asked_in(request), (await form_of(request)).get("do") == "on"
     app = await request.app[CONTEXT].db.read(lambda conn: find_app(conn, asked))
     enactor, actor = request.app[CONTEXT].enactor, request[VISITOR].actor
-    return await _do(request, _maintenance, enactor.change_app(app_id=app.id, maintenance=on, actor=actor))
+    return await do(request, _maintenance, enactor.change_app(app_id=app.id, maintenance=on, actor=actor))
 
 
 async def hold(request: web.Request) -> web.Response:
     """POST /dashboard/apps/APP/hold: stop its automatic deploys, or go on with them."""
-    return await _do(request, _hold, _switch(request, resumes=(await form_of(request)).get("do") == "resume"))
+    return await do(request, _hold, _switch(request, resumes=(await form_of(request)).get("do") == "resume"))
 
 
 async def _switch(request: web.Request, *, resumes: bool) -> None:
@@ -151,10 +158,10 @@ async def _switch(request: web.Request, *, resumes: bool) -> None:
 _OPERATED = rights.page(rights.app(Permission.OPERATE))
 _DEPLOYED = rights.page(rights.app(Permission.DEPLOY))
 ROUTES = [
-    rights.get(f"{ONE}/restart", _page(_restart), _OPERATED),
+    rights.get(f"{ONE}/restart", asking(_restart), _OPERATED),
     rights.post(f"{ONE}/restart", restart, _OPERATED),
-    rights.get(f"{ONE}/maintenance", _page(_maintenance), _OPERATED),
+    rights.get(f"{ONE}/maintenance", asking(_maintenance), _OPERATED),
     rights.post(f"{ONE}/maintenance", maintain, _OPERATED),
-    rights.get(f"{ONE}/hold", _page(_hold), _DEPLOYED),
+    rights.get(f"{ONE}/hold", asking(_hold), _DEPLOYED),
     rights.post(f"{ONE}/hold", hold, _DEPLOYED),
 ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.domain.access import Permission, Permissions, Person, for_new_code
-from service.domain.model import AppState, Stage
+from service.domain.model import AppState, ReviewApp, Stage
 from service.store.overviews import Member, Overview
 from service.store.sight import to_app
 from service.web.api.logs import MAY_READ
@@ -26,15 +26,16 @@ class Item:
 
 
 def menus(it: Overview, by: Person, may: Permissions) -> dict[str, list[Item]]:
-    """The menu of each app by its id, empty ones left out; `may` is what the person may do to the pipeline.
-
-    A review app has none: it follows its pull request, and the rest is on its own pages.
-    """
-    found = {
-        member.app.id: list(_items(it, member, to_app(by, member.app), may))
-        for member in it.members
-        if not member.app.is_review and member.app.state is not AppState.DESTROYING
-    }
+    """The menu of each app by its id, empty ones left out; `may` is what the person may do to the pipeline."""
+    found, reviews = dict[str, list[Item]](), {each.app_id: each for each in it.reviews if each.app_id is not None}
+    for member in it.members:
+        app, own = member.app, to_app(by, member.app)
+        if app.state is AppState.DESTROYING:
+            continue
+        if not app.is_review:
+            found[app.id] = list(_items(it, member, own, may))
+        elif app.id in reviews:
+            found[app.id] = list(_of_review(reviews[app.id], member, own))
     return {str(app_id): items for app_id, items in found.items() if items}
 
 
@@ -55,6 +56,23 @@ def _items(it: Overview, member: Member, may: Permissions, may_here: Permissions
         place = f"{PATH}/couplings/{member.coupling_id}"
         yield Item(key="move", text="Move to another stage", path=f"{place}/move")
         yield Item(key="remove", text="Remove from the pipeline", path=f"{place}/remove")
+
+
+def _of_review(review: ReviewApp, member: Member, may: Permissions) -> Iterator[Item]:
+    """It follows its pull request: it is neither promoted nor moved, and what it is at is built anew."""
+    path, deploys = path_of(member.app), Permission.DEPLOY in may
+    if member.release is not None and not may.isdisjoint(MAY_READ):
+        yield Item(key="logs", text="Logs", path=f"{path}/logs")
+    if deploys:
+        yield Item(key="pin", text="Unpin" if review.pinned else "Pin", path=f"{path}/pin")
+    if member.release is not None and Permission.OPERATE in may:
+        if member.app.state is AppState.SUSPENDED:
+            yield Item(key="resume", text="Resume", path=f"{path}/restart")
+        else:
+            yield Item(key="suspend", text="Suspend", path=f"{path}/suspend")
+    if deploys:
+        yield Item(key="rebuild", text="Rebuild", path=f"{path}/rebuild")
+        yield Item(key="destroy", text="Destroy", path=f"{path}/destroy")
 
 
 def _hold(it: Overview, member: Member, may: Permissions) -> str:

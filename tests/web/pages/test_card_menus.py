@@ -1,17 +1,24 @@
 """The menu of an app's card, and adding apps: what one may do is there, is asked for once more, done, and on record."""
 
 import html
+import json
 import re
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from service.domain.facts import FactKey, FactKind
+from service.domain.model import AppState, RequestState, ReviewState
+from service.store import apps, requests, reviews
+from service.store.tables import requests as request_rows
+from tests.domain.things import pull_request
 from tests.web.browsing import Browser, Page
 from tests.web.pages.conftest import Clock
 from tests.web.pages.test_home import deployed
-from tests.web.pages.test_overview import column, overview
+from tests.web.pages.test_overview import column, learn, overview
 from tests.web.pages.visiting import sign_in, somebody
-from tests.web.serving import HEADS, Server
+from tests.web.serving import HEADS, SHOP, Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -88,11 +95,150 @@ async def test_whoever_may_only_so_much_is_offered_no_more(
     assert "+ Add app" not in page.text
 
 
-async def test_a_review_app_has_no_menu(server: Server, browser: Browser, pipeline: str) -> None:
+# Review apps
+
+
+async def begun(server: Server, pipeline: str) -> str:
+    """The name of a review app that waits for its first build."""
     await server.call("POST", f"/pipelines/{pipeline}/review-app-config", {}, expect=201)
-    await server.call("POST", "/review-apps", {"pipeline": pipeline, "pr_number": 7}, expect=201)
+    await learn(server, FactKey(FactKind.PULL_REQUEST, SHOP.id, "7"), pull_request(number=7))
+    made, _ = await server.call("POST", "/review-apps", {"pipeline": pipeline, "pr_number": 7}, expect=201)
+    return str(made["app"]["name"])
+
+
+async def reviewed(server: Server, pipeline: str) -> str:
+    """The name of a review app that is live."""
+    app = await begun(server, pipeline)
+    await server.work()
+    return app
+
+
+async def test_a_review_app_has_a_menu_of_what_can_be_done_to_it(
+    server: Server, browser: Browser, pipeline: str
+) -> None:
+    app = await reviewed(server, pipeline)
     await sign_in(server, browser)
-    assert "Manage" not in column(await overview(server, browser, pipeline), "Review apps")
+    page = await overview(server, browser, pipeline)
+    assert list(menu(page, app)) == ["Logs", "Pin", "Suspend", "Rebuild", "Destroy"]
+    assert f'Open<span class="unseen"> {app}</span>' in page.text
+
+
+async def test_a_review_app_that_is_not_there_yet_can_be_kept_or_taken_away(
+    server: Server, browser: Browser, pipeline: str
+) -> None:
+    app = await begun(server, pipeline)
+    await sign_in(server, browser)
+    page = await overview(server, browser, pipeline)
+    assert list(menu(page, app)) == ["Pin", "Rebuild", "Destroy"]
+    where = f"{server.url}/dashboard/apps/{app}"
+    refused = await browser.send(await browser.get(f"{where}/suspend"), "/suspend")
+    assert (refused.status, "there is nothing to suspend" in text(refused)) == (422, True)
+    under_way = await browser.send(await browser.get(f"{where}/rebuild"), "/rebuild")
+    assert (under_way.status, "Not rebuilt: deploy of" in text(under_way)) == (422, True), text(under_way)
+
+
+OF_REVIEW = {
+    "to look": (("view",), []),
+    "to deploy": (("deploy",), ["Logs", "Pin", "Rebuild", "Destroy"]),
+    "to operate": (("operate",), ["Logs", "Suspend"]),
+    "to manage": (("manage",), []),
+}
+
+
+@pytest.mark.parametrize(("permissions", "offered"), OF_REVIEW.values(), ids=OF_REVIEW)
+async def test_of_a_review_app_one_is_offered_what_one_may_do_and_the_rest_is_refused(
+    server: Server, browser: Browser, pipeline: str, permissions: tuple[str, ...], offered: list[str]
+) -> None:
+    app = await reviewed(server, pipeline)
+    await granted(server, browser, *permissions, apps=(app,))
+    assert list(menu(await overview(server, browser, pipeline), app)) == offered
+    for act in ("pin", "suspend", "rebuild", "destroy"):
+        status = (await browser.get(f"{server.url}/dashboard/apps/{app}/{act}")).status
+        assert status == (200 if act.capitalize() in offered else 403), act
+
+
+async def test_a_review_app_is_pinned_and_unpinned(server: Server, browser: Browser, pipeline: str) -> None:
+    app = await reviewed(server, pipeline)
+    await sign_in(server, browser)
+    page = await chosen(server, browser, pipeline, app, "Pin")
+    assert f"Pin {app}" in buttons(page)
+    done = await browser.send(page, "/pin")
+    assert "pinned" in column(done, "Review apps")
+    again = await browser.send(page, "/pin")  # somebody else did the same meanwhile
+    assert "pinned" in column(again, "Review apps")
+    undone = await browser.send(await chosen(server, browser, pipeline, app, "Unpin"), "/pin")
+    assert "pinned" not in column(undone, "Review apps")
+    told = [each for each, _ in await acted(server, app) if "pinned" in each]
+    assert told == ["review app unpinned", "review app pinned"]
+
+
+async def test_a_review_app_is_suspended_once_and_is_offered_to_be_resumed(
+    server: Server, browser: Browser, pipeline: str
+) -> None:
+    app = await reviewed(server, pipeline)
+    await sign_in(server, browser)
+    page = await chosen(server, browser, pipeline, app, "Suspend")
+    for _ in range(2):
+        done = await browser.send(page, "/suspend")
+        assert column(done, "Review apps").count("suspend: in the queue") == 1
+    await rest(server, app)
+    page = await chosen(server, browser, pipeline, app, "Resume")
+    assert (buttons(page)[-1], "dynos start again" in text(page)) == (f"Resume {app}", True)
+    done = await browser.send(page, "/restart")
+    assert "restart: in the queue" in column(done, "Review apps")
+
+
+async def rest(server: Server, name: str) -> None:
+    """What a worker records once the dynos have stopped."""
+
+    def record(conn: Any) -> None:
+        app = apps.find(conn, name)
+        assert app is not None
+        (asked,) = requests.open_of(conn, app.id)
+        now = server.db.now()
+        requests.finish(conn, asked.id, state=RequestState.SUCCEEDED, outcome="", now=now)
+        apps.update(conn, app=app, now=now, state=AppState.SUSPENDED)
+        review = reviews.of_app(conn, app.id)
+        assert review is not None
+        reviews.update(conn, review=review, now=now, state=ReviewState.SUSPENDED, reason=asked.reason)
+
+    await server.db.write(record)
+
+
+async def test_a_review_app_is_built_from_nothing_again(server: Server, browser: Browser, pipeline: str) -> None:
+    app = await reviewed(server, pipeline)
+    await sign_in(server, browser)
+    page = await chosen(server, browser, pipeline, app, "Rebuild")
+    assert "is built from nothing" in text(page)
+    done = await browser.send(page, "/rebuild")
+    assert re.search(r"deploy \w{7}: in the queue", column(done, "Review apps")), column(done, "Review apps")
+
+    (work,) = await server.db.read(
+        lambda conn: conn.scalars(select(request_rows.c.work).where(request_rows.c.state == RequestState.QUEUED)).all()
+    )
+    assert json.loads(work)["rebuild"] is True
+    assert (await acted(server, app))[0][1] == "user:admin@localhost"
+
+
+async def test_a_review_app_is_destroyed_by_its_name(server: Server, browser: Browser, pipeline: str) -> None:
+    app = await reviewed(server, pipeline)
+    await sign_in(server, browser)
+    page = await chosen(server, browser, pipeline, app, "Destroy")
+    assert f"Destroy {app}" in buttons(page)
+    done = await browser.send(page, "/destroy")
+    assert (done.status, "destroy: in the queue" in column(done, "Review apps")) == (200, True)
+
+
+@pytest.mark.parametrize("act", ["pin", "suspend", "rebuild", "destroy"])
+async def test_what_is_done_to_review_apps_is_done_to_no_other_app(
+    server: Server, browser: Browser, pipeline: str, act: str
+) -> None:
+    await sign_in(server, browser)
+    page = await browser.get(f"{server.url}/dashboard/apps/shop-staging/{act}")
+    assert (page.status, page.title) == (404, "Not here")
+
+
+# Restarting, holding, maintenance
 
 
 async def test_a_restart_names_the_app_and_is_in_its_queue(server: Server, browser: Browser, pipeline: str) -> None:

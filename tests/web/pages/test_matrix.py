@@ -11,15 +11,18 @@ import pytest
 import pytest_asyncio
 from yarl import URL
 
+from service.domain.facts import FactKey, FactKind
 from service.store import github_app, sessions
 from service.store.database import Database
 from service.store.github_app import GitHubApp
 from service.store.secrets import Vault
+from tests.domain.things import pull_request
 from tests.github_contract.fixtures import app_key
 from tests.store.fixtures import sqlite_template  # noqa: F401
 from tests.web.api.people import GRANTED, ROLES, Rows, World, populate, restore, saved
+from tests.web.pages.test_overview import learn
 from tests.web.pages.visiting import link
-from tests.web.serving import serving
+from tests.web.serving import SHOP, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -32,12 +35,13 @@ DELIVERY = "10000000-0000-4000-8000-000000000000"
 
 
 class Row(NamedTuple):
-    """Who may, who is told that it is there, and what the form sends."""
+    """Who may, who is told that it is there, what the form sends, and of which app it is, if not of one in staging."""
 
     may: frozenset[str]
     sees: frozenset[str] = EVERYBODY
     form: dict[str, str] = {}  # noqa: RUF012
     answers: frozenset[int] = frozenset({200, 410})
+    app: str = "app"
 
 
 ONE = "/dashboard/pipelines/{pipeline}"
@@ -46,6 +50,7 @@ PROMOTION = {"app": "{app}", "release": "{release}", "target": "{production}"}
 APP = "/dashboard/apps/{app}"
 TEAM = "/dashboard/teams/{team}"
 TEAMED = frozenset(ROLES)
+TEAM_SEES = frozenset({"admin", "member", "viewer"})
 RELEASES = frozenset({"admin", "member", "deploy", "operate"})
 DEPLOYS = frozenset({"admin", "member", "deploy"})
 OPERATES = frozenset({"admin", "member", "operate"})
@@ -110,6 +115,14 @@ TABLE: dict[str, Row] = {
     f"POST {APP}/maintenance": Row(OPERATES, SEES, {"do": "off"}),
     f"GET {APP}/hold": Row(DEPLOYS, SEES),
     f"POST {APP}/hold": Row(DEPLOYS, SEES, {"do": "resume"}),
+    f"GET {APP}/pin": Row(STAFF, TEAM_SEES, app="review_app"),
+    f"POST {APP}/pin": Row(STAFF, TEAM_SEES, {"do": "on"}, app="review_app"),
+    f"GET {APP}/suspend": Row(STAFF, TEAM_SEES, app="review_app"),
+    f"POST {APP}/suspend": Row(STAFF, TEAM_SEES, app="review_app"),
+    f"GET {APP}/rebuild": Row(STAFF, TEAM_SEES, app="review_app"),
+    f"POST {APP}/rebuild": Row(STAFF, TEAM_SEES, app="review_app"),
+    f"GET {APP}/destroy": Row(STAFF, TEAM_SEES, app="review_app"),
+    f"POST {APP}/destroy": Row(STAFF, TEAM_SEES, app="review_app"),
     f"GET {APP}/access": Row(SEES, SEES),
     f"POST {APP}/access": Row(MANAGES, SEES, {"email": "rival@example.com", "may": "view"}),
     f"POST {APP}/access/change": Row(MANAGES, SEES, {"user": "deploy@example.com", "may": "view"}),
@@ -155,6 +168,8 @@ class Visitors:
     async def ask(self, who: str, route: str, names: dict[str, str]) -> tuple[int, str]:
         """What somebody is answered; whatever that has done is undone."""
         method, _, path = route.partition(" ")
+        if (app := TABLE[route].app) != "app":
+            names = names | {"app": names[app]}
         secret = self.cookies.get(who, "")
         form = {key: filled(value, names) for key, value in TABLE[route].form.items()} | {"csrf": sessions.csrf(secret)}
         url = self.world.server.url + filled(path + QUERIES.get(route, ""), names)
@@ -199,11 +214,25 @@ async def visitors(sqlite_template: Path, tmp_path_factory: pytest.TempPathFacto
         )  # fmt: skip
         await database.write(lambda conn: github_app.save(conn, server.vault, app, database.now()))
         await server.identity.refresh()
+        await learn(server, FactKey(FactKind.PULL_REQUEST, SHOP.id, "7"), pull_request(number=7))
+        for side, who in ((world.ours, "admin"), (world.theirs, "rival")):
+            side["review_app"] = await reviewed(world, who, side["team"])
+        await server.work()  # they have something that can be stopped
         for side, who in ((world.ours, "member"), (world.theirs, "rival")):
             side["token"] = (await world.must(who, "GET", "/oauth/authorizations/~", status=200))["id"]
             side |= {"link": "x", "group": "idle", "guid": DELIVERY, "heir": side.get("user member", side["user"])}
         yield Visitors(world=world, rows=await database.read(saved), cookies=cookies)
     await database.close()
+
+
+async def reviewed(world: World, who: str, team: str) -> str:
+    """The name of a review app, in a pipeline of its own: it would be in the way of the end of another."""
+    body = {"name": f"{team}-reviews", "owner": {"id": team, "type": "team"}}
+    pipeline = (await world.must(who, "POST", "/pipelines", body))["id"]
+    await world.must(who, "POST", f"/pipelines/{pipeline}/repository", {"repository": "acme/shop"})
+    await world.must(who, "POST", f"/pipelines/{pipeline}/review-app-config", {})
+    made = await world.must(who, "POST", "/review-apps", {"pipeline": pipeline, "pr_number": 7})
+    return str(made["app"]["name"])
 
 
 async def test_every_page_is_in_the_table(visitors: Visitors) -> None:

@@ -1,0 +1,115 @@
+"""What is done to a review app from its card: kept, stopped, built anew or taken away, each asked for once more."""
+
+from typing import Final
+
+from aiohttp import web
+from sqlalchemy import Connection
+
+from service.domain.access import Permission
+from service.domain.errors import Refused
+from service.domain.model import ReviewApp
+from service.domain.names import in_words
+from service.domain.review_rules import OVER
+from service.store import reviews
+from service.web import rights
+from service.web.api.finding import find_app
+from service.web.errors import not_found
+from service.web.keys import CONTEXT, VISITOR
+from service.web.pages.app_acts import Act, asking, do
+from service.web.pages.app_head import ONE, Head, asked_in
+from service.web.pages.signed_in import form_of
+
+_LOOKED_UP: Final = "GitHub has to be asked first where it is by now. That is done: try again in a moment."
+
+
+def _of(conn: Connection, app_id: str) -> ReviewApp:
+    """The review app that the app is; of another app there is none."""
+    review = reviews.of_app(conn, app_id)
+    if review is None or review.state in OVER:
+        raise not_found("review app")
+    return review
+
+
+def _pin(conn: Connection, _request: web.Request, head: Head) -> Act:
+    name, on = head.app.name, not _of(conn, head.app.id).pinned
+    text = (
+        "It is neither destroyed nor suspended for being idle. It goes with its pull request all the same."
+        if on
+        else "It is destroyed or suspended when it is idle for as long as the pipeline's settings say."
+    )
+    title = f"{'Pin' if on else 'Unpin'} {name}"
+    return Act(path="pin", tab="settings", title=title, texts=(text,), do="on" if on else "off")
+
+
+def _suspend(conn: Connection, _request: web.Request, head: Head) -> Act:
+    _of(conn, head.app.id)
+    texts = (
+        f"The dynos of {head.app.name} stop, and whoever opens it is told so. All else of it is kept, its data too.",
+        "It is back when somebody resumes it, and with the next push.",
+    )
+    return Act(path="suspend", tab="resources", title=f"Suspend {head.app.name}", texts=texts)
+
+
+def _rebuild(conn: Connection, _request: web.Request, head: Head) -> Act:
+    where = in_words(_of(conn, head.app.id).ref)
+    texts = (f"What {where} is at now is built from nothing, without former builds and caches, and deployed.",)
+    return Act(path="rebuild", tab="deploy", title=f"Rebuild {head.app.name}", texts=texts)
+
+
+def _destroy(conn: Connection, _request: web.Request, head: Head) -> Act:
+    where = in_words(_of(conn, head.app.id).ref)
+    texts = (
+        "The app goes, with its add-ons and all that they hold.",
+        f"The next push to {where} brings another one where those are made automatically, and so can a person.",
+    )
+    return Act(path="destroy", tab="settings", title=f"Destroy {head.app.name}", texts=texts, ends_it=True)
+
+
+async def _found(request: web.Request) -> ReviewApp:
+    asked = asked_in(request)
+    return await request.app[CONTEXT].db.read(lambda conn: _of(conn, find_app(conn, asked).id))
+
+
+async def pin(request: web.Request) -> web.Response:
+    """POST /dashboard/apps/APP/pin: keep it however long it is idle, or no longer."""
+    review, on = await _found(request), (await form_of(request)).get("do") == "on"
+    enactor, actor = request.app[CONTEXT].enactor, request[VISITOR].actor
+    return await do(request, _pin, enactor.pin_review_app(review_id=review.id, pinned=on, actor=actor))
+
+
+async def suspend(request: web.Request) -> web.Response:
+    """POST /dashboard/apps/APP/suspend."""
+    review, enactor = await _found(request), request.app[CONTEXT].enactor
+    return await do(request, _suspend, enactor.suspend_review_app(review_id=review.id, actor=request[VISITOR].actor))
+
+
+async def rebuild(request: web.Request) -> web.Response:
+    """POST /dashboard/apps/APP/rebuild."""
+    review = await _found(request)
+
+    async def ask() -> None:
+        enactor, actor = request.app[CONTEXT].enactor, request[VISITOR].actor
+        if not await enactor.rebuild_review_app(review_id=review.id, actor=actor):
+            raise Refused(_LOOKED_UP)
+
+    return await do(request, _rebuild, ask())
+
+
+async def destroy(request: web.Request) -> web.Response:
+    """POST /dashboard/apps/APP/destroy."""
+    review, enactor = await _found(request), request.app[CONTEXT].enactor
+    return await do(request, _destroy, enactor.destroy_review_app(review_id=review.id, actor=request[VISITOR].actor))
+
+
+_OPERATED: Final = rights.page(rights.app(Permission.OPERATE))
+_DEPLOYED: Final = rights.page(rights.app(Permission.DEPLOY))
+ROUTES = [
+    rights.get(f"{ONE}/pin", asking(_pin), _DEPLOYED),
+    rights.post(f"{ONE}/pin", pin, _DEPLOYED),
+    rights.get(f"{ONE}/suspend", asking(_suspend), _OPERATED),
+    rights.post(f"{ONE}/suspend", suspend, _OPERATED),
+    rights.get(f"{ONE}/rebuild", asking(_rebuild), _DEPLOYED),
+    rights.post(f"{ONE}/rebuild", rebuild, _DEPLOYED),
+    rights.get(f"{ONE}/destroy", asking(_destroy), _DEPLOYED),
+    rights.post(f"{ONE}/destroy", destroy, _DEPLOYED),
+]
