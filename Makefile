@@ -5,7 +5,7 @@ HEROKU := heroku@11.10.0
 OCTOKIT := @octokit/openapi-webhooks@12.1.0 @octokit/webhooks-examples@7.6.1 @octokit/webhooks-types@7.6.1
 AXE := axe-core@4.11.0
 
-.PHONY: setup demo test check bench day lock npm
+.PHONY: setup demo test check bench day screenshots lock npm
 .DEFAULT_GOAL := setup
 
 setup: .venv/.ready
@@ -50,6 +50,12 @@ bench: setup npm
 
 day: setup
 	@$(BIN)/python -m tests.day $(DAY)
+
+# Not in `make test`: four pictures of each page take a minute.
+screenshots: setup npm
+	@rm -rf build/screenshots && mkdir -p build/screenshots
+	@TOWPATH_TEST_SHOTS=$(CURDIR)/build/screenshots $(BIN)/pytest -q -rs tests/browser
+	@echo "$$(ls build/screenshots | wc -l) pictures are in build/screenshots"
 
 lock:
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group dev --generate-hashes --no-header --no-emit-index-url pyproject.toml -o requirements.lock

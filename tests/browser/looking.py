@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Page
 
 SHOTS = os.environ.get("TOWPATH_TEST_SHOTS", "")
-"""A directory for pictures of every page, wide and narrow, light and dark; none are taken without."""
+"""A directory for pictures of every page, wide and narrow, light and dark (`make screenshots`); none are taken without."""
 
 
 async def look(tab: Page, name: str) -> None:

@@ -60,7 +60,7 @@ def _destroy(conn: Connection, _request: web.Request, head: Head) -> Act:
     where = in_words(_of(conn, head.app.id).ref)
     texts = (
         "The app goes, with its add-ons and all that they hold.",
-        f"The next push to {where} brings another one where those are made automatically, and so can a person.",
+        f"The next push to {where} makes another one if that is automatic here, and a person can ask for one.",
     )
     return Act(path="destroy", tab="settings", title=f"Destroy {head.app.name}", texts=texts, ends_it=True)
 
