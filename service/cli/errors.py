@@ -1,5 +1,6 @@
 """How the command line ends: one clear sentence and a truthful exit code."""
 
+from collections.abc import Sequence
 from enum import IntEnum, unique
 
 
@@ -29,10 +30,14 @@ class Stop(Exception):
 
 
 class ApiError(Stop):
-    """The server refused. `id` is the API's word for the reason, `status` HTTP's, `target` the path that was asked."""
+    """The server refused. `id` is the API's word for the reason, `status` HTTP's, `target` the path that was asked.
 
-    def __init__(self, message: str, *, id_: str, status: int, target: str) -> None:
+    `review_apps` are the names of those that it would have taken away.
+    """
+
+    def __init__(self, message: str, *, id_: str, status: int, target: str, review_apps: Sequence[str] = ()) -> None:
         super().__init__(message)
+        self.review_apps = list(review_apps)
         self.id = id_
         self.status = status
         self.target = target

@@ -1,32 +1,46 @@
-"""Review apps that a change of a pipeline's settings takes away: whoever changes it is told which, and asked first."""
+"""Review apps that a change takes away: the server says which, and whoever changes it is asked before they go."""
 
-from typing import Any
+from typing import Final
+from urllib.parse import quote
 
-from service.cli import asking
-from service.cli.client import Client, Json, path
+from service.cli import asking, output
+from service.cli.client import Client, Json
+from service.cli.errors import ApiError
 
-_THERE = frozenset({"creating", "live", "failed", "suspended"})
-
-
-def confirm(client: Client, pipeline: Json, changes: Json, given: str | None) -> None:
-    """Ask for the pipeline's name if review apps go by these changes of its settings; `given` is what was given."""
-    going = _going(client, pipeline, changes)
-    if going:
-        count = f"{len(going)} review app{'' if len(going) == 1 else 's'}"
-        danger = f"This destroys {count} of {pipeline['name']}: {', '.join(going)}."
-        asking.confirm(pipeline["name"], given, danger=danger)
-    elif given is not None:
-        asking.confirm(pipeline["name"], given, danger="")
+_WOULD_GO: Final = "review_apps_would_go"
 
 
-def _going(client: Client, pipeline: Json, changes: dict[str, Any]) -> list[str]:
-    """The names of their apps; pull requests that nobody has looked at yet may be of forks, and count as such."""
-    off, never = changes.get("review_apps") is False, changes.get("forks") == "never"
-    if not off and not never:
-        return []
-    there = [
-        each
-        for each in client.everything(path("pipelines", pipeline["id"], "review-apps"))
-        if each["app"] and each["state"] in _THERE
-    ]
-    return sorted(each["app"]["name"] for each in there if off or each["trust"] != "own")
+def change(
+    client: Client,
+    method: str,
+    where: str,
+    body: Json | None = None,
+    *,
+    pipeline: Json,
+    given: str | None,
+    doing: str,
+    quiet: bool,
+) -> Json:
+    """Make a change of a pipeline, and ask for its name first if review apps go by it; returns the answer.
+
+    Without a name that was `given` nothing goes but what the question has named: what has come up since is asked about
+    anew.
+    """
+    name, told = str(pipeline["name"]), list[str]()
+    if given is not None:
+        asking.confirm(name, given, danger="")
+        with output.action(doing, quiet=quiet):
+            answer: Json = client.call(method, where, body).data
+        return answer
+    while True:
+        try:
+            answer = client.call(method, f"{where}?told={quote(','.join(told), safe=',')}", body).data
+        except ApiError as refused:
+            if refused.id != _WOULD_GO:
+                raise
+            told = refused.review_apps
+        else:
+            with output.action(doing, quiet=quiet):
+                return answer
+        count = f"{len(told)} review app{'' if len(told) == 1 else 's'}"
+        asking.confirm(name, None, danger=f"This destroys {count} of {name}: {', '.join(told)}.")

@@ -102,6 +102,7 @@ def refusal(profile: Profile, response: http.client.HTTPResponse, raw: bytes, ta
     try:
         problem = json.loads(raw)
         message, id_ = str(problem["message"]), str(problem["id"])
+        going = [str(each) for each in problem.get("review_apps", ())]
     except (ValueError, KeyError, TypeError):
         return _not_ours(profile, response, raw)
     if message.startswith(_NO_ROUTE) or id_ == "method_not_allowed":
@@ -114,7 +115,7 @@ def refusal(profile: Profile, response: http.client.HTTPResponse, raw: bytes, ta
         )
     if response.status == http.client.UNAUTHORIZED:
         message = f"{message} {_how_to_get_in(profile)}"
-    return ApiError(message, id_=id_, status=response.status, target=target)
+    return ApiError(message, id_=id_, status=response.status, target=target, review_apps=going)
 
 
 def _how_to_get_in(profile: Profile) -> str:

@@ -4,8 +4,9 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Final
 
+from service.domain.errors import Refused
 from service.domain.facts import ChangedPaths, PullRequest
-from service.domain.model import ReviewApp, ReviewState, Sha, Toggles, Trust
+from service.domain.model import IdleAction, ReviewApp, ReviewState, Sha, Toggles, Trust
 from service.domain.patterns import names_any_file, names_branch
 
 CLOSED: Final = "the pull request is closed"
@@ -94,11 +95,34 @@ def stays_away(review: ReviewApp, sha: Sha) -> bool:
     return review.state in OVER and review.sha == sha and review.reason not in _COMES_BACK
 
 
-def goes_with(review: ReviewApp, toggles: Toggles, *, trust: Trust | None) -> bool:
+def goes_with(review: ReviewApp, toggles: Toggles, *, trust: Trust | None, now: datetime) -> bool:
     """Whether its app is taken away once these are the settings; without its pull request at hand `trust` is None."""
     if review.app_id is None or review.state is ReviewState.DESTROYING or review.state in OVER:
         return False
-    return not toggles.review_apps or (toggles.forks == "never" and trust is not Trust.OWN)
+    if not toggles.review_apps or (toggles.forks == "never" and trust is not Trust.OWN):
+        return True
+    # A branch's own is there until a person takes it away.
+    ends = stale_at(review, toggles) if review.ref.startswith("pr:") else None
+    return ends is not None and ends <= now and toggles.idle_action is IdleAction.DESTROY
+
+
+class WouldGo(Refused):
+    """Review apps would be taken away of which whoever asked has not been told; `going` names all that would."""
+
+    def __init__(self, going: Collection[str]) -> None:
+        self.going = tuple(sorted(going))
+        super().__init__(f"This destroys {self.named}.", code="review_apps_would_go")
+
+    @property
+    def named(self) -> str:
+        """How many and which they are."""
+        return f"{len(self.going)} review app{'' if len(self.going) == 1 else 's'}: {', '.join(self.going)}"
+
+
+def check_told(going: Collection[str], told: Collection[str] | None) -> None:
+    """Refuse (`WouldGo`) to take away others than somebody was told of; with None nobody wants to be told."""
+    if told is not None and not set(going) <= set(told):
+        raise WouldGo(going)
 
 
 def stale_at(review: ReviewApp, toggles: Toggles) -> datetime | None:

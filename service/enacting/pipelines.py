@@ -1,6 +1,6 @@
 """What people do to a pipeline: make it, fill it, connect it, set its switches."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,12 @@ from service.domain.decisions import Destroy, Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import Coupling, Pipeline, Repository, ReviewState, Stage, UserId
-from service.domain.review_rules import AWAITS_APPROVAL, MOVED, OVER
+from service.domain.review_rules import AWAITS_APPROVAL, MOVED, OVER, check_told
 from service.enact import Committer, Transaction, app_or_refuse
 from service.enacting import moved
 from service.enacting.finding import pipeline_or_refuse
 from service.queue import look
-from service.store import apps, connections, facts, pipelines, reports, repositories, requests, reviews, sight
+from service.store import apps, connections, facts, leaving, pipelines, reports, repositories, requests, reviews, sight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,11 +116,18 @@ class PipelineVerbs(Committer):
         return await self.commit(uncouple, actor=actor)
 
     async def connect_repository(
-        self, *, pipeline_id: str, repository: Repository, by: UserId | None = None, actor: str
+        self,
+        *,
+        pipeline_id: str,
+        repository: Repository,
+        by: UserId | None = None,
+        told: Collection[str] | None = None,
+        actor: str,
     ) -> Pipeline:
         """Give a pipeline its source; of a former one, review apps are taken away and nothing is deployed any more.
 
-        `by` is whose own right on GitHub it is done by, None where it is the installation's.
+        `by` is whose own right on GitHub it is done by, None where it is the installation's. Refused (`WouldGo`) when
+        review apps go that whoever asks was not `told` of, by their names; None asks nothing.
         """
 
         def connect(tx: Transaction) -> Pipeline:
@@ -128,6 +135,7 @@ class PipelineVerbs(Committer):
             moved.take(tx, repository)  # what else comes from it may follow its default branch
             repositories.remember(tx.conn, repository, tx.now)
             if pipeline.repository_id not in (None, repository.id):
+                check_told(leaving.with_the_repository(tx.conn, pipeline), told)
                 _drain(tx, pipeline, MOVED)
                 _follow_no_more(tx, pipeline)
             pipeline = pipelines.update(
@@ -167,8 +175,14 @@ class PipelineVerbs(Committer):
 
         await self.commit(disconnect, actor=actor)
 
-    async def set_toggles(self, *, pipeline_id: str, changes: Mapping[str, Any], actor: str) -> Pipeline:
-        """Change a pipeline's switches and its root directory; takes effect by reconciling at once."""
+    async def set_toggles(
+        self, *, pipeline_id: str, changes: Mapping[str, Any], told: Collection[str] | None = None, actor: str
+    ) -> Pipeline:
+        """Change a pipeline's switches and its root directory; takes effect by reconciling at once.
+
+        Refused (`WouldGo`) when review apps go by it that whoever asks was not `told` of, by their names; None asks
+        nothing.
+        """
         switches = {name: value for name, value in changes.items() if name != toggles.ROOT}
 
         def change(tx: Transaction) -> Pipeline:
@@ -177,6 +191,7 @@ class PipelineVerbs(Committer):
             root = toggles.root_directory(changes.get(toggles.ROOT, pipeline.root_directory))
             if wanted.review_apps and pipeline.repository_id is None:
                 raise Refused("Connect the pipeline to a repository first: towpath pipelines:connect -r ORG/REPO")
+            check_told(leaving.leaving(tx.conn, pipeline, wanted, now=tx.now), told)
             pipeline = pipelines.update(tx.conn, pipeline=pipeline, now=tx.now, toggles=wanted, root_directory=root)
             tx.note("toggles changed", pipeline_id=pipeline_id, data=dict(changes))
             _look_around(tx, pipeline)

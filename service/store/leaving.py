@@ -1,11 +1,12 @@
 """Whose code review apps run, and which of them a change of settings takes away."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import Connection, select
 
 from service.domain.facts import FactKey, FactKind
-from service.domain.model import Pipeline, ReviewApp, ReviewAppId, Toggles, Trust
+from service.domain.model import Pipeline, ReviewApp, ReviewAppId, ReviewState, Toggles, Trust
 from service.domain.review_rules import OVER, goes_with, trust_of
 from service.store import facts, reviews
 from service.store.tables import apps
@@ -29,9 +30,26 @@ def _pull_request(review: ReviewApp) -> FactKey | None:
     return FactKey(FactKind.PULL_REQUEST, review.repository_id, number) if kind == "pr" else None
 
 
-def leaving(conn: Connection, pipeline: Pipeline, toggles: Toggles) -> list[str]:
-    """The names of the review apps that a pipeline loses once these are its settings, in their order."""
+def leaving(conn: Connection, pipeline: Pipeline, toggles: Toggles, *, now: datetime) -> list[str]:
+    """The names of the review apps that a pipeline loses once these are its settings, in their order.
+
+    What goes as the settings are, or waits for a person to let it go, is not lost by the change.
+    """
     listed = reviews.standing(conn, pipeline.id)
     whose = trusts(conn, listed)
-    going = [it.app_id for it in listed if goes_with(it, toggles, trust=whose.get(it.id))]
-    return sorted(conn.execute(select(apps.c.name).where(apps.c.id.in_(going))).scalars())
+
+    def goes(it: ReviewApp, under: Toggles) -> bool:
+        return goes_with(it, under, trust=whose.get(it.id), now=now)
+
+    return _names(conn, [it for it in listed if goes(it, toggles) and not goes(it, pipeline.toggles)])
+
+
+def with_the_repository(conn: Connection, pipeline: Pipeline) -> list[str]:
+    """The names of the review apps that a pipeline loses when it leaves its repository: all there are."""
+    there = [it for it in reviews.standing(conn, pipeline.id) if it.state not in {ReviewState.DESTROYING, *OVER}]
+    return _names(conn, there)
+
+
+def _names(conn: Connection, of: Sequence[ReviewApp]) -> list[str]:
+    wanted = [it.app_id for it in of if it.app_id is not None]
+    return sorted(conn.execute(select(apps.c.name).where(apps.c.id.in_(wanted))).scalars())

@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from service.domain.errors import Refused, Transient
+from service.domain.review_rules import WouldGo
 from service.store.database import Conflict
 
 log = structlog.get_logger()
@@ -25,6 +26,7 @@ STATUS_OF_ID = {
     "not_found": 404,
     "method_not_allowed": 405,
     "not_acceptable": 406,
+    "review_apps_would_go": 409,
     "conflict": 409,
     "request_too_large": 413,
     "requested_range_not_satisfiable": 416,
@@ -34,9 +36,12 @@ STATUS_OF_ID = {
     "service_unavailable": 503,
 }
 _ID_OF_STATUS = {status: name for name, status in STATUS_OF_ID.items()}
+_AGREE = "If that is meant, ask again with ?told= and their names, separated by commas. Nothing was done."
 
 
-def error_response(code: str, message: str, *, headers: Mapping[str, str] | None = None, **more: str) -> web.Response:
+def error_response(
+    code: str, message: str, *, headers: Mapping[str, str] | None = None, **more: object
+) -> web.Response:
     """Build the error answer for one of Heroku's ids; an id nobody knows is a refusal of what was sent (422)."""
     return web.Response(
         status=STATUS_OF_ID.get(code, 422),
@@ -49,6 +54,12 @@ def error_response(code: str, message: str, *, headers: Mapping[str, str] | None
 def not_found(what: str) -> Refused:
     """Say that something is not there, in Heroku's words: foreign and missing things look the same."""
     return Refused(f"Couldn't find that {what}.", code="not_found")
+
+
+def _of_refusal(refused: Refused) -> web.Response:
+    if isinstance(refused, WouldGo):
+        return error_response(refused.code, f"{refused.message} {_AGREE}", review_apps=refused.going)
+    return error_response(refused.code, refused.message)
 
 
 def _of_http(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
@@ -74,7 +85,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     try:
         return await handler(request)
     except Refused as refused:
-        return error_response(refused.code, refused.message)
+        return _of_refusal(refused)
     except Conflict:
         return error_response("conflict", "Somebody else changed this at the same moment; look at it and try again.")
     except Transient as trouble:

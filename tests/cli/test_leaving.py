@@ -1,9 +1,14 @@
 """Changes of settings that take review apps away ask first, and say which; all others do not ask."""
 
+from datetime import timedelta
+
+import pytest
 from sqlalchemy import Connection
 
+from service.cli.client import Json
 from service.domain.model import ReviewState
 from service.store import reviews
+from service.store.tables import review_apps
 from tests.cli.conftest import Inside
 from tests.web.api.test_review_apps import live_review, looked_at
 from tests.web.serving import Server
@@ -73,6 +78,59 @@ async def test_nobody_is_asked_when_no_review_app_goes(inside: Inside, server: S
 
 
 async def test_what_may_be_of_a_fork_counts_as_such(inside: Inside, server: Server) -> None:
-    pipeline = await server.pipeline()
-    await live_review(server, pipeline["id"], 7)
+    await shop(server)
+    await live_review(server, (await server.get("/pipelines/shop"))["id"], 7)
     assert "This destroys 1 review app of shop: shop-pr-7." in (await inside(*NEVER, code=2)).err
+
+
+IDLE = {
+    "fewer days": ({"destroy_stale": True, "stale_days": 9}, "stale_days=3"),
+    "stale ones that go from now on": ({"stale_days": 3}, "destroy_stale=on"),
+    "destroying what was only suspended": (
+        {"destroy_stale": True, "stale_days": 3, "idle_action": "suspend"},
+        "idle_action=destroy",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", IDLE.values(), ids=IDLE)
+async def test_idle_ones_are_named_before_a_setting_takes_them_away(
+    inside: Inside, server: Server, case: tuple[Json, str]
+) -> None:
+    before, change = case
+    await shop(server, 7, 11)
+    await server.call("PATCH", "/pipelines/shop/settings", before, expect=200)
+    since = server.db.now() - timedelta(days=5)
+    of_seven = review_apps.update().where(review_apps.c.ref == "pr:7")
+    await server.db.write(lambda conn: conn.execute(of_seven.values(created_at=since, deployed_at=since)))
+    known = await server.get("/pipelines/shop/settings")
+    words = ("pipelines:settings", change, "-p", "shop")
+    assert (await inside(*words, code=2)).err == (
+        " ▸    This destroys 1 review app of shop: shop-pr-7. If that is meant, say --confirm shop\n"
+    )
+    assert await server.get("/pipelines/shop/settings") == known
+    await inside(*words, typed="shop\n")
+    assert await server.get("/pipelines/shop/settings") != known
+    # It goes by now: what is changed beside that takes nothing away.
+    assert "... done\n" in (await inside("pipelines:settings", "labels=demo", "-p", "shop")).out
+
+
+async def test_one_that_came_up_since_the_question_is_asked_about_anew(inside: Inside, server: Server) -> None:
+    await shop(server, 7)
+    pipeline = await server.get("/pipelines/shop")
+    seen = {"review_apps": False}
+    refused, _ = await server.call("PATCH", "/pipelines/shop/settings?told=", seen, expect=409)
+    assert (refused["id"], refused["review_apps"]) == ("review_apps_would_go", ["shop-pr-7"])
+    await live_review(server, pipeline["id"], 11)
+    for method, where, body in (
+        ("PATCH", "settings", seen),
+        ("PATCH", "repository", seen),
+        ("DELETE", "review-app-config", None),
+        ("POST", "repository", {"repository": "acme/other"}),
+    ):
+        refused, _ = await server.call(method, f"/pipelines/shop/{where}?told=shop-pr-7", body, expect=409)
+        assert refused["review_apps"] == ["shop-pr-11", "shop-pr-7"], where
+    assert (await server.get("/pipelines/shop/repository"))["full_name"] == "acme/shop"
+    await server.call("GET", "/pipelines/shop/review-app-config", expect=200)
+    await server.call("PATCH", "/pipelines/shop/settings?told=shop-pr-11,shop-pr-7,shop-pr-1", seen, expect=200)
+    await server.call("GET", "/pipelines/shop/review-app-config", expect=404)

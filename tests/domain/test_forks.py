@@ -1,6 +1,7 @@
 """Pull requests of forks and bots: what runs, what waits for approval, and which commit an approval names."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from service.domain.approval import check_approvable, commit_named
 from service.domain.decisions import CreateReviewApp, Decision, Deploy, Destroy, Nothing, Request, SetReview, Wait
 from service.domain.errors import Refused
 from service.domain.facts import PullRequest
-from service.domain.model import NO_SHA, RequestState, ReviewState, Sha, Toggles, Trust
+from service.domain.model import NO_SHA, IdleAction, RequestState, ReviewState, Sha, Toggles, Trust
 from service.domain.model import RepositoryId as Id
 from service.domain.promotion import Member, PromotionRequest, resolve
 from service.domain.report_views import CheckReview, CheckView
@@ -17,6 +18,7 @@ from service.domain.reports import describe_check, describe_status
 from service.domain.review_apps import ReviewView, plan
 from service.domain.review_rules import BOT, CLOSED, FORK, MOVED, NO_FORKS, OVER_CAP, goes_with, trust_of
 from tests.domain.things import (
+    NOW,
     ON,
     REPO,
     A,
@@ -126,14 +128,26 @@ THERE = (ReviewState.CREATING, ReviewState.LIVE, ReviewState.FAILED, ReviewState
 
 
 @pytest.mark.parametrize("by", [pull_request(), pull_request(**FORKED), pull_request(author_is_bot=True)])
-@pytest.mark.parametrize("changes", [{}, {"forks": "never"}, {"review_apps": False}, {"stale_days": 1}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"forks": "never"},
+        {"review_apps": False},
+        {"stale_days": 1},
+        {"stale_days": 1, "destroy_stale": True},
+        {"stale_days": 9, "destroy_stale": True},
+        {"stale_days": 1, "destroy_stale": True, "idle_action": IdleAction.SUSPEND},
+    ],
+)
 def test_an_app_that_is_said_to_go_with_a_setting_is_the_one_that_goes(
     by: PullRequest, changes: dict[str, Any]
 ) -> None:
-    toggles = replace(ON, **changes)
+    toggles, idle_since = replace(ON, **changes), NOW - timedelta(days=5)
     for state in ReviewState:
-        it = review(state=state, app_id=None if state is ReviewState.WAITING else app().id)
-        said = goes_with(it, toggles, trust=trust_of(by))
+        app_id = None if state is ReviewState.WAITING else app().id
+        it = review(state=state, app_id=app_id, created_at=idle_since, deployed_at=None)
+        said = goes_with(it, toggles, trust=trust_of(by), now=NOW)
         if state in THERE:
             planned = plan(live_view(review=it, pull_request=pr_fact(by), pipeline=pipeline(toggles=toggles)))
             gone = any(isinstance(each, Request) and isinstance(each.work, Destroy) for each in planned)
@@ -143,8 +157,16 @@ def test_an_app_that_is_said_to_go_with_a_setting_is_the_one_that_goes(
 
 
 def test_an_app_of_a_pull_request_that_is_not_known_is_said_to_go_where_forks_do() -> None:
-    assert goes_with(review(), replace(ON, forks="never"), trust=None)
-    assert not goes_with(review(), ON, trust=None)
+    assert goes_with(review(), replace(ON, forks="never"), trust=None, now=NOW)
+    assert not goes_with(review(), ON, trust=None, now=NOW)
+
+
+def test_an_app_of_a_branch_goes_with_no_days_that_are_made_fewer() -> None:
+    settings = replace(ON, destroy_stale=True, stale_days=1)
+    it = review(created_at=NOW - timedelta(days=5), deployed_at=None)
+    assert goes_with(it, settings, trust=Trust.OWN, now=NOW)
+    assert not goes_with(replace(it, ref="branch:main"), settings, trust=Trust.OWN, now=NOW)
+    assert not goes_with(replace(it, pinned=True), settings, trust=Trust.OWN, now=NOW)
 
 
 def test_an_app_of_a_fork_comes_back_when_forks_may_run_again() -> None:

@@ -265,15 +265,22 @@ def enable(
     }
     client = Client(profile=load())
     found = target.pipeline(client, pipeline, app=app, remote=remote)
-    leaving.confirm(client, found, settings, confirm)
-    _configure(client, found, settings, json=json)
+    _configure(client, found, settings, confirm, json=json)
 
 
-def _configure(client: Client, found: Json, settings: Json, *, json: bool) -> None:
+def _configure(client: Client, found: Json, settings: Json, confirm: str | None, *, json: bool) -> None:
     where = path("pipelines", found["id"], "review-app-config")
     body = {key: value for key, value in settings.items() if value is not None}
-    with output.action(f"Configuring {found['name']} pipeline", quiet=json):
-        config = client.call("POST" if client.get_if_any(where) is None else "PATCH", where, body).data
+    config = leaving.change(
+        client,
+        "POST" if client.get_if_any(where) is None else "PATCH",
+        where,
+        body,
+        pipeline=found,
+        given=confirm,
+        doing=f"Configuring {found['name']} pipeline",
+        quiet=json,
+    )
     if json:
         output.show_json(config)
     else:
@@ -324,9 +331,15 @@ def disable(
     """Disable review apps. Those there are get destroyed, which asks first."""
     client = Client(profile=load())
     found = target.pipeline(client, pipeline, app=app, remote=remote)
-    leaving.confirm(client, found, {"review_apps": False}, confirm)
-    with output.action(f"Disabling review apps of {found['name']} pipeline", quiet=json):
-        config = client.call("DELETE", path("pipelines", found["id"], "review-app-config")).data
+    config = leaving.change(
+        client,
+        "DELETE",
+        path("pipelines", found["id"], "review-app-config"),
+        pipeline=found,
+        given=confirm,
+        doing=f"Disabling review apps of {found['name']} pipeline",
+        quiet=json,
+    )
     if json:
         output.show_json(config)
 

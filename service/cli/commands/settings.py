@@ -35,9 +35,8 @@ def settings(
     body: Json = {}
     if changes:
         body = _body(changes, {each["name"]: each["value"] for each in known["settings"]})
-        leaving.confirm(client, found, body, confirm)
-        with output.action(f"Changing {', '.join(body)} of {found['name']}", quiet=json):
-            known = client.call("PATCH", where, body).data
+        doing = f"Changing {', '.join(body)} of {found['name']}"
+        known = leaving.change(client, "PATCH", where, body, pipeline=found, given=confirm, doing=doing, quiet=json)
     if json:
         output.show_json(known)
     elif changes:

@@ -3,6 +3,7 @@
 The paths are those of Heroku's GitHub service, because its clients know them.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +22,7 @@ from service.web.api import answers, bodies, shapes
 from service.web.api.finding import Asked, app_in_path, find_app, find_app_for_code, find_pipeline, pipeline_in_path
 from service.web.api.github_bodies import ChangeGitHub, PullRequests
 from service.web.api.on_github import check_on_github
+from service.web.api.told import told
 from service.web.errors import not_found
 from service.web.keys import CALLER, CONTEXT, Caller, Visitor, WebContext
 
@@ -80,18 +82,21 @@ async def look_up(context: WebContext, reference: str | int) -> Repository:
     return known
 
 
-async def connect_to(context: WebContext, by: Caller | Visitor, pipeline: Pipeline, reference: str | int) -> Connected:
-    """Connect a pipeline to a repository by "org/name" or by the id of one that is known here."""
-    return await connect_found(context, by, pipeline, await look_up(context, reference))
-
-
 async def connect_found(
-    context: WebContext, by: Caller | Visitor, pipeline: Pipeline, repository: Repository
+    context: WebContext,
+    by: Caller | Visitor,
+    pipeline: Pipeline,
+    repository: Repository,
+    *,
+    told: Collection[str] | None = None,
 ) -> Connected:
-    """Connect a pipeline by a person's own right on GitHub, which is looked up now."""
+    """Connect a pipeline by a person's own right on GitHub, which is looked up now.
+
+    Of another repository's review apps only those go that the person was `told` of; with None all there are.
+    """
     person = await check_on_github(context, by.user, repository)
     connected = await context.enactor.connect_repository(
-        pipeline_id=pipeline.id, repository=repository, by=person, actor=by.actor
+        pipeline_id=pipeline.id, repository=repository, by=person, told=told, actor=by.actor
     )
     return connected, repository
 
@@ -101,7 +106,8 @@ async def connect(request: web.Request) -> web.Response:
     context, identity = request.app[CONTEXT], pipeline_in_path(request)
     body = await bodies.parse(request, bodies.ConnectRepository)
     pipeline = await context.db.read(lambda conn: find_pipeline(conn, identity))
-    connected = await connect_to(context, request[CALLER], pipeline, body.repository)
+    repository = await look_up(context, body.repository)
+    connected = await connect_found(context, request[CALLER], pipeline, repository, told=told(request))
     return answers.answer(request, _shape(*connected), status=201)
 
 
@@ -126,7 +132,7 @@ async def change(request: web.Request) -> web.Response:
     changes = body.model_dump(include={"review_apps", "automatic_review_apps"}, exclude_none=True)
     if changes:
         pipeline = await context.enactor.set_toggles(
-            pipeline_id=pipeline.id, changes=changes, actor=request[CALLER].actor
+            pipeline_id=pipeline.id, changes=changes, told=told(request), actor=request[CALLER].actor
         )
     return answers.answer(request, _shape(pipeline, repository))
 
@@ -248,7 +254,9 @@ async def _switch_review_apps(request: web.Request, found: Deploying, wanted: Pu
     }
     changes = {name: value for name, value in switches.items() if value is not None}
     if changes:
-        await context.enactor.set_toggles(pipeline_id=pipeline.id, changes=changes, actor=caller.actor)
+        await context.enactor.set_toggles(
+            pipeline_id=pipeline.id, changes=changes, told=told(request), actor=caller.actor
+        )
 
 
 ROUTES = [

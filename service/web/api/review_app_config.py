@@ -14,6 +14,7 @@ from service.web.api import answers, bodies, shapes
 from service.web.api.finding import Asked, find_pipeline, pipeline_in_path
 from service.web.api.on_github import check_on_github
 from service.web.api.repositories import look_up
+from service.web.api.told import told
 from service.web.errors import not_found
 from service.web.keys import CALLER, CONTEXT
 
@@ -70,7 +71,7 @@ async def enable(request: web.Request) -> web.Response:
         elif pipeline.repository_id != repository.id:
             raise Refused(f"repo: pipeline {pipeline.name} is connected to another repository")
     changed = await context.enactor.set_toggles(
-        pipeline_id=pipeline.id, changes=_changes(body) | {"review_apps": True}, actor=actor
+        pipeline_id=pipeline.id, changes=_changes(body) | {"review_apps": True}, told=told(request), actor=actor
     )
     return answers.answer(request, _shape(changed), status=201)
 
@@ -82,7 +83,7 @@ async def change(request: web.Request) -> web.Response:
     pipeline = await context.db.read(lambda conn: _enabled(conn, identity))
     if changes := _changes(body):
         pipeline = await context.enactor.set_toggles(
-            pipeline_id=pipeline.id, changes=changes, actor=request[CALLER].actor
+            pipeline_id=pipeline.id, changes=changes, told=told(request), actor=request[CALLER].actor
         )
     return answers.answer(request, _shape(pipeline))
 
@@ -92,7 +93,7 @@ async def disable(request: web.Request) -> web.Response:
     context, identity = request.app[CONTEXT], pipeline_in_path(request)
     pipeline = await context.db.read(lambda conn: _enabled(conn, identity))
     changed = await context.enactor.set_toggles(
-        pipeline_id=pipeline.id, changes={"review_apps": False}, actor=request[CALLER].actor
+        pipeline_id=pipeline.id, changes={"review_apps": False}, told=told(request), actor=request[CALLER].actor
     )
     return answers.answer(request, _shape(changed))
 

@@ -10,6 +10,7 @@ from service.domain.model import Pipeline
 from service.web import rights
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import find_pipeline, pipeline_in_path
+from service.web.api.told import told
 from service.web.keys import CALLER, CONTEXT
 
 
@@ -37,7 +38,7 @@ async def change(request: web.Request) -> web.Response:
     pipeline = await context.db.read(lambda conn: find_pipeline(conn, identity))
     if body.root:
         pipeline = await context.enactor.set_toggles(
-            pipeline_id=pipeline.id, changes=body.root, actor=request[CALLER].actor
+            pipeline_id=pipeline.id, changes=body.root, told=told(request), actor=request[CALLER].actor
         )
     return answers.answer(request, _shape(pipeline))
 

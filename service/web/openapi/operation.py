@@ -29,14 +29,14 @@ def many(thing: str, query: Mapping[str, str] | None = None) -> Operation:
     return Operation(thing=thing, is_list=True, query=query or {})
 
 
-def made(thing: str, body: bodies.AnyBody | None = None, status: int = 201) -> Operation:
+def made(thing: str, body: bodies.AnyBody | None = None, status: int = 201, **query: str) -> Operation:
     """A thing that was made."""
-    return Operation(thing=thing, status=status, body=body)
+    return Operation(thing=thing, status=status, body=body, query=query)
 
 
-def changed(thing: str, body: bodies.AnyBody | None = None) -> Operation:
+def changed(thing: str, body: bodies.AnyBody | None = None, **query: str) -> Operation:
     """A thing that was changed or taken away."""
-    return Operation(thing=thing, body=body)
+    return Operation(thing=thing, body=body, query=query)
 
 
 def text(**query: str) -> Operation:

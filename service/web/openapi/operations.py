@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from service.web.api import bodies, promotion_bodies
+from service.web.api import bodies, promotion_bodies, told
 from service.web.api.github_bodies import ChangeGitHub
 from service.web.api.one_off_bodies import RunDyno
 from service.web.api.setup_bodies import CreateAppSetup
@@ -65,7 +65,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "DELETE /apps/{app}/formations/{type}": made("nothing", status=202),
     "POST /apps/{app}/formations/{type}/actions/stop": made("nothing", status=202),
     "GET /apps/{app}/github": one("github"),
-    "PATCH /apps/{app}/github": changed("github", ChangeGitHub),
+    "PATCH /apps/{app}/github": changed("github", ChangeGitHub, told=told.MEANING),
     "GET /apps/{app}/log-drains": many("absent"),
     "POST /apps/{app}/log-sessions": made("log-session", bodies.LogSession),
     "GET /apps/{app}/pipeline-couplings": one("pipeline-coupling"),
@@ -126,16 +126,20 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "GET /pipelines/{pipeline}/repo": one("repository"),
     "GET /pipelines/{pipeline}/repo/branches/{branch}": one("branch"),
     "GET /pipelines/{pipeline}/repository": one("repository"),
-    "POST /pipelines/{pipeline}/repository": made("repository", bodies.ConnectRepository),
-    "PATCH /pipelines/{pipeline}/repository": changed("repository", bodies.ChangeRepository),
+    "POST /pipelines/{pipeline}/repository": made("repository", bodies.ConnectRepository, told=told.MEANING),
+    "PATCH /pipelines/{pipeline}/repository": changed("repository", bodies.ChangeRepository, told=told.MEANING),
     "DELETE /pipelines/{pipeline}/repository": changed("repository"),
     "GET /pipelines/{pipeline}/review-app-config": one("review-app-config"),
-    "POST /pipelines/{pipeline}/review-app-config": made("review-app-config", bodies.ReviewAppConfig),
-    "PATCH /pipelines/{pipeline}/review-app-config": changed("review-app-config", bodies.ReviewAppConfig),
-    "DELETE /pipelines/{pipeline}/review-app-config": changed("review-app-config"),
+    "POST /pipelines/{pipeline}/review-app-config": made(
+        "review-app-config", bodies.ReviewAppConfig, told=told.MEANING
+    ),
+    "PATCH /pipelines/{pipeline}/review-app-config": changed(
+        "review-app-config", bodies.ReviewAppConfig, told=told.MEANING
+    ),
+    "DELETE /pipelines/{pipeline}/review-app-config": changed("review-app-config", told=told.MEANING),
     "GET /pipelines/{pipeline}/review-apps": many("review-app"),
     "GET /pipelines/{pipeline}/settings": one("settings"),
-    "PATCH /pipelines/{pipeline}/settings": changed("settings", bodies.PipelineSettings),
+    "PATCH /pipelines/{pipeline}/settings": changed("settings", bodies.PipelineSettings, told=told.MEANING),
     "GET /pipelines/{pipeline}/stage/{stage}/config-vars": one("config-vars"),
     "PATCH /pipelines/{pipeline}/stage/{stage}/config-vars": changed("config-vars", bodies.ConfigVars),
     "GET /pipelines/{pipeline}/test-runs": many("absent"),

@@ -11,12 +11,13 @@ from typing import Final
 from aiohttp import web
 from sqlalchemy import Connection
 
-from service.domain import toggles
 from service.domain.access import Permission, Permissions, right_lost
 from service.domain.errors import Refused
 from service.domain.model import App, Pipeline, Repository, Stage
-from service.store import leaving, pipelines, repositories, reviews, sight
+from service.domain.review_rules import WouldGo
+from service.store import leaving, pipelines, repositories, sight
 from service.web import rights
+from service.web.api import told
 from service.web.api.finding import Asked, find_app, find_pipeline
 from service.web.api.repositories import connect_found, look_up, problem_of
 from service.web.errors import STATUS_OF_ID, not_found
@@ -47,13 +48,13 @@ class Row:
 class Shown:
     """What the page shows of a pipeline; `problem` is why nothing comes from its repository.
 
-    `review_apps` are those that would go with it.
+    `review_apps` are the names of those that would go with it.
     """
 
     pipeline: Pipeline
     repository: Repository | None
     problem: str
-    review_apps: int
+    review_apps: Sequence[str]
     may: Permissions
     rows: list[Row]
 
@@ -85,7 +86,7 @@ def _load(conn: Connection, asked: Asked) -> Shown:
         pipeline=pipeline,
         repository=repository,
         problem="" if repository is None else problem_of(conn, repository) or right_lost(pipeline, repository),
-        review_apps=reviews.live_count(conn, pipeline.id),
+        review_apps=leaving.with_the_repository(conn, pipeline),
         may=sight.to_pipeline(conn, asked.by, pipeline),
         rows=sorted(rows, key=lambda row: order.index(row.stage)),
     )
@@ -155,34 +156,33 @@ async def save(request: web.Request) -> web.Response:
         raise not_found("group of settings")
     pipeline, entered = await _pipeline(request), setting_fields.read(group, form)
     try:
-        going = await _going(request, pipeline, entered.changes)
-        if going and _typed(form) != pipeline.name:
-            return await show(request, Trouble(form=key, refused=_ask(pipeline, going), entered=entered, going=going))
         if entered.changes:
             await request.app[CONTEXT].enactor.set_toggles(
-                pipeline_id=pipeline.id, changes=entered.changes, actor=request[VISITOR].actor
+                pipeline_id=pipeline.id,
+                changes=entered.changes,
+                told=_told(form, pipeline),
+                actor=request[VISITOR].actor,
             )
+    except WouldGo as would:
+        asked = _ask(pipeline, would)
+        return await show(request, Trouble(form=key, refused=asked, entered=entered, going=would.going))
     except Refused as refused:
         return await show(request, Trouble(form=key, refused=refused, entered=entered))
     return _done(pipeline, key)
 
 
-async def _going(request: web.Request, pipeline: Pipeline, changes: Mapping[str, object]) -> list[str]:
-    """The review apps that these changes take away; a mistake among the changes is told first."""
-    if not {"review_apps", "forks"} & changes.keys():
-        return []
-    after = toggles.change(pipeline.toggles, {name: each for name, each in changes.items() if name != toggles.ROOT})
-    return await request.app[CONTEXT].db.read(lambda conn: leaving.leaving(conn, pipeline, after))
+def _told(form: Form, pipeline: Pipeline) -> frozenset[str]:
+    """The review apps that the page has said would go, once the pipeline's name is typed below; none before."""
+    return told.names(str(form.get("told", ""))) if _typed(form) == pipeline.name else frozenset()
 
 
 def _typed(form: Form) -> str:
     return str(form.get("confirm", "")).strip()
 
 
-def _ask(pipeline: Pipeline, going: Sequence[str]) -> Refused:
-    """What is to be done before review apps go, who are named."""
-    count = f"{len(going)} review app{'' if len(going) == 1 else 's'}"
-    return Refused(f"This destroys {count}, {', '.join(going)}. If that is meant, type {pipeline.name} below.")
+def _ask(pipeline: Pipeline, would: WouldGo) -> Refused:
+    """What is to be done before review apps go, which are named."""
+    return Refused(f"{would.message} If that is meant, type {pipeline.name} below.")
 
 
 async def rename(request: web.Request) -> web.Response:
@@ -195,19 +195,22 @@ async def rename(request: web.Request) -> web.Response:
 async def connect(request: web.Request) -> web.Response:
     """POST /dashboard/pipelines/PIPELINE/repository: ORG/REPO; to leave another one for it takes the name."""
     pipeline, form = await _pipeline(request), await form_of(request)
-    name, typed = (str(form.get(each, "")).strip() for each in ("repository", "confirm"))
-    act = _connect(request, pipeline, name, typed)
+    name = str(form.get("repository", "")).strip()
+    act = _connect(request, pipeline, name, form)
     return await _act(request, act, pipeline, "repository", repository=name)
 
 
-async def _connect(request: web.Request, pipeline: Pipeline, name: str, typed: str) -> None:
+async def _connect(request: web.Request, pipeline: Pipeline, name: str, form: Form) -> None:
     repository = await look_up(request.app[CONTEXT], name)
-    if pipeline.repository_id not in {None, repository.id} and typed != pipeline.name:
+    if pipeline.repository_id not in {None, repository.id} and _typed(form) != pipeline.name:
         raise Refused(
             f"It is connected to another repository, which it would leave for {repository.full_name}: type "
             f"{pipeline.name} below to have that. Nothing was changed."
         )
-    await connect_found(request.app[CONTEXT], request[VISITOR], pipeline, repository)
+    try:
+        await connect_found(request.app[CONTEXT], request[VISITOR], pipeline, repository, told=_told(form, pipeline))
+    except WouldGo as would:
+        raise _ask(pipeline, would) from None
 
 
 async def disconnect(request: web.Request) -> web.Response:

@@ -11,6 +11,7 @@ from service.domain.access import Owner, Permission
 from service.domain.errors import Refused
 from service.domain.model import App, Pipeline, Repository, Stage
 from service.domain.names import check_app_name, check_pipeline_name
+from service.domain.review_rules import WouldGo
 from service.github.app import Installation
 from service.github.app_auth import Stranger
 from service.store import apps, pipelines, repositories, setups, users
@@ -160,7 +161,12 @@ async def _connect(context: WebContext, setup: Setup, choice: Choice) -> Pipelin
     await enactor.connect_repository(pipeline_id=pipeline.id, repository=repository, by=by, actor=actor)
     own = ("automatic_review_apps", "destroy_stale", "wait_for_ci")
     changes = {"review_apps": True} | {name: name in choice.switches for name in own}
-    await enactor.set_toggles(pipeline_id=pipeline.id, changes=changes, actor=actor)
+    try:
+        await enactor.set_toggles(pipeline_id=pipeline.id, changes=changes, told=(), actor=actor)
+    except WouldGo as would:  # of a pipeline that was there before
+        raise Refused(
+            f"{would.message} If that is meant, say so in its settings, and leave it as it is here."
+        ) from None
     for app in await context.db.read(lambda conn: _staging(conn, setup, pipeline)):
         await enactor.set_auto_deploy(
             app_id=app.id,

@@ -11,6 +11,7 @@ from service.domain import toggles
 from service.web.pages.setting_fields import GROUPS, LABELS
 from tests.web.api.test_review_apps import live_review, looked_at
 from tests.web.browsing import Browser, Page
+from tests.web.pages.conftest import Clock
 from tests.web.pages.visiting import sign_in, somebody
 from tests.web.serving import Server
 
@@ -149,8 +150,8 @@ async def with_review_apps(server: Server, pipeline: str) -> None:
 
 
 LEAVING = {
-    "forks that run no more": ("/settings/pull-requests", {"forks": "never"}, "1 review app, shop-pr-11."),
-    "review apps that are switched off": ("/settings/review-apps", {}, "2 review apps, shop-pr-11, shop-pr-7."),
+    "forks that run no more": ("/settings/pull-requests", {"forks": "never"}, "1 review app: shop-pr-11."),
+    "review apps that are switched off": ("/settings/review-apps", {}, "2 review apps: shop-pr-11, shop-pr-7."),
 }
 
 
@@ -176,6 +177,47 @@ async def test_what_takes_review_apps_away_is_saved_once_the_pipelines_name_is_t
     page = await browser.send(page, where, confirm=" shop ")
     assert (page.status, "Saved." in said(page, where.rpartition("/")[2])) == (200, True)
     assert (await values(server, pipeline), await server.get(f"/pipelines/{pipeline}/repository")) != before
+
+
+async def test_a_name_that_was_typed_takes_away_no_review_app_that_came_up_since(
+    server: Server, browser: Browser, pipeline: str
+) -> None:
+    await server.call("POST", f"/pipelines/{pipeline}/review-app-config", {}, expect=201)
+    await live_review(server, pipeline, 7)
+    await sign_in(server, browser)
+    page = await opened(server, browser, pipeline)
+    asked = await browser.send(page, "/settings/review-apps", drop=("review_apps",))
+    await live_review(server, pipeline, 11)
+    before = await values(server, pipeline), await server.get(f"/pipelines/{pipeline}/repository")
+    for where, typed, part in (
+        ("/settings/review-apps", {}, "review-apps"),
+        ("/repository", {"repository": "acme/other"}, "repository"),
+    ):
+        again = await browser.send(asked if typed == {} else page, where, confirm="shop", **typed)
+        assert again.status == 422
+        text = "This destroys 2 review apps: shop-pr-11, shop-pr-7. If that is meant, type shop below."
+        assert text in said(again, part)
+        assert (await values(server, pipeline), await server.get(f"/pipelines/{pipeline}/repository")) == before
+    done = await browser.send(again, "/repository", repository="acme/other", confirm="shop")
+    assert done.status == 200
+    assert (await server.get(f"/pipelines/{pipeline}/repository"))["full_name"] == "acme/other"
+
+
+async def test_fewer_days_ask_on_the_page_before_they_take_idle_review_apps_away(
+    server: Server, browser: Browser, pipeline: str, clock: Clock
+) -> None:
+    await server.call("POST", f"/pipelines/{pipeline}/review-app-config", {}, expect=201)
+    await server.call("PATCH", f"/pipelines/{pipeline}/settings", {"destroy_stale": True, "stale_days": 9}, expect=200)
+    await live_review(server, pipeline, 7)
+    clock.pass_by(days=4)
+    await live_review(server, pipeline, 11)
+    await sign_in(server, browser)
+    page = await browser.send(await opened(server, browser, pipeline), "/settings/idle", stale_days="3")
+    assert page.status == 422
+    assert "This destroys 1 review app: shop-pr-7. If that is meant, type shop below." in said(page, "idle")
+    assert (await values(server, pipeline))["stale_days"] == 9
+    page = await browser.send(page, "/settings/idle", confirm="shop")
+    assert (page.status, (await values(server, pipeline))["stale_days"]) == (200, 3)
 
 
 async def test_nobody_types_anything_for_what_takes_no_review_app_away(

@@ -1,0 +1,21 @@
+"""What somebody was told that a change takes away: it takes away nothing else."""
+
+from typing import Final
+
+from aiohttp import web
+
+NAME: Final = "told"
+MEANING: Final = (
+    "Names of review apps, separated by commas: if this would take away any other, it is refused "
+    "(`review_apps_would_go`, with all of them in `review_apps`). Without it nothing is asked."
+)
+
+
+def told(request: web.Request) -> frozenset[str] | None:
+    """The names of the review apps that may go; None when whoever asks does not want to be told."""
+    return None if NAME not in request.query else names(request.query[NAME])
+
+
+def names(text: str) -> frozenset[str]:
+    """Names that are separated by commas."""
+    return frozenset(filter(None, map(str.strip, text.split(","))))
