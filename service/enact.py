@@ -4,7 +4,7 @@ Everything a plan, a person or a timer wants ends as rows and an activity entry 
 `Enactor` is what the API calls; `enact` carries out what a plan decided.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -138,9 +138,13 @@ class Transaction:
         app = apps.get(self.conn, app_id) if locks else None
         return refusal(app.name, locks) if app is not None else ""
 
-    def go_past_locks(self, app_id: str, *, asked: bool) -> tuple[str, ...]:
-        """Return the ids of the locks on an app that a person goes past, each put on record; none unless `asked`."""
-        locks = [each for each in deploy_locks.of_app(self.conn, app_id) if asked and each.is_in_force(self.now)]
+    def go_past_locks(self, app_id: str, *, asked: bool, read: Collection[str] | None = None) -> tuple[str, ...]:
+        """Return the ids of the locks on an app that a person goes past, each put on record; none unless `asked`.
+
+        Past none but those they have `read`, by their ids, where that is known.
+        """
+        there = deploy_locks.of_app(self.conn, app_id) if asked else []
+        locks = [each for each in there if each.is_in_force(self.now) and (read is None or each.id in read)]
         for lock in locks:
             self.note("deploy lock overridden", app_id=app_id, data={"name": lock.name, "lock": lock.text})
         return tuple(lock.id for lock in locks)

@@ -1,6 +1,6 @@
 """Promotions: one release's slug, pinned when it is asked for, to other apps of the pipeline."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -29,12 +29,14 @@ class PromotionVerbs(Committer):
         target_app_ids: Sequence[str] | None,
         all_or_nothing: bool = False,
         override_lock: bool = False,
+        read_locks: Collection[str] | None = None,
         by: Person | None = None,
         actor: str,
     ) -> Promotion:
         """Release the source's slug, as it is now, in each target; refused to a person who may not do so to all.
 
-        Refused as a whole while one of them is locked, unless a person goes past the locks. With `all_or_nothing` no
+        Refused as a whole while one of them is locked, unless a person goes past the locks: all there are, or only
+        those whose reason they have read, by the ids in `read_locks`. With `all_or_nothing` no
         target goes live before all can, and what is live goes back if one fails after all.
         """
 
@@ -45,7 +47,7 @@ class PromotionVerbs(Committer):
                 _check_may(by, request, resolved)
             release = resolved.release
             assert release.slug_id is not None
-            targets = _ask_each(tx, resolved, override_lock=override_lock)
+            targets = _ask_each(tx, resolved, override_lock=override_lock, read=read_locks)
             promoted = promotions.create(
                 tx.conn,
                 pipeline_id=pipeline_id,
@@ -70,7 +72,7 @@ class PromotionVerbs(Committer):
 
 
 def _ask_each(
-    tx: Transaction, resolved: promotion.ResolvedPromotion, *, override_lock: bool
+    tx: Transaction, resolved: promotion.ResolvedPromotion, *, override_lock: bool, read: Collection[str] | None
 ) -> list[tuple[AppId, RequestId, ReleaseId | None]]:
     """Queue the slug in each target: in all, or in none if one of them is locked."""
     release = resolved.release
@@ -81,7 +83,7 @@ def _ask_each(
             commit=release.commit,
             repository_id=release.repository_id,
             description=promotion.describe(resolved),
-            past_locks=tx.go_past_locks(target.id, asked=override_lock),
+            past_locks=tx.go_past_locks(target.id, asked=override_lock, read=read),
         )
         for target in resolved.targets
     }

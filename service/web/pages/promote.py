@@ -3,7 +3,7 @@
 What is promoted is the release that the page has shown, whatever the app runs by then.
 """
 
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -17,7 +17,7 @@ from service.domain.deploy_lock import DeployLock
 from service.domain.downstream import Difference
 from service.domain.errors import Refused
 from service.enacting.promotions import promotion_request
-from service.store import deploy_locks, overviews
+from service.store import overviews
 from service.store.overviews import Member, Overview
 from service.store.sight import to_app
 from service.web import rights
@@ -30,6 +30,7 @@ from service.web.pages.rendering import page
 from service.web.pages.signed_in import PATH, form_of
 
 _LISTED: Final = 20
+_CHANGED: Final = "Deploys were locked after the page was shown. Nothing was done: look at it once more."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,12 @@ def _source(it: Overview, name: str) -> Member:
 
 async def confirm(request: web.Request) -> web.Response:
     """GET /dashboard/pipelines/PIPELINE/promote?app=APP: what would go where; with `&past=locks`, past these, too."""
-    context, asked, name = request.app[CONTEXT], asked_in(request), request.query.get("app", "")
+    return await _show(request, request.query.get("app", ""), past=request.query.get("past") == "locks")
+
+
+async def _show(request: web.Request, name: str, *, past: bool, refusal: str = "") -> web.Response:
+    """The page as all is now; with `refusal`, why what was asked by a former one was not done."""
+    context, asked = request.app[CONTEXT], asked_in(request)
 
     def read(conn: Connection) -> tuple[Overview, Member, str]:
         find_app(conn, Asked(by=asked.by, name=name))
@@ -75,10 +81,11 @@ async def confirm(request: web.Request) -> web.Response:
         for each in it.downstream_of(source)
         if Permission.VIEW in to_app(asked.by, each.app)
     ]
-    past = request.query.get("past") == "locks"
     shown = [card for found in board.columns.values() for card in found]
     return page(
         "dashboard/promote.html",
+        status=409 if refusal else 200,
+        refusal=refusal,
         visitor=request[VISITOR],
         pipeline=it.pipeline,
         source=source,
@@ -112,34 +119,31 @@ async def promote(request: web.Request) -> web.Response:
     targets = [str(each) for each in form.getall("target", [])]
     if not targets or not release:
         raise Refused("Choose at least one app to promote to. Nothing was done.")
-    shown, now = {str(each) for each in form.getall("past", [])}, context.db.now()
+    read_locks = {str(each) for each in form.getall("past", [])}
 
     def read(conn: Connection) -> tuple[str, str]:
-        pipeline_id = find_pipeline(conn, asked).id
-        if shown:
-            _check_seen(_locks(deploy_locks.of_pipeline(conn, pipeline_id), targets, now), shown)
-        return pipeline_id, find_app(conn, Asked(by=asked.by, name=name)).id
+        return find_pipeline(conn, asked).id, find_app(conn, Asked(by=asked.by, name=name)).id
 
     pipeline_id, app_id = await context.db.read(read)
     visitor = request[VISITOR]
-    await context.enactor.promote(
-        pipeline_id=pipeline_id,
-        source_app_id=app_id,
-        release_id=release,
-        target_app_ids=targets,
-        all_or_nothing=form.get("all_or_nothing") == "on",
-        override_lock=bool(shown),
-        by=visitor.person,
-        actor=visitor.actor,
-    )
+    try:
+        await context.enactor.promote(
+            pipeline_id=pipeline_id,
+            source_app_id=app_id,
+            release_id=release,
+            target_app_ids=targets,
+            all_or_nothing=form.get("all_or_nothing") == "on",
+            override_lock=bool(read_locks),
+            read_locks=read_locks,
+            by=visitor.person,
+            actor=visitor.actor,
+        )
+    except Refused as refused:
+        if refused.code != "conflict":
+            raise
+        # A lock came after the page was shown: nobody goes past one without having read why it is there.
+        return await _show(request, name, past=bool(read_locks), refusal=_CHANGED)
     return web.Response(status=303, headers={"Location": f"{PATH}/pipelines/{pipeline_id}"})
-
-
-def _check_seen(locks: Iterable[DeployLock], shown: Container[str]) -> None:
-    """Refuse to go past a lock of which the person has not read why it is there."""
-    for lock in locks:
-        if lock.id not in shown:
-            raise Refused(f"{lock.name} was {lock.text}, after the page was shown. Nothing was done.", code="conflict")
 
 
 _ONE: Final = f"{PATH}/pipelines/{{pipeline}}"

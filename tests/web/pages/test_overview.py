@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from service.domain.errors import Refused
 from service.domain.facts import CiSignals, CommitsApart, CommitStatus, FactKey, FactKind, ListedCommit, commits_between
 from service.domain.model import RepositoryId, ReviewState, Stage
 from service.store import apps, facts, pipelines, reviews
@@ -230,8 +231,41 @@ async def test_nobody_goes_past_a_lock_that_they_have_not_seen(server: Server, b
     past = await overview(server, browser, pipeline, "/promote?app=shop-staging&past=locks")
     await server.call("POST", "/apps/shop-eu/deploy-locks", {"reason": "audit"}, expect=201)
     refused = await browser.press(past, number=1)
-    assert (refused.status, "shop-eu was locked by admin@localhost: audit" in refused.text) == (409, True)
+    assert (refused.status, "shop-eu is locked by admin@localhost: audit" in refused.text) == (409, True)
+    assert "Nothing was done: look at it once more." in refused.text
     assert await server.get(f"/pipelines/{pipeline}/pipeline-promotions") == []
+    done = await browser.press(refused, number=1)
+    assert "Promote shop-staging v1 aaaaaaaa: in the queue" in column(done, "Production")
+
+
+async def test_a_lock_that_came_after_the_page_is_asked_about_and_not_refused_for_good(
+    server: Server, browser: Browser, pipeline: str
+) -> None:
+    await deployed(server, "shop-staging")
+    await sign_in(server, browser)
+    confirm = await overview(server, browser, pipeline, "/promote?app=shop-staging")
+    await server.call("POST", "/apps/shop/deploy-locks", {"reason": "sale"}, expect=201)
+    refused = await browser.press(confirm, number=1)
+    assert (refused.status, ">locked by admin@localhost: sale<" in refused.text) == (409, True)
+    assert 'name="past"' not in refused.text
+    assert "past=locks" in refused.text
+
+
+async def test_a_lock_that_comes_in_the_last_moment_is_not_gone_past(server: Server, pipeline: str) -> None:
+    await deployed(server, "shop-staging")
+    (source,) = [it["id"] for it in await server.get("/apps") if it["name"] == "shop-staging"]
+    lock, _ = await server.call("POST", "/apps/shop/deploy-locks", {"reason": "sale"}, expect=201)
+    last, _ = await server.call("POST", f"/pipelines/{pipeline}/deploy-locks", {"reason": "audit"}, expect=201)
+
+    async def promote(*read: str) -> None:
+        await server.enactor.promote(
+            pipeline_id=pipeline, source_app_id=source, release_id=None, target_app_ids=None, override_lock=True,
+            read_locks=read, actor="user:admin@localhost",
+        )  # fmt: skip
+
+    with pytest.raises(Refused, match="shop is locked by admin@localhost: audit"):
+        await promote(lock["id"])
+    await promote(lock["id"], last["id"])
 
 
 async def test_whoever_may_not_promote_to_an_app_is_not_led_past_its_lock(
