@@ -149,6 +149,14 @@ def check_production(may: Permissions, app_name: str) -> None:
         )
 
 
+def check_grant(by: Permissions, app_name: str, *, former: Permissions, to: Permissions) -> None:
+    """Refuse to give the right to promote to whoever has it not; who manages would give it to themselves."""
+    if Permission.PROMOTE in to - former and Permission.PROMOTE not in by:
+        raise Refused(
+            f"You may not promote to {app_name}: the right to is given only by whoever has it.", code="forbidden"
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Party:
     """An owner to be, with what people call it; `teams` are a user's own."""

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from service.domain.access import (
+    NONE,
     Owner,
     Party,
     Permissions,
     Person,
+    check_grant,
     check_taking,
     check_transfer,
     owner_of,
@@ -25,11 +27,12 @@ from service.store.grants import Grant, Transfer, TransferState
 class OwnershipVerbs(Committer):
     """Each verb is one transaction. `actor` is who asks, as `user:EMAIL`, and `by` the same person."""
 
-    async def grant(self, *, app_id: str, user_id: str, permissions: Permissions, actor: str) -> Grant:
+    async def grant(self, *, app_id: str, user_id: str, permissions: Permissions, by: Person, actor: str) -> Grant:
         """Let a user do exactly these to an app, beside what follows from whose it is."""
 
         def put(tx: Transaction) -> Grant:
-            app_or_refuse(tx.conn, app_id)
+            app, former = app_or_refuse(tx.conn, app_id), grants.find(tx.conn, app_id, user_id)
+            check_grant(sight.to_app(by, app), app.name, former=former.permissions if former else NONE, to=permissions)
             grants.put(tx.conn, app_id=app_id, user_id=user_id, permissions=permissions, now=tx.now)
             grant = grants.find(tx.conn, app_id, user_id)
             assert grant is not None

@@ -107,6 +107,7 @@ async def create(request: web.Request) -> web.Response:
         app_id=app.id,
         user_id=user.id,
         permissions=COLLABORATOR if body.permissions is None else frozenset(body.permissions),
+        by=caller.person,
         actor=caller.actor,
     )
     return answers.answer(request, _shape(granted, app), status=201)
@@ -139,6 +140,7 @@ async def change(request: web.Request) -> web.Response:
         app_id=app.id,
         user_id=grant.user_id,
         permissions=frozenset(body.permissions),
+        by=request[CALLER].person,
         actor=request[CALLER].actor,
     )
     return answers.answer(request, _shape(granted, app))

@@ -143,7 +143,10 @@ async def add(request: web.Request) -> web.Response:
     try:
         may = _chosen(form)
         app, user = await context.db.read(lambda conn: to_let_in(conn, asked, named))
-        await context.enactor.grant(app_id=app.id, user_id=user.id, permissions=may, actor=request[VISITOR].actor)
+        visitor = request[VISITOR]
+        await context.enactor.grant(
+            app_id=app.id, user_id=user.id, permissions=may, by=visitor.person, actor=visitor.actor
+        )
     except Refused as refused:
         return await show(request, Trouble(form="add", refused=refused, email=named, may=_ticked(form)))
     return to(f"{path_of(app)}/access?saved=added#besides")
@@ -161,8 +164,9 @@ async def change(request: web.Request) -> web.Response:
     try:
         grant = await _granted(request, app.id, str(form.get("user", "")))
         place, may = grant.user_id, _chosen(form)
+        visitor = request[VISITOR]
         await request.app[CONTEXT].enactor.grant(
-            app_id=app.id, user_id=grant.user_id, permissions=may, actor=request[VISITOR].actor
+            app_id=app.id, user_id=grant.user_id, permissions=may, by=visitor.person, actor=visitor.actor
         )
     except Refused as refused:
         return await show(request, Trouble(form=place, refused=refused, may=_ticked(form)))

@@ -241,6 +241,25 @@ async def test_new_code_comes_to_production_only_by_whoever_may_promote(world: W
     await world.must("bob", "POST", "/apps/shop/builds", build, status=403)
 
 
+async def test_the_right_to_promote_is_given_only_by_whoever_has_it(world: World) -> None:
+    await world.must("ada", "POST", "/apps", {"name": "shop"})
+    body = {"user": "bob@example.com", "permissions": ["view", "deploy", "manage"]}
+    await world.must("ada", "POST", "/apps/shop/collaborators", body)
+    own, all_ = "/apps/shop/collaborators/bob@example.com", {"permissions": ["deploy", "manage", "promote"]}
+    said = await world.must("bob", "PATCH", own, all_, status=403)
+    assert said["message"] == "You may not promote to shop: the right to is given only by whoever has it."
+    body = {"user": "eve@example.com", "permissions": ["promote"]}
+    await world.must("bob", "POST", "/apps/shop/collaborators", body, status=403)
+    await world.must("bob", "POST", "/apps/shop/collaborators", body | {"permissions": ["deploy"]})
+    # Who has it, keeps it, whoever changes the rest.
+    of_eve = "/apps/shop/collaborators/eve@example.com"
+    await world.must("ada", "PATCH", of_eve, {"permissions": ["promote"]}, status=200)
+    await world.must("bob", "PATCH", of_eve, {"permissions": ["promote", "operate"]}, status=200)
+    await world.must("ada", "PATCH", own, all_, status=200)
+    await world.must("bob", "PATCH", of_eve, {"permissions": ["operate"]}, status=200)
+    await world.must("bob", "PATCH", of_eve, {"permissions": ["promote"]}, status=200)
+
+
 async def test_nobody_takes_an_app_out_of_production_to_deploy_to_it(world: World) -> None:
     await world.must("ada", "POST", "/teams", {"name": "crew"})
     await world.must("ada", "POST", "/teams/crew/members", {"email": "bob@example.com", "role": "member"})
