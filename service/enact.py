@@ -139,10 +139,7 @@ class Transaction:
         return refusal(app.name, locks) if app is not None else ""
 
     def go_past_locks(self, app_id: str, *, asked: bool, read: Collection[str] | None = None) -> tuple[str, ...]:
-        """Return the ids of the locks on an app that a person goes past, each put on record; none unless `asked`.
-
-        Past none but those they have `read`, by their ids, where that is known.
-        """
+        """Return the ids of an app's locks that a person goes past if `asked`, on record; of those `read`, if known."""
         there = deploy_locks.of_app(self.conn, app_id) if asked else []
         locks = [each for each in there if each.is_in_force(self.now) and (read is None or each.id in read)]
         for lock in locks:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from service.domain.errors import Refused
 from service.enact import Committer, Transaction
 from service.store import github_identities, sessions, users
-from service.store.github_identities import Journey
+from service.store.github_identities import Identity, Journey
 from service.store.users import User, UserChange
 
 TAKEN = "github_taken"
@@ -52,9 +52,10 @@ class GitHubSignInVerbs(Committer):
 
         return await self.commit(begin, actor="towpath")
 
-    async def link_github(self, *, user_id: str, github_id: int, login: str, actor: str) -> None:
+    async def link_github(self, *, user_id: str, github_id: int, login: str, session_id: str, actor: str) -> None:
         """Let a user in by their account on GitHub; refuses (`TAKEN`) one that lets somebody else in.
 
+        In the place of another one it ends what sessions they began elsewhere by that.
         Where nobody has said who they are on GitHub, it is known by this. An administrator of whom nobody has said so
         goes on acting there as the installation itself.
         """
@@ -63,6 +64,9 @@ class GitHubSignInVerbs(Committer):
             user = users.get(tx.conn, user_id)
             if user is None:
                 raise Refused("Couldn't find that account.", code="not_found")
+            former = github_identities.of_user(tx.conn, user_id)
+            if former is not None and former.github_id != github_id:
+                _unlink(tx, former, session_id=session_id)
             link_to(tx, user, github_id=github_id, login=login)
 
         await self.commit(link, actor=actor)
@@ -74,11 +78,16 @@ class GitHubSignInVerbs(Committer):
             known = github_identities.of_user(tx.conn, user_id)
             if known is None:
                 return
-            github_identities.unlink(tx.conn, user_id=user_id)
-            sessions.end_others(tx.conn, user_id=user_id, but=session_id)
-            tx.note("github account unlinked", data={"github": known.login, "github id": known.github_id})
+            _unlink(tx, known, session_id=session_id)
 
         await self.commit(unlink, actor=actor)
+
+
+def _unlink(tx: Transaction, known: Identity, *, session_id: str) -> None:
+    """Let nobody in by it any more, nor by what was begun by it but for this session."""
+    github_identities.unlink(tx.conn, user_id=known.user_id)
+    sessions.end_others(tx.conn, user_id=known.user_id, but=session_id)
+    tx.note("github account unlinked", data={"github": known.login, "github id": known.github_id})
 
 
 def link_to(tx: Transaction, user: User, *, github_id: int, login: str) -> None:

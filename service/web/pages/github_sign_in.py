@@ -100,9 +100,14 @@ def _proof(browser: str, state: str) -> str:
 async def callback(request: web.Request) -> web.Response:
     """GET /dashboard/github/callback: back from GitHub, with a code or with what it says instead."""
     check_misses(request)
-    browser = signed_in.cookie_of(request, _COOKIE)
+    browser, state = signed_in.cookie_of(request, _COOKIE), request.query.get("state", "")
+    enactor = request.app[CONTEXT].enactor
     try:
-        response = await _arrive(request, browser, request.query.get("state", ""))
+        journey = await enactor.arrive_from_github(browser=browser, state=state) if browser and state else None
+        if journey is None:
+            # Any page can lead a browser here: that is no miss of its person, and does not end the way they are on.
+            return show_problem(FOREIGN)
+        response = await _arrive(request, journey, browser, state)
     except Transient as trouble:
         log.warning("sign-in with github waits", reason=trouble.message)
         response = show_problem(AWAY)
@@ -110,11 +115,7 @@ async def callback(request: web.Request) -> web.Response:
     return response
 
 
-async def _arrive(request: web.Request, browser: str, state: str) -> web.Response:
-    enactor = request.app[CONTEXT].enactor
-    journey = await enactor.arrive_from_github(browser=browser, state=state) if browser and state else None
-    if journey is None:
-        return _missed(request, FOREIGN)
+async def _arrive(request: web.Request, journey: Journey, browser: str, state: str) -> web.Response:
     links = journey.session_id is not None
     if error := request.query.get("error", ""):
         return show_problem(_SAID.get(error, REFUSED), links=links, said=error)
@@ -162,7 +163,11 @@ async def _linked(request: web.Request, journey: Journey, account: Account) -> w
         return show_problem(SIGNED_OUT, links=True)
     try:
         await request.app[CONTEXT].enactor.link_github(
-            user_id=user.id, github_id=account.id, login=account.login, actor=f"user:{user.email}"
+            user_id=user.id,
+            github_id=account.id,
+            login=account.login,
+            session_id=journey.session_id or "",
+            actor=f"user:{user.email}",
         )
     except Refused as refused:
         if refused.code != TAKEN:

@@ -79,7 +79,7 @@ async def _user_of(request: web.Request) -> User | None:
 
 
 def _opens_nothing(request: web.Request) -> web.Response:
-    request.app[MISSES].spend(signed_in.address_of(request))
+    count_miss(request)
     return page("dashboard/link_over.html", status=410, visitor=None)
 
 
@@ -88,6 +88,12 @@ def check_misses(request: web.Request) -> None:
     misses = request.app[MISSES]
     if misses.is_spent(signed_in.address_of(request)):
         raise Refused(f"Too much that opens nothing came from you: again in {misses.wait()} s.", code="rate_limit")
+
+
+def count_miss(request: web.Request) -> None:
+    """Count a way in that opens nothing; not one that a page of others has led the browser to: it would lock it out."""
+    if request.headers.get("Sec-Fetch-Site") not in {"cross-site", "same-site"}:
+        request.app[MISSES].spend(signed_in.address_of(request))
 
 
 _OPEN = rights.page(rights.OPEN)

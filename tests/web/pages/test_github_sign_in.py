@@ -220,6 +220,24 @@ async def test_what_was_unlinked_lets_in_nobody_and_ends_what_it_began(
     ]
 
 
+async def test_another_account_in_the_place_of_one_ends_what_that_one_began(
+    server: Server, github: GitHub, browser: Browser, another: Browser
+) -> None:
+    browser.session.headers["X-Forwarded-For"] = another.session.headers["X-Forwarded-For"] = "198.51.100.10"
+    await sign_in(server, browser)
+    page = await account(server, browser)  # as it is shown while nobody is linked
+    await browser.send(page, "/account/github")
+    assert (await by_github(server, another)).title == HOME
+    await browser.send(page, "/account/github")  # the same once more ends nothing
+    assert (await another.get(f"{server.url}/dashboard")).title == HOME
+    github.set_visitor("hubot")
+    page = await browser.send(page, "/account/github")
+    assert "<strong>hubot</strong> on GitHub lets you in" in page.text
+    assert (await another.get(f"{server.url}/dashboard")).title == SIGN_IN
+    assert (await browser.get(f"{server.url}/dashboard")).title == HOME
+    assert ("github account unlinked", "octocat") in await deeds(server)
+
+
 async def test_signing_in_ends_the_session_that_the_browser_had(
     server: Server, github: GitHub, browser: Browser, another: Browser
 ) -> None:
@@ -479,16 +497,20 @@ async def test_what_is_linked_is_linked_in_the_session_that_asked_for_it(
     await another.session.close()
 
 
-async def test_whoever_comes_back_too_often_with_nothing_has_to_wait(
+async def test_no_page_of_others_keeps_anybody_from_coming_back(
     server: Server, github: GitHub, browser: Browser
 ) -> None:
-    mallory = {"X-Forwarded-For": "198.51.100.8"}
-    for number in range(60):
-        page = await browser.get(f"{server.url}{SIGN_IN_BACK}?code=x&state=guess{number}", headers=mallory)
-        assert page.status == 403
-    page = await browser.get(f"{server.url}{SIGN_IN_BACK}?code=x&state=y", headers=mallory)
-    assert (page.status, page.title) == (429, "Too many requests")
-    assert (await browser.get(f"{server.url}{SIGN_IN_BACK}?code=x&state=y")).status == 403
+    """It may lead a browser there as often as it likes, with what it has made up."""
+    browser.session.headers["X-Forwarded-For"] = "198.51.100.8"
+    await linked(server, browser)
+    await signed_out(server, browser)
+    back = await on_its_way_back(server, browser)
+    for number in range(61):
+        page = await browser.get(f"{server.url}{SIGN_IN_BACK}?code=x&state=guess{number}")
+        assert (page.status, page.title) == (403, FOREIGN)
+    assert (await browser.get(back)).title == HOME
+    await signed_out(server, browser)
+    assert (await by_github(server, browser)).title == HOME
 
 
 async def test_whoever_goes_to_github_in_a_loop_has_to_wait(server: Server, github: GitHub, browser: Browser) -> None:

@@ -71,6 +71,25 @@ async def test_who_was_invited_makes_their_account_and_is_in_the_team(
     ]
 
 
+async def test_who_is_signed_in_as_somebody_else_is_asked_before_that_ends(
+    server: Server, browser: Browser, another: Browser
+) -> None:
+    link, token = await invited(server, browser), await somebody(server, "ada")
+    early = await another.get(link)
+    await sign_in(server, another, token)
+    asked = await another.press(early)
+    assert (asked.status, asked.title) == (409, "Join the team crew")
+    ends = "You are signed in here as ada@example.com: joining ends that, and signs you in as new@example.com."
+    assert ends in text(asked)
+    assert "new@example.com" not in await roles(server)
+    assert "ada@example.com" in (await another.get(f"{server.url}/dashboard")).text
+    assert ends in text(await another.get(link))
+    await sign_in(server, another)
+    again = await another.press(asked)
+    assert (again.status, "You are signed in here as admin@localhost" in text(again)) == (409, True)
+    assert (await another.press(again)).title == JOINED
+
+
 async def test_a_link_makes_one_account_however_many_press_at_once(
     server: Server, browser: Browser, another: Browser
 ) -> None:
@@ -236,6 +255,15 @@ async def test_who_is_no_admin_sees_who_is_there_and_can_leave(server: Server, b
     assert page.url == f"{server.url}/dashboard/account"
     assert await roles(server) == {"admin@localhost": "admin"}
     assert (await browser.get(f"{server.url}/dashboard/teams/crew")).status == 404
+
+
+async def test_no_page_of_others_uses_up_what_somebody_may_try(server: Server, browser: Browser) -> None:
+    elsewhere, ada = {"Sec-Fetch-Site": "cross-site"}, {"X-Forwarded-For": "198.51.100.78"}
+    for number in range(61):
+        for where in ("invitations", "sign-in"):
+            url = f"{server.url}/dashboard/{where}/guess{number}"
+            assert (await browser.get(url, headers=ada | elsewhere)).status == 410
+    assert (await browser.get(f"{server.url}/dashboard/sign-in/guess", headers=ada)).status == 410
 
 
 async def test_whoever_tries_many_links_has_to_wait(server: Server, browser: Browser) -> None:
