@@ -70,6 +70,7 @@ async def show(request: web.Request, trouble: Trouble | None = None) -> web.Resp
         entered=trouble.version if trouble else "",
         # A review app follows its pull request, and nothing else.
         switched=None if head.app.is_review else (trouble and trouble.switched) or auto_deploys.of_app(head.app),
+        branch=auto_deploys.branch_of(head.app),
         held=held,
         saved=request.query.get("saved", "") if trouble is None else "",
         github_url=request.app[CONTEXT].settings.github_url,

@@ -32,11 +32,15 @@ def of_app(app: App) -> Switched:
 
 
 def entered(form: Form, app: App) -> Switched:
-    """What somebody has entered. A switch that is as the form has shown it stays as others have put it meanwhile."""
-    enabled = form.get("auto") == "on"
+    """What somebody has entered. What is as the form has shown it stays as others have put it meanwhile."""
+    enabled, waits, branch = form.get("auto") == "on", form.get("wait") == "on", str(form.get("branch", "")).strip()
     if form.get("seen") == ("on" if enabled else "off"):
         enabled = app.auto_deploy
-    return Switched(enabled=enabled, branch=str(form.get("branch", "")).strip(), waits=form.get("wait") == "on")
+    if form.get("seen_wait") == ("on" if waits else "off"):
+        waits = app.wait_for_ci
+    if form.get("seen_branch") == branch:
+        branch = branch_of(app)
+    return Switched(enabled=enabled, branch=branch, waits=waits)
 
 
 def check_follows(app: App) -> None:

@@ -277,6 +277,33 @@ async def test_whoever_may_only_look_gets_no_button(server: Server, browser: Bro
     assert ">shop <" not in page.text  # of the other app nothing is told
 
 
+@pytest.mark.parametrize("where", ["/auto-deploy", "/deploy/auto"])
+async def test_an_old_page_undoes_nothing_of_what_others_said_of_automatic_deploys(
+    server: Server, browser: Browser, pipeline: str, where: str
+) -> None:
+    await sign_in(server, browser)
+    of_app = f"{server.url}/dashboard/apps/shop-staging/deploy"
+    page = await (opened(server, browser, pipeline) if where == "/auto-deploy" else browser.get(of_app))
+
+    async def says() -> tuple[bool, str, bool, bool]:
+        it = await server.get("/apps/shop-staging/github")
+        return it["auto_deploy"], it["branch"], it["follows_default_branch"], it["wait_for_ci"]
+
+    others = {"auto_deploy": True, "branch": "fix/cart", "wait_for_ci": True}
+    await server.call("PATCH", "/apps/shop-staging/github", others, expect=200)
+    await browser.send(page, where)
+    assert await says() == (True, "fix/cart", False, True)
+    page = await (opened(server, browser, pipeline) if where == "/auto-deploy" else browser.get(of_app))
+    await server.call("PATCH", "/apps/shop-staging/github", {"follow_default_branch": True}, expect=200)
+    await browser.send(page, where, drop=("wait",))
+    assert await says() == (True, "main", True, False)
+    # What is changed counts, whatever others have said.
+    await browser.send(page, where, branch="")
+    await server.call("PATCH", "/apps/shop-staging/github", others, expect=200)
+    await browser.send(page, where, branch="main", drop=("auto", "wait"))
+    assert await says() == (False, "main", False, False)
+
+
 async def test_its_name_is_changed_or_said_to_be_none(server: Server, browser: Browser, pipeline: str) -> None:
     await sign_in(server, browser)
     page = await browser.send(await opened(server, browser, pipeline), "/name", name="No Good")
