@@ -3,15 +3,15 @@
 import csv
 import io
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 import msgspec
+import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from sqlalchemy import Connection, select
 
-from service.domain.errors import Refused
+from service.domain.errors import Refused, Transient
 from service.store import activity
 from service.store.sight import Seen, seen_names, sees_entry
 from service.store.tables import activity as rows
@@ -25,6 +25,7 @@ from service.web.pages.rendering import page
 from service.web.pages.signed_in import PATH
 from service.web.streams import STREAMS
 
+LOG = structlog.get_logger()
 _EACH: Final = 50
 _EACH_SENT: Final = 500
 _DIGITS: Final = 18
@@ -120,13 +121,20 @@ def _all(ending: str, content_type: str, line: Callable[[activity.Entry, str], s
             await response.prepare(request)
             if request.method == hdrs.METH_HEAD:
                 return response
-            with suppress(ConnectionResetError):  # whoever wanted it has gone
+            try:
                 await response.write(head.encode())
                 while True:
                     await response.write("".join(line(each, _about(each, seen)) for each in entries).encode())
                     if more is None:
                         break
                     entries, seen, more = await context.db.read(read)
+            except ConnectionResetError:  # whoever wanted it has gone
+                LOG.info("export given up")
+            except (Refused, Transient) as trouble:
+                # Too late for another answer; without the end of this one whoever reads it knows that it is not whole.
+                LOG.warning("export broken off", reason=trouble.message)
+                if request.transport is not None:
+                    request.transport.abort()
             return response
 
     return send

@@ -1,5 +1,6 @@
 """What has arrived, what was decided and what was done: the pages that only tell, and what they are made of."""
 
+import asyncio
 import csv
 import html
 import io
@@ -8,8 +9,10 @@ import re
 from datetime import timedelta
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
+from sqlalchemy import Connection
 
 from service.domain.decisions import Subject, SubjectKind
 from service.store import activity, deliveries
@@ -253,6 +256,31 @@ async def test_of_the_log_one_takes_away_what_one_sees(server: Server, browser: 
     for ending in ("csv", "jsonl"):
         refused = await browser.get(f"{server.url}/dashboard/activity.{ending}?app=shop-staging")
         assert (refused.status, refused.title) == (404, "Not here")
+
+
+async def test_what_cannot_be_read_to_its_end_is_seen_not_to_be_whole(
+    server: Server, browser: Browser, app: str
+) -> None:
+    def fill(conn: Connection) -> None:
+        for _ in range(600):  # more than fits in between
+            activity.record(conn, now=NOW, actor="system", action="noted", app_id=app, data={"said": "x" * 20_000})
+
+    await server.db.write(fill)
+    await sign_in(server, browser)
+    url = f"{server.url}/dashboard/activity.jsonl?app=shop-staging"
+    async with asyncio.timeout(60), browser.session.get(url) as answer:
+        assert answer.status == 200
+        await server.call("PATCH", "/apps/shop-staging", {"name": "renamed"}, expect=200)
+        came = bytearray()
+
+        async def read() -> None:
+            while chunk := await answer.content.readany():
+                came.extend(chunk)
+
+        with pytest.raises((aiohttp.ClientPayloadError, aiohttp.ClientOSError)):
+            await read()
+    assert b"<html" not in came
+    assert json.loads(came.partition(b"\n")[0])["action"]
 
 
 async def test_it_says_what_it_is_made_of_and_whose_trademark_heroku_is(server: Server, browser: Browser) -> None:
