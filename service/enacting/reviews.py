@@ -8,15 +8,25 @@ from sqlalchemy import Connection
 from service.domain import review_apps
 from service.domain.decisions import CreateReviewApp, Look, Nothing, Request, Subject, SubjectKind, Suspend, Wait
 from service.domain.deploys import from_nothing
-from service.domain.errors import Refused
-from service.domain.facts import PullRequest
+from service.domain.errors import Refused, Transient
+from service.domain.facts import FactKey, Head, PullRequest
 from service.domain.model import ReviewApp, ReviewState
 from service.domain.names import in_words
 from service.domain.review_rules import ASKED, OVER
+from service.domain.review_view import ReviewView
 from service.enact import Committer, Transaction, enact
 from service.enacting.approvals import approve
 from service.enacting.finding import pipeline_or_refuse
-from service.store import apps, requests, reviews, views
+from service.store import apps, facts, requests, reviews, views
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What GitHub has just said of a pull request or branch; `asked` is the number drawn before it was asked."""
+
+    key: FactKey
+    asked: int
+    value: PullRequest | Head
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +34,22 @@ class ReviewVerbs(Committer):
     """Each verb is one transaction, then rings. `actor` is who asks, as `user:EMAIL`."""
 
     async def create_review_app(
-        self, *, pipeline_id: str, number: int | None, branch: str | None, actor: str
+        self,
+        *,
+        pipeline_id: str,
+        number: int | None,
+        branch: str | None,
+        answer: Answer | None = None,
+        actor: str,
     ) -> ReviewApp:
-        """Ask for the review app of a pull request or a branch, whatever the automatic rules say."""
+        """Ask for the review app of a pull request or a branch, whatever the automatic rules say.
+
+        With GitHub's `answer` of just now, one that is there is brought to where that is, whatever was known before.
+        """
         ref = f"pr:{number}" if number is not None else f"branch:{branch}"
 
         def create(tx: Transaction) -> ReviewApp:
-            _ask(tx, pipeline_id, ref, "create")
+            _ask(tx, pipeline_id, ref, "create", answer)
             made = _newest(tx.conn, pipeline_id, ref)
             if made is None:
                 raise Refused(f"There is nothing to make a review app of: {ref}.", code="not_found")
@@ -134,7 +153,9 @@ def _there(conn: Connection, review_id: str) -> ReviewApp:
     return review
 
 
-def _ask(tx: Transaction, pipeline_id: str, ref: str, asked: Literal["create", "destroy"]) -> None:
+def _ask(
+    tx: Transaction, pipeline_id: str, ref: str, asked: Literal["create", "destroy"], answer: Answer | None = None
+) -> None:
     """Let the same plan decide that decides for webhooks; it refuses in the user's words."""
     pipeline = pipeline_or_refuse(tx.conn, pipeline_id)
     if pipeline.repository_id is None:
@@ -143,9 +164,22 @@ def _ask(tx: Transaction, pipeline_id: str, ref: str, asked: Literal["create", "
     view = views.review_view(tx.conn, subject_key=subject.key, now=tx.now, asked=asked)
     if view is None:
         raise Refused("The pipeline's repository is not known any more; connect it again.")
+    if answer is not None and view.has_app:
+        view = _informed(tx, view, subject, answer)
     enact(tx, subject, review_apps.plan(view))
     tx.note(f"review app {asked} asked for", pipeline_id=pipeline_id, ref=ref)
     tx.ring([subject], cause=f"{asked} asked for by {tx.actor}")
+
+
+def _informed(tx: Transaction, view: ReviewView, subject: Subject, answer: Answer) -> ReviewView:
+    """The same with what GitHub has just said: an app that is there has no place to keep a wish until it is known."""
+    waiting = facts.learn(tx.conn, answer.key, asked=answer.asked, value=answer.value, error="", etag="", now=tx.now)
+    tx.ring(waiting, cause="GitHub was asked")
+    known = views.review_view(tx.conn, subject_key=subject.key, now=tx.now, asked="create") or view
+    fact = known.pull_request if known.number is not None else known.head
+    if fact is None or fact.stale:
+        raise Transient(f"Something newer is just arriving for {known.source}; try again")
+    return known
 
 
 def _newest(conn: Connection, pipeline_id: str, ref: str) -> ReviewApp | None:

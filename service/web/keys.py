@@ -41,9 +41,6 @@ class RepositoryLookup(Protocol):
     async def branch(self, repository: Repository, name: str) -> Sha:
         """The commit a branch is at now; `Refused` as not found when there is no such branch."""
 
-    async def check_pull_request(self, repository: Repository, number: int) -> None:
-        """Make sure that GitHub shows a pull request of this number; `Refused` as not found otherwise."""
-
     async def pull_request(self, repository: Repository, number: int) -> PullRequest:
         """The pull request of this number as it is now; `Refused` when GitHub does not show it."""
 

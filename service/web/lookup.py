@@ -46,10 +46,6 @@ class GitHubLookup:
             raise Refused(f"Couldn't find the branch {name} in {repository.full_name}.", code="not_found")
         return head
 
-    async def check_pull_request(self, repository: Repository, number: int) -> None:
-        """Refuse a number that is no pull request's: nothing would ever come of waiting for it."""
-        await self.pull_request(repository, number)
-
     async def pull_request(self, repository: Repository, number: int) -> PullRequest:
         """Return the pull request as it is now."""
         answer = await self._looks.look(FactKey(FactKind.PULL_REQUEST, repository.id, str(number)), repository)

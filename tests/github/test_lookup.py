@@ -44,7 +44,7 @@ async def test_only_a_branch_is_taken_for_a_branch(lookup, shop, edge):
 async def test_a_number_that_is_no_pull_request_is_refused(lookup, shop, edge):
     await edge.sim.push("acme/shop", "topic", {"a": "b"})
     pull = await edge.sim.open_pull("acme/shop", "topic")
-    await lookup.check_pull_request(shop, pull.number)
+    await lookup.pull_request(shop, pull.number)
     with pytest.raises(Refused, match="Couldn't find pull request #99 in acme/shop") as refused:
-        await lookup.check_pull_request(shop, 99)
+        await lookup.pull_request(shop, 99)
     assert refused.value.code == "not_found"

@@ -89,9 +89,6 @@ class KnownRepositories:
             raise Refused(f"Couldn't find the branch {name} in {repository.full_name}.", code="not_found")
         return HEADS[name]
 
-    async def check_pull_request(self, repository: Repository, number: int) -> None:
-        await self.pull_request(repository, number)
-
     async def pull_request(self, repository: Repository, number: int) -> PullRequest:
         if number not in PULLS:
             raise Refused(f"Couldn't find pull request #{number} in {repository.full_name}.", code="not_found")

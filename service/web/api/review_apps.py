@@ -8,10 +8,12 @@ from sqlalchemy import Connection
 
 from service.domain.access import Permission
 from service.domain.errors import Refused
+from service.domain.facts import FactKey, FactKind, Head
 from service.domain.model import Pipeline, Repository, ReviewApp, ReviewAppId, ReviewState, Trust
+from service.enacting.reviews import Answer
 from service.settings import Settings
 from service.shown import review_outcome
-from service.store import leaving, people, pipelines, repositories, reviews
+from service.store import facts, leaving, people, pipelines, repositories, reviews
 from service.web import rights
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import (
@@ -26,7 +28,7 @@ from service.web.api.finding import (
 )
 from service.web.api.loading import app_names
 from service.web.errors import not_found
-from service.web.keys import CALLER, CONTEXT, RepositoryLookup
+from service.web.keys import CALLER, CONTEXT, WebContext
 
 
 def review_shape(
@@ -155,10 +157,9 @@ async def create(request: web.Request) -> web.Response:
     if body.branch is None and body.pr_number is None:
         raise Refused("pr_number: is required when there is no branch")
     pipeline, repository = await context.db.read(lambda conn: _source(conn, in_body(request, body.pipeline)))
-    if repository is not None:
-        await _check_source(context.lookup, repository, body)
+    answer = await _look(context, repository, body) if repository is not None else None
     made = await context.enactor.create_review_app(
-        pipeline_id=pipeline.id, number=body.pr_number, branch=body.branch, actor=request[CALLER].actor
+        pipeline_id=pipeline.id, number=body.pr_number, branch=body.branch, answer=answer, actor=request[CALLER].actor
     )
     return await answer_review(request, made, status=201)
 
@@ -168,12 +169,17 @@ def _source(conn: Connection, asked: Asked) -> tuple[Pipeline, Repository | None
     return pipeline, None if pipeline.repository_id is None else repositories.get(conn, pipeline.repository_id)
 
 
-async def _check_source(lookup: RepositoryLookup, repository: Repository, body: bodies.CreateReviewApp) -> None:
-    """Refuse at once what is not there, while a person waits: a plan would wait for it for ever."""
+async def _look(context: WebContext, repository: Repository, body: bodies.CreateReviewApp) -> Answer:
+    """Ask GitHub, while a person waits; refuses at once what is not there: a plan would wait for it for ever."""
+    asked = await context.db.write(facts.next_asked)
     if body.pr_number is not None:
-        await lookup.check_pull_request(repository, body.pr_number)
-    elif body.branch is not None:
-        await lookup.branch(repository, body.branch)
+        key = FactKey(FactKind.PULL_REQUEST, repository.id, str(body.pr_number))
+        pull = await context.lookup.pull_request(repository, body.pr_number)
+        return Answer(key=key, asked=asked, value=pull)
+    branch = body.branch or ""
+    sha = await context.lookup.branch(repository, branch)
+    key = FactKey(FactKind.HEAD, repository.id, branch)
+    return Answer(key=key, asked=asked, value=Head(branch=branch, sha=sha))
 
 
 async def destroy(request: web.Request) -> web.Response:

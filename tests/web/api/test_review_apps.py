@@ -11,9 +11,9 @@ from service.domain.facts import FactKey, FactKind
 from service.domain.model import ReviewState
 from service.domain.toggles import DESCRIPTIONS
 from service.store import apps, facts, repositories, reviews
-from service.store.tables import deliveries
+from service.store.tables import deliveries, review_apps
 from tests.domain.things import pull_request
-from tests.web.serving import FORK, SHOP, Server
+from tests.web.serving import FORK, HEADS, SHOP, Server
 
 
 async def test_a_pipeline_is_connected_shown_and_disconnected(server: Server) -> None:
@@ -184,6 +184,27 @@ async def looked_at(server: Server, number: int, *, of_fork: bool) -> None:
     await server.db.write(
         lambda conn: facts.learn(conn, key, asked=facts.next_asked(conn), value=value, error="", etag="", now=now)
     )
+
+
+@pytest.mark.parametrize("wanted", [{"pr_number": 7}, {"branch": "fix/cart"}], ids=["pull request", "branch"])
+async def test_who_asks_for_one_that_is_there_gets_what_is_on_github_now(server: Server, wanted: Any) -> None:
+    """However old it is what was known of that, and though a push has told already that there is something newer."""
+    pipeline = await server.pipeline()
+    await server.call("POST", f"/pipelines/{pipeline['id']}/review-app-config", {}, expect=201)
+    review = await live_review(server, pipeline["id"])
+    await looked_at(server, 7, of_fork=False)
+    pull = FactKey(FactKind.PULL_REQUEST, SHOP.id, "7")
+
+    def prepare(conn: Any) -> None:
+        facts.mark_stale(conn, [pull], now=server.db.now())
+        if "branch" in wanted:
+            conn.execute(review_apps.update().where(review_apps.c.id == review.id).values(ref="branch:fix/cart"))
+
+    await server.db.write(prepare)
+    made, _ = await server.call("POST", "/review-apps", {"pipeline": pipeline["id"], **wanted}, expect=201)
+    assert (made["id"], made["commit"]) == (review.id, HEADS["fix/cart"])
+    (asked,) = await server.get("/apps/shop-pr-7/requests")
+    assert (asked["kind"], asked["commit"], asked["state"]) == ("Deploy", HEADS["fix/cart"], "queued")
 
 
 async def test_a_review_app_says_whose_code_it_runs_as_far_as_that_is_known(server: Server) -> None:
