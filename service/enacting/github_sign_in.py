@@ -25,7 +25,15 @@ class GitHubSignInVerbs(Committer):
         return await self.commit(depart)
 
     async def arrive_from_github(self, *, browser: str, state: str) -> Journey | None:
-        """Take up what a browser went for, once; None for one that went with another `state`, or too long ago."""
+        """Take up what a browser went for, once; None for one that went with another `state`, or too long ago.
+
+        Anybody may ask, as often as they like: only who is awaited takes a writer's turn.
+        """
+        now = self.db.now()
+        if not await self.db.read(
+            lambda conn: github_identities.is_awaited(conn, browser=browser, state=state, now=now)
+        ):
+            return None
 
         def arrive(tx: Transaction) -> Journey | None:
             return github_identities.arrive(tx.conn, browser=browser, state=state, now=tx.now)

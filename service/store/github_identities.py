@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, select
 
 from service.domain.model import UserId
 from service.store import rows
@@ -88,15 +88,26 @@ def depart(conn: Connection, *, browser: str, journey: Journey, now: datetime) -
 
 def arrive(conn: Connection, *, browser: str, state: str, now: datetime) -> Journey | None:
     """Take the `state` that a browser brings, once; None when it is not the one that was sent with it, or too late."""
-    own = (
+    own = _under_way(browser, state, now)
+    row = conn.execute(github_sign_ins.delete().where(own).returning(github_sign_ins)).first()
+    if row is None:
+        return None
+    return Journey(next_path=row.next_path, session_id=row.session_id, invitation_id=row.invitation_id)
+
+
+def is_awaited(conn: Connection, *, browser: str, state: str, now: datetime) -> bool:
+    """Whether the browser went with that `state` and may still come back."""
+    return (
+        conn.execute(select(github_sign_ins.c.state_sha256).where(_under_way(browser, state, now))).first() is not None
+    )
+
+
+def _under_way(browser: str, state: str, now: datetime) -> ColumnElement[bool]:
+    return and_(
         github_sign_ins.c.state_sha256 == _digest(state),
         github_sign_ins.c.browser_sha256 == _digest(browser),
         github_sign_ins.c.expires_at > now,
     )
-    row = conn.execute(github_sign_ins.delete().where(*own).returning(github_sign_ins)).first()
-    if row is None:
-        return None
-    return Journey(next_path=row.next_path, session_id=row.session_id, invitation_id=row.invitation_id)
 
 
 def forget(conn: Connection, *, now: datetime) -> None:

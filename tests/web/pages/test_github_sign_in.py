@@ -399,6 +399,19 @@ async def test_a_state_of_ones_own_making_opens_nothing(server: Server, github: 
         assert (await browser.get(f"{back.partition('?')[0]}?{query}")).title == FOREIGN
 
 
+async def test_who_comes_back_without_having_gone_waits_for_no_writer(
+    server: Server, github: GitHub, browser: Browser
+) -> None:
+    back = await on_its_way_back(server, browser)
+    writer = sqlite3.connect(server.db.url.removeprefix("sqlite:///"), isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    try:
+        page = await browser.get(f"{back.partition('?')[0]}?{urlencode({**told(back), 'state': 'x' * 43})}")
+    finally:
+        writer.close()
+    assert page.title == FOREIGN
+
+
 async def test_a_browser_has_ten_minutes_to_come_back(
     server: Server, github: GitHub, place: Place, browser: Browser
 ) -> None:
