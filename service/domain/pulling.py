@@ -12,7 +12,9 @@ SELDOM: Final = 60.0
 ASKED_PER_ROUND: Final = 50
 """Requests of one round of polling. GitHub allows 900 points a minute, and a request without news costs one."""
 LOGS_PER_ROUND: Final = 50
-"""Repositories whose own log of deliveries is read in one round, at two requests each; one without news costs one."""
+"""Repositories whose own log of deliveries is read in a round of OFTEN, at two requests each; one without news costs
+one."""
+_MOST_LOGS: Final = 300
 _SPARED: Final = 0.2
 _HOUR: Final = 3600.0
 _ON: Final = frozenset({"on", "1"})
@@ -83,6 +85,11 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 def back_off(attempts: int, asked: float | None = None) -> float:
     """How many seconds to wait after so many failures in a row, or what GitHub asked for if that is more."""
     return max(asked or 0.0, min(OFTEN * float(2 ** min(attempts, 10)), LONGEST_BACK_OFF))
+
+
+def logs_per_round(seconds: float) -> int:
+    """How many repositories' own logs are read in a round that comes so often."""
+    return min(round(LOGS_PER_ROUND * max(seconds / OFTEN, 1.0)), _MOST_LOGS)
 
 
 def affordable(*, limit: int, remaining: int, resets_in: float) -> bool:

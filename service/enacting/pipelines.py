@@ -12,7 +12,7 @@ from service.domain.decisions import Destroy, Subject, SubjectKind
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import Coupling, Pipeline, Repository, ReviewState, Stage, UserId
-from service.domain.review_rules import AWAITS_APPROVAL, MOVED, OVER, check_told
+from service.domain.review_rules import AWAITS_APPROVAL, CLOSED, MOVED, OVER, check_told
 from service.enact import Committer, Transaction, app_or_refuse
 from service.enacting import moved
 from service.enacting.finding import pipeline_or_refuse
@@ -46,10 +46,12 @@ class PipelineVerbs(Committer):
             pipeline = pipeline_or_refuse(tx.conn, pipeline_id)
             renamed = pipelines.update(tx.conn, pipeline=pipeline, now=tx.now, name=name)
             tx.note("pipeline renamed", pipeline_id=pipeline_id, data={"from": pipeline.name, "to": name})
+            shown = reports.commits_under_way(tx.conn, pipeline_id)
             for review in reviews.of_pipeline(tx.conn, pipeline_id):
                 if review.state not in OVER:
                     tx.show_review(review)
-            shown = reports.commits_under_way(tx.conn, pipeline_id)
+                elif review.reason != CLOSED:
+                    shown.add(review.sha)
             begun = [Subject(SubjectKind.CHECK, f"{pipeline_id}/{sha}") for sha in sorted(shown)]
             heads = [Subject(SubjectKind.AUTO_DEPLOY, app.id) for app, _ in pipelines.members(tx.conn, pipeline_id)]
             tx.ring([*begun, *heads], cause="pipeline renamed")

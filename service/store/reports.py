@@ -80,12 +80,12 @@ def put(
     text = rows.to_json(dict(wanted))
     digest = sha256(text.encode()).hexdigest()
     row = rows.one(conn, select(reports).where(reports.c.key == key))
-    if row is not None and row["wanted_digest"] == digest:
+    where = {"repository_id": repository_id, "installation_id": installation_id}
+    if row is not None and row["wanted_digest"] == digest and all(row[name] == where[name] for name in where):
         return bool(row["pending"])
     values = {
         "kind": kind,
-        "repository_id": repository_id,
-        "installation_id": installation_id,
+        **where,
         "wanted": text,
         "wanted_digest": digest,
         "terminal": terminal,
@@ -129,15 +129,15 @@ def _shas(conn: Connection, which: ColumnElement[bool]) -> set[Sha]:
     return {Sha(key.partition("/")[2].partition(ASIDE)[0]) for key in found}
 
 
-def formers(conn: Connection, key: str, *, but: str) -> list[Report]:
-    """What (pipeline, commit) is shown as beside the report `but`: that of before we were an App, and what is aside.
+def formers(conn: Connection, key: str, *, kind: str) -> list[Report]:
+    """What (pipeline, commit) is shown as beside its report of that kind, which are set aside.
 
-    The one of before the App comes first.
+    Beside a check there is the status of before we were an App, too, which comes first; without the App no check can be
+    written any more.
     """
-    keys = [f"{kind}:{key}" for kind in _OF_COMMITS]
-    query = select(reports).where(
-        or_(reports.c.key.in_([each for each in keys if each != but]), reports.c.aside_of.in_(keys))
-    )
+    keys = [f"{each}:{key}" for each in _OF_COMMITS if each in ("status", kind)]
+    others = [each for each in keys if not each.startswith(f"{kind}:")]
+    query = select(reports).where(or_(reports.c.key.in_(others), reports.c.aside_of.in_(keys)))
     return [_report(row) for row in conn.execute(query.order_by(func.length(reports.c.key), reports.c.key)).mappings()]
 
 
@@ -148,6 +148,18 @@ def set_aside(conn: Connection, known: Report) -> Report:
     conn.execute(reports.delete().where(reports.c.key == key))  # of an earlier time there
     conn.execute(reports.update().where(reports.c.key == known.key).values(key=key, aside_of=known.key))
     return replace(known, key=key, aside_of=known.key)
+
+
+def drop(conn: Connection, known: Report) -> None:
+    """Forget what nobody has been shown."""
+    conn.execute(reports.delete().where(reports.c.key == known.key))
+
+
+def take_back(conn: Connection, former: Report) -> Report:
+    """Let what was set aside be what (pipeline, commit) is shown as again; there must be no other by now."""
+    key = former.external_key
+    conn.execute(reports.update().where(reports.c.key == former.key).values(key=key, aside_of=None))
+    return replace(former, key=key, aside_of=None)
 
 
 def lanes(conn: Connection, *, now: datetime) -> list[int]:

@@ -2,7 +2,15 @@
 
 import pytest
 
-from service.domain.pulling import LONGEST_BACK_OFF, affordable, back_off, why_pull
+from service.domain.pulling import (
+    LOGS_PER_ROUND,
+    LONGEST_BACK_OFF,
+    OFTEN,
+    affordable,
+    back_off,
+    logs_per_round,
+    why_pull,
+)
 
 CLOUD = "https://api.github.com"
 REACH = [
@@ -57,3 +65,8 @@ def test_a_refusal_is_asked_about_less_and_less_often_but_never_sooner_than_gith
     assert (waits[0], waits[-1]) == (10.0, LONGEST_BACK_OFF)
     assert back_off(0, asked=900.0) == 900.0
     assert back_off(9, asked=1.0) == LONGEST_BACK_OFF
+
+
+def test_a_round_that_comes_seldom_reads_more_logs_but_not_without_end() -> None:
+    rounds = (OFTEN / 2, OFTEN, 2 * OFTEN, 300.0)
+    assert [logs_per_round(each) for each in rounds] == [LOGS_PER_ROUND, LOGS_PER_ROUND, 2 * LOGS_PER_ROUND, 300]

@@ -9,10 +9,21 @@ from sqlalchemy import Connection
 
 from service.domain.access import Owner
 from service.domain.decisions import Deploy, SetReview, Subject, SubjectKind
-from service.domain.model import App, QueuedRequest, RepositoryId, RequestState, ReviewState, Sha, Stage, Trust
+from service.domain.model import (
+    App,
+    QueuedRequest,
+    Repository,
+    RepositoryId,
+    RequestState,
+    ReviewState,
+    Sha,
+    Stage,
+    Trust,
+)
 from service.enact import enact
 from service.enactor import Enactor
 from service.store import apps, logs, pipelines, releases, reports, requests, reviews, subjects
+from service.store.tables import review_apps as review_rows
 from tests.workers.conftest import Yard
 from workers.jobs.overdue import overdue
 from workers.jobs.report import report
@@ -247,6 +258,42 @@ async def test_a_renamed_pipeline_s_check_is_waited_for_by_its_new_name_at_once(
     assert [each["name"] for each in yard.edge.sim.reported("acme/shop")["check_runs"]] == ["towpath/web"]
 
 
+async def test_what_is_over_of_an_open_pull_request_is_shown_under_the_new_name_too(yard: Yard) -> None:
+    plain, sha = as_person(yard), Sha(await yard.edge.sim.head("acme/shop"))
+    review = await plain.review(state=ReviewState.DESTROYED, sha=sha, reason="idle for 5 days")
+    await plain.do(lambda tx: tx.show_review(review))
+    await plain.calm()
+    assert await on_github(plain) == {"towpath/shop": "success"}
+    await renamed(plain, "web")
+    assert await on_github(plain) == dict.fromkeys(["towpath/shop", "towpath/web"], "success")
+
+
+async def moved_to(yard: Yard, repository: Repository) -> None:
+    verbs = Enactor(db=yard.db, vault=yard.context.vault, queue=yard.bell)
+    await verbs.connect_repository(pipeline_id=yard.pipeline.id, repository=repository, actor="user:ada")
+    await yard.calm()
+
+
+async def test_a_pipeline_that_comes_back_goes_on_with_the_check_it_had_there(yard: Yard) -> None:
+    sha = Sha(await yard.edge.sim.head("acme/shop"))
+    review = await yard.review(state=ReviewState.CREATING, sha=sha)
+    other = await yard.edge.sim.create_repo("acme/other", files={"page": "1"}, default_branch="main")
+    copied = replace(yard.repository, id=RepositoryId(other.id), full_name="acme/other")
+    await yard.do(lambda tx: tx.show_review(review))
+    await yard.calm()
+    await report(yard.context)
+    first = await yard.check(sha)
+    for place in (copied, yard.repository):
+        await moved_to(yard, place)
+        await yard.db.write(
+            lambda conn, place=place: conn.execute(review_rows.update().values(repository_id=place.id))  # type: ignore[misc]
+        )
+        await yard.do(lambda tx: tx.show_review(review))
+        await yard.calm()
+    back = await yard.check(sha)
+    assert (back.repository_id, back.github_id) == (yard.repository.id, first.github_id)
+
+
 async def test_a_check_whose_making_had_no_answer_is_found_by_the_renamed_pipeline(yard: Yard) -> None:
     sha = Sha(await yard.edge.sim.head("acme/shop"))
     app = await yard.app("shop-staging", Stage.STAGING)
@@ -323,7 +370,7 @@ async def test_a_commit_that_is_in_the_next_repository_too_is_shown_there_and_en
     await ours.calm()
     there = await ours.report(key)
     assert (there.repository_id, there.terminal) == (found.id, False)
-    (former,) = await ours.see(lambda conn: reports.formers(conn, f"{yard.pipeline.id}/{OLD}", but=key))
+    (former,) = await ours.see(lambda conn: reports.formers(conn, f"{yard.pipeline.id}/{OLD}", kind=kind))
     assert (former.repository_id, former.external_key) == (yard.repository.id, key)
     await ours.do(
         lambda tx: enact(
@@ -345,5 +392,6 @@ async def test_a_commit_that_is_in_the_next_repository_too_is_shown_there_and_en
     await deploy(ours, app, NEW)
     ended = await ours.report(former.key)
     assert ended.terminal
+    assert "shop-staging" not in str(ended.wanted), "what is done elsewhere is told to nobody here"
     assert ended.repository_id == yard.repository.id
     assert (await ours.report(key)).terminal

@@ -359,7 +359,8 @@ def polls(plain: Pulled) -> list[str]:
     return [line for line in plain.yard.edge.lines if line.endswith("/pulls")]
 
 
-async def test_the_logs_of_many_repositories_take_turns_too(plain: Pulled) -> None:
+async def test_the_logs_of_many_repositories_take_turns_too(plain: Pulled, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pull, "logs_per_round", lambda _: LOGS_PER_ROUND)
     await connect_others(plain, LOGS_PER_ROUND + 20)
     away = sent(plain)
     await away.puller.once(away.puller.context)
@@ -394,6 +395,22 @@ async def test_logs_are_left_alone_before_the_hours_requests_are_spent(plain: Pu
     assert (await plain.source(name)).state is PullState.OK
 
 
+async def test_a_log_that_was_left_alone_and_has_no_news_is_read_again_all_the_same(plain: Pulled) -> None:
+    away, name = sent(plain), hook_of(plain.yard.repository.id)
+    await plain.sim.push("acme/shop", "topic", {"a": "1"})
+    await away.round()
+    assert (await plain.source(name)).state is PullState.OK
+    plain.sim.rate_limit = 20
+    for _ in range(17):
+        await away.puller.context.github.get(plain.yard.repository, "")
+    await away.round()
+    assert (await plain.source(name)).state is PullState.WAITING
+    plain.later(3601)
+    away.puller.clock = plain.puller.clock
+    await away.round()
+    assert ((await plain.source(name)).state, (await plain.source(name)).reason) == (PullState.OK, "")
+
+
 async def test_a_repository_is_not_polled_as_if_it_had_no_log_while_its_turn_is_yet_to_come(
     plain: Pulled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -402,7 +419,7 @@ async def test_a_repository_is_not_polled_as_if_it_had_no_log_while_its_turn_is_
     assert (await plain.source(hook_of(plain.yard.repository.id))).state is PullState.OK
     plain.later(61)
     await plain.round()
-    monkeypatch.setattr(pull, "LOGS_PER_ROUND", 0)
+    monkeypatch.setattr(pull, "logs_per_round", lambda _: 0)
     asked = len(polls(plain))
     plain.later(20)
     await plain.round()

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from service.domain.ci_gate import OUR_PREFIX
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import App, Pipeline, RepositoryId, Sha
-from service.store import facts, pipelines, reviews
+from service.store import facts, pipelines, reports, reviews
 from service.store.reports import Report
 
 
@@ -43,6 +43,27 @@ def may_go(shown: Report, place: Place) -> bool:
     was = of(shown)
     renames = shown.kind == "check" or was.name == place.name
     return not shown.begun or (was.repository_id == place.repository_id and renames)
+
+
+def moved(
+    conn: Connection, known: Report | None, formers: Iterable[Report], *, kind: str, place: Place
+) -> tuple[Report | None, list[Report]]:
+    """What is shown there, and what besides: what cannot be shown there is set aside, what was there comes back."""
+    besides = list(formers)
+    if known is not None and known.begun and may_go(known, place):
+        return known, besides
+    aside = [each for each in besides if each.aside_of is not None and each.kind == kind and each.begun]
+    back = next((each for each in aside if may_go(each, place)), None)
+    if known is not None and (back is not None or not may_go(known, place)):
+        if known.begun:
+            besides.append(reports.set_aside(conn, known))
+        else:
+            reports.drop(conn, known)
+        known = None
+    if back is not None:
+        besides.remove(back)
+        known = reports.take_back(conn, back)
+    return known, besides
 
 
 def followed(app: App) -> FactKey | None:

@@ -45,6 +45,7 @@ from service.store import (
     reviews,
     subjects,
 )
+from service.store.reports import Report
 from workers.jobs import check_place
 from workers.jobs.again import branch_to_rebuild
 from workers.jobs.check_place import Place, followed, heads_at
@@ -82,14 +83,12 @@ def check(tx: Transaction, key: str, settings: Settings, *, by_app: bool, awaite
     pipeline_id, _, sha = key.partition("/")
     kind = "check" if by_app else "status"
     known = reports.get(tx.conn, f"{kind}:{key}")
-    formers = reports.formers(tx.conn, key, but=f"{kind}:{key}")
+    formers = reports.formers(tx.conn, key, kind=kind)
     pipeline = pipelines.get(tx.conn, pipeline_id)
     place = check_place.now(tx.conn, pipeline, Sha(sha), shown=known or next(iter(formers), None))
     if place is None:
         return "no repository is connected"
-    if known is not None and not check_place.may_go(known, place):
-        formers.append(reports.set_aside(tx.conn, known))
-        known = None
+    known, formers = check_place.moved(tx.conn, known, formers, kind=kind, place=place)
     if pipeline is not None:
         concerned, view = _check_view(tx.conn, pipeline, Sha(sha), settings)
         for review in concerned:
@@ -97,12 +96,22 @@ def check(tx: Transaction, key: str, settings: Settings, *, by_app: bool, awaite
     else:
         view = CheckView(pipeline=place.name, sha=Sha(sha), details_url=settings.url)
     there_is = bool(view.review or view.deploys)
-    for former in formers:
-        if there_is or not former.terminal:
-            _put_check(tx, view, check_place.of(former), key=former.key, kind=former.kind)
+    _show_formers(tx, view, formers, place, there_is=there_is)
     if not there_is and not awaited and (known is None or known.terminal):
         return "nothing to show for this commit"
     return _put_check(tx, view, place, key=f"{kind}:{key}", kind=kind)
+
+
+def _show_formers(tx: Transaction, view: CheckView, formers: Iterable[Report], place: Place, *, there_is: bool) -> None:
+    """Let what was shown elsewhere go on being true, and end where the pipeline has left.
+
+    Who reads that repository is told nothing of what is done with another one.
+    """
+    left = CheckView(pipeline=view.pipeline, sha=view.sha, details_url=view.details_url)
+    for former in formers:
+        is_left = former.repository_id != place.repository_id
+        if not former.terminal or (there_is and not is_left):
+            _put_check(tx, left if is_left else view, check_place.of(former), key=former.key, kind=former.kind)
 
 
 def _put_check(tx: Transaction, view: CheckView, place: Place, *, key: str, kind: str) -> str:

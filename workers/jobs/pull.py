@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 
 from service.domain.errors import Refused, Transient
 from service.domain.model import Repository, RepositoryId
-from service.domain.pulling import ASKED_PER_ROUND, LOGS_PER_ROUND, OFTEN, SELDOM, affordable, back_off
+from service.domain.pulling import ASKED_PER_ROUND, OFTEN, SELDOM, affordable, back_off, logs_per_round
 from service.github.hook_log import Hook, HookLog, hooks_of
 from service.github.pace import spread
 from service.github.transport import Reply
@@ -146,7 +146,7 @@ class Puller:
         if github.app_id:
             tells = await self._log(APP, followed, partial(_ready, HookLog.of_app(github)))
             return set(followed.repositories) if tells else set()
-        left = LOGS_PER_ROUND
+        left = logs_per_round(self.every)
         for repository in self._longest_unread_first(followed):
             asks = self._asks(repository, followed)
             if asks and left <= 0:
@@ -179,6 +179,7 @@ class Puller:
         name = pull_sources.hook_of(repository.id)
         if asks and not self._may_spend(repository):
             source = followed.sources.get(name) or PullSource(name=name)
+            self._etags.pop(name, None)  # "no news" would say that it still waits
             await self._keep(source, _settled(source, PullState.WAITING, _SPARED))
             return False
         if asks:
@@ -198,6 +199,7 @@ class Puller:
             one = Pass(self.context, inbox=self.inbox, log=found, known_repositories=followed.known, renew=self._renew)
             passed = await one.run(watermark=source.watermark, etag=self._etags.pop(name, ""))
         except (Transient, Refused) as error:
+            self._etags.pop(name, None)
             await self._keep(source, self._failed(source, error))
             return False
         return await self._conclude(source, passed)
