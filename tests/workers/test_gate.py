@@ -40,7 +40,7 @@ class Gate:
         hint = parse(event=event, payload={"repository": repository, **payload})
 
         def take(tx: Transaction) -> None:
-            tx.ring(_take_in(tx, hint), cause=event)
+            tx.ring(_take_in(tx, hint, told_at=tx.now), cause=event)
 
         await self.yard.do(take)
         await self.yard.calm()

@@ -218,7 +218,9 @@ async def test_what_github_refused_is_shown_when_the_repository_is_open_again(ya
     assert refused is not None
     assert not refused.pending
     yard.bell.rung.clear()
-    await yard.do(lambda tx: _take_in(tx, Hint(touched=(RepositoryTouched(repository_id=yard.repository.id),))))
+    await yard.do(
+        lambda tx: _take_in(tx, Hint(touched=(RepositoryTouched(repository_id=yard.repository.id),)), told_at=tx.now)
+    )
     revived = await yard.see(lambda conn: reports.get(conn, "one"))
     assert revived is not None
     assert revived.pending
@@ -230,7 +232,9 @@ async def test_an_app_installed_anew_is_used_under_its_new_number(yard: Yard) ->
         id=99, account="acme", state=InstallationState.ACTIVE, added=((yard.repository.id, "acme/shop"),)
     )
     await yard.do(
-        lambda tx: _take_in(tx, Hint(installation=change, touched=(InstallationTouched(installation_id=99),)))
+        lambda tx: _take_in(
+            tx, Hint(installation=change, touched=(InstallationTouched(installation_id=99),)), told_at=tx.now
+        )
     )
     found = await yard.see(lambda conn: repositories.get(conn, yard.repository.id))
     assert found is not None
@@ -239,7 +243,9 @@ async def test_an_app_installed_anew_is_used_under_its_new_number(yard: Yard) ->
 
 async def test_a_deleted_repository_is_no_longer_reached(yard: Yard) -> None:
     await yard.do(
-        lambda tx: _take_in(tx, Hint(touched=(RepositoryTouched(repository_id=yard.repository.id, gone=True),)))
+        lambda tx: _take_in(
+            tx, Hint(touched=(RepositoryTouched(repository_id=yard.repository.id, gone=True),)), told_at=tx.now
+        )
     )
     found = await yard.see(lambda conn: repositories.get(conn, yard.repository.id))
     assert found is not None

@@ -48,7 +48,7 @@ async def audited(yard: Yard) -> None:
 async def told(yard: Yard, event: str, payload: dict) -> None:
     hint = parse(event=event, payload=payload)
     assert isinstance(hint, Hint)
-    await yard.do(lambda tx: _take_in(tx, hint))
+    await yard.do(lambda tx: _take_in(tx, hint, told_at=tx.now))
 
 
 async def reachable(yard: Yard) -> bool:
