@@ -99,9 +99,29 @@ def goes_with(review: ReviewApp, toggles: Toggles, *, trust: Trust | None, now: 
     """Whether its app is taken away once these are the settings; without its pull request at hand `trust` is None."""
     if review.app_id is None or review.state is ReviewState.DESTROYING or review.state in OVER:
         return False
-    if not toggles.review_apps or (toggles.forks == "never" and trust is not Trust.OWN):
+    return not toggles.review_apps or _barred(toggles, trust) or _past_its_date(review, toggles, now)
+
+
+def goes_by(former: Toggles, toggles: Toggles, review: ReviewApp, *, trust: Trust | None, now: datetime) -> bool:
+    """Whether it is by the change from the `former` settings that its app is taken away.
+
+    An app that is past its date may be there for long: a push that waits, the brake or lost access keeps it. So where
+    review apps are switched off, or forks run no more from now on, it goes by that, whatever its date.
+    """
+    if not goes_with(review, toggles, trust=trust, now=now):
+        return False
+    if (former.review_apps and not toggles.review_apps) or (_barred(toggles, trust) and not _barred(former, trust)):
         return True
-    # A branch's own is there until a person takes it away.
+    return _past_its_date(review, toggles, now) and not _past_its_date(review, former, now)
+
+
+def _barred(toggles: Toggles, trust: Trust | None) -> bool:
+    """Whether code of forks runs no more, and this is one's or may be."""
+    return toggles.forks == "never" and trust is not Trust.OWN
+
+
+def _past_its_date(review: ReviewApp, toggles: Toggles, now: datetime) -> bool:
+    """Whether its time without a deploy is over, and ends it. A branch's own is there until a person takes it away."""
     ends = stale_at(review, toggles) if review.ref.startswith("pr:") else None
     return ends is not None and ends <= now and toggles.idle_action is IdleAction.DESTROY
 

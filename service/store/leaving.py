@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select
 
 from service.domain.facts import FactKey, FactKind
 from service.domain.model import Pipeline, ReviewApp, ReviewAppId, ReviewState, Toggles, Trust
-from service.domain.review_rules import OVER, goes_with, trust_of
+from service.domain.review_rules import OVER, goes_by, trust_of
 from service.store import facts, reviews
 from service.store.tables import apps
 
@@ -33,15 +33,12 @@ def _pull_request(review: ReviewApp) -> FactKey | None:
 def leaving(conn: Connection, pipeline: Pipeline, toggles: Toggles, *, now: datetime) -> list[str]:
     """The names of the review apps that a pipeline loses once these are its settings, in their order.
 
-    What goes as the settings are, or waits for a person to let it go, is not lost by the change.
+    What was to go before, by its date or by another setting, is not lost by the change.
     """
     listed = reviews.standing(conn, pipeline.id)
     whose = trusts(conn, listed)
-
-    def goes(it: ReviewApp, under: Toggles) -> bool:
-        return goes_with(it, under, trust=whose.get(it.id), now=now)
-
-    return _names(conn, [it for it in listed if goes(it, toggles) and not goes(it, pipeline.toggles)])
+    former = pipeline.toggles
+    return _names(conn, [it for it in listed if goes_by(former, toggles, it, trust=whose.get(it.id), now=now)])
 
 
 def with_the_repository(conn: Connection, pipeline: Pipeline) -> list[str]:

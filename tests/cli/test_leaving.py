@@ -115,6 +115,35 @@ async def test_idle_ones_are_named_before_a_setting_takes_them_away(
     assert "... done\n" in (await inside("pipelines:settings", "labels=demo", "-p", "shop")).out
 
 
+async def test_one_past_its_date_is_named_all_the_same_where_something_else_is_to_end_it(
+    inside: Inside, server: Server
+) -> None:
+    """What CI, a build, the brake or access that was lost keeps from its end is there, and nobody has let it go."""
+    await shop(server, 7, 11, of_forks=(11,))
+    await server.call("PATCH", "/pipelines/shop/settings", {"destroy_stale": True, "stale_days": 3}, expect=200)
+    since = server.db.now() - timedelta(days=5)
+    await server.db.write(lambda conn: conn.execute(review_apps.update().values(created_at=since, deployed_at=since)))
+    for words, named in (
+        (OFF, "2 review apps of shop: shop-pr-11, shop-pr-7"),
+        (DISABLE, "2 review apps of shop: shop-pr-11, shop-pr-7"),
+        (NEVER, "1 review app of shop: shop-pr-11"),
+        (ENABLE, "1 review app of shop: shop-pr-11"),
+    ):
+        assert f"This destroys {named}." in (await inside(*words, code=2)).err, words
+
+
+async def test_what_may_be_of_a_fork_is_named_though_forks_run_no_more(inside: Inside, server: Server) -> None:
+    await shop(server)
+    await live_review(server, (await server.get("/pipelines/shop"))["id"], 7)
+    await server.call("PATCH", "/pipelines/shop/settings", {"forks": "never", "stale_days": 3}, expect=200)
+    since = server.db.now() - timedelta(days=5)
+    await server.db.write(lambda conn: conn.execute(review_apps.update().values(created_at=since, deployed_at=since)))
+    for words in (OFF, ("pipelines:settings", "destroy_stale=on", "-p", "shop")):
+        assert "This destroys 1 review app of shop: shop-pr-7." in (await inside(*words, code=2)).err, words
+    # Forks run no more by what was said before.
+    assert "... done\n" in (await inside("pipelines:settings", "labels=demo", "-p", "shop")).out
+
+
 async def test_one_that_came_up_since_the_question_is_asked_about_anew(inside: Inside, server: Server) -> None:
     await shop(server, 7)
     pipeline = await server.get("/pipelines/shop")
