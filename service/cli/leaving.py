@@ -4,8 +4,8 @@ from typing import Final
 from urllib.parse import quote
 
 from service.cli import asking, output
-from service.cli.client import Client, Json
-from service.cli.errors import ApiError
+from service.cli.client import Client, Json, path
+from service.cli.errors import ApiError, Stop
 
 _WOULD_GO: Final = "review_apps_would_go"
 
@@ -32,6 +32,7 @@ def change(
         with output.action(doing, quiet=quiet):
             answer: Json = client.call(method, where, body).data
         return answer
+    _check_asks(client, pipeline)
     while True:
         try:
             answer = client.call(method, f"{where}?told={quote(','.join(told), safe=',')}", body).data
@@ -44,3 +45,13 @@ def change(
                 return answer
         count = f"{len(told)} review app{'' if len(told) == 1 else 's'}"
         asking.confirm(name, None, danger=f"This destroys {count} of {name}: {', '.join(told)}.")
+
+
+def _check_asks(client: Client, pipeline: Json) -> None:
+    """Stop at a server from before it was asked there: it would take away everything at the first call."""
+    answer = client.call("GET", path("pipelines", pipeline["id"], "settings"))
+    if answer.headers.get("towpath-takes") != "told":
+        raise Stop(
+            f"The server at {client.profile.url} is older than this command line and would not ask before review apps "
+            f"go. Update it, or say --confirm {pipeline['name']}. Nothing was done."
+        )

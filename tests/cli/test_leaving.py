@@ -1,8 +1,11 @@
 """Changes of settings that take review apps away ask first, and say which; all others do not ask."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
+from aiohttp import web
 from sqlalchemy import Connection
 
 from service.cli.client import Json
@@ -162,4 +165,42 @@ async def test_one_that_came_up_since_the_question_is_asked_about_anew(inside: I
     assert (await server.get("/pipelines/shop/repository"))["full_name"] == "acme/shop"
     await server.call("GET", "/pipelines/shop/review-app-config", expect=200)
     await server.call("PATCH", "/pipelines/shop/settings?told=shop-pr-11,shop-pr-7,shop-pr-1", seen, expect=200)
+    await server.call("GET", "/pipelines/shop/review-app-config", expect=404)
+
+
+@asynccontextmanager
+async def older(server: Server) -> AsyncIterator[str]:
+    """The same server from before it knew of `told`: of that it hears nothing and says nothing."""
+
+    async def forward(request: web.Request) -> web.Response:
+        headers = {name: value for name, value in request.headers.items() if name not in {"Host", "Content-Length"}}
+        url, sent = f"{server.url}{request.rel_url.raw_path}", await request.read()
+        async with server.session.request(request.method, url, data=sent, headers=headers) as answer:
+            return web.Response(status=answer.status, body=await answer.read(), content_type="application/json")
+
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", forward)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def test_an_older_server_that_would_not_ask_takes_nothing_away_unasked(inside: Inside, server: Server) -> None:
+    await shop(server, 7)
+    before = await server.get("/pipelines/shop/settings")
+    async with older(server) as url:
+        for words in (OFF, ENABLE, DISABLE):
+            for typed in ("", "shop\n"):
+                refused = await inside(*words, typed=typed, code=1, TOWPATH_URL=url)
+                assert refused.err == (
+                    f" ▸    The server at {url} is older than this command line and would not ask before review apps "
+                    "go. Update it, or say --confirm shop. Nothing was done.\n"
+                )
+        assert await server.get("/pipelines/shop/settings") == before
+        await inside(*DISABLE, "--confirm", "shop", TOWPATH_URL=url)
     await server.call("GET", "/pipelines/shop/review-app-config", expect=404)

@@ -10,7 +10,7 @@ from service.domain.model import Pipeline
 from service.web import rights
 from service.web.api import answers, bodies, shapes
 from service.web.api.finding import find_pipeline, pipeline_in_path
-from service.web.api.told import told
+from service.web.api.told import TAKEN, told
 from service.web.keys import CALLER, CONTEXT
 
 
@@ -28,7 +28,7 @@ async def info(request: web.Request) -> web.Response:
     """GET /pipelines/PIPELINE/settings."""
     identity = pipeline_in_path(request)
     found = await request.app[CONTEXT].db.read(lambda conn: find_pipeline(conn, identity))
-    return answers.answer(request, _shape(found))
+    return answers.answer(request, _shape(found), headers=TAKEN)
 
 
 async def change(request: web.Request) -> web.Response:

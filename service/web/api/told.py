@@ -10,6 +10,9 @@ MEANING: Final = (
     "(`review_apps_would_go`, with all of them in `review_apps`). Without it nothing is asked."
 )
 
+TAKEN: Final = {"Towpath-Takes": NAME}
+"""The header of a pipeline's settings by which clients see that it is: a server from before would not ask."""
+
 
 def told(request: web.Request) -> frozenset[str] | None:
     """The names of the review apps that may go; None when whoever asks does not want to be told."""
