@@ -8,6 +8,7 @@ from service.cli.client import Client, Json, path
 from service.cli.errors import ApiError, Stop
 
 _WOULD_GO: Final = "review_apps_would_go"
+_GONE: Final = frozenset({"destroying", "destroyed", "skipped"})
 
 
 def change(
@@ -20,19 +21,23 @@ def change(
     given: str | None,
     doing: str,
     quiet: bool,
+    ends: str = "",
 ) -> Json:
     """Make a change of a pipeline, and ask for its name first if review apps go by it; returns the answer.
 
     Without a name that was `given` nothing goes but what the question has named: what has come up since is asked about
-    anew.
+    anew. What else `ends` by it, as all its review apps do then, is asked about in any case.
     """
-    name, told = str(pipeline["name"]), list[str]()
+    name = str(pipeline["name"])
     if given is not None:
         asking.confirm(name, given, danger="")
         with output.action(doing, quiet=quiet):
             answer: Json = client.call(method, where, body).data
         return answer
     _check_asks(client, pipeline)
+    told = _there(client, pipeline) if ends else []
+    if ends:
+        _ask(name, told, ends)
     while True:
         try:
             answer = client.call(method, f"{where}?told={quote(','.join(told), safe=',')}", body).data
@@ -43,8 +48,19 @@ def change(
         else:
             with output.action(doing, quiet=quiet):
                 return answer
-        count = f"{len(told)} review app{'' if len(told) == 1 else 's'}"
-        asking.confirm(name, None, danger=f"This destroys {count} of {name}: {', '.join(told)}.")
+        _ask(name, told, ends)
+
+
+def _ask(name: str, going: list[str], ends: str) -> None:
+    count = f"{len(going)} review app{'' if len(going) == 1 else 's'}"
+    goes = f"destroys {count} of {name}: {', '.join(going)}" if going else ""
+    asking.confirm(name, None, danger=f"This {', and '.join(filter(None, (ends, goes)))}.")
+
+
+def _there(client: Client, pipeline: Json) -> list[str]:
+    """The names of all its review apps, as far as we see: the server refuses if it knows of others."""
+    listed = client.everything(path("pipelines", pipeline["id"], "review-apps"))
+    return sorted(it["app"]["name"] for it in listed if it["app"] and it["state"] not in _GONE)
 
 
 def _check_asks(client: Client, pipeline: Json) -> None:

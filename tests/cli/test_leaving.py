@@ -1,6 +1,6 @@
 """Changes of settings that take review apps away ask first, and say which; all others do not ask."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -169,14 +169,24 @@ async def test_one_that_came_up_since_the_question_is_asked_about_anew(inside: I
 
 
 @asynccontextmanager
-async def older(server: Server) -> AsyncIterator[str]:
-    """The same server from before it knew of `told`: of that it hears nothing and says nothing."""
+async def before(
+    server: Server, *, older: bool = False, meanwhile: Callable[[], Awaitable[object]] | None = None
+) -> AsyncIterator[str]:
+    """The address of a proxy before the server; something happens `meanwhile`, just before the first change arrives.
+
+    `older` is the same server from before it knew of `told`: of that it hears nothing and says nothing.
+    """
+    happens = [meanwhile] if meanwhile is not None else []
 
     async def forward(request: web.Request) -> web.Response:
+        if request.method != "GET" and happens:
+            await happens.pop()()
         headers = {name: value for name, value in request.headers.items() if name not in {"Host", "Content-Length"}}
-        url, sent = f"{server.url}{request.rel_url.raw_path}", await request.read()
-        async with server.session.request(request.method, url, data=sent, headers=headers) as answer:
-            return web.Response(status=answer.status, body=await answer.read(), content_type="application/json")
+        url, sent = request.rel_url.raw_path if older else request.raw_path, await request.read()
+        async with server.session.request(request.method, server.url + url, data=sent, headers=headers) as answer:
+            taken = {} if older else {"Towpath-Takes": answer.headers.get("Towpath-Takes", "")}
+            body = await answer.read()
+            return web.Response(status=answer.status, body=body, content_type="application/json", headers=taken)
 
     app = web.Application()
     app.router.add_route("*", "/{rest:.*}", forward)
@@ -192,8 +202,8 @@ async def older(server: Server) -> AsyncIterator[str]:
 
 async def test_an_older_server_that_would_not_ask_takes_nothing_away_unasked(inside: Inside, server: Server) -> None:
     await shop(server, 7)
-    before = await server.get("/pipelines/shop/settings")
-    async with older(server) as url:
+    known = await server.get("/pipelines/shop/settings")
+    async with before(server, older=True) as url:
         for words in (OFF, ENABLE, DISABLE):
             for typed in ("", "shop\n"):
                 refused = await inside(*words, typed=typed, code=1, TOWPATH_URL=url)
@@ -201,6 +211,35 @@ async def test_an_older_server_that_would_not_ask_takes_nothing_away_unasked(ins
                     f" ▸    The server at {url} is older than this command line and would not ask before review apps "
                     "go. Update it, or say --confirm shop. Nothing was done.\n"
                 )
-        assert await server.get("/pipelines/shop/settings") == before
+        assert await server.get("/pipelines/shop/settings") == known
         await inside(*DISABLE, "--confirm", "shop", TOWPATH_URL=url)
     await server.call("GET", "/pipelines/shop/review-app-config", expect=404)
+
+
+ELSEWHERE = ("pipelines:connect", "shop", "-r", "acme/other")
+
+
+async def test_all_are_named_before_a_pipeline_leaves_its_repository(inside: Inside, server: Server) -> None:
+    await shop(server)
+    ends = " ▸    This ends automatic deploys from acme/shop"
+    assert (await inside(*ELSEWHERE, code=2)).err == f"{ends}. If that is meant, say --confirm shop\n"
+    pipeline = await server.get("/pipelines/shop")
+    await live_review(server, pipeline["id"], 7)
+    refused = await inside(*ELSEWHERE, code=2)
+    assert (
+        refused.err == f"{ends}, and destroys 1 review app of shop: shop-pr-7. If that is meant, say --confirm shop\n"
+    )
+    wrong = await inside(*ELSEWHERE, "--confirm", "shpo", code=1)
+    assert wrong.err == " ▸    Confirmation 'shpo' does not match 'shop'. Nothing was done.\n"
+    assert (await server.get("/pipelines/shop/repository"))["full_name"] == "acme/shop"
+    async with before(server, meanwhile=lambda: live_review(server, pipeline["id"], 11)) as url:
+        done = await inside(*ELSEWHERE, typed="shop\nshop\n", TOWPATH_URL=url)
+    assert "destroys 1 review app of shop: shop-pr-7. To go on" in done.out + done.err
+    assert "destroys 2 review apps of shop: shop-pr-11, shop-pr-7. To go on" in done.out + done.err
+    assert (await server.get("/pipelines/shop/repository"))["full_name"] == "acme/other"
+
+
+async def test_a_pipeline_is_connected_unasked_where_it_leaves_nothing(inside: Inside, server: Server) -> None:
+    await server.pipeline(connected=False)
+    for _ in range(2):
+        assert "... done\n" in (await inside("pipelines:connect", "shop", "-r", "acme/shop")).out

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli import asking, output, target
+from service.cli import asking, leaving, output, target
 from service.cli.client import Client, Json, path
 from service.cli.commands import locks
 from service.cli.errors import ExitCode, Stop
@@ -229,12 +229,20 @@ def connect(
         raise Stop(f"{repository!r} is not of the form ORG/REPO.", code=ExitCode.USAGE)
     client = Client(profile=load())
     found = target.pipeline(client, pipeline)
-    former = client.get_if_any(path("pipelines", found["id"], "repository"))
-    if former and former["full_name"].casefold() != repository.casefold():
-        danger = f"This destroys all review apps of {former['full_name']} and ends automatic deploys from it."
-        asking.confirm(found["name"], confirm, danger=danger)
-    with output.action(f"Linking {found['name']} to {repository}", quiet=json):
-        connected = client.call("POST", path("pipelines", found["id"], "repository"), {"repository": repository}).data
+    where = path("pipelines", found["id"], "repository")
+    former = client.get_if_any(where)
+    left = former["full_name"] if former and former["full_name"].casefold() != repository.casefold() else ""
+    connected = leaving.change(
+        client,
+        "POST",
+        where,
+        {"repository": repository},
+        pipeline=found,
+        given=confirm,
+        doing=f"Linking {found['name']} to {repository}",
+        quiet=json,
+        ends=f"ends automatic deploys from {left}" if left else "",
+    )
     if json:
         output.show_json(connected)
 
