@@ -97,8 +97,9 @@ async def deploy(request: web.Request) -> web.Response:
 async def switch(request: web.Request) -> web.Response:
     """POST /dashboard/apps/APP/deploy/auto: what it deploys by itself."""
     app, form = await found(request), await form_of(request)
-    wanted = auto_deploys.entered(form, app)
+    wanted = None  # shown as it is now where what was entered is not of now
     try:
+        wanted = auto_deploys.entered(form, app)
         await auto_deploys.switch(request, app, wanted)
     except Refused as refused:
         return await show(request, Trouble(form="auto", refused=refused, switched=wanted))

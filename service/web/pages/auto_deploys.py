@@ -32,15 +32,29 @@ def of_app(app: App) -> Switched:
 
 
 def entered(form: Form, app: App) -> Switched:
-    """What somebody has entered. What is as the form has shown it stays as others have put it meanwhile."""
+    """What somebody has entered. What is as the form has shown it stays as others have put it meanwhile.
+
+    Refused where something would be deployed by what they have said and what others have: nobody has seen the two
+    together.
+    """
     enabled, waits, branch = form.get("auto") == "on", form.get("wait") == "on", str(form.get("branch", "")).strip()
-    if form.get("seen") == ("on" if enabled else "off"):
-        enabled = app.auto_deploy
-    if form.get("seen_wait") == ("on" if waits else "off"):
-        waits = app.wait_for_ci
-    if form.get("seen_branch") == branch:
-        branch = branch_of(app)
-    return Switched(enabled=enabled, branch=branch, waits=waits)
+    now, sent = of_app(app), Switched(enabled=enabled, branch=branch, waits=waits)
+    wanted = Switched(
+        enabled=now.enabled if form.get("seen") == _box(checked=enabled) else enabled,
+        branch=now.branch if form.get("seen_branch") == branch else branch,
+        waits=now.waits if form.get("seen_wait") == _box(checked=waits) else waits,
+    )
+    if wanted.enabled and wanted not in (sent, now):
+        raise Refused(
+            f"Meanwhile somebody else has changed what {app.name} deploys by itself: it is shown as it is now. Nothing "
+            "was changed.",
+            code="conflict",
+        )
+    return wanted
+
+
+def _box(*, checked: bool) -> str:
+    return "on" if checked else "off"
 
 
 def check_follows(app: App) -> None:

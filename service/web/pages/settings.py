@@ -232,7 +232,10 @@ async def switch_auto_deploy(request: web.Request) -> web.Response:
         return app
 
     app = await request.app[CONTEXT].db.read(read)
-    wanted = auto_deploys.entered(form, app)
+    try:
+        wanted = auto_deploys.entered(form, app)
+    except Refused as refused:
+        return await show(request, Trouble(form=app.id, refused=refused))
     texts = {"branch": wanted.branch, "auto": "on" if wanted.enabled else "", "wait": "on" if wanted.waits else ""}
     return await _act(request, auto_deploys.switch(request, app, wanted), pipeline, app.id, **texts)
 

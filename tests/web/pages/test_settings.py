@@ -295,13 +295,49 @@ async def test_an_old_page_undoes_nothing_of_what_others_said_of_automatic_deplo
     assert await says() == (True, "fix/cart", False, True)
     page = await (opened(server, browser, pipeline) if where == "/auto-deploy" else browser.get(of_app))
     await server.call("PATCH", "/apps/shop-staging/github", {"follow_default_branch": True}, expect=200)
-    await browser.send(page, where, drop=("wait",))
+    # What nobody has seen together is not switched on: the page shows anew what is now.
+    page = await browser.send(page, where, drop=("wait",))
+    assert page.status == 409
+    assert await says() == (True, "main", True, True)
+    assert (await browser.send(page, where, drop=("wait",))).status == 200
     assert await says() == (True, "main", True, False)
     # What is changed counts, whatever others have said.
     await browser.send(page, where, branch="")
     await server.call("PATCH", "/apps/shop-staging/github", others, expect=200)
     await browser.send(page, where, branch="main", drop=("auto", "wait"))
     assert await says() == (False, "main", False, False)
+
+
+@pytest.mark.parametrize("where", ["/auto-deploy", "/deploy/auto"])
+@pytest.mark.parametrize(
+    ("meanwhile", "changed"),
+    [
+        ({"branch": "fix/cart"}, {"auto": "on"}),
+        ({"auto_deploy": True}, {"branch": "fix/cart"}),
+        ({"wait_for_ci": False}, {"auto": "on"}),
+    ],
+    ids=["on beside another branch", "another branch where it is on", "on where CI is not waited for"],
+)
+async def test_nothing_is_deployed_by_what_two_people_have_said_and_nobody_has_seen(
+    server: Server, browser: Browser, pipeline: str, where: str, meanwhile: Any, changed: Any
+) -> None:
+    await sign_in(server, browser)
+    begin = {"auto_deploy": False, "wait_for_ci": True, "follow_default_branch": True}
+    await server.call("PATCH", "/apps/shop-staging/github", begin, expect=200)
+    of_app = f"{server.url}/dashboard/apps/shop-staging/deploy"
+    page = await (opened(server, browser, pipeline) if where == "/auto-deploy" else browser.get(of_app))
+    await server.call("PATCH", "/apps/shop-staging/github", meanwhile, expect=200)
+    before = await server.get("/apps/shop-staging/github")
+    refused = await browser.send(page, where, **changed)
+    assert refused.status == 409
+    assert "somebody else has changed" in refused.text
+    assert await server.get("/apps/shop-staging/github") == before
+    # Seen as it is now, it is taken.
+    assert (await browser.send(refused, where, **changed)).status == 200
+    after = await server.get("/apps/shop-staging/github")
+    assert after["auto_deploy"]
+    assert after["branch"] == (changed | meanwhile).get("branch", "main")
+    assert after["wait_for_ci"] == meanwhile.get("wait_for_ci", True)
 
 
 async def test_its_name_is_changed_or_said_to_be_none(server: Server, browser: Browser, pipeline: str) -> None:
