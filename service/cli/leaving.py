@@ -1,5 +1,6 @@
 """Review apps that a change takes away: the server says which, and whoever changes it is asked before they go."""
 
+import hashlib
 from typing import Final
 from urllib.parse import quote
 
@@ -8,6 +9,8 @@ from service.cli.client import Client, Json, path
 from service.cli.errors import ApiError, Stop
 
 _WOULD_GO: Final = "review_apps_would_go"
+_LONGEST: Final = 2000
+"""Servers and proxies take 8190 bytes of an address, some of them less."""
 _GONE: Final = frozenset({"destroying", "destroyed", "skipped"})
 
 
@@ -40,7 +43,7 @@ def change(
         _ask(name, told, ends)
     while True:
         try:
-            answer = client.call(method, f"{where}?told={quote(','.join(told), safe=',')}", body).data
+            answer = client.call(method, f"{where}?told={_in_an_address(told)}", body).data
         except ApiError as refused:
             if refused.id != _WOULD_GO:
                 raise
@@ -49,6 +52,12 @@ def change(
             with output.action(doing, quiet=quiet):
                 return answer
         _ask(name, told, ends)
+
+
+def _in_an_address(names: list[str]) -> str:
+    """The names, or the digest that stands for them where they are too many."""
+    text = quote(",".join(names), safe=",")
+    return text if len(text) <= _LONGEST else f"sha256:{hashlib.sha256(','.join(sorted(names)).encode()).hexdigest()}"
 
 
 def _ask(name: str, going: list[str], ends: str) -> None:

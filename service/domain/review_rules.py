@@ -1,5 +1,6 @@
 """The single rules about review apps, each with the words people read: who qualifies, how many, for how long."""
 
+import hashlib
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Final
@@ -134,14 +135,27 @@ class WouldGo(Refused):
         super().__init__(f"This destroys {self.named}.", code="review_apps_would_go")
 
     @property
+    def digest(self) -> str:
+        """What stands for their names where these are too many for an address."""
+        return digest_of(self.going)
+
+    @property
     def named(self) -> str:
         """How many and which they are."""
         return f"{len(self.going)} review app{'' if len(self.going) == 1 else 's'}: {', '.join(self.going)}"
 
 
+def digest_of(names: Collection[str]) -> str:
+    """`sha256:` and the digest of names, sorted and separated by commas: it stands for just these."""
+    return f"sha256:{hashlib.sha256(','.join(sorted(names)).encode()).hexdigest()}"
+
+
 def check_told(going: Collection[str], told: Collection[str] | None) -> None:
-    """Refuse (`WouldGo`) to take away others than somebody was told of; with None nobody wants to be told."""
-    if told is not None and not set(going) <= set(told):
+    """Refuse (`WouldGo`) to take away others than somebody was told of; with None nobody wants to be told.
+
+    What they were `told` are names, or the digest of all that go.
+    """
+    if told is not None and not set(going) <= set(told) and digest_of(going) not in told:
         raise WouldGo(going)
 
 

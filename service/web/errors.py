@@ -36,7 +36,10 @@ STATUS_OF_ID = {
     "service_unavailable": 503,
 }
 _ID_OF_STATUS = {status: name for name, status in STATUS_OF_ID.items()}
-_AGREE = "If that is meant, ask again with ?told= and their names, separated by commas. Nothing was done."
+_AGREE = (
+    "If that is meant, ask again with ?told= and their names, separated by commas, or what `told` is here. Nothing was "
+    "done."
+)
 
 
 def error_response(
@@ -58,7 +61,9 @@ def not_found(what: str) -> Refused:
 
 def _of_refusal(refused: Refused) -> web.Response:
     if isinstance(refused, WouldGo):
-        return error_response(refused.code, f"{refused.message} {_AGREE}", review_apps=refused.going)
+        return error_response(
+            refused.code, f"{refused.message} {_AGREE}", review_apps=refused.going, told=refused.digest
+        )
     return error_response(refused.code, refused.message)
 
 

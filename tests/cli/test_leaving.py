@@ -10,11 +10,11 @@ from sqlalchemy import Connection
 
 from service.cli.client import Json
 from service.domain.model import ReviewState
-from service.store import reviews
+from service.store import apps, reviews
 from service.store.tables import review_apps
 from tests.cli.conftest import Inside
 from tests.web.api.test_review_apps import live_review, looked_at
-from tests.web.serving import Server
+from tests.web.serving import SHOP, Server
 
 OFF, NEVER = (
     ("pipelines:settings", "review_apps=off", "-p", "shop"),
@@ -214,6 +214,35 @@ async def test_an_older_server_that_would_not_ask_takes_nothing_away_unasked(ins
         assert await server.get("/pipelines/shop/settings") == known
         await inside(*DISABLE, "--confirm", "shop", TOWPATH_URL=url)
     await server.call("GET", "/pipelines/shop/review-app-config", expect=404)
+
+
+async def test_more_than_an_address_has_room_for_go_once_they_are_named(inside: Inside, server: Server) -> None:
+    await shop(server)
+    pipeline_id, now, names = (await server.get("/pipelines/shop"))["id"], server.db.now(), []
+
+    def go_live(conn: Connection) -> None:
+        space = apps.ensure_space(conn, name="common", driver="process", now=now)
+        for number in range(1000, 1340):
+            names.append(f"a-rather-long-name-pr-{number}")
+            app = apps.create(
+                conn, name=names[-1], space_id=space.id, owner_id=None, is_review=True, now=now, pipeline_id=None
+            )
+            reviews.create(
+                conn, pipeline_id=pipeline_id, repository_id=SHOP.id, ref=f"pr:{number}", generation=1, app_id=app.id,
+                state=ReviewState.LIVE, reason="", sha="b" * 40, branch="fix/cart", by_person=False, now=now,
+            )  # fmt: skip
+
+    await server.db.write(go_live)
+    where = "/pipelines/shop/review-app-config"
+    refused, _ = await server.call("DELETE", f"{where}?told=", expect=409)
+    assert refused["review_apps"] == names
+    await server.call("DELETE", f"{where}?told=sha256:{'0' * 64}", expect=409)
+    assert "This destroys 340 review apps of shop: a-rather-long-name-pr-1000, " in (await inside(*DISABLE, code=2)).err
+    await inside(*DISABLE, typed="shop\n")
+    await server.call("GET", where, expect=404)
+    # A client that does not work it out sends what it was answered.
+    await server.call("POST", where, {}, expect=201)
+    await server.call("DELETE", f"{where}?told={refused['told']}", expect=200)
 
 
 ELSEWHERE = ("pipelines:connect", "shop", "-r", "acme/other")

@@ -7,15 +7,16 @@ from aiohttp import web
 NAME: Final = "told"
 MEANING: Final = (
     "Names of review apps, separated by commas: if this would take away any other, it is refused "
-    "(`review_apps_would_go`, with all of them in `review_apps`). Without it nothing is asked."
+    "(`review_apps_would_go`, with all of them in `review_apps`). Where they are too many for an address, what `told` "
+    "is in that answer stands for them: `sha256:` and the digest of all names, sorted and separated by commas. Without "
+    "it nothing is asked."
 )
-
 TAKEN: Final = {"Towpath-Takes": NAME}
 """The header of a pipeline's settings by which clients see that it is: a server from before would not ask."""
 
 
 def told(request: web.Request) -> frozenset[str] | None:
-    """The names of the review apps that may go; None when whoever asks does not want to be told."""
+    """The names of the review apps that may go, or their digest; None when whoever asks does not want to be told."""
     return None if NAME not in request.query else names(request.query[NAME])
 
 

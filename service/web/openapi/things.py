@@ -36,7 +36,7 @@ _DELIVERY: Final = (
 )
 
 _ATTRIBUTES: Final[Mapping[str, str]] = {
-    "error": "id:text message:text resource*:text review_apps*:texts",
+    "error": "id:text message:text resource*:text review_apps*:texts told*:text",
     "account": _USER,
     "account-feature": (
         "created_at:time description:text display_name:text doc_url:text enabled:bool feedback_email:text id:uuid "
