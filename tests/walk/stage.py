@@ -178,6 +178,12 @@ class Stage:
         former = self.pid(part)
         os.kill(former, signal.SIGKILL)
         await until(lambda: self.pid(part) != former, what=f"{part} is started again")
+        if part == "web":
+            await until(self._answers, seconds=60, what="the API answers again")
+
+    async def _answers(self) -> bool:
+        async with self.http.get(f"http://127.0.0.1:{self.port}/account") as answer:
+            return answer.status != 503
 
     def clear(self) -> None:
         """End what a failed test left, so that it disturbs no other."""
