@@ -37,6 +37,10 @@ def _review(conn: Connection, asked: Asked) -> Permissions:
     return finding.may_in_pipeline(conn, asked.by, finding.find_review(conn, asked).pipeline_id)
 
 
+def _review_of(conn: Connection, asked: Asked) -> Permissions:
+    return finding.may_in_pipeline(conn, asked.by, finding.find_review_of(conn, asked).pipeline_id)
+
+
 def _promotion(conn: Connection, asked: Asked) -> Permissions:
     return finding.may_in_pipeline(conn, asked.by, finding.find_promotion(conn, asked).pipeline_id)
 
@@ -44,6 +48,7 @@ def _promotion(conn: Connection, asked: Asked) -> Permissions:
 _FOUND_BY: Final[Mapping[Of, Mapping[str, Callable[[Connection, Asked], Permissions]]]] = {
     Of.APP: {"app": _app, "request": _request, "setup": _request, "lock": _lock},
     Of.PIPELINE: {"pipeline": _pipeline, "coupling": _coupling, "review": _review, "promotion": _promotion},
+    Of.REVIEW: {"review": _review, "app": _review_of},
 }
 """What a part of a path names, by its name there; a route names one of these."""
 
@@ -60,7 +65,7 @@ def check_path(conn: Connection, by: Person, right: Right, path: Mapping[str, st
             role = by.role(finding.find_team(conn, Asked(by=by, name=path["team"])).id)
             if role not in right.roles:
                 raise Refused(f"It takes to be {' or '.join(sorted(right.roles))} in the team.", code="forbidden")
-        case Of.APP | Of.PIPELINE:
+        case Of.APP | Of.PIPELINE | Of.REVIEW:
             known = _FOUND_BY[right.of]
             (part,) = known.keys() & path.keys()
             may = known[part](conn, Asked(by=by, name=path[part]))

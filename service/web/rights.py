@@ -27,6 +27,7 @@ class Of(StrEnum):
     BODY = "body"  # the body names what it is about, and the look-up checks it
     APP = "app"
     PIPELINE = "pipeline"
+    REVIEW = "review"  # the pipeline of a review app, which the path names by its own id or as the app that it is
     TEAM = "team"
     ADMIN = "admin"  # an administrator of the installation
 
@@ -74,6 +75,11 @@ def pipeline(*any_of: Permission) -> Right:
     return Right(of=Of.PIPELINE, permissions=frozenset(any_of or (Permission.VIEW,)))
 
 
+def review(*any_of: Permission) -> Right:
+    """One of these on the pipeline of the review app that the path names, whatever one was granted on the app alone."""
+    return Right(of=Of.REVIEW, permissions=frozenset(any_of))
+
+
 def team(*any_of: TeamRole) -> Right:
     """One of these in the team that the path names; whichever when none is said."""
     return Right(of=Of.TEAM, roles=frozenset(any_of or TeamRole))
@@ -99,6 +105,8 @@ def page(right: Right) -> Right:
     return replace(right, is_page=True)
 
 
+REVIEWS: Final = review(Permission.DEPLOY)
+"""What it takes to make, keep, build anew and take away review apps, by the API and by the dashboard."""
 SECRETS_OF_APP: Final = secret(app(*_CONFIG))
 SECRETS_OF_PIPELINE: Final = secret(pipeline(Permission.DEPLOY, Permission.MANAGE))
 

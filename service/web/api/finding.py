@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from service.domain.access import Owner, Permission, Permissions, Person, TeamRole, for_new_code
 from service.domain.errors import Refused
 from service.domain.model import App, Coupling, Pipeline, Promotion, Release, ReviewApp
+from service.domain.review_rules import OVER
 from service.store import apps, deploy_locks, pipelines, promotions, releases, requests, reviews, sight, teams, users
 from service.web.api import bodies
 from service.web.errors import not_found
@@ -126,6 +127,14 @@ def find_review(conn: Connection, asked: Asked) -> ReviewApp:
     """Find a review app by id."""
     review = reviews.get(conn, asked.name)
     if review is None or Permission.VIEW not in may_in_pipeline(conn, asked.by, review.pipeline_id):
+        raise not_found("review app")
+    return review
+
+
+def find_review_of(conn: Connection, asked: Asked) -> ReviewApp:
+    """Find the review app that an app is, by the app's id or name; there is none once it is over."""
+    review = reviews.of_app(conn, find_app(conn, asked).id)
+    if review is None or review.state in OVER:
         raise not_found("review app")
     return review
 

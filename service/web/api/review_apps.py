@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from aiohttp import web
 from sqlalchemy import Connection
 
-from service.domain.access import Permission
 from service.domain.errors import Refused
 from service.domain.facts import FactKey, FactKind, Head
 from service.domain.model import Pipeline, Repository, ReviewApp, ReviewAppId, ReviewState, Trust
@@ -165,7 +164,7 @@ async def create(request: web.Request) -> web.Response:
 
 
 def _source(conn: Connection, asked: Asked) -> tuple[Pipeline, Repository | None]:
-    pipeline = find_pipeline(conn, asked, Permission.DEPLOY)
+    pipeline = find_pipeline(conn, asked, *rights.REVIEWS.permissions)
     return pipeline, None if pipeline.repository_id is None else repositories.get(conn, pipeline.repository_id)
 
 
@@ -203,8 +202,8 @@ async def change(request: web.Request) -> web.Response:
 ROUTES = [
     rights.post("/review-apps", create, rights.BODY),
     rights.get("/review-apps/{review}", info, rights.pipeline()),
-    rights.patch("/review-apps/{review}", change, rights.pipeline(Permission.DEPLOY)),
-    rights.delete("/review-apps/{review}", destroy, rights.pipeline(Permission.DEPLOY)),
+    rights.patch("/review-apps/{review}", change, rights.REVIEWS),
+    rights.delete("/review-apps/{review}", destroy, rights.REVIEWS),
     rights.get("/apps/{app}/review-app", of_app, rights.app()),
     rights.get("/pipelines/{pipeline}/review-apps", of_pipeline, rights.pipeline()),
 ]

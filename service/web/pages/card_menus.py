@@ -8,6 +8,7 @@ from service.domain.access import Permission, Permissions, Person, for_new_code
 from service.domain.model import AppState, ReviewApp, Stage
 from service.store.overviews import Member, Overview
 from service.store.sight import to_app
+from service.web import rights
 from service.web.api.logs import MAY_READ
 from service.web.pages.app_head import RELEASES, path_of
 from service.web.pages.signed_in import PATH
@@ -35,7 +36,7 @@ def menus(it: Overview, by: Person, may: Permissions) -> dict[str, list[Item]]:
         if not app.is_review:
             found[app.id] = list(_items(it, member, own, may))
         elif app.id in reviews:
-            found[app.id] = list(_of_review(reviews[app.id], member, own))
+            found[app.id] = list(_of_review(reviews[app.id], member, own, may))
     return {str(app_id): items for app_id, items in found.items() if items}
 
 
@@ -58,19 +59,22 @@ def _items(it: Overview, member: Member, may: Permissions, may_here: Permissions
         yield Item(key="remove", text="Remove from the pipeline", path=f"{place}/remove")
 
 
-def _of_review(review: ReviewApp, member: Member, may: Permissions) -> Iterator[Item]:
-    """It follows its pull request: it is neither promoted nor moved, and what it is at is built anew."""
-    path, deploys = path_of(member.app), Permission.DEPLOY in may
+def _of_review(review: ReviewApp, member: Member, may: Permissions, may_all: Permissions) -> Iterator[Item]:
+    """It follows its pull request: it is neither promoted nor moved, and what it is at is built anew.
+
+    What keeps or ends it takes more than a say in this app alone: `may_all` is what the person may do to the pipeline.
+    """
+    path, changes = path_of(member.app), not may_all.isdisjoint(rights.REVIEWS.permissions)
     if member.release is not None and not may.isdisjoint(MAY_READ):
         yield Item(key="logs", text="Logs", path=f"{path}/logs")
-    if deploys:
+    if changes:
         yield Item(key="pin", text="Unpin" if review.pinned else "Pin", path=f"{path}/pin")
     if member.release is not None and Permission.OPERATE in may:
         if member.app.state is AppState.SUSPENDED:
             yield Item(key="resume", text="Resume", path=f"{path}/restart")
         else:
             yield Item(key="suspend", text="Suspend", path=f"{path}/suspend")
-    if deploys:
+    if changes:
         yield Item(key="rebuild", text="Rebuild", path=f"{path}/rebuild")
         yield Item(key="destroy", text="Destroy", path=f"{path}/destroy")
 

@@ -9,11 +9,8 @@ from service.domain.access import Permission
 from service.domain.errors import Refused
 from service.domain.model import ReviewApp
 from service.domain.names import in_words
-from service.domain.review_rules import OVER
-from service.store import reviews
 from service.web import rights
-from service.web.api.finding import find_app
-from service.web.errors import not_found
+from service.web.api.finding import find_review_of
 from service.web.keys import CONTEXT, VISITOR
 from service.web.pages.app_acts import Act, asking, do
 from service.web.pages.app_head import ONE, Head, asked_in
@@ -22,16 +19,8 @@ from service.web.pages.signed_in import form_of
 _LOOKED_UP: Final = "GitHub has to be asked first where it is by now. That is done: try again in a moment."
 
 
-def _of(conn: Connection, app_id: str) -> ReviewApp:
-    """The review app that the app is; of another app there is none."""
-    review = reviews.of_app(conn, app_id)
-    if review is None or review.state in OVER:
-        raise not_found("review app")
-    return review
-
-
-def _pin(conn: Connection, _request: web.Request, head: Head) -> Act:
-    name, on = head.app.name, not _of(conn, head.app.id).pinned
+def _pin(conn: Connection, request: web.Request, head: Head) -> Act:
+    name, on = head.app.name, not find_review_of(conn, asked_in(request)).pinned
     text = (
         "It is neither destroyed nor suspended for being idle. It goes with its pull request all the same."
         if on
@@ -41,8 +30,8 @@ def _pin(conn: Connection, _request: web.Request, head: Head) -> Act:
     return Act(path="pin", tab="settings", title=title, texts=(text,), do="on" if on else "off")
 
 
-def _suspend(conn: Connection, _request: web.Request, head: Head) -> Act:
-    _of(conn, head.app.id)
+def _suspend(conn: Connection, request: web.Request, head: Head) -> Act:
+    find_review_of(conn, asked_in(request))
     texts = (
         f"The dynos of {head.app.name} stop, and whoever opens it is told so. All else of it is kept, its data too.",
         "It is back when somebody resumes it, and with the next push.",
@@ -50,14 +39,14 @@ def _suspend(conn: Connection, _request: web.Request, head: Head) -> Act:
     return Act(path="suspend", tab="resources", title=f"Suspend {head.app.name}", texts=texts)
 
 
-def _rebuild(conn: Connection, _request: web.Request, head: Head) -> Act:
-    where = in_words(_of(conn, head.app.id).ref)
+def _rebuild(conn: Connection, request: web.Request, head: Head) -> Act:
+    where = in_words(find_review_of(conn, asked_in(request)).ref)
     texts = (f"What {where} is at now is built from nothing, without former builds and caches, and deployed.",)
     return Act(path="rebuild", tab="deploy", title=f"Rebuild {head.app.name}", texts=texts)
 
 
-def _destroy(conn: Connection, _request: web.Request, head: Head) -> Act:
-    where = in_words(_of(conn, head.app.id).ref)
+def _destroy(conn: Connection, request: web.Request, head: Head) -> Act:
+    where = in_words(find_review_of(conn, asked_in(request)).ref)
     texts = (
         "The app goes, with its add-ons and all that they hold.",
         f"The next push to {where} makes another one if that is automatic here, and a person can ask for one.",
@@ -67,7 +56,7 @@ def _destroy(conn: Connection, _request: web.Request, head: Head) -> Act:
 
 async def _found(request: web.Request) -> ReviewApp:
     asked = asked_in(request)
-    return await request.app[CONTEXT].db.read(lambda conn: _of(conn, find_app(conn, asked).id))
+    return await request.app[CONTEXT].db.read(lambda conn: find_review_of(conn, asked))
 
 
 async def pin(request: web.Request) -> web.Response:
@@ -102,14 +91,14 @@ async def destroy(request: web.Request) -> web.Response:
 
 
 _OPERATED: Final = rights.page(rights.app(Permission.OPERATE))
-_DEPLOYED: Final = rights.page(rights.app(Permission.DEPLOY))
+_CHANGED: Final = rights.page(rights.REVIEWS)
 ROUTES = [
-    rights.get(f"{ONE}/pin", asking(_pin), _DEPLOYED),
-    rights.post(f"{ONE}/pin", pin, _DEPLOYED),
+    rights.get(f"{ONE}/pin", asking(_pin), _CHANGED),
+    rights.post(f"{ONE}/pin", pin, _CHANGED),
     rights.get(f"{ONE}/suspend", asking(_suspend), _OPERATED),
     rights.post(f"{ONE}/suspend", suspend, _OPERATED),
-    rights.get(f"{ONE}/rebuild", asking(_rebuild), _DEPLOYED),
-    rights.post(f"{ONE}/rebuild", rebuild, _DEPLOYED),
-    rights.get(f"{ONE}/destroy", asking(_destroy), _DEPLOYED),
-    rights.post(f"{ONE}/destroy", destroy, _DEPLOYED),
+    rights.get(f"{ONE}/rebuild", asking(_rebuild), _CHANGED),
+    rights.post(f"{ONE}/rebuild", rebuild, _CHANGED),
+    rights.get(f"{ONE}/destroy", asking(_destroy), _CHANGED),
+    rights.post(f"{ONE}/destroy", destroy, _CHANGED),
 ]
