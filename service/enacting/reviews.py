@@ -1,12 +1,23 @@
 """What people do to review apps: the same plan decides that decides for webhooks, and refuses in their words."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from sqlalchemy import Connection
 
 from service.domain import review_apps
-from service.domain.decisions import CreateReviewApp, Look, Nothing, Request, Subject, SubjectKind, Suspend, Wait
+from service.domain.decisions import (
+    CreateReviewApp,
+    Decision,
+    Look,
+    Nothing,
+    Request,
+    Subject,
+    SubjectKind,
+    Suspend,
+    Wait,
+)
 from service.domain.deploys import from_nothing
 from service.domain.errors import Refused, Transient
 from service.domain.facts import FactKey, Head, PullRequest
@@ -87,32 +98,30 @@ class ReviewVerbs(Committer):
 
         return await self.commit(destroy, actor=actor)
 
-    async def rebuild_review_app(self, *, review_id: str, actor: str) -> bool:
+    async def rebuild_review_app(self, *, review_id: str, answer: Answer | None, actor: str) -> None:
         """Build where its pull request or branch is now from nothing, and deploy that; a suspended one is back then.
 
-        False when nothing was asked for, because GitHub has to be asked first: that is done, so that the next try finds
-        what it needs.
+        Where it is now is what GitHub has just answered, whatever was known before; None where the pipeline has no
+        repository to be asked for.
         """
 
-        def rebuild(tx: Transaction) -> bool:
+        def rebuild(tx: Transaction) -> None:
             review = _there(tx.conn, review_id)
             pipeline = pipeline_or_refuse(tx.conn, review.pipeline_id)
             subject = Subject(SubjectKind.REVIEW_APP, f"{review.pipeline_id}/{review.ref}")
             view = views.review_view(tx.conn, subject_key=subject.key, now=tx.now, asked="create")
             if view is None:
                 raise Refused("The pipeline's repository is not known any more; connect it again.")
+            if answer is not None and answer.key.repository_id == view.repository.id:
+                view = _informed(tx, view, subject, answer)
             decisions = review_apps.plan(view)
             enact(tx, subject, map(from_nothing, decisions))
-            if any(isinstance(each, Look) for each in decisions):
-                return False
             if not any(isinstance(each, Request | CreateReviewApp) for each in decisions):
-                why = "; ".join(each.reason for each in decisions if isinstance(each, Nothing | Wait))
-                raise Refused(f"Not rebuilt: {why}.")
+                raise Refused(f"Not rebuilt: {'; '.join(_reasons(decisions))}.")
             tx.note("review app rebuild asked for", app_id=review.app_id, pipeline_id=pipeline.id, ref=review.ref)
             tx.ring([subject], cause=f"rebuild asked for by {tx.actor}")
-            return True
 
-        return await self.commit(rebuild, actor=actor)
+        await self.commit(rebuild, actor=actor)
 
     async def suspend_review_app(self, *, review_id: str, actor: str) -> None:
         """Stop its processes and keep all else, pinned or not; a restart, a deploy or the next push brings it back."""
@@ -144,6 +153,18 @@ class ReviewVerbs(Committer):
             return changed
 
         return await self.commit(pin, actor=actor)
+
+
+def _reasons(decisions: Iterable[Decision]) -> Iterator[str]:
+    """Why they come to nothing now."""
+    for each in decisions:
+        match each:
+            case Nothing() | Wait():
+                yield each.reason
+            case Look():
+                yield each.why
+            case _:
+                pass
 
 
 def _there(conn: Connection, review_id: str) -> ReviewApp:

@@ -155,27 +155,32 @@ async def create(request: web.Request) -> web.Response:
     body = await bodies.parse(request, bodies.CreateReviewApp)
     if body.branch is None and body.pr_number is None:
         raise Refused("pr_number: is required when there is no branch")
-    pipeline, repository = await context.db.read(lambda conn: _source(conn, in_body(request, body.pipeline)))
-    answer = await _look(context, repository, body) if repository is not None else None
+    pipeline, repository = await context.db.read(lambda conn: source_of(conn, in_body(request, body.pipeline)))
+    answer = None
+    if repository is not None:
+        answer = await ask_github(context, repository, number=body.pr_number, branch=body.branch or "")
     made = await context.enactor.create_review_app(
         pipeline_id=pipeline.id, number=body.pr_number, branch=body.branch, answer=answer, actor=request[CALLER].actor
     )
     return await answer_review(request, made, status=201)
 
 
-def _source(conn: Connection, asked: Asked) -> tuple[Pipeline, Repository | None]:
+def source_of(conn: Connection, asked: Asked) -> tuple[Pipeline, Repository | None]:
+    """The pipeline and what its review apps are made of, for whoever may have them made."""
     pipeline = find_pipeline(conn, asked, *rights.REVIEWS.permissions)
     return pipeline, None if pipeline.repository_id is None else repositories.get(conn, pipeline.repository_id)
 
 
-async def _look(context: WebContext, repository: Repository, body: bodies.CreateReviewApp) -> Answer:
-    """Ask GitHub, while a person waits; refuses at once what is not there: a plan would wait for it for ever."""
+async def ask_github(context: WebContext, repository: Repository, *, number: int | None, branch: str) -> Answer:
+    """Where a pull request, or without its number a branch, is now.
+
+    A person waits meanwhile: what is not there is refused at once, where a plan would wait for it for ever.
+    """
     asked = await context.db.write(facts.next_asked)
-    if body.pr_number is not None:
-        key = FactKey(FactKind.PULL_REQUEST, repository.id, str(body.pr_number))
-        pull = await context.lookup.pull_request(repository, body.pr_number)
+    if number is not None:
+        key = FactKey(FactKind.PULL_REQUEST, repository.id, str(number))
+        pull = await context.lookup.pull_request(repository, number)
         return Answer(key=key, asked=asked, value=pull)
-    branch = body.branch or ""
     sha = await context.lookup.branch(repository, branch)
     key = FactKey(FactKind.HEAD, repository.id, branch)
     return Answer(key=key, asked=asked, value=Head(branch=branch, sha=sha))

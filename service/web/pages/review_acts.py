@@ -9,14 +9,14 @@ from service.domain.access import Permission
 from service.domain.errors import Refused
 from service.domain.model import ReviewApp
 from service.domain.names import in_words
+from service.enacting.reviews import Answer
 from service.web import rights
-from service.web.api.finding import find_review_of
+from service.web.api.finding import Asked, find_review_of
+from service.web.api.review_apps import ask_github, source_of
 from service.web.keys import CONTEXT, VISITOR
 from service.web.pages.app_acts import Act, asking, do
 from service.web.pages.app_head import ONE, Head, asked_in
 from service.web.pages.signed_in import form_of
-
-_LOOKED_UP: Final = "GitHub has to be asked first where it is by now. That is done: try again in a moment."
 
 
 def _pin(conn: Connection, request: web.Request, head: Head) -> Act:
@@ -73,15 +73,29 @@ async def suspend(request: web.Request) -> web.Response:
 
 
 async def rebuild(request: web.Request) -> web.Response:
-    """POST /dashboard/apps/APP/rebuild."""
-    review = await _found(request)
+    """POST /dashboard/apps/APP/rebuild: GitHub is asked first what there is to build, for a webhook may be lost."""
+    context, actor, review = request.app[CONTEXT], request[VISITOR].actor, await _found(request)
 
     async def ask() -> None:
-        enactor, actor = request.app[CONTEXT].enactor, request[VISITOR].actor
-        if not await enactor.rebuild_review_app(review_id=review.id, actor=actor):
-            raise Refused(_LOOKED_UP)
+        answer = await _answered(request, review)
+        await context.enactor.rebuild_review_app(review_id=review.id, answer=answer, actor=actor)
 
     return await do(request, _rebuild, ask())
+
+
+async def _answered(request: web.Request, review: ReviewApp) -> Answer | None:
+    """Where the pull request or branch is now; refuses, to be read on the page, what is not there any more."""
+    context = request.app[CONTEXT]
+    asked = Asked(by=request[VISITOR].person, name=review.pipeline_id)
+    _, repository = await context.db.read(lambda conn: source_of(conn, asked))
+    if repository is None:
+        return None
+    kind, _, name = review.ref.partition(":")
+    number = int(name) if kind == "pr" else None
+    try:
+        return await ask_github(context, repository, number=number, branch=name)
+    except Refused as refused:
+        raise Refused(f"Not rebuilt: {refused.message}") from None
 
 
 async def destroy(request: web.Request) -> web.Response:

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from service.domain.facts import FactKey, FactKind
+from service.domain.facts import FactKey, FactKind, Head
 from service.domain.model import AppState, RequestState, ReviewState
 from service.store import apps, requests, reviews
 from service.store.tables import requests as request_rows
+from service.store.tables import review_apps as review_rows
 from tests.domain.things import pull_request
 from tests.web.browsing import Browser, Page
 from tests.web.pages.conftest import Clock
@@ -133,7 +134,9 @@ async def test_a_review_app_that_is_not_there_yet_can_be_kept_or_taken_away(
     where = f"{server.url}/dashboard/apps/{app}"
     refused = await browser.send(await browser.get(f"{where}/suspend"), "/suspend")
     assert (refused.status, "there is nothing to suspend" in text(refused)) == (422, True)
-    under_way = await browser.send(await browser.get(f"{where}/rebuild"), "/rebuild")
+    page = await browser.get(f"{where}/rebuild")
+    await browser.send(page, "/rebuild")
+    under_way = await browser.send(page, "/rebuild")
     assert (under_way.status, "Not rebuilt: deploy of" in text(under_way)) == (422, True), text(under_way)
 
 
@@ -231,6 +234,37 @@ async def test_a_review_app_is_built_from_nothing_again(server: Server, browser:
     )
     assert json.loads(work)["rebuild"] is True
     assert (await acted(server, app))[0][1] == "user:admin@localhost"
+
+
+@pytest.mark.parametrize("of", ["pull request", "branch"])
+async def test_what_is_built_anew_is_what_github_has_now_whatever_was_heard_of_it(
+    server: Server, browser: Browser, clock: Clock, pipeline: str, of: str
+) -> None:
+    app = await reviewed(server, pipeline)
+    if of == "branch":
+        change = review_rows.update().values(ref="branch:fix/cart")
+        await server.db.write(lambda conn: conn.execute(change))
+        old = Head(branch="fix/cart", sha=HEADS["main"])
+        await learn(server, FactKey(FactKind.HEAD, SHOP.id, "fix/cart"), old)
+    clock.pass_by(minutes=1)  # and no webhook has come
+    await sign_in(server, browser)
+    await browser.send(await chosen(server, browser, pipeline, app, "Rebuild"), "/rebuild")
+    queued = [each for each in await server.get(f"/apps/{app}/requests") if each["state"] == "queued"]
+    assert [(each["kind"], each["commit"]) for each in queued] == [("Deploy", HEADS["fix/cart"])]
+
+
+async def test_what_is_gone_from_github_is_not_built_anew_and_it_is_said_why(
+    server: Server, browser: Browser, pipeline: str
+) -> None:
+    app = await reviewed(server, pipeline)
+    change = review_rows.update().values(ref="branch:gone")
+    await server.db.write(lambda conn: conn.execute(change))
+    await sign_in(server, browser)
+    page = await browser.get(f"{server.url}/dashboard/apps/{app}/rebuild")
+    refused = await browser.send(page, "/rebuild")
+    assert (refused.status, "Couldn't find the branch gone in acme/shop." in text(refused)) == (422, True), text(
+        refused
+    )
 
 
 async def test_a_review_app_is_destroyed_by_its_name(server: Server, browser: Browser, pipeline: str) -> None:
