@@ -6,9 +6,11 @@ What is promoted is the release that the page has shown, whatever the app runs b
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
+from urllib.parse import urlencode
 
 from aiohttp import web
+from multidict import MultiMapping
 from sqlalchemy import Connection
 
 from service.domain import promotion
@@ -43,6 +45,29 @@ class Target:
     locks: tuple[DeployLock, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """What somebody had chosen on the page as it was shown to them; `release` is the one that they were to promote."""
+
+    targets: tuple[str, ...]
+    release: str
+    all_or_nothing: bool
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The same as a form or an address says it."""
+        found = [("release", self.release), *(("target", each) for each in self.targets)]
+        return [*found, ("all_or_nothing", "on")] if self.all_or_nothing else found
+
+
+def _chosen(sent: MultiMapping[Any]) -> Chosen | None:
+    """What was chosen by what a form or an address says; None where that is nothing yet."""
+    targets, release = tuple(str(each) for each in sent.getall("target", [])), str(sent.get("release", ""))
+    if not targets or not release:
+        return None
+    return Chosen(targets=targets, release=release, all_or_nothing=sent.get("all_or_nothing") == "on")
+
+
 def _source(it: Overview, name: str) -> Member:
     found = next((each for each in it.members if name in {each.app.id, each.app.name}), None)
     if found is None:
@@ -52,11 +77,14 @@ def _source(it: Overview, name: str) -> Member:
 
 async def confirm(request: web.Request) -> web.Response:
     """GET /dashboard/pipelines/PIPELINE/promote?app=APP: what would go where; with `&past=locks`, past these, too."""
-    return await _show(request, request.query.get("app", ""), past=request.query.get("past") == "locks")
+    query = request.query
+    return await _show(request, query.get("app", ""), past=query.get("past") == "locks", chosen=_chosen(query))
 
 
-async def _show(request: web.Request, name: str, *, past: bool, refusal: str = "") -> web.Response:
-    """The page as all is now; with `refusal`, why what was asked by a former one was not done."""
+async def _show(
+    request: web.Request, name: str, *, past: bool, chosen: Chosen | None, refusal: str = ""
+) -> web.Response:
+    """The page as all is now, with what was `chosen` on a former one; `refusal` says why that was not done."""
     context, asked = request.app[CONTEXT], asked_in(request)
 
     def read(conn: Connection) -> tuple[Overview, Member, str]:
@@ -71,16 +99,9 @@ async def _show(request: web.Request, name: str, *, past: bool, refusal: str = "
 
     it, source, why_not = await context.db.read(read)
     now, board = context.db.now(), board_of(context, it)
-    targets = [
-        Target(
-            member=each,
-            difference=cards.difference(it, source, each),
-            why_not=_why_not(each, asked),
-            locks=_locks(it.locks, [each.app.id], now),
-        )
-        for each in it.downstream_of(source)
-        if Permission.VIEW in to_app(asked.by, each.app)
-    ]
+    targets = _targets(it, source, asked, now)
+    ready = [each for each in targets if not each.why_not and (past or not each.locks)]
+    going_past = [("app", source.app.name), *(chosen.pairs if chosen else ()), ("past", "locks")]
     shown = [card for found in board.columns.values() for card in found]
     return page(
         "dashboard/promote.html",
@@ -93,11 +114,29 @@ async def _show(request: web.Request, name: str, *, past: bool, refusal: str = "
         targets=targets,
         why_not=why_not,
         past=past,
-        ready=[each for each in targets if not each.why_not and (past or not each.locks)],
+        ready=ready,
+        ticked=[each for each in ready if chosen is None or each.member.app.id in chosen.targets],
+        all_or_nothing=chosen is not None and chosen.all_or_nothing,
+        is_another=bool(chosen and source.release and chosen.release != source.release.id),
+        past_path=f"{PATH}/pipelines/{it.pipeline.id}/promote?{urlencode(going_past)}",
         locked=[each for each in targets if not each.why_not and each.locks],
         listed=_LISTED,
         now=now,
     )
+
+
+def _targets(it: Overview, source: Member, asked: Asked, now: datetime) -> list[Target]:
+    """The apps downstream that the person sees."""
+    return [
+        Target(
+            member=each,
+            difference=cards.difference(it, source, each),
+            why_not=_why_not(each, asked),
+            locks=_locks(it.locks, [each.app.id], now),
+        )
+        for each in it.downstream_of(source)
+        if Permission.VIEW in to_app(asked.by, each.app)
+    ]
 
 
 def _why_not(target: Member, asked: Asked) -> str:
@@ -115,9 +154,8 @@ def _locks(locks: Iterable[DeployLock], app_ids: Collection[str], now: datetime)
 async def promote(request: web.Request) -> web.Response:
     """POST /dashboard/pipelines/PIPELINE/promotions: do it."""
     context, asked, form = request.app[CONTEXT], asked_in(request), await form_of(request)
-    name, release = str(form.get("app", "")), str(form.get("release", ""))
-    targets = [str(each) for each in form.getall("target", [])]
-    if not targets or not release:
+    name, chosen = str(form.get("app", "")), _chosen(form)
+    if chosen is None:
         raise Refused("Choose at least one app to promote to. Nothing was done.")
     read_locks = {str(each) for each in form.getall("past", [])}
 
@@ -130,9 +168,9 @@ async def promote(request: web.Request) -> web.Response:
         await context.enactor.promote(
             pipeline_id=pipeline_id,
             source_app_id=app_id,
-            release_id=release,
-            target_app_ids=targets,
-            all_or_nothing=form.get("all_or_nothing") == "on",
+            release_id=chosen.release,
+            target_app_ids=chosen.targets,
+            all_or_nothing=chosen.all_or_nothing,
             override_lock=bool(read_locks),
             read_locks=read_locks,
             by=visitor.person,
@@ -142,7 +180,7 @@ async def promote(request: web.Request) -> web.Response:
         if refused.code != "conflict":
             raise
         # A lock came after the page was shown: nobody goes past one without having read why it is there.
-        return await _show(request, name, past=bool(read_locks), refusal=_CHANGED)
+        return await _show(request, name, past=bool(read_locks), chosen=chosen, refusal=_CHANGED)
     return web.Response(status=303, headers={"Location": f"{PATH}/pipelines/{pipeline_id}"})
 
 

@@ -175,10 +175,10 @@ async def test_a_lock_is_shown_on_its_app_and_keeps_it_from_being_chosen(
     assert "<button>Promote" not in confirm.text
 
 
-async def second(server: Server, pipeline: str) -> None:
+async def second(server: Server, pipeline: str, name: str = "shop-eu") -> None:
     """Another app in production."""
-    await server.app("shop-eu")
-    body = {"app": "shop-eu", "pipeline": pipeline, "stage": "production"}
+    await server.app(name)
+    body = {"app": name, "pipeline": pipeline, "stage": "production"}
     await server.call("POST", "/pipeline-couplings", body, expect=201)
 
 
@@ -249,6 +249,36 @@ async def test_a_lock_that_came_after_the_page_is_asked_about_and_not_refused_fo
     assert (refused.status, ">locked by admin@localhost: sale<" in refused.text) == (409, True)
     assert 'name="past"' not in refused.text
     assert "past=locks" in refused.text
+
+
+async def test_what_was_chosen_is_chosen_still_where_a_lock_came_after_the_page(
+    server: Server, browser: Browser, pipeline: str
+) -> None:
+    await deployed(server, "shop-staging")
+    for name in ("shop-eu", "shop-us"):
+        await second(server, pipeline, name)
+    ids = {each["name"]: each["id"] for each in await server.get("/apps")}
+    named = {each: name for name, each in ids.items()}
+
+    def ticked(page: Page) -> tuple[list[str], bool]:
+        sent = page.form("/promotions")[1]
+        return [named[value] for name, value in sent if name == "target"], ("all_or_nothing", "on") in sent
+
+    await sign_in(server, browser)
+    confirm = await overview(server, browser, pipeline, "/promote?app=shop-staging")
+    assert ticked(confirm) == (["shop", "shop-eu", "shop-us"], False)
+    await server.call("POST", "/apps/shop/deploy-locks", {"reason": "sale"}, expect=201)
+    await deployed(server, "shop-staging", "fix/cart")
+    action, sent = confirm.form("/promotions")
+    chosen = [pair for pair in sent if pair != ("target", ids["shop-us"])] + [("all_or_nothing", "on")]
+    async with browser.session.post(server.url + action, data=chosen) as answer:
+        refused = Page(url=str(answer.url), status=answer.status, text=await answer.text(), headers=answer.headers)
+    another = "shop-staging runs v2 by now, which is not the release that you chose"
+    assert (refused.status, ticked(refused), another in refused.text) == (409, (["shop-eu"], True), True)
+    (path,) = re.findall(r'href="([^"]+past=locks[^"]*)"', refused.text)
+    past = await browser.get(server.url + html.unescape(path))
+    assert (ticked(past), another in past.text) == ((["shop", "shop-eu"], True), True)
+    assert another not in confirm.text
 
 
 async def test_a_lock_that_comes_in_the_last_moment_is_not_gone_past(server: Server, pipeline: str) -> None:
