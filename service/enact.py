@@ -138,10 +138,10 @@ class Transaction:
         app = apps.get(self.conn, app_id) if locks else None
         return refusal(app.name, locks) if app is not None else ""
 
-    def go_past_locks(self, app_id: str, *, asked: bool, read: Collection[str] | None = None) -> tuple[str, ...]:
-        """Return the ids of an app's locks that a person goes past if `asked`, on record; of those `read`, if known."""
+    def go_past_locks(self, app_id: str, *, asked: bool, as_read: Collection[str] | None = None) -> tuple[str, ...]:
+        """The ids of an app's locks that a person goes past if `asked`, on record; only those `as_read`, if known."""
         there = deploy_locks.of_app(self.conn, app_id) if asked else []
-        locks = [each for each in there if each.is_in_force(self.now) and (read is None or each.id in read)]
+        locks = [each for each in there if each.is_in_force(self.now) and (as_read is None or each.as_read in as_read)]
         for lock in locks:
             self.note("deploy lock overridden", app_id=app_id, data={"name": lock.name, "lock": lock.text})
         return tuple(lock.id for lock in locks)

@@ -5,6 +5,7 @@ goes on: config, scaling, restarts, and rollbacks, because a lock is often the a
 what ran before must not need a key. Review apps are never locked: they touch nobody but their pull request.
 """
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -60,6 +61,11 @@ class DeployLock:
         """The lock in one line."""
         until = "" if self.expires_at is None else f" until {_shown(self.expires_at)}"
         return f"locked by {self.owner}{until}: {self.reason}"
+
+    @property
+    def as_read(self) -> str:
+        """The lock with what it says, for whoever has read that; made for another reason or time, it is another."""
+        return f"{self.id}:{hashlib.sha256(self.text.encode()).hexdigest()[:16]}"
 
     @property
     def unlock_command(self) -> str:

@@ -36,7 +36,7 @@ class PromotionVerbs(Committer):
         """Release the source's slug, as it is now, in each target; refused to a person who may not do so to all.
 
         Refused as a whole while one of them is locked, unless a person goes past the locks: all there are, or only
-        those whose reason they have read, by the ids in `read_locks`. With `all_or_nothing` no
+        those that they have read, by `DeployLock.as_read` in `read_locks`. With `all_or_nothing` no
         target goes live before all can, and what is live goes back if one fails after all.
         """
 
@@ -83,7 +83,7 @@ def _ask_each(
             commit=release.commit,
             repository_id=release.repository_id,
             description=promotion.describe(resolved),
-            past_locks=tx.go_past_locks(target.id, asked=override_lock, read=read),
+            past_locks=tx.go_past_locks(target.id, asked=override_lock, as_read=read),
         )
         for target in resolved.targets
     }

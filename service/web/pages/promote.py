@@ -32,7 +32,7 @@ from service.web.pages.rendering import page
 from service.web.pages.signed_in import PATH, form_of
 
 _LISTED: Final = 20
-_CHANGED: Final = "Deploys were locked after the page was shown. Nothing was done: look at it once more."
+_CHANGED: Final = "A lock was set or changed after the page was shown. Nothing was done: look at it once more."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +179,7 @@ async def promote(request: web.Request) -> web.Response:
     except Refused as refused:
         if refused.code != "conflict":
             raise
-        # A lock came after the page was shown: nobody goes past one without having read why it is there.
+        # A lock came, or says something else: nobody goes past one without having read why it is there.
         return await _show(request, name, past=bool(read_locks), chosen=chosen, refusal=_CHANGED)
     return web.Response(status=303, headers={"Location": f"{PATH}/pipelines/{pipeline_id}"})
 

@@ -13,7 +13,7 @@ import pytest
 from service.domain.errors import Refused
 from service.domain.facts import CiSignals, CommitsApart, CommitStatus, FactKey, FactKind, ListedCommit, commits_between
 from service.domain.model import RepositoryId, ReviewState, Stage
-from service.store import apps, facts, pipelines, reviews
+from service.store import apps, deploy_locks, facts, pipelines, reviews
 from service.store.tables import facts as fact_rows
 from tests.domain.things import pull_request
 from tests.store.making import NOW
@@ -238,6 +238,28 @@ async def test_nobody_goes_past_a_lock_that_they_have_not_seen(server: Server, b
     assert "Promote shop-staging v1 aaaaaaaa: in the queue" in column(done, "Production")
 
 
+@pytest.mark.parametrize(
+    "terms", [{"reason": "the database is broken"}, {"reason": "sale", "expires_at": "2026-12-01T00:00:00Z"}]
+)
+async def test_nobody_goes_past_a_lock_that_says_something_else_by_now(
+    server: Server, browser: Browser, pipeline: str, terms: dict[str, str]
+) -> None:
+    """Whoever locked it may lock it again for another reason, and it is the same lock still."""
+    await deployed(server, "shop-staging")
+    former, _ = await server.call("POST", "/apps/shop/deploy-locks", {"reason": "sale"}, expect=201)
+    await sign_in(server, browser)
+    past = await overview(server, browser, pipeline, "/promote?app=shop-staging&past=locks")
+    lock, _ = await server.call("POST", "/apps/shop/deploy-locks", terms, expect=201)
+    assert lock["id"] == former["id"]
+    refused = await browser.press(past, number=1)
+    until = " until 2026-12-01 00:00 UTC" if "expires_at" in terms else ""
+    said = f"shop is locked by admin@localhost{until}: {terms['reason']}. That you go past it is put on record."
+    assert (refused.status, said in refused.text) == (409, True)
+    assert await server.get(f"/pipelines/{pipeline}/pipeline-promotions") == []
+    await browser.press(refused, number=1)
+    assert len(await server.get(f"/pipelines/{pipeline}/pipeline-promotions")) == 1
+
+
 async def test_a_lock_that_came_after_the_page_is_asked_about_and_not_refused_for_good(
     server: Server, browser: Browser, pipeline: str
 ) -> None:
@@ -287,6 +309,9 @@ async def test_a_lock_that_comes_in_the_last_moment_is_not_gone_past(server: Ser
     lock, _ = await server.call("POST", "/apps/shop/deploy-locks", {"reason": "sale"}, expect=201)
     last, _ = await server.call("POST", f"/pipelines/{pipeline}/deploy-locks", {"reason": "audit"}, expect=201)
 
+    listed = await server.db.read(deploy_locks.listing)
+    of_app, of_pipeline = (next(each.as_read for each in listed if each.id == it["id"]) for it in (lock, last))
+
     async def promote(*read: str) -> None:
         await server.enactor.promote(
             pipeline_id=pipeline, source_app_id=source, release_id=None, target_app_ids=None, override_lock=True,
@@ -294,8 +319,8 @@ async def test_a_lock_that_comes_in_the_last_moment_is_not_gone_past(server: Ser
         )  # fmt: skip
 
     with pytest.raises(Refused, match="shop is locked by admin@localhost: audit"):
-        await promote(lock["id"])
-    await promote(lock["id"], last["id"])
+        await promote(of_app)
+    await promote(of_app, of_pipeline)
 
 
 async def test_whoever_may_not_promote_to_an_app_is_not_led_past_its_lock(
