@@ -1,6 +1,7 @@
 """Whose apps and pipelines are, and who else may do something to an app."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -8,6 +9,7 @@ from service.domain.access import (
     NONE,
     Owner,
     Party,
+    Permission,
     Permissions,
     Person,
     check_grant,
@@ -21,6 +23,8 @@ from service.enact import Committer, Transaction, app_or_refuse
 from service.enacting.finding import pipeline_or_refuse
 from service.store import apps, grants, pipelines, sight, teams, users, webhooks
 from service.store.grants import Grant, Transfer, TransferState
+
+NOTHING_LEFT: Final = "Say at least one thing that they may do. To take everything back, remove them."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,30 @@ class OwnershipVerbs(Committer):
             return grant
 
         return await self.commit(put, actor=actor)
+
+    async def change_grant(
+        self, *, app_id: str, user_id: str, seen: Permissions, to: Permissions, by: Person, actor: str
+    ) -> None:
+        """Change what a user was granted on an app by what differs between `seen`, which a page showed, and `to`.
+
+        What others gave or took meanwhile stays as they made it; refused if nothing at all would be left.
+        """
+
+        def change(tx: Transaction) -> None:
+            app, former = app_or_refuse(tx.conn, app_id), grants.find(tx.conn, app_id, user_id)
+            if former is None:
+                raise Refused("They have not been let in, or not any more. Nothing was changed.")
+            before = former.permissions | {Permission.VIEW}  # which comes with any
+            after = before - (seen - to) | (to - seen)
+            if not after:
+                raise Refused(NOTHING_LEFT)
+            if after == before:
+                return
+            check_grant(sight.to_app(by, app), app.name, former=before, to=after)
+            grants.put(tx.conn, app_id=app_id, user_id=user_id, permissions=after, now=tx.now)
+            tx.note("access given", app_id=app_id, data={"email": former.email, "permissions": sorted(after)})
+
+        await self.commit(change, actor=actor)
 
     async def ungrant(self, *, app_id: str, grant: Grant, actor: str) -> None:
         """Take back what a user was granted on an app."""

@@ -7,9 +7,10 @@ from typing import Final
 from aiohttp import web
 from sqlalchemy import Connection
 
-from service.domain.access import COLLABORATOR, Owner, Permission, Permissions, Person, on_app, owner_of
+from service.domain.access import COLLABORATOR, NONE, Owner, Permission, Permissions, Person, on_app, owner_of
 from service.domain.errors import Refused
 from service.domain.model import TeamId
+from service.enacting.ownership import NOTHING_LEFT
 from service.store import grants, teams, users
 from service.store.grants import Grant
 from service.store.teams import Member
@@ -24,7 +25,6 @@ from service.web.pages.signed_in import PATH, Form, form_of
 
 _PATH: Final = f"{ONE}/access"
 _SAVED: Final = {"added": "Let in.", "changed": "Changed.", "removed": "Removed."}
-_NOTHING: Final = "Say at least one thing that they may do. To take everything back, remove them."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +59,13 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """What was refused of which form (`add`, or a user's id), and what was entered there."""
+    """What was refused of which form (`add`, or a user's id), what was entered there, and what it had shown before."""
 
     form: str
     refused: Refused
     email: str = ""
     may: Permissions = COLLABORATOR
+    seen: Permissions = NONE
 
 
 def _load(conn: Connection, request: web.Request) -> Loaded:
@@ -116,6 +117,7 @@ async def show(request: web.Request, trouble: Trouble | None = None) -> web.Resp
         error=trouble.refused.message.removeprefix("user: ") if trouble else "",
         entered_email=trouble.email if trouble else "",
         entered_may=trouble.may if trouble else COLLABORATOR,
+        seen_before=trouble.seen if trouble else NONE,
         saved=_SAVED.get(request.query.get("saved", ""), "") if trouble is None else "",
     )
 
@@ -132,7 +134,7 @@ def _chosen(form: Form) -> Permissions:
     except ValueError:
         raise Refused("There is no such permission. Nothing was changed.") from None
     if not may:
-        raise Refused(_NOTHING)
+        raise Refused(NOTHING_LEFT)
     return may
 
 
@@ -148,28 +150,27 @@ async def add(request: web.Request) -> web.Response:
             app_id=app.id, user_id=user.id, permissions=may, by=visitor.person, actor=visitor.actor
         )
     except Refused as refused:
-        return await show(request, Trouble(form="add", refused=refused, email=named, may=_ticked(form)))
+        return await show(request, Trouble(form="add", refused=refused, email=named, may=_named(form, "may")))
     return to(f"{path_of(app)}/access?saved=added#besides")
 
 
-def _ticked(form: Form) -> Permissions:
-    ticked = {str(each) for each in form.getall("may", [])}
-    return frozenset(each for each in Permission if each.value in ticked)
+def _named(form: Form, field: str) -> Permissions:
+    sent = {str(each) for each in form.getall(field, [])}
+    return frozenset(each for each in Permission if each.value in sent)
 
 
 async def change(request: web.Request) -> web.Response:
-    """POST /dashboard/apps/APP/access/change: exactly these permissions from now on."""
+    """POST /dashboard/apps/APP/access/change: what was ticked and unticked on the page as it was shown."""
     app, form = await found(request), await form_of(request)
-    place = "gone"
+    place, seen = "gone", _named(form, "seen")
     try:
         grant = await _granted(request, app.id, str(form.get("user", "")))
-        place, may = grant.user_id, _chosen(form)
-        visitor = request[VISITOR]
-        await request.app[CONTEXT].enactor.grant(
-            app_id=app.id, user_id=grant.user_id, permissions=may, by=visitor.person, actor=visitor.actor
+        place, visitor = grant.user_id, request[VISITOR]
+        await request.app[CONTEXT].enactor.change_grant(
+            app_id=app.id, user_id=grant.user_id, seen=seen, to=_chosen(form), by=visitor.person, actor=visitor.actor
         )
     except Refused as refused:
-        return await show(request, Trouble(form=place, refused=refused, may=_ticked(form)))
+        return await show(request, Trouble(form=place, refused=refused, may=_named(form, "may"), seen=seen))
     return to(f"{path_of(app)}/access?saved=changed#besides")
 
 

@@ -84,6 +84,58 @@ async def test_what_somebody_may_is_at_least_one_thing(server: Server, browser: 
     assert await granted(server) == {"ada@example.com": ["view"]}
 
 
+async def change(server: Server, browser: Browser, page: Page, *ticked: str) -> Page:
+    """Send the form with these boxes ticked."""
+    action, sent = page.form("/access/change")
+    data = [pair for pair in sent if pair[0] != "may"] + [("may", each) for each in ticked]
+    async with browser.session.post(server.url + action, data=data) as answer:
+        return Page(url=str(answer.url), status=answer.status, text=await answer.text(), headers=answer.headers)
+
+
+OLD_PAGE = {
+    "a right that was given meanwhile stays": (
+        ("view",), ("view", "deploy"), ("view", "operate"), ["view", "deploy", "operate"],
+    ),
+    "a right that was taken meanwhile stays taken": (("view", "deploy"), ("view",), ("view", "deploy", "operate"), ["view", "operate"]),
+    "what is taken here is taken": (("view", "deploy"), ("view", "deploy", "operate"), ("view",), ["view", "operate"]),
+    "the right to promote is not given back": (("view", "promote"), ("view",), ("view", "promote", "deploy"), ["view", "deploy"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("shown", "meanwhile", "ticked", "left"), OLD_PAGE.values(), ids=OLD_PAGE)
+async def test_an_old_page_changes_what_was_changed_on_it_and_nothing_else(
+    server: Server, browser: Browser, shown: tuple[str, ...], meanwhile: tuple[str, ...], ticked: tuple[str, ...],
+    left: list[str],
+) -> None:  # fmt: skip
+    await server.app("shop")
+    await let_in(server, "ada", *shown)
+    await sign_in(server, browser)
+    page = await access(server, browser)
+    body = {"permissions": list(meanwhile)}
+    await server.call("PATCH", "/apps/shop/collaborators/ada@example.com", body, expect=200)
+    assert (await change(server, browser, page, *ticked)).status == 200
+    assert await granted(server) == {"ada@example.com": left}
+
+
+async def test_what_an_old_page_leaves_nobody_with_is_refused_and_asked_about_as_it_was(
+    server: Server, browser: Browser
+) -> None:
+    await server.app("shop")
+    await let_in(server, "ada", "view", "deploy")
+    await sign_in(server, browser)
+    page = await access(server, browser)
+    await server.call("PATCH", "/apps/shop/collaborators/ada@example.com", {"permissions": ["view"]}, expect=200)
+    refused = await change(server, browser, page, "deploy")
+    assert (refused.status, "To take everything back, remove them." in text(refused)) == (422, True)
+    assert await granted(server) == {"ada@example.com": ["view"]}
+    nothing = await change(server, browser, page)
+    await server.call(
+        "PATCH", "/apps/shop/collaborators/ada@example.com", {"permissions": ["view", "operate"]}, expect=200
+    )
+    await change(server, browser, nothing, "view", "deploy")  # of which the page had never shown that they may operate
+    assert await granted(server) == {"ada@example.com": ["view", "operate"]}
+
+
 async def test_a_form_about_somebody_who_was_removed_meanwhile_does_nothing(server: Server, browser: Browser) -> None:
     await server.app("shop")
     await let_in(server, "ada", "view")

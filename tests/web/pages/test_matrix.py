@@ -125,7 +125,7 @@ TABLE: dict[str, Row] = {
     f"POST {APP}/destroy": Row(STAFF, TEAM_SEES, app="review_app"),
     f"GET {APP}/access": Row(SEES, SEES),
     f"POST {APP}/access": Row(MANAGES, SEES, {"email": "rival@example.com", "may": "view"}),
-    f"POST {APP}/access/change": Row(MANAGES, SEES, {"user": "deploy@example.com", "may": "view"}),
+    f"POST {APP}/access/change": Row(MANAGES, SEES, {"user": "deploy@example.com", "seen": "deploy", "may": "view"}),
     f"POST {APP}/access/remove": Row(MANAGES | {"deploy"}, SEES, {"user": "deploy@example.com"}),
     f"GET {APP}/settings": Row(SEES, SEES),
     f"GET {APP}/settings/values": Row(RELEASES, SEES),
