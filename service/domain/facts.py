@@ -5,16 +5,13 @@ counter *before* the request, so that a slow answer never overwrites a later one
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum, unique
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from service.domain.model import RepositoryId, Sha
 
 Value = TypeVar("Value")
-
-DOUBTED_FOR: Final = timedelta(minutes=2)
-"""So long after a push GitHub may still answer from a copy that has not heard of it."""
 
 
 @unique
@@ -47,7 +44,7 @@ class Fact(Generic[Value]):
     `looked_at` is when the answer came, `stale` that newer is out. `since` is when the branch or the pull request was
     first seen at its commit, None where the value is about neither. `doubted_until` is None, but for a branch that a
     push has told, or GitHub has shown, to be elsewhere just before: until then the answer may be from before that.
-    `returned` says that the last push told that the branch has left where it is shown to be.
+    `returned` says that a push has told that the branch left where it is shown to be.
     """
 
     key: FactKey

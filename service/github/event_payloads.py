@@ -50,14 +50,20 @@ class PushEvent(Event, frozen=True, kw_only=True):
 
     ref: Annotated[str, Meta(max_length=300)]
     sender: AccountPayload | None = None
-    after: Any = None  # nothing is believed of it, so that nothing is refused for it either
+    before: Any = None  # nothing is believed of these, so that nothing is refused for them either
+    after: Any = None
     action: Any = None  # GitHub's own have none
 
     @property
     def commit(self) -> Sha | None:
         """Where the event says that the ref is; None where it is gone."""
-        said = self.after if isinstance(self.after, str) and _COMMIT.fullmatch(self.after) else NO_SHA
-        return None if said == NO_SHA else Sha(said)
+        said = said_commit(self.after)
+        return None if said in {"", NO_SHA} else Sha(said)
+
+
+def said_commit(said: object) -> str:
+    """A commit that a payload names, `NO_SHA` for none; "" where it is no such thing."""
+    return said if isinstance(said, str) and _COMMIT.fullmatch(said) else ""
 
 
 class PullRequestEvent(Event, frozen=True, kw_only=True):

@@ -87,7 +87,8 @@ def _push(event: shapes.PushEvent) -> Hint | Ignored:
         return _queued(event, after) if after else Ignored(reason="a merge queue's own branch, which is gone")
     head = event.fact(FactKind.HEAD, msgspec.convert(branch, Branch))
     # What a poll was shown may lag behind like any other answer: nobody has told that there was a push.
-    announced = (Announced(fact=head, sha=after),) if after and event.action != POLLED else ()
+    now_at = shapes.said_commit(event.after) if event.action != POLLED else ""
+    announced = (Announced(fact=head, before=shapes.said_commit(event.before), after=Sha(now_at)),) if now_at else ()
     return Hint(
         repository=event.seen(),
         stale=(head,),

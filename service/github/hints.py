@@ -145,10 +145,14 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announced:
-    """Where an event says that a branch is. It is not believed, only compared with what GitHub answers."""
+    """From where to where an event says that a branch went. It is only compared with what GitHub answers.
+
+    Either is `NO_SHA` where there was, or is, no such branch; `before` is empty where the event does not say.
+    """
 
     fact: FactKey
-    sha: Sha
+    before: str
+    after: Sha
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

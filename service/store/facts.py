@@ -12,9 +12,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, or_, select
 
+from service.domain import whereabouts
 from service.domain.decisions import Subject, SubjectKind
-from service.domain.facts import DOUBTED_FOR, CiSignals, Fact, FactKey, FactKind, commit_of
-from service.domain.model import RepositoryId, Sha
+from service.domain.facts import CiSignals, Fact, FactKey, FactKind, Head, commit_of
+from service.domain.model import NO_SHA, RepositoryId, Sha
+from service.domain.whereabouts import Whereabouts
 from service.store import fact_values, rows
 from service.store.leases import LeaseTerms, free, lease_now
 from service.store.tables import counters, facts
@@ -84,10 +86,11 @@ def load_all(conn: Connection, keys: Collection[FactKey]) -> dict[FactKey, Fact[
 def fact_of(row: Any) -> Fact[Any]:
     """Make a fact of a row of `facts`."""
     kind = FactKind(row.kind)
-    value = None if row.value is None else fact_values.decode(kind, row.value)
+    value = _value(kind, row)
     if isinstance(value, CiSignals):
         # The settle and gate times count from when we learned of the commit, not from the last answer.
         value = replace(value, first_seen=row.first_seen_at)
+    where = _whereabouts(row, value)
     return Fact(
         key=FactKey(kind, RepositoryId(row.repository_id), row.key),
         value=value,
@@ -95,17 +98,29 @@ def fact_of(row: Any) -> Fact[Any]:
         stale=row.asked <= row.stale_asked,
         looked_at=row.looked_at,
         since=row.since,
-        doubted_until=_doubted_until(row, value),
-        returned=bool(row.former) and commit_of(value) == row.former,
+        doubted_until=where.doubted_until,
+        returned=where.returned,
     )
 
 
-def _doubted_until(row: Any, value: Any | None) -> datetime | None:
-    """None where the answer is what was told last, or nothing is known but that answer."""
-    if row.announced_at is None or commit_of(value) == row.announced:
-        return None
-    until: datetime = row.announced_at + DOUBTED_FOR
-    return until
+def _whereabouts(row: Any, value: Any | None) -> Whereabouts:
+    return Whereabouts(
+        shown="" if value is None else commit_of(value) or NO_SHA,
+        looked_at=row.looked_at,
+        announced=row.announced,
+        announced_at=row.announced_at,
+        told_at=row.told_at,
+        was_at=json.loads(row.was_at),
+    )
+
+
+def _moved(where: Whereabouts) -> dict[str, Any]:
+    return {
+        "announced": where.announced,
+        "announced_at": where.announced_at,
+        "told_at": where.told_at,
+        "was_at": json.dumps(where.was_at),
+    }
 
 
 def mark_stale(conn: Connection, keys: Iterable[FactKey], *, now: datetime) -> None:
@@ -135,13 +150,11 @@ def learn(
         values = {"asked": asked, "error": error, "etag": etag, "looked_at": now}
         if not error:
             values["value"] = None if value is None else fact_values.encode(value)
-            before = _commit(key, row)
-            commit = commit_of(value)
-            values["since"] = None if commit is None else row.since if commit == before and row.since else now
-            if key.kind is FactKind.HEAD and before is not None and commit not in {before, row.announced}:
-                # No push has told so: it may be one copy of GitHub that lags behind another. Or a later push is yet to
-                # be heard of, so that what the last one told may from now on be what was before.
-                values |= {"announced": "", "announced_at": now}
+            known, commit = _value(key.kind, row), commit_of(value)
+            here = commit is not None and commit == commit_of(known) and row.since
+            values["since"] = None if commit is None else row.since if here else now
+            if isinstance(value, Head):
+                values |= _moved(whereabouts.shown(_whereabouts(row, known), commit or NO_SHA, now=now))
     return _end_look(conn, key, row, values)
 
 
@@ -157,8 +170,8 @@ def learn_unchanged(conn: Connection, key: FactKey, *, asked: int, etag: str, no
     return _end_look(conn, key, row, values)
 
 
-def _commit(key: FactKey, row: Any) -> Sha | None:
-    return None if row.value is None else commit_of(fact_values.decode(key.kind, row.value))
+def _value(kind: FactKind, row: Any) -> Any | None:
+    return None if row.value is None else fact_values.decode(kind, row.value)
 
 
 def _locked(conn: Connection, key: FactKey) -> Any:
@@ -200,19 +213,15 @@ def want_all(conn: Connection, wanted: Mapping[FactKey, Subject | None], *, now:
     conn.execute(facts.update().where(*one, facts.c.key == bindparam("of_key")), changed)
 
 
-def announce(conn: Connection, key: FactKey, sha: Sha, *, told_at: datetime, now: datetime) -> None:
-    """Note where a push says that a branch is; the branch is known to be stale.
+def announce(conn: Connection, key: FactKey, *, before: str, after: Sha, told_at: datetime, now: datetime) -> None:
+    """Note that a push says that a branch went from `before` to `after`; the branch is known to be stale.
 
-    `told_at` is when GitHub told of it: what is heard of after a later push, or once more, says nothing new.
+    `told_at` is when GitHub told of it, which need not be the order in which it was pushed.
     """
-    row, at = _locked(conn, key), min(told_at, now)
-    if row.told_at is not None and row.told_at >= at:
-        return
-    values: dict[str, Any] = {"announced": sha, "announced_at": now, "told_at": at}
-    former = row.announced or _commit(key, row)
-    if former and former != sha:
-        values["former"] = former
-    conn.execute(facts.update().where(*_is(key)).values(values))
+    row = _locked(conn, key)
+    known = _whereabouts(row, _value(key.kind, row))
+    then = whereabouts.told(known, before=before, after=after, told_at=told_at, now=now)
+    conn.execute(facts.update().where(*_is(key)).values(_moved(then)))
 
 
 def is_doubtful(conn: Connection, key: FactKey, *, now: datetime) -> bool:

@@ -119,15 +119,21 @@ def pushed(ref, **changes):
 
 
 def test_a_push_to_a_branch_makes_its_head_stale_and_believes_no_commit():
-    found = hint("push", pushed("refs/heads/feature/a", after="a" * 40))
+    found = hint("push", pushed("refs/heads/feature/a", before="b" * 40, after="a" * 40))
     id_ = found.repository.id
     assert found.stale == (FactKey(FactKind.HEAD, id_, "feature/a"),)
     assert found.touched == (BranchTouched(repository_id=id_, branch="feature/a"),)
     assert found.values == ()
-    assert [(each.fact, each.sha) for each in found.announced] == [(*found.stale, "a" * 40)]
+    assert [(each.fact, each.before, each.after) for each in found.announced] == [(*found.stale, "b" * 40, "a" * 40)]
 
 
-@pytest.mark.parametrize("after", ["0" * 40, "a" * 39, "A" * 40, "a" * 40 + "\n", None, 7, ["a" * 40]])
+@pytest.mark.parametrize("before", ["a" * 39, "A" * 40, None, 7])
+def test_a_push_announces_its_commit_although_it_does_not_say_where_its_branch_was(before):
+    found = hint("push", pushed("refs/heads/feature/a", before=before, after="a" * 40))
+    assert [(each.before, each.after) for each in found.announced] == [("", "a" * 40)]
+
+
+@pytest.mark.parametrize("after", ["a" * 39, "A" * 40, "a" * 40 + "\n", None, 7, ["a" * 40]])
 def test_a_push_counts_although_it_does_not_say_where_its_branch_is(after):
     found = hint("push", pushed("refs/heads/feature/a", after=after))
     assert [fact.key for fact in found.stale] == ["feature/a"]
@@ -143,6 +149,8 @@ def test_what_a_poll_was_shown_is_no_push_and_announces_nothing():
 def test_a_deleted_branch_is_looked_at_again_like_any_other():
     found = hint("push", pushed("refs/heads/gone", after="0" * 40, deleted=True, head_commit=None))
     assert found.touched == (BranchTouched(repository_id=found.repository.id, branch="gone"),)
+    assert [each.after for each in found.announced] == ["0" * 40]
+    assert found.pushed is None
 
 
 def test_the_branch_of_a_merge_queue_is_its_question_and_followed_by_nobody():

@@ -39,7 +39,7 @@ async def waiting(database: Database) -> str:
         requests.give_back(conn, app_id=app.id, token=taken.token, holder="one", retry_at=NOW + 10 * MINUTE)
         asked = facts.next_asked(conn)
         facts.learn(conn, HEAD, asked=asked, value=Head(branch="main", sha=Sha("a" * 40)), error="", etag="", now=NOW)
-        facts.announce(conn, HEAD, Sha("b" * 40), told_at=NOW, now=NOW)
+        facts.announce(conn, HEAD, before="a" * 40, after=Sha("b" * 40), told_at=NOW, now=NOW)
         subjects.ring(conn, [SUBJECT], cause="test", now=NOW)
         subject = subjects.take(conn, SUBJECT, terms=TERMS, now=NOW)
         assert subject is not None

@@ -50,8 +50,10 @@ class Desk:
             lambda conn: facts.learn_unchanged(conn, KEY, asked=look.asked, etag=look.etag, now=at)
         )
 
-    async def announced(self, sha: Sha, *, told_at: datetime) -> None:
-        await self._database.write(lambda conn: facts.announce(conn, KEY, sha, told_at=told_at, now=LATER))
+    async def announced(self, before: str, after: Sha, *, told_at: datetime = LATER) -> None:
+        await self._database.write(
+            lambda conn: facts.announce(conn, KEY, before=before, after=after, told_at=told_at, now=LATER)
+        )
 
     async def stale(self) -> None:
         await self._database.write(lambda conn: facts.mark_stale(conn, [KEY], now=NOW))
@@ -209,28 +211,40 @@ async def doubted_at(desk: Desk, sha: Sha) -> bool:
     return (await desk.fact()).doubted(now=LATER)
 
 
-async def test_a_push_that_is_heard_of_late_unsays_no_later_one(desk: Desk) -> None:
+@pytest.mark.parametrize("received", [timedelta(), timedelta(seconds=-3)], ids=["the same second", "a clock behind"])
+async def test_a_push_is_later_by_what_it_says_and_not_by_the_time_at_which_it_was_received(
+    desk: Desk, received: timedelta
+) -> None:
     await desk.learn(await desk.asked(), A)
-    await desk.announced(C, told_at=LATER - timedelta(seconds=1))
-    await desk.announced(B, told_at=LATER - timedelta(seconds=2))
+    await desk.announced(A, B)
+    await desk.announced(B, C, told_at=LATER + received)
     assert not await doubted_at(desk, C)
     assert await doubted_at(desk, B)
+
+
+async def test_a_push_that_is_heard_of_late_unsays_no_later_one(desk: Desk) -> None:
+    await desk.learn(await desk.asked(), A)
+    await desk.announced(B, C, told_at=NOW)
+    await desk.announced(A, B)
+    assert not await doubted_at(desk, C)
+    assert await doubted_at(desk, B)
+    assert (await desk.fact()).returned
 
 
 async def test_a_push_that_is_heard_of_again_unsays_nothing(desk: Desk) -> None:
     """GitHub has shown meanwhile that the branch went on, untold."""
     await desk.learn(await desk.asked(), A)
-    await desk.announced(B, told_at=NOW)
+    await desk.announced(A, B)
     await desk.learn(await desk.asked(), B, at=LATER)
     await desk.learn(await desk.asked(), C, at=LATER)
-    await desk.announced(B, told_at=NOW)
+    await desk.announced(A, B)
     assert await doubted_at(desk, B)
 
 
 async def test_what_was_announced_is_doubted_like_all_else_after_something_untold_was_shown(desk: Desk) -> None:
     """It may be what came before that."""
     await desk.learn(await desk.asked(), A)
-    await desk.announced(B, told_at=LATER)
+    await desk.announced(A, B)
     assert await doubted_at(desk, C)
     assert await doubted_at(desk, B)
 
@@ -238,7 +252,7 @@ async def test_what_was_announced_is_doubted_like_all_else_after_something_untol
 async def test_nothing_is_announced_in_the_future(desk: Desk) -> None:
     """Whoever received it had a clock that was ahead."""
     await desk.learn(await desk.asked(), A)
-    await desk.announced(B, told_at=LATER + timedelta(hours=1))
+    await desk.announced(A, B, told_at=LATER + timedelta(hours=1))
     fact = await desk.fact()
     assert fact.doubted(now=LATER)
     assert not fact.doubted(now=LATER + timedelta(minutes=2))

@@ -352,8 +352,7 @@ async def amended(yard: Yard, app: App, ears: Ears, *, told: bool = True) -> tup
     old = await yard.edge.sim.push("acme/shop", "master", {"page": "old"})
     await ears.hear(told=True)
     await worked(yard, app)
-    await shown(yard, base)
-    new = await yard.edge.sim.push("acme/shop", "master", {"page": "amended"})
+    new = await yard.edge.sim.push("acme/shop", "master", {"page": "amended"}, parent=base)
     await ears.hear(told=told)
     return old, new
 
@@ -396,6 +395,42 @@ async def test_what_was_amended_goes_not_live_over_what_took_its_place_however_i
     await work(yard.context, app.id)
     assert (await yard.request(asked.id)).state is RequestState.SUPERSEDED
     assert (await ran(yard, app))[-1] == new
+
+
+async def test_an_earlier_push_that_is_told_late_or_again_unsays_no_later_one(yard: Yard, app: App) -> None:
+    """GitHub sends in no order, and twice where an App and a webhook of the repository's own are there."""
+    ears, told = Ears(yard), list[tuple[str, dict[str, object]]]()
+    yard.edge.sim.sender.watchers.append(lambda event, payload: told.append((event, payload)))
+    old, new = await amended(yard, app, ears)
+    await arrived(yard, *next(each for each in told if each[1].get("after") == old))
+    await yard.calm()
+    await worked(yard, app)
+    assert (await ran(yard, app))[-2:] == [old, new]
+    await shown(yard, old)
+    await ears.hear(told=False)
+    await worked(yard, app)
+    assert (await ran(yard, app))[-2:] == [old, new]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["it was shown before", "nobody had looked"])
+async def test_what_was_amended_twice_is_not_deployed_by_an_answer_from_before_both(
+    yard: Yard, app: App, known: bool
+) -> None:
+    ears, sim, base = Ears(yard), yard.edge.sim, await yard.edge.sim.head("acme/shop")
+    await worked(yard, app)
+    first = await sim.push("acme/shop", "master", {"page": "first"})
+    if known:
+        await ears.hear(told=True)
+    await sim.push("acme/shop", "master", {"page": "amended"}, parent=base)
+    last = await sim.push("acme/shop", "master", {"page": "amended twice"}, parent=base)
+    await shown(yard, first)
+    await ears.hear(told=True)
+    await worked(yard, app)
+    assert await ran(yard, app) == [base]
+    await shown(yard, last)
+    await later(yard, 11)
+    await worked(yard, app)
+    assert await ran(yard, app) == [base, last]
 
 
 # ... nor where GitHub cannot send, and its branches are polled ----------------------------------------

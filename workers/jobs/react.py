@@ -145,7 +145,7 @@ def _take_in(tx: Transaction, hint: Hint, *, told_at: datetime) -> set[Subject]:
     stale = [*hint.stale, *(seen.fact for seen in hint.values if not _newer(tx, seen))]
     facts.mark_stale(tx.conn, stale, now=tx.now)
     for each in hint.announced:
-        facts.announce(tx.conn, each.fact, each.sha, told_at=told_at, now=tx.now)
+        facts.announce(tx.conn, each.fact, before=each.before, after=each.after, told_at=told_at, now=tx.now)
     rung: set[Subject] = set()
     for touched in hint.touched:
         rung.update(subjects_of(tx.conn, touched))

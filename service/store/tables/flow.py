@@ -42,9 +42,10 @@ pull_sources = Table(
 
 # `asked` is the counter value taken before the request whose answer this is. `waiters` is a JSON list of subjects to
 # ring after the next look; `wanted_at` is set while a look is outstanding, `retry_at` when it failed or is to wait.
-# `since` is when the branch or pull request was first seen at the commit it is at, `announced` where the last push to
-# the branch said that it is, until it is shown to have gone elsewhere untold; `announced_at` when either was so, and
-# `told_at` when GitHub told of that push, with which the branch left `former`.
+# `since` is when the branch or pull request was first seen at the commit it is at. `announced` is where the last push
+# to the branch said that it is, until it is shown to have gone elsewhere untold or the order of pushes is not known;
+# `announced_at` when either was so, `told_at` when GitHub told of that push, and `was_at` a JSON object of where the
+# branch was before, the oldest first, each with whether a push has told that it left.
 facts = Table(
     "facts",
     metadata,
@@ -62,7 +63,7 @@ facts = Table(
     Column("announced", String(40), nullable=False, server_default=""),
     Column("announced_at", Moment),
     Column("told_at", Moment),
-    Column("former", String(40), nullable=False, server_default=""),
+    Column("was_at", Text, nullable=False, server_default="{}"),
     Column("waiters", Text, nullable=False, server_default="[]"),
     Column("wanted_at", Moment),
     Column("retry_at", Moment),
