@@ -88,7 +88,9 @@ def shown(known: Whereabouts, where: str, *, now: datetime) -> Whereabouts:
     if known.shown in {"", NO_SHA} or where in {known.shown, known.announced}:
         return replace(known, shown=where, looked_at=now)
     # No push has told so: it may be one copy of GitHub that lags behind another. Or a later push is yet to be heard of,
-    # so that what the last one told may from now on be what was before.
+    # so that what the last one told may from now on be what was before. The doubt counts from the first such answer:
+    # a branch that goes on moving would be in doubt for ever. But what is shown once more may be from before.
+    goes_on = known.doubted(now) and where not in known.was_at
     was_at = known.was_at
     for each in (known.shown, known.announced):
         was_at = _leave(was_at, each, told=False)
@@ -97,7 +99,7 @@ def shown(known: Whereabouts, where: str, *, now: datetime) -> Whereabouts:
         shown=where,
         looked_at=now,
         announced="",
-        announced_at=now,
+        announced_at=known.announced_at if goes_on else now,
         was_at=was_at,
     )
 

@@ -106,6 +106,13 @@ def test_every_commit_that_a_push_told_to_be_left_has_returned_when_it_is_shown(
     assert not shown(after([(C, where)], first=known), where, now=NOW + 4 * SECOND).returned
 
 
+def test_a_branch_that_goes_on_moving_untold_is_doubted_from_its_first_move_on() -> None:
+    known = after([])
+    for count, where in enumerate((B, C, D)):
+        known = shown(known, where, now=NOW + count * 30 * SECOND)
+    assert known.doubted_until == NOW + DOUBTED_FOR
+
+
 @pytest.mark.parametrize("again", [A, B], ids=["before the doubt", "within it"])
 def test_what_is_shown_once_more_is_doubted_anew(again: str) -> None:
     known = shown(shown(after([]), B, now=NOW), C, now=NOW + 60 * SECOND)

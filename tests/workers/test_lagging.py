@@ -469,3 +469,24 @@ async def test_a_push_that_is_polled_is_deployed_at_once_and_a_forced_one_once_g
     assert await wanted(yard, app) == []
     await later(yard, 125)
     assert await wanted(yard, app) == [new]
+
+
+async def test_a_branch_that_is_polled_and_goes_on_moving_beside_what_runs_is_deployed_all_the_same(
+    yard: Yard, app: App, pulled: Pulled
+) -> None:
+    base = await yard.edge.sim.head("acme/shop")
+    await pulled.round()
+    await yard.edge.sim.push("acme/shop", "master", {"page": "old"})
+    pulled.later(15)
+    await pulled.round()
+    await worked(yard, app)
+    pulled.later(130)
+    beside: str | None = base
+    for page in ("one", "two", "three"):
+        newest = await yard.edge.sim.push("acme/shop", "master", {"page": page}, parent=beside)
+        beside = None
+        pulled.later(45)
+        await pulled.round()
+        assert await wanted(yard, app) == []
+    await later(yard, 31)
+    assert await wanted(yard, app) == [newest]
