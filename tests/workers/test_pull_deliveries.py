@@ -333,6 +333,16 @@ async def test_a_failed_delivery_is_tried_again_when_somebody_asks_github_to_sen
     assert [each.state for each in await pulled.taken()] == ["failed"]  # that repetition was tried already
 
 
+async def test_a_delivery_that_was_repeated_before_it_was_taken_is_as_old_as_its_first_attempt(pulled: Pulled) -> None:
+    (entry,) = pulled.logged(1, repository_id=pulled.yard.repository.id)
+    pulled.later(60)
+    pulled.sim.sender.redeliver(entry.id)
+    await pulled.round()
+    kept = await pulled.yard.see(lambda conn: deliveries.get(conn, entry.guid))
+    assert kept is not None
+    assert kept.told_at == entry.delivered_at.replace(microsecond=0)
+
+
 async def test_a_worker_that_has_lost_its_lease_stops_amid_a_pass(pulled: Pulled) -> None:
     entries = pulled.logged(20, repository_id=pulled.yard.repository.id)
     pulled.sim.chaos.answer("delay", pattern=rf"{LOG}/{entries[3].id}", seconds=3)

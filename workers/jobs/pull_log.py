@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+import msgspec
 import structlog
 
 from service import queue
@@ -101,10 +102,12 @@ class Pass:
             passed.etag = ""
 
     async def _new(self, page: Sequence[ListedDelivery]) -> list[ListedDelivery]:
-        # From the oldest: of a delivery that was repeated the last attempt counts.
+        # From the oldest: of a delivery that was repeated the last attempt counts, and the time of the first.
         wanted = {each.guid: each for each in reversed(page) if self._is_wanted(each)}
+        first = {guid: min(each.delivered_at for each in page if each.guid == guid) for guid in wanted}
         known = await self._context.db.read(lambda conn: deliveries.known(conn, list(wanted)))
-        return [each for each in wanted.values() if each.guid not in known or _again(each, known[each.guid])]
+        new = [each for each in wanted.values() if each.guid not in known or _again(each, known[each.guid])]
+        return [msgspec.structs.replace(each, delivered_at=first[each.guid]) for each in new]
 
     def _is_wanted(self, each: ListedDelivery) -> bool:
         """What is about repositories that nobody connected, or of a kind that tells us nothing, is not fetched."""
