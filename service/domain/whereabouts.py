@@ -54,7 +54,8 @@ class Whereabouts:
 
 def told(known: Whereabouts, *, before: str, after: str, told_at: datetime, now: datetime) -> Whereabouts:
     """What is known after a push has told that the branch went from `before` ("": it does not say) to `after`."""
-    goes_on = known.announced_at is None or before == known.announced != "" or _is_at(known, before)
+    first = known.shown == "" and known.announced_at is None
+    goes_on = first or before == known.announced != "" or _is_at(known, before)
     if after == known.announced and not _is_at(known, before):
         return known  # it is told again
     been = known.was_at.get(after, False)
@@ -64,7 +65,8 @@ def told(known: Whereabouts, *, before: str, after: str, told_at: datetime, now:
     was_at = known.was_at if after == known.shown else _leave(known.was_at, known.shown, told=False)
     # From there and back again: either may be the later one, unless GitHub's times say which.
     if not goes_on or (been and known.told_at is not None and told_at <= known.told_at):
-        return replace(known, announced="", announced_at=now, was_at=was_at)
+        since = known.announced_at if known.doubted(now) and after not in known.was_at else now
+        return replace(known, announced="", announced_at=since, was_at=was_at)
     was_at = _leave(was_at, before or known.announced or known.shown, told=True)
     at = min(told_at, now)
     return replace(
@@ -77,10 +79,8 @@ def told(known: Whereabouts, *, before: str, after: str, told_at: datetime, now:
 
 
 def _is_at(known: Whereabouts, where: str) -> bool:
-    """Whether GitHub shows the branch there, and not by an answer from before: none has told or shown it elsewhere."""
-    if where == "" or where != known.shown:
-        return False
-    return not known.doubted(known.looked_at) or (known.announced == "" and where not in known.was_at)
+    """Whether GitHub shows the branch there, and not by an answer that may be from before."""
+    return where == known.shown != "" and not known.doubted(known.looked_at)
 
 
 def shown(known: Whereabouts, where: str, *, now: datetime) -> Whereabouts:

@@ -223,7 +223,7 @@ async def test_a_push_is_later_by_what_it_says_and_not_by_the_time_at_which_it_w
 
 
 async def test_a_push_that_is_heard_of_late_unsays_no_later_one(desk: Desk) -> None:
-    await desk.learn(await desk.asked(), A)
+    await desk.learn(await desk.asked(), B)
     await desk.announced(B, C, told_at=NOW)
     await desk.announced(A, B)
     assert not await doubted_at(desk, C)
