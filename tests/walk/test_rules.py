@@ -55,7 +55,7 @@ async def age(stage: Stage, pipeline: Pipeline, *, days: int) -> None:
         conn.close()
 
     await asyncio.to_thread(write)
-    await stage.cli("pipelines:settings", "-p", pipeline.name, "destroy_stale=on")
+    await stage.cli("pipelines:settings", "-p", pipeline.name, "destroy_stale=on", "--confirm", pipeline.name)
 
 
 async def test_labels_and_base_branch_decide_who_gets_a_review_app_by_itself(stage: Stage) -> None:
