@@ -9,13 +9,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import jwt as pyjwt
 import msgspec
 import structlog
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from jwt.algorithms import RSAAlgorithm
 
 from service.domain.errors import Refused, Transient
 from service.domain.model import Repository
@@ -200,7 +202,7 @@ class AppTokens:
             issued = int(self._wall_clock() + self.skew) - _BEFORE
             claims = {"iat": issued, "exp": issued + _BEFORE + _JWT_LIFE, "iss": self._app_id}
             try:
-                self._jwt = pyjwt.encode(claims, self._private_key, algorithm="RS256")
+                self._jwt = pyjwt.encode(claims, _signing_key(self._private_key), algorithm="RS256")
             except (ValueError, TypeError, pyjwt.PyJWTError):
                 named = f"TOWPATH_GITHUB_PRIVATE_KEY_FILE={self._key_file}" if self._key_file else "the App's key"
                 raise Refused(f"{named} is no RSA private key in PEM form") from None
@@ -369,3 +371,12 @@ def _only(repository: Repository) -> Mapping[str, Sequence[int | str]]:
     if repository.id:
         return {"repository_ids": [repository.id]}
     return {"repositories": [repository.full_name.partition("/")[2]]}
+
+
+@lru_cache(maxsize=4)
+def _signing_key(pem: str) -> RSAPrivateKey:
+    """The key to sign with. To read it takes a tenth of a second, for it is checked: once is enough."""
+    key = RSAAlgorithm(RSAAlgorithm.SHA256).prepare_key(pem)
+    if not isinstance(key, RSAPrivateKey):
+        raise TypeError("a public key signs nothing")
+    return key

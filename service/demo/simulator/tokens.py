@@ -5,6 +5,7 @@ import hmac
 import secrets
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 
 import jwt
@@ -50,9 +51,7 @@ class Keys:
         """A fresh key pair, or the one kept in a file by an earlier start."""
         if kept is not None and kept.exists():
             pem = kept.read_bytes()
-            loaded = serialization.load_pem_private_key(pem, None)
-            assert isinstance(loaded, rsa.RSAPrivateKey)
-            return cls(app_id, pem.decode(), _public=loaded.public_key())
+            return cls(app_id, pem.decode(), _public=_public_key(pem))
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
@@ -180,3 +179,11 @@ def password(authorization: str) -> str:
     except (ValueError, UnicodeDecodeError):
         raise BadCredentials("Bad credentials") from None
     return text.partition(":")[2] or text.partition(":")[0]
+
+
+@lru_cache(maxsize=4)
+def _public_key(pem: bytes) -> rsa.RSAPublicKey:
+    """What belongs to a private key. To read that takes a tenth of a second, for it is checked: once is enough."""
+    loaded = serialization.load_pem_private_key(pem, None)
+    assert isinstance(loaded, rsa.RSAPrivateKey)
+    return loaded.public_key()
