@@ -1,12 +1,12 @@
 """Review apps that a change takes away: the server says which, and whoever changes it is asked before they go."""
 
-import hashlib
 from typing import Final
 from urllib.parse import quote
 
 from service.cli import asking, output
 from service.cli.client import Client, Json, path
 from service.cli.errors import ApiError, Stop
+from service.domain.review_rules import digest_of
 
 _WOULD_GO: Final = "review_apps_would_go"
 _LONGEST: Final = 2000
@@ -57,7 +57,7 @@ def change(
 def _in_an_address(names: list[str]) -> str:
     """The names, or the digest that stands for them where they are too many."""
     text = quote(",".join(names), safe=",")
-    return text if len(text) <= _LONGEST else f"sha256:{hashlib.sha256(','.join(sorted(names)).encode()).hexdigest()}"
+    return text if len(text) <= _LONGEST else digest_of(names)
 
 
 def _ask(name: str, going: list[str], ends: str) -> None:

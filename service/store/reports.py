@@ -54,6 +54,11 @@ class Report:
         return self.github_id is not None or self.attempted
 
     @property
+    def shown_as(self) -> str:
+        """What GitHub shows a check or status as."""
+        return str(self.wanted.get("name") or self.wanted.get("context"))
+
+    @property
     def external_key(self) -> str:
         """What GitHub knows it by, which stays the same for what is set aside."""
         return self.aside_of or self.key
@@ -135,15 +140,14 @@ def formers(conn: Connection, key: str, *, kind: str) -> list[Report]:
     Beside a check there is the status of before we were an App, too, which comes first; without the App no check can be
     written any more.
     """
-    keys = [f"{each}:{key}" for each in _OF_COMMITS if each in ("status", kind)]
-    others = [each for each in keys if not each.startswith(f"{kind}:")]
-    query = select(reports).where(or_(reports.c.key.in_(others), reports.c.aside_of.in_(keys)))
+    before = [f"status:{key}"] if kind == "check" else []
+    query = select(reports).where(or_(reports.c.key.in_(before), reports.c.aside_of.in_([f"{kind}:{key}", *before])))
     return [_report(row) for row in conn.execute(query.order_by(func.length(reports.c.key), reports.c.key)).mappings()]
 
 
 def set_aside(conn: Connection, known: Report) -> Report:
     """Let what (pipeline, commit) is shown as live on where it is, as an object of its own; returns that."""
-    place = f"{known.repository_id}/{known.wanted.get('name') or known.wanted.get('context')}"
+    place = f"{known.repository_id}/{known.shown_as}"
     key = f"{known.key}{ASIDE}{sha256(place.encode()).hexdigest()[:12]}"
     conn.execute(reports.delete().where(reports.c.key == key))  # of an earlier time there
     conn.execute(reports.update().where(reports.c.key == known.key).values(key=key, aside_of=known.key))

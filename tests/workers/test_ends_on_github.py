@@ -44,6 +44,17 @@ async def deploy(yard: Yard, app: App, sha: Sha) -> QueuedRequest:
     return queued
 
 
+async def another_repository(yard: Yard) -> Repository:
+    other = await yard.edge.sim.create_repo("acme/other", files={"page": "1"}, default_branch="main")
+    return replace(yard.repository, id=RepositoryId(other.id), full_name="acme/other")
+
+
+async def moved_to(yard: Yard, repository: Repository) -> None:
+    verbs = Enactor(db=yard.db, vault=yard.context.vault, queue=yard.bell)
+    await verbs.connect_repository(pipeline_id=yard.pipeline.id, repository=repository, actor="user:ada")
+    await yard.calm()
+
+
 async def waiting(yard: Yard) -> tuple[App, QueuedRequest]:
     """An app with a deploy that waits, which GitHub shows."""
     app = await yard.app("shop-staging", Stage.STAGING)
@@ -137,10 +148,7 @@ async def test_what_work_in_progress_shows_is_left_as_it_is(yard: Yard) -> None:
 
 async def test_the_check_of_a_former_repository_stays_with_it(yard: Yard) -> None:
     app, queued = await waiting(yard)
-    other = await yard.edge.sim.create_repo("acme/other", files={"page": "1"}, default_branch="main")
-    found = replace(yard.repository, id=RepositoryId(other.id), full_name="acme/other")
-    verbs = Enactor(db=yard.db, vault=yard.context.vault, queue=yard.bell)
-    await verbs.connect_repository(pipeline_id=yard.pipeline.id, repository=found, actor="user:ada")
+    await moved_to(yard, await another_repository(yard))
     await deploy(yard, app, NEW)
     assert (await yard.request(queued.id)).state is RequestState.SUPERSEDED
     old = await yard.check(OLD)
@@ -155,8 +163,7 @@ async def test_what_a_pipeline_leaves_is_deployed_by_itself_no_more(leave: str, 
     await verbs.set_auto_deploy(app_id=app.id, enabled=True, branch="main", wait_for_ci=False, actor="user:ada")
     await yard.calm()
     if leave == "for another":
-        other = await yard.edge.sim.create_repo("acme/other", files={"page": "1"}, default_branch="main")
-        found = replace(yard.repository, id=RepositoryId(other.id), full_name="acme/other")
+        found = await another_repository(yard)
         await verbs.connect_repository(pipeline_id=yard.pipeline.id, repository=found, actor="user:ada")
     else:
         await verbs.disconnect_repository(pipeline_id=yard.pipeline.id, actor="user:ada")
@@ -268,17 +275,10 @@ async def test_what_is_over_of_an_open_pull_request_is_shown_under_the_new_name_
     assert await on_github(plain) == dict.fromkeys(["towpath/shop", "towpath/web"], "success")
 
 
-async def moved_to(yard: Yard, repository: Repository) -> None:
-    verbs = Enactor(db=yard.db, vault=yard.context.vault, queue=yard.bell)
-    await verbs.connect_repository(pipeline_id=yard.pipeline.id, repository=repository, actor="user:ada")
-    await yard.calm()
-
-
 async def test_a_pipeline_that_comes_back_goes_on_with_the_check_it_had_there(yard: Yard) -> None:
     sha = Sha(await yard.edge.sim.head("acme/shop"))
     review = await yard.review(state=ReviewState.CREATING, sha=sha)
-    other = await yard.edge.sim.create_repo("acme/other", files={"page": "1"}, default_branch="main")
-    copied = replace(yard.repository, id=RepositoryId(other.id), full_name="acme/other")
+    copied = await another_repository(yard)
     await yard.do(lambda tx: tx.show_review(review))
     await yard.calm()
     await report(yard.context)
@@ -309,8 +309,7 @@ async def test_a_check_whose_making_had_no_answer_is_found_by_the_renamed_pipeli
 
 async def test_the_check_of_a_former_repository_takes_no_other_pipeline_s_name(yard: Yard) -> None:
     app, _ = await waiting(yard)
-    other = await yard.edge.sim.create_repo("acme/other", files={"page": "1"}, default_branch="main")
-    found = replace(yard.repository, id=RepositoryId(other.id), full_name="acme/other")
+    found = await another_repository(yard)
     verbs = Enactor(db=yard.db, vault=yard.context.vault, queue=yard.bell)
     await verbs.connect_repository(pipeline_id=yard.pipeline.id, repository=found, actor="user:ada")
     await renamed(yard, "web")
@@ -345,11 +344,8 @@ async def test_a_commit_that_is_in_the_next_repository_too_is_shown_there_and_en
     app = await ours.app("shop-staging", Stage.STAGING)
     await deploy(ours, app, OLD)
     await ours.db.write(lambda conn: reports.begin(conn, lane=yard.repository.installation_id, now=yard.clock()))
-    other = await yard.edge.sim.create_repo("acme/other", files={"page": "1"}, default_branch="main")
-    found = replace(yard.repository, id=RepositoryId(other.id), full_name="acme/other")
-    verbs = Enactor(db=yard.db, vault=yard.context.vault, queue=yard.bell)
-    await verbs.connect_repository(pipeline_id=yard.pipeline.id, repository=found, actor="user:ada")
-    await ours.calm()
+    found = await another_repository(yard)
+    await moved_to(ours, found)
     review = await ours.do(
         lambda tx: reviews.create(
             tx.conn,

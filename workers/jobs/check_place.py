@@ -25,17 +25,16 @@ def now(conn: Connection, pipeline: Pipeline | None, sha: Sha, *, shown: Report 
 
     The name that the pipeline has now may be another pipeline's in a repository that it has left.
     """
-    if pipeline is not None and pipeline.repository_id is not None:
-        is_there = shown is None or shown.repository_id == pipeline.repository_id or _has(conn, pipeline, sha)
-        if is_there:
-            return Place(repository_id=pipeline.repository_id, name=pipeline.check_name)
-    return of(shown) if shown else None
+    if pipeline is None or pipeline.repository_id is None:
+        return of(shown) if shown is not None else None
+    if shown is None or shown.repository_id == pipeline.repository_id or _has(conn, pipeline, sha):
+        return Place(repository_id=pipeline.repository_id, name=pipeline.check_name)
+    return of(shown)
 
 
 def of(shown: Report) -> Place:
     """Where that is shown."""
-    name = shown.wanted.get("name") or shown.wanted.get("context")
-    return Place(repository_id=shown.repository_id, name=str(name).removeprefix(OUR_PREFIX))
+    return Place(repository_id=shown.repository_id, name=shown.shown_as.removeprefix(OUR_PREFIX))
 
 
 def may_go(shown: Report, place: Place) -> bool:
